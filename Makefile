@@ -1,0 +1,140 @@
+# Two commands do everything on a fresh Debian or Ubuntu machine: `make demo` and `make test`.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: setup demo test test-full bench release cpp lint packages clean
+
+PYTHON ?= python3
+PY := .venv/bin/python
+STAMP := .venv/.installed
+# One thread a process: the commands below run side by side, and small networks gain little from more.
+export OMP_NUM_THREADS ?= 1
+DATA ?=
+
+help:  ## (default) what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
+
+# ---- set-up -----------------------------------------------------------------------------------------------------------
+CPP_PACKAGES := g++ make cmake libopencv-imgproc-dev libopencv-imgcodecs-dev nlohmann-json3-dev
+
+# $(call install_packages,LIST): install what dpkg does not have, as root or through sudo; else print the line and stop.
+define install_packages
+	@missing=""; for name in $(1); do dpkg-query -W -f='$${Status}' $$name 2>/dev/null | grep -q 'ok installed' || missing+=" $$name"; done; \
+	if [ -n "$$missing" ]; then \
+	  as=""; [ "$$(id -u)" = 0 ] || as="sudo -n"; \
+	  if [ -z "$$as" ] || sudo -n true 2>/dev/null; then \
+	    echo "installing Debian packages:$$missing" >&2; \
+	    $$as apt-get update -qq >&2 && $$as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends$$missing >&2; \
+	  else \
+	    echo "missing Debian packages; run this line, then make again:" >&2; \
+	    echo "  sudo apt-get update && sudo apt-get install -y$$missing" >&2; exit 2; \
+	  fi; \
+	fi
+endef
+
+setup: $(STAMP)  ## .venv with the pinned packages and this project
+
+$(STAMP): requirements.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "got no $(PYTHON), expected Python 3.11 or later; run: sudo apt-get install -y python3 python3-venv" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "got $$($(PYTHON) -V), expected Python 3.11 or later; name one with make PYTHON=..." >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory venv-package
+	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+.PHONY: venv-package
+venv-package:
+	$(call install_packages,python3-venv)
+
+packages:  ## Debian packages of the C++ demo
+	$(call install_packages,$(CPP_PACKAGES))
+
+# ---- artifacts: $(1)/NETWORK/FORMAT-PRECISION/model.json from models/NETWORK/checkpoint.pt -------------------------------
+LITE := unet_lite unet_lite_s
+FORMATS := onnx tflite ncnn torch
+LITE_SET := $(foreach format,$(FORMATS),$(format)-fp32 $(format)-fp16) onnx-int8 tflite-int8
+U2NETP_SET := torch-fp32 ncnn-fp16 tflite-int8
+
+# $(call float_rule,ROOT,FORMAT,PRECISION)
+define float_rule
+$(1)/%/$(2)-$(3)/model.json: models/%/checkpoint.pt $(STAMP)
+	$(PY) export/to_$(2).py --checkpoint $$< --precision $(3) --out $$(@D)
+endef
+# $(call int8_rule,ROOT,FORMAT,CALIBRATION FOLDER,WHAT MAKES IT,MORE FLAGS)
+define int8_rule
+$(1)/%/$(2)-int8/model.json: models/%/checkpoint.pt $(STAMP) $(4)
+	$(PY) quantize/int8.py --checkpoint $$< --calib $(3) --format $(2) --out $$(@D) $(5)
+endef
+float_rules = $(foreach format,$(FORMATS),$(foreach precision,fp32 fp16,$(eval $(call float_rule,$(1),$(format),$(precision)))))
+int8_rules = $(foreach format,onnx tflite,$(eval $(call int8_rule,$(1),$(format),$(2),$(3),$(4))))
+
+# ---- make demo --------------------------------------------------------------------------------------------------------
+DEMO := build/demo
+DEMO_SCENES := $(DEMO)/scenes
+DEMO_DATA := $(or $(DATA),$(DEMO_SCENES))
+DEMO_SPLIT := $(if $(DATA),$(if $(wildcard $(DATA)/test/images),--split test),--split test)
+DEMO_MODELS := $(foreach net,$(LITE),$(LITE_SET:%=$(DEMO)/$(net)/%)) $(U2NETP_SET:%=$(DEMO)/u2netp/%)
+$(call float_rules,$(DEMO))
+$(call int8_rules,$(DEMO),$(DEMO_SCENES)/train,$(DEMO_SCENES)/manifest.csv,--count 40)
+
+$(DEMO_SCENES)/manifest.csv: $(STAMP)
+	$(PY) train/scenes.py --out $(DEMO_SCENES) --count 64 --seed 1000 --split train
+	$(PY) train/scenes.py --out $(DEMO_SCENES) --count 24 --seed 2000 --split test
+
+demo: $(STAMP)  ## export, verify, segment, benchmark, report; on scenes, or on your labelled pictures with DATA=DIR
+	@$(MAKE) --no-print-directory $(DEMO_SCENES)/manifest.csv
+	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(DEMO_MODELS))
+	$(PY) -m edge_runtime.verify $(DEMO_MODELS)
+	$(PY) -m edge_runtime.segment $(DEMO_DATA)$(DEMO_SPLIT:--split %=/%)/images --model $(DEMO)/unet_lite/onnx-int8 --out $(DEMO)/masks --overlay
+	$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data $(DEMO_DATA) $(DEMO_SPLIT) --threads 1 --quick --eval-count 24 --out $(DEMO)/results.json
+	$(PY) -m edge_runtime.report $(DEMO)/results.json --out $(DEMO)/report --pictures $(DEMO_DATA)$(DEMO_SPLIT:--split %=/%)/images
+	@cat $(DEMO)/report/table.md
+	@echo "page: $(DEMO)/report/index.html   masks and overlays: $(DEMO)/masks/"
+
+# ---- make bench: the full rule; the only source of figures in the README ------------------------------------------------
+BENCH := build/bench
+BENCH_MODELS := $(foreach net,$(LITE),$(LITE_SET:%=$(BENCH)/$(net)/%)) $(LITE_SET:%=$(BENCH)/u2netp/%)
+BENCH_CALIB := $(or $(wildcard $(DATA)/val),$(DATA))
+BENCH_SPLIT := $(if $(wildcard $(DATA)/test/images),--split test)
+$(call float_rules,$(BENCH))
+$(call int8_rules,$(BENCH),$(BENCH_CALIB),,--eval $(BENCH_CALIB))
+
+bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by the full rule, into results/ and the README
+	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }
+	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(BENCH_MODELS))
+	$(PY) -m edge_runtime.verify $(BENCH_MODELS)
+	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) --data $(DATA) $(BENCH_SPLIT) --threads 1 2 --out $(BENCH)/results.json
+	$(PY) -m edge_runtime.report $(BENCH)/results.json --out $(BENCH)/report --readme README.md --keep results
+
+# ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
+RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 ncnn-fp16,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8
+
+release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench), test metrics and model cards in models/
+	@test -n "$(DATA)" || { echo "got no DATA, expected make release DATA=DIR with the splits val/ and test/" >&2; exit 2; }
+	@$(MAKE) --no-print-directory -j2 $(RELEASED:%=$(BENCH)/%/model.json)
+	for kind in $(RELEASED); do rm -rf models/$$kind; cp -r $(BENCH)/$$kind models/$$kind; done
+	for net in $(LITE) u2netp; do \
+	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data $(DATA) --split test --out runs/eval-$$net; \
+	  cp runs/eval-$$net/metrics.json models/$$net/metrics.json; \
+	  $(PY) train/model_card.py models/$$net; done
+
+# ---- tests ------------------------------------------------------------------------------------------------------------
+cpp: $(STAMP) packages  ## build cpp_demo against ncnn and run its tests
+	cmake -S cpp_demo -B cpp_demo/build -DCMAKE_BUILD_TYPE=Release -Dncnn_DIR="$$($(PYTHON) cpp_demo/get_ncnn.py)"
+	cmake --build cpp_demo/build --parallel 2
+	ctest --test-dir cpp_demo/build --output-on-failure
+
+lint: $(STAMP)  ## ruff and mypy
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+test: $(STAMP) lint cpp  ## lint, C++ and Python tests
+	$(PY) -m pytest
+
+test-full: $(STAMP) cpp  ## test, and what takes longer
+	$(PY) -m pytest --full
+
+clean:  ## remove what the commands here made, but for .venv and .cache
+	rm -rf build cpp_demo/build

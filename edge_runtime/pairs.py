@@ -1,0 +1,132 @@
+"""Read folders of pictures and masks: the one layout that training, calibration, evaluation and benchmarks share.
+
+Layouts::
+
+    DIR/SPLIT/images/NAME.{jpg,png,...}   DIR/SPLIT/masks/NAME.png   DIR/manifest.csv (optional)
+    DIR/images/NAME.{jpg,png,...}         DIR/masks/NAME.png         (no splits)
+    DIR/NAME.{jpg,png,...}                                           (pictures only)
+
+Masks are 8-bit, one channel: 255 sky, 0 other, 128 exactly is void (left out of every loss and metric); other values are a
+soft edge, value / 255 sky.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from edge_runtime.errors import InputError
+from edge_runtime.image_ops import IMAGE_SUFFIXES, read_rgb
+
+VOID = 128
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One picture and, where there is one, its mask."""
+
+    id: str
+    image: Path
+    mask: Path | None
+    source: str
+    scene: str
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A decoded pair.
+
+    Attributes
+    ----------
+    image
+        (H, W, 3) uint8, RGB.
+    sky
+        (H, W) float32 in [0, 1]: share of the pixel that is sky.
+    valid
+        (H, W) bool: False where the label is void.
+    """
+
+    image: np.ndarray
+    sky: np.ndarray
+    valid: np.ndarray
+
+
+def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list[Pair]:
+    """List the pictures of `root`, sorted by id.
+
+    Parameters
+    ----------
+    root
+        A folder in one of the layouts of this module.
+    split
+        Folder of `root` to read (`train`, `val`, `test`). None reads `root` itself.
+    masks
+        Whether every picture must have a mask.
+
+    Raises
+    ------
+    InputError
+        Missing folder, no picture, or a picture without a mask where masks are wanted.
+    """
+    folder = root / split if split else root
+    if not folder.is_dir():
+        raise InputError(f"got {folder}, expected an existing folder{_layout_hint(root)}")
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
+    mask_folder = folder / "masks"
+    if masks and not mask_folder.is_dir():
+        raise InputError(f"got {folder} without masks/, expected images/ and masks/{_layout_hint(root)}")
+    rows = _manifest(root / "manifest.csv")
+    pairs = []
+    for image in sorted(path for path in pictures.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES):
+        mask = mask_folder / f"{image.stem}.png"
+        if masks and not mask.is_file():
+            raise InputError(f"picture {image} has no mask; expected {mask}")
+        row = rows.get(image.stem, {})
+        pairs.append(
+            Pair(
+                id=image.stem,
+                image=image,
+                mask=mask if mask.is_file() else None,
+                source=row.get("source", root.name),
+                scene=row.get("scene", ""),
+            )
+        )
+    if not pairs:
+        raise InputError(f"got no picture in {pictures}, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return pairs
+
+
+def splits(root: Path) -> list[str]:
+    """Return the names of the splits of `root` that hold pictures, e.g. ``["test", "train", "val"]``."""
+    return sorted(path.parent.name for path in root.glob("*/images") if path.is_dir()) if root.is_dir() else []
+
+
+def read_pair(pair: Pair) -> Labelled:
+    """Decode a pair; raises `InputError` where the file is broken or picture and mask differ in size."""
+    image = read_rgb(pair.image)
+    if pair.mask is None:
+        raise InputError(f"picture {pair.image} has no mask; expected one beside it in masks/")
+    try:
+        with Image.open(pair.mask) as opened:
+            labels = np.asarray(opened.convert("L"))
+    except OSError as error:
+        raise InputError(f"cannot read mask {pair.mask}: {error}") from error
+    if labels.shape != image.shape[:2]:
+        raise InputError(f"mask {pair.mask} is {labels.shape}, expected {image.shape[:2]} (height, width) as its picture")
+    return Labelled(image, labels.astype(np.float32) / 255.0, labels != VOID)
+
+
+def _manifest(path: Path) -> dict[str, dict[str, str]]:
+    if not path.is_file():
+        return {}
+    with path.open(newline="", encoding="utf-8") as file:
+        return {row["id"]: row for row in csv.DictReader(file)}
+
+
+def _layout_hint(root: Path) -> str:
+    found = splits(root)
+    return f"; {root} has the splits {', '.join(found)}" if found else ""

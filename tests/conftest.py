@@ -1,0 +1,69 @@
+"""Fixtures that every folder's tests share; each is made once a session, by the real commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--full`, which `make test-full` gives."""
+    parser.addoption("--full", action="store_true", help="run the tests marked `full` too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests to `make test-full`."""
+    if config.getoption("--full"):
+        return
+    for item in items:
+        if "full" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="long: runs with `make test-full`"))
+
+
+def _run(*words: str | Path) -> None:
+    subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, check=True, timeout=600)
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """Return the project's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def sky_data() -> Path:
+    """Return the folder of real labelled pictures, which is never part of the project."""
+    folder = ROOT.parent / "shared" / "data" / "sky"
+    if not folder.is_dir():
+        pytest.skip("the real pictures (../shared/data/sky) are not here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def scene_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 12 procedural scenes in the `test` split, with masks and manifest."""
+    folder = tmp_path_factory.mktemp("scenes")
+    _run("train/scenes.py", "--out", folder, "--count", "12", "--seed", "7", "--size", "240", "320", "--split", "test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint() -> Path:
+    """Return the released checkpoint of the smallest network."""
+    return ROOT / "models" / "unet_lite_s" / "checkpoint.pt"
+
+
+@pytest.fixture(scope="session")
+def artifacts(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return fp32 artifacts of the smallest network, exported by the commands, by FORMAT-PRECISION."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    made = {}
+    for name in ("onnx", "tflite", "ncnn", "torch"):
+        made[f"{name}-fp32"] = folder / f"{name}-fp32"
+        _run(f"export/to_{name}.py", "--checkpoint", tiny_checkpoint, "--out", made[f"{name}-fp32"])
+    return made

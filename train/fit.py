@@ -1,0 +1,242 @@
+"""Train a network: `python train/fit.py PRESET --data DIR [DIR ...]`."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Subset
+
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from edge_runtime.image_ops import resize_rgb
+from edge_runtime.pairs import Pair, read_pair
+from train.curves import plot_curves
+from train.datasets import Samples, gather, to_tensor
+from train.losses import sky_loss
+from train.models import MODELS, Checkpoint, load_checkpoint, save_checkpoint
+from train.models.unet_lite import UNetLite
+from train.presets import PRESETS, FitConfig
+
+# Fields that say how a run is sliced and watched; all others decide its weights and must not change on --resume.
+SLICING = {"out", "resume", "stop_at_step", "save_minutes", "threads"}
+
+
+class Schedule:
+    """Stage, size, batch, first sample and learning rate of every step; pure arithmetic on the config."""
+
+    def __init__(self, config: FitConfig) -> None:
+        self.config = config
+        self.stage_of = np.repeat(np.arange(len(config.steps)), config.steps)
+        self.batch_of = np.asarray(config.batches)[self.stage_of]
+        self.first_sample = np.concatenate(([0], np.cumsum(self.batch_of)))
+        self.total = len(self.stage_of)
+
+    def sample_sizes(self) -> np.ndarray:
+        """Return the input side of every sample of the run."""
+        return np.repeat(np.asarray(self.config.sizes)[self.stage_of], self.batch_of)
+
+    def batches_from(self, step: int) -> list[list[int]]:
+        """Return the sample numbers of each batch from `step` on."""
+        return [list(range(self.first_sample[s], self.first_sample[s + 1])) for s in range(step, self.total)]
+
+    def lr(self, step: int) -> float:
+        """Return the learning rate of `step`: linear warm-up, then cosine to zero."""
+        warmup = min(self.config.warmup, self.total // 2)
+        if step < warmup:
+            return self.config.lr * (step + 1) / warmup
+        return self.config.lr * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, self.total - warmup)))
+
+
+class Run:
+    """Everything of a run that changes with its steps."""
+
+    def __init__(self, config: FitConfig, device: torch.device) -> None:
+        torch.manual_seed(config.seed)
+        model = MODELS[config.arch]()
+        if config.init is not None:
+            initial = load_checkpoint(config.init)
+            if initial.arch != config.arch:
+                raise InputError(f"--init {config.init} is for {initial.arch}, expected {config.arch}")
+            model.load_state_dict(initial.weights)
+        elif isinstance(model, UNetLite):
+            model.load_imagenet()
+        self.model = model.to(device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).eval()
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        self.step = 0
+        self.log: list[dict[str, Any]] = []
+
+    def state(self, config: FitConfig) -> dict[str, Any]:
+        """Return the whole state; together with the config it decides every later weight."""
+        return {
+            "config": _deciding(config),
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "log": self.log,
+        }
+
+    def load(self, path: Path, config: FitConfig) -> None:
+        """Take the state of an earlier part of the same run."""
+        if not path.is_file():
+            raise InputError(f"got --resume without {path}; start the run without --resume")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        wanted = _deciding(config)
+        changed = [name for name, value in wanted.items() if state["config"].get(name) != value]
+        if changed:
+            raise InputError(f"--resume with another {', '.join(changed)} than {path} was made with; use the same or a new --out")
+        self.model.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.log = state["step"], state["log"]
+
+    def update_average(self, decay: float) -> None:
+        """Move the averaged weights towards the current ones; faster in the first steps, where they are worth little."""
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
+                if mean.is_floating_point():
+                    mean.lerp_(value, 1.0 - decay)
+                else:
+                    mean.copy_(value)
+
+
+def fit(config: FitConfig) -> Path:
+    """Train as `config` says and return the path of the checkpoint.
+
+    Raises
+    ------
+    InputError
+        Unknown network, no data, stages of unequal length, or a resume state of another run.
+    """
+    _check(config)
+    torch.set_num_threads(config.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pairs, val_pairs = gather(config.data, "train"), gather(config.data, "val")
+    if not pairs:
+        raise InputError("got no labelled picture in --data, expected DIR/train/images and DIR/train/masks")
+    val_pairs = val_pairs[:: max(1, math.ceil(len(val_pairs) / config.val_count))]
+    out = config.out or Path("runs") / f"fit-{config.arch}"
+    out.mkdir(parents=True, exist_ok=True)
+    run = Run(config, device)
+    if config.resume:
+        run.load(out / "resume.pt", config)
+    schedule = Schedule(config)
+    samples = Samples(pairs, schedule.sample_sizes(), config.seed)
+    loader = DataLoader(samples, batch_sampler=schedule.batches_from(run.step), pin_memory=device.type == "cuda")
+    console = Console(stderr=True)
+    console.print(f"{config.arch}: {len(pairs)} pictures for training, {len(val_pairs)} for the curve, on {device}")
+    last = min(schedule.total, config.stop_at_step or schedule.total)
+    saved = started = time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("training", total=schedule.total, completed=run.step)
+        for batch in loader if run.step < last else ():
+            loss = _train_step(run, schedule, config, batch, device)
+            progress.update(task, completed=run.step, description=f"loss {loss:.3f}")
+            row: dict[str, Any] = {"step": run.step, "loss": loss, "lr": schedule.lr(run.step - 1)}
+            if val_pairs and (run.step % config.val_every == 0 or run.step == schedule.total):
+                size = config.sizes[schedule.stage_of[run.step - 1]]
+                row |= {"val_iou": pooled_iou(run.average, val_pairs, size), "seconds": time.monotonic() - started}
+                progress.console.print(f"step {run.step}: val IoU {row['val_iou']:.4f}")
+            run.log.append(row)
+            if run.step >= last:
+                break
+            if time.monotonic() - saved > 60.0 * config.save_minutes:
+                _save(run, config, out)
+                saved = time.monotonic()
+    _save(run, config, out)
+    return out / "checkpoint.pt"
+
+
+def _train_step(run: Run, schedule: Schedule, config: FitConfig, batch: list[torch.Tensor], device: torch.device) -> float:
+    image, sky, valid = (tensor.to(device, non_blocking=True) for tensor in batch)
+    for group in run.optimizer.param_groups:
+        group["lr"] = schedule.lr(run.step)
+    run.model.train()
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        maps = run.model.forward_all(image.contiguous(memory_format=torch.channels_last))
+    loss = sky_loss(maps, sky, valid)
+    run.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(run.model.parameters(), 5.0)
+    run.optimizer.step()
+    run.step += 1
+    run.update_average(config.ema)
+    return loss.item()
+
+
+def pooled_iou(model: nn.Module, pairs: list[Pair], size: int) -> float:
+    """Return TP / (TP + FP + FN) over all valid pixels of `pairs` at their own size, for the curve."""
+    device = next(model.parameters()).device
+    overlap = union = 0
+    for pair in pairs:
+        labelled = read_pair(pair)
+        image = to_tensor(resize_rgb(labelled.image, size, size))[None].to(device)
+        with torch.no_grad():
+            logits = functional.interpolate(model(image), size=labelled.sky.shape, mode="bilinear", align_corners=False)
+        predicted = (logits[0, 0] >= 0.0).cpu().numpy()
+        truth = labelled.sky >= 0.5
+        overlap += int((predicted & truth & labelled.valid).sum())
+        union += int(((predicted | truth) & labelled.valid).sum())
+    return overlap / union if union else 1.0
+
+
+def _save(run: Run, config: FitConfig, out: Path) -> None:
+    partial = out / "resume.partial"
+    torch.save(run.state(config), partial)
+    partial.replace(out / "resume.pt")
+    weights = {key: value.detach().cpu().contiguous() for key, value in run.average.state_dict().items()}
+    training = {"steps_done": run.step, **_deciding(config)}
+    save_checkpoint(Checkpoint(config.arch, config.sizes[-1], weights, config.weights_license, training), out / "checkpoint.pt")
+    (out / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in run.log))
+    plot_curves(run.log, out / "curves.png", title=config.arch)
+
+
+def _deciding(config: FitConfig) -> dict[str, Any]:
+    """Return the fields that decide the weights, as plain values. Of folders only the names, since places differ."""
+    plain: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        if field.name not in SLICING:
+            value = getattr(config, field.name)
+            value = list(value) if isinstance(value, tuple) else value
+            value = [item.name if isinstance(item, Path) else item for item in value] if isinstance(value, list) else value
+            plain[field.name] = value.name if isinstance(value, Path) else value
+    return plain
+
+
+def _check(config: FitConfig) -> None:
+    if config.arch not in MODELS:
+        raise InputError(f"got network {config.arch!r}, expected one of {', '.join(MODELS)}")
+    if not config.data:
+        raise InputError("got no --data, expected one or more folders with train/images and train/masks")
+    if not len(config.sizes) == len(config.steps) == len(config.batches):
+        raise InputError(
+            f"got {len(config.sizes)} sizes, {len(config.steps)} steps and {len(config.batches)} batches, expected as many of each"
+        )
+    if any(size < 32 or size % 32 for size in config.sizes):
+        raise InputError(f"got sizes {config.sizes}, expected multiples of 32: the networks halve their input five times")
+    if min(*config.steps, *config.batches) < 1:
+        raise InputError(f"got steps {config.steps} and batches {config.batches}, expected 1 or more of each")
+
+
+def main(config: FitConfig) -> None:
+    """Train and print the checkpoint's path."""
+    print(fit(config))
+
+
+if __name__ == "__main__":
+    run_command(main, FitConfig, PRESETS)

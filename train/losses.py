@@ -1,0 +1,35 @@
+"""The training loss: binary cross-entropy and Dice on every supervised map, void pixels left out."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def sky_loss(maps: list[Tensor], sky: Tensor, valid: Tensor) -> Tensor:
+    """Return the sum of the BCEs of all maps (Qin et al. 2020, eq. 1) plus the Dice loss of the first.
+
+    Parameters
+    ----------
+    maps
+        Logits, each (N, 1, H, W); the first is the one that inference uses.
+    sky, valid
+        (N, 1, H, W) float: share of sky in [0, 1]; 1 where the label counts, 0 where it is void.
+    """
+    total = sum((masked_bce(logits.float(), sky, valid) for logits in maps[1:]), masked_bce(maps[0].float(), sky, valid))
+    return total + dice_loss(maps[0].float(), sky, valid)
+
+
+def masked_bce(logits: Tensor, sky: Tensor, valid: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy over valid pixels."""
+    each = functional.binary_cross_entropy_with_logits(logits, sky, weight=valid, reduction="sum")
+    return each / valid.sum().clamp_min(1.0)
+
+
+def dice_loss(logits: Tensor, sky: Tensor, valid: Tensor) -> Tensor:
+    """Return 1 - Dice over the whole batch (per picture it would be undefined where there is no sky)."""
+    probability = torch.sigmoid(logits) * valid
+    truth = sky * valid
+    overlap = (probability * truth).sum()
+    return 1.0 - (2.0 * overlap + 1.0) / (probability.sum() + truth.sum() + 1.0)

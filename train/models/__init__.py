@@ -1,0 +1,106 @@
+"""The networks, by name, and their checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edge_runtime.errors import InputError
+from train.models.u2net import u2net, u2netp
+from train.models.unet_lite import unet_lite, unet_lite_s
+
+MODELS: dict[str, Callable[[], nn.Module]] = {
+    "unet_lite": unet_lite,
+    "unet_lite_s": unet_lite_s,
+    "u2netp": u2netp,
+    "u2net": u2net,
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights of one network, and what a reader must know about them.
+
+    Attributes
+    ----------
+    arch
+        Key of `MODELS`.
+    size
+        Side of the square input in pixels that the network was trained for.
+    weights
+        State dict, float32.
+    weights_license
+        Terms of the weights, which follow the training data.
+    training
+        How they were made (config, steps, data); plain values only.
+    """
+
+    arch: str
+    size: int
+    weights: dict[str, torch.Tensor]
+    weights_license: str
+    training: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """Return the network with these weights, in eval mode."""
+        model = MODELS[self.arch]()
+        model.load_state_dict(self.weights)
+        return model.eval()
+
+
+def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a weights-only checkpoint atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    torch.save(vars(checkpoint), partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint (weights only, no code is run); raises `InputError` where it is missing, broken or foreign."""
+    if not path.is_file():
+        raise InputError(f"got {path}, expected a checkpoint.pt; train one with `python train/fit.py PRESET`")
+    try:
+        values = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = Checkpoint(**values)
+    except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
+        raise InputError(f"cannot read checkpoint {path}: {error}; expected one written by train/fit.py") from error
+    if checkpoint.arch not in MODELS:
+        raise InputError(f"{path} is for {checkpoint.arch!r}, expected one of {', '.join(MODELS)}")
+    try:
+        checkpoint.build()
+    except RuntimeError as error:
+        raise InputError(f"the weights of {path} do not fit {checkpoint.arch}: {error}") from error
+    return checkpoint
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_macs(model: nn.Module, size: int) -> int:
+    """Return the multiply-accumulates of all convolutions for one (1, 3, size, size) input."""
+    total = 0
+
+    def add(layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+        nonlocal total
+        assert isinstance(layer, nn.Conv2d)
+        per_pixel = layer.weight.numel()  # out x in / groups x k x k
+        total += per_pixel * output.shape[-1] * output.shape[-2]
+
+    hooks = [layer.register_forward_hook(add) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    was_training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, 3, size, size))
+    finally:
+        model.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return total

