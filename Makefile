@@ -73,7 +73,9 @@ int8_rules = $(foreach format,onnx tflite,$(eval $(call int8_rule,$(1),$(format)
 DEMO := build/demo
 DEMO_SCENES := $(DEMO)/scenes
 DEMO_DATA := $(or $(DATA),$(DEMO_SCENES))
-DEMO_SPLIT := $(if $(DATA),$(if $(wildcard $(DATA)/test/images),--split test),--split test)
+# Labelled pictures of a user may have splits or not.
+split_of = $(if $(wildcard $(1)/images),,test)
+DEMO_SPLIT := $(call split_of,$(DEMO_DATA))
 DEMO_MODELS := $(foreach net,$(LITE),$(LITE_SET:%=$(DEMO)/$(net)/%)) $(U2NETP_SET:%=$(DEMO)/u2netp/%)
 $(call float_rules,$(DEMO))
 $(call int8_rules,$(DEMO),$(DEMO_SCENES)/train,$(DEMO_SCENES)/manifest.csv,--count 40)
@@ -86,9 +88,9 @@ demo: $(STAMP)  ## export, verify, segment, benchmark, report; on scenes, or on 
 	@$(MAKE) --no-print-directory $(DEMO_SCENES)/manifest.csv
 	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(DEMO_MODELS))
 	$(PY) -m edge_runtime.verify $(DEMO_MODELS)
-	$(PY) -m edge_runtime.segment $(DEMO_DATA)$(DEMO_SPLIT:--split %=/%)/images --model $(DEMO)/unet_lite/onnx-int8 --out $(DEMO)/masks --overlay
-	$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data $(DEMO_DATA) $(DEMO_SPLIT) --threads 1 --quick --eval-count 24 --out $(DEMO)/results.json
-	$(PY) -m edge_runtime.report $(DEMO)/results.json --out $(DEMO)/report --pictures $(DEMO_DATA)$(DEMO_SPLIT:--split %=/%)/images
+	$(PY) -m edge_runtime.segment $(DEMO_DATA)/$(DEMO_SPLIT)/images --model $(DEMO)/unet_lite/onnx-int8 --out $(DEMO)/masks --overlay
+	$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data $(DEMO_DATA) --split "$(DEMO_SPLIT)" --threads 1 --quick --eval-count 24 --out $(DEMO)/results.json
+	$(PY) -m edge_runtime.report $(DEMO)/results.json --out $(DEMO)/report --pictures $(DEMO_DATA)/$(DEMO_SPLIT)/images
 	@cat $(DEMO)/report/table.md
 	@echo "page: $(DEMO)/report/index.html   masks and overlays: $(DEMO)/masks/"
 
@@ -96,7 +98,6 @@ demo: $(STAMP)  ## export, verify, segment, benchmark, report; on scenes, or on 
 BENCH := build/bench
 BENCH_MODELS := $(foreach net,$(LITE),$(LITE_SET:%=$(BENCH)/$(net)/%)) $(LITE_SET:%=$(BENCH)/u2netp/%)
 BENCH_CALIB := $(or $(wildcard $(DATA)/val),$(DATA))
-BENCH_SPLIT := $(if $(wildcard $(DATA)/test/images),--split test)
 $(call float_rules,$(BENCH))
 $(call int8_rules,$(BENCH),$(BENCH_CALIB),,--eval $(BENCH_CALIB))
 
@@ -104,7 +105,7 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(BENCH_MODELS))
 	$(PY) -m edge_runtime.verify $(BENCH_MODELS)
-	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) --data $(DATA) $(BENCH_SPLIT) --threads 1 2 --out $(BENCH)/results.json
+	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) --data $(DATA) --split "$(call split_of,$(DATA))" --threads 1 2 --out $(BENCH)/results.json
 	$(PY) -m edge_runtime.report $(BENCH)/results.json --out $(BENCH)/report --readme README.md --keep results
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------

@@ -35,7 +35,8 @@ def read_rgb(path: Path) -> np.ndarray:
             upright = ImageOps.exif_transpose(opened)
             return to_rgb8(upright)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read picture {path}: {error}; expected a complete JPEG, PNG, WebP, BMP or TIFF") from error
+        expected = "a complete JPEG, PNG, WebP, BMP or TIFF"
+        raise InputError(f"cannot read picture {path}: {error}; expected {expected}") from error
 
 
 def to_rgb8(picture: Image.Image) -> np.ndarray:
@@ -68,7 +69,9 @@ def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
         pass first, rounded to 8 bits after each pass.
     """
     check_rgb(image)
-    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    # One call would leave the order of the passes to Pillow, which from release 13 takes the cheaper one, and bytes differ.
+    wide = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(wide.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def resize_probability(probability: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -6,8 +6,8 @@ Layouts::
     DIR/images/NAME.{jpg,png,...}         DIR/masks/NAME.png         (no splits)
     DIR/NAME.{jpg,png,...}                                           (pictures only)
 
-Masks are 8-bit, one channel: 255 sky, 0 other, 128 exactly is void (left out of every loss and metric); other values are a
-soft edge, value / 255 sky.
+Masks are 8-bit, one channel: 255 sky, 0 other, 128 exactly is void (left out of every loss and metric); other values
+are a soft edge, value / 255 sky.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list
     Raises
     ------
     InputError
-        Missing folder, no picture, or a picture without a mask where masks are wanted.
+        Missing folder, no picture, a broken manifest, or a picture without a mask where masks are wanted.
     """
     folder = root / split if split else root
     if not folder.is_dir():
@@ -91,8 +91,8 @@ def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list
                 id=image.stem,
                 image=image,
                 mask=mask if mask.is_file() else None,
-                source=row.get("source", root.name),
-                scene=row.get("scene", ""),
+                source=row.get("source") or root.name,
+                scene=row.get("scene") or "",
             )
         )
     if not pairs:
@@ -113,18 +113,22 @@ def read_pair(pair: Pair) -> Labelled:
     try:
         with Image.open(pair.mask) as opened:
             labels = np.asarray(opened.convert("L"))
-    except OSError as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"cannot read mask {pair.mask}: {error}") from error
     if labels.shape != image.shape[:2]:
-        raise InputError(f"mask {pair.mask} is {labels.shape}, expected {image.shape[:2]} (height, width) as its picture")
+        expected = f"{image.shape[:2]} (height, width) as its picture"
+        raise InputError(f"mask {pair.mask} is {labels.shape}, expected {expected}")
     return Labelled(image, labels.astype(np.float32) / 255.0, labels != VOID)
 
 
 def _manifest(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        return {row["id"]: row for row in csv.DictReader(file)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["id"]: row for row in csv.DictReader(file)}
+    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"cannot read {path}: {error!r}; expected UTF-8 with a column `id` in its header") from error
 
 
 def _layout_hint(root: Path) -> str:

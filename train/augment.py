@@ -57,7 +57,9 @@ def _crop(pair: Labelled, size: int, rng: np.random.Generator) -> tuple[np.ndarr
     return _resized(pair, (left, top, left + crop_width, top + crop_height), size)
 
 
-def _resized(pair: Labelled, box: tuple[float, float, float, float], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _resized(
+    pair: Labelled, box: tuple[float, float, float, float], size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Resize with the contract's filter. The label becomes the share of sky in each pixel, void pixels left out."""
     weight = pair.valid.astype(np.float32)
     shares = [

@@ -20,7 +20,7 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
 
 
 def gather(folders: tuple[Path, ...], split: str) -> list[Pair]:
-    """List the labelled pictures of several folders: their `split` where they have splits, else (for train) all of them."""
+    """List the labelled pictures of several folders: of `split` where there are splits, else (to train on) all."""
     pairs: list[Pair] = []
     for folder in folders:
         if split in splits(folder):
@@ -33,10 +33,10 @@ def gather(folders: tuple[Path, ...], split: str) -> list[Pair]:
 class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """Sample n of a run: a picture drawn with its source's weight, then a random view of it.
 
-    A source is drawn with the square root of its size as weight, so that two thirds of streets do not drown the rest. There is no
-    state between samples: a run resumed at sample n sees exactly what it would have seen.
+    A source is drawn with the square root of its size as weight, so that two thirds of streets do not drown the rest.
+    There is no state between samples: a run resumed at sample n sees exactly what it would have seen.
 
-    Items are image (3, size, size) float32, sky (1, size, size) float32 and valid (1, size, size) float32 (0 at void pixels).
+    Items are image (3, size, size), sky (1, size, size) and valid (1, size, size; 0 at void pixels), all float32.
     """
 
     def __init__(self, pairs: list[Pair], sizes: np.ndarray, seed: int) -> None:

@@ -14,7 +14,7 @@ class FitConfig:
     arch: str
     """Network: unet_lite, unet_lite_s, u2netp or u2net."""
     data: tuple[Path, ...] = ()
-    """Folders in the layout of edge_runtime/pairs.py; their `train` splits are used for training, `val` for the curve."""
+    """Folders in the layout of edge_runtime/pairs.py; their `train` splits train, `val` makes the curve."""
     out: Path | None = None
     """Run folder (checkpoint.pt, resume.pt, log.jsonl, curves.png). Default: runs/fit-ARCH."""
     init: Path | None = None

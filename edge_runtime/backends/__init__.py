@@ -1,0 +1,80 @@
+"""The interpreters behind one protocol: a picture at the network's input size in, probabilities of sky out."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Protocol
+
+import numpy as np
+
+from edge_runtime.artifact import Artifact
+from edge_runtime.errors import InputError
+
+# Modules are imported when an artifact of their format is opened: a device has one interpreter, rarely all.
+BACKENDS: dict[str, tuple[str, str]] = {  # format -> module, class
+    "onnx": ("edge_runtime.backends.ort", "OrtBackend"),
+    "tflite": ("edge_runtime.backends.tflite", "TfliteBackend"),
+    "ncnn": ("edge_runtime.backends.ncnn_net", "NcnnBackend"),
+    "torch": ("edge_runtime.backends.torch_ref", "TorchBackend"),
+}
+DEVICES: dict[str, tuple[str, ...]] = {  # format -> devices
+    "onnx": ("cpu",),
+    "tflite": ("cpu",),
+    "ncnn": ("cpu",),
+    "torch": ("cpu", "cuda"),
+}
+
+
+class Backend(Protocol):
+    """A loaded network.
+
+    Attributes
+    ----------
+    name
+        The interpreter, e.g. `onnxruntime`.
+    """
+
+    name: str
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Segment one picture.
+
+        Parameters
+        ----------
+        image
+            (H, W, 3) uint8, RGB, at the network's input size.
+
+        Returns
+        -------
+        np.ndarray
+            (H, W) float32 in [0, 1]: probability of sky.
+        """
+        ...
+
+
+def open_backend(artifact: Artifact, threads: int = 1, device: str = "cpu") -> Backend:
+    """Load an artifact into the interpreter of its format, once for all pictures to come.
+
+    Parameters
+    ----------
+    artifact
+        From `read_artifact`, which has checked its files.
+    threads
+        CPU threads of the interpreter, 1 or more.
+    device
+        `cpu`, or `cuda` for the torch format.
+
+    Raises
+    ------
+    InputError
+        The interpreter is missing, cannot load the model, or sees other tensors than model.json promises.
+    """
+    artifact_format = artifact.spec.format
+    if threads < 1:
+        raise InputError(f"got {threads} threads, expected 1 or more")
+    if device not in DEVICES[artifact_format]:
+        expected = " or ".join(DEVICES[artifact_format])
+        raise InputError(f"got device {device!r}, expected {expected} for an artifact of format {artifact_format}")
+    module, name = BACKENDS[artifact_format]
+    backend: Backend = getattr(importlib.import_module(module), name)(artifact, threads, device)
+    return backend

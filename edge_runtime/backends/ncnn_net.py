@@ -1,0 +1,84 @@
+"""ncnn artifacts on the CPU.
+
+Weights that are stored as float16 are widened when they are loaded, and all arithmetic is float32: ncnn would otherwise
+compute in half precision where the CPU can (Arm from v8.2 on), and masks would differ from machine to machine by up to
+2e-2. int8 layers compute in int8.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.artifact import Artifact
+from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, import_interpreter
+from edge_runtime.errors import InputError
+
+SAME_EVERYWHERE = (
+    "use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage",
+    "use_vulkan_compute",
+)  # fmt: skip
+
+
+class NcnnBackend:
+    """An ncnn network; see `Backend`."""
+
+    name = "ncnn"
+
+    def __init__(self, artifact: Artifact, threads: int, device: str = "cpu") -> None:
+        self.ncnn = import_interpreter("ncnn", "ncnn")
+        self.spec = artifact.spec
+        self.encode = InputEncoder(artifact.spec.input)
+        net = self.ncnn.Net()
+        net.opt.num_threads = threads
+        for option in SAME_EVERYWHERE:
+            if hasattr(net.opt, option):  # older releases know fewer
+                setattr(net.opt, option, False)
+        for load, role in ((net.load_param, "param"), (net.load_model, "bin")):
+            code = load(str(artifact.file(role)))
+            if code != 0:
+                raise InputError(f"ncnn cannot load {artifact.file(role)} (code {code}); export the artifact again")
+        self.net = net
+        _check_names(artifact, net)
+        # An ncnn network has no shapes of its own: only running it tells them.
+        output = self._extract(np.zeros(artifact.spec.input.shape, np.float32))
+        names, shape = artifact.spec.input.name, artifact.spec.input.shape
+        check_tensors(
+            artifact.spec,
+            [TensorInfo((names,), shape, "float32")],
+            [TensorInfo((artifact.spec.output.name,), (1, *output.shape), output.dtype.name)],
+        )
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
+        return decode_output(self._extract(self.encode(image)), self.spec.output, *image.shape[:2])
+
+    def _extract(self, tensor: np.ndarray) -> np.ndarray:
+        """Run the network on (1, 3, H, W) float32; return its output blob, copied."""
+        planes = tensor[0]  # the Mat borrows this memory, so it must stay referenced until extract has returned
+        extractor = self.net.create_extractor()
+        code = extractor.input(self.spec.input.name, self.ncnn.Mat(planes))
+        if code == 0:
+            code, blob = extractor.extract(self.spec.output.name)
+        if code != 0:
+            raise InputError(f"{self.spec.name}: ncnn cannot run the network (code {code}); export the artifact again")
+        output = np.array(blob)
+        return output[None] if output.ndim == 2 else output  # one channel may come as a plane without a channel axis
+
+
+def _check_names(artifact: Artifact, net: Any) -> None:
+    """Refuse a network with other blobs, and a spec that ncnn cannot serve, before any blob is asked for."""
+    spec = artifact.spec
+    if spec.input.layout != "NCHW" or spec.input.dtype != "float32" or spec.output.dtype != "float32":
+        got = f"{spec.input.layout}, {spec.input.dtype} to {spec.output.dtype}"
+        raise InputError(f"{spec.name}: got {got}, expected NCHW, float32 to float32 for ncnn; export it again")
+    for role, names, expected in (
+        ("inputs", net.input_names(), spec.input.name),
+        ("outputs", net.output_names(), spec.output.name),
+    ):
+        if list(names) != [expected]:
+            raise InputError(
+                f"{spec.name}: the model's {role} are {list(names)}, expected {[expected]} as model.json says; "
+                "model and model.json are not of one artifact: export it again"
+            )

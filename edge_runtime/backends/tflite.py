@@ -1,0 +1,86 @@
+"""TFLite artifacts in whichever interpreter a device has: LiteRT, its predecessor tflite-runtime, or tensorflow."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.artifact import Artifact
+from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, missing_interpreter
+from edge_runtime.errors import InputError
+from edge_runtime.model_spec import Quant
+
+# Modules that hold a class `Interpreter`, the maintained and lightest first.
+INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
+
+
+def available_interpreters() -> list[str]:
+    """Return the modules of `INTERPRETERS` whose package is installed, best first; none is imported."""
+    return [module for module in INTERPRETERS if importlib.util.find_spec(module.partition(".")[0]) is not None]
+
+
+class TfliteBackend:
+    """A TFLite interpreter with its default delegate, XNNPACK; see `Backend`.
+
+    Attributes
+    ----------
+    name
+        The package that the interpreter comes from, e.g. `ai_edge_litert`.
+    """
+
+    def __init__(self, artifact: Artifact, threads: int, device: str = "cpu") -> None:
+        interpreter_class, self.name = _import_interpreter()
+        path = artifact.file("model")
+        try:
+            interpreter = interpreter_class(model_path=str(path), num_threads=threads)
+            interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"{self.name} cannot load {path}: {error}; export the artifact again") from error
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        signature = _only_signature(interpreter)
+        check_tensors(
+            artifact.spec,
+            [_describe(tensor, signature.get("inputs", [])) for tensor in inputs],
+            [_describe(tensor, signature.get("outputs", [])) for tensor in outputs],
+        )
+        self.interpreter = interpreter
+        self.input_index, self.output_index = inputs[0]["index"], outputs[0]["index"]
+        self.spec = artifact.spec
+        self.encode = InputEncoder(artifact.spec.input)
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
+        self.interpreter.set_tensor(self.input_index, self.encode(image))
+        self.interpreter.invoke()
+        output = self.interpreter.get_tensor(self.output_index)
+        return decode_output(output, self.spec.output, *image.shape[:2])
+
+
+def _import_interpreter() -> tuple[Any, str]:
+    """Return the first interpreter class that can be imported, and its package's name."""
+    reasons = []
+    for module in available_interpreters():
+        try:
+            return importlib.import_module(module).Interpreter, module.partition(".")[0]
+        except (ImportError, AttributeError) as error:  # e.g. tflite-runtime, built for numpy 1, under numpy 2
+            reasons.append(f"{module}: {error}")
+    packages = " or ".join(module.partition(".")[0] for module in INTERPRETERS)
+    raise missing_interpreter(packages, "tflite", "; ".join(reasons) or "none is installed")
+
+
+def _only_signature(interpreter: Any) -> dict[str, list[str]]:
+    """Return the names of the model's one signature: the names that users see, as tensors have internal ones too."""
+    signatures: dict[str, dict[str, list[str]]] = interpreter.get_signature_list()
+    return next(iter(signatures.values())) if len(signatures) == 1 else {}
+
+
+def _describe(tensor: dict[str, Any], signature_names: list[str]) -> TensorInfo:
+    scales = tensor["quantization_parameters"]["scales"]
+    points = tensor["quantization_parameters"]["zero_points"]
+    quant = Quant(float(scales[0]), int(points[0])) if len(scales) == 1 else None
+    dtype = np.dtype(tensor["dtype"]).name
+    # With one input and one output, which check_tensors makes sure of, the signature's name is this tensor's.
+    return TensorInfo((*signature_names, tensor["name"]), tuple(int(side) for side in tensor["shape"]), dtype, quant)

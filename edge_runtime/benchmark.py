@@ -1,0 +1,267 @@
+"""Measure artifacts on this machine: latency, memory, size and accuracy go to one result file.
+
+`python -m edge_runtime.benchmark --models DIR... --data DIR --threads 1 2 --out results.json`
+
+Every artifact first runs in a process of its own, which gives its peak RSS and stops the benchmark, naming the artifact,
+before anything is timed where one is broken. See `edge_runtime.latency` for what is timed and how.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from edge_runtime.artifact import SPEC_FILE, Artifact, read_artifact
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from edge_runtime.latency import Runner, find_warnings, take_turns
+from edge_runtime.machine import Gpu, describe_machine, usable_cores
+from edge_runtime.metrics import bootstrap, evaluate_pairs, group_by_source, pool
+from edge_runtime.pairs import Pair, find_pairs
+from edge_runtime.peak_memory import FRAME_HEIGHT, FRAME_WIDTH, measure_apart
+from edge_runtime.results import (
+    FULL,
+    QUICK,
+    SCHEMA_VERSION,
+    Accuracy,
+    ArtifactFacts,
+    DataFacts,
+    Frame,
+    Results,
+    write_results,
+)
+
+GENERATED = "scenes"  # the source that generated scenes have in their manifest
+MAX_THREADS = 256
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Measure latency, memory, size and accuracy of artifacts on this machine."""
+
+    models: tuple[Path, ...]
+    """Artifact folders, or folders that hold some."""
+    data: Path | None = None
+    """Labelled pictures (images/, masks/) for accuracy. Without them only latency, memory and size are measured."""
+    split: str = "test"
+    """Split of the data to use; "" where it has none."""
+    threads: tuple[int, ...] = (1,)
+    """Thread counts, each of which gives a row for every artifact."""
+    quick: bool = False
+    """At least 20 runs instead of 100 runs and 10 s; the result says so wherever it is shown."""
+    eval_count: int | None = None
+    """Pictures to use for accuracy, spread evenly over the data; all by default."""
+    torch_device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where torch artifacts run; auto takes CUDA where there is one."""
+    reference: str = ""
+    """Name of the artifact that ratios refer to; by default the fp32 torch artifact with the most MACs."""
+    device_name: str = ""
+    """What to call this device, e.g. "Raspberry Pi 5"; by default what it calls itself."""
+    out: Path = Path("results.json")
+    """Result file to write."""
+
+
+def benchmark(config: BenchmarkConfig) -> Results:
+    """Measure as `config` says and return the result.
+
+    Raises
+    ------
+    InputError
+        Nothing to measure, a broken artifact (named), a data set without masks, or a flag out of range.
+    """
+    _check(config)
+    artifacts = find_artifacts(config.models)
+    pairs = _choose_pairs(config)
+    gpu = _gpu(config, artifacts)
+    facts = {key: _facts(key, artifact, config.threads[0], _device(artifact, gpu)) for key, artifact in artifacts.items()}
+    reference = choose_reference(facts, config.reference)
+    runners = [
+        Runner(key, artifact, threads, _device(artifact, gpu))
+        for key, artifact in artifacts.items()
+        for threads in config.threads
+    ]
+    rule = QUICK if config.quick else FULL
+    log(f"{len(runners)} rows: {len(artifacts)} artifacts, threads {', '.join(map(str, config.threads))}")
+    load = take_turns(runners, rule, log)
+    rows = tuple(runner.row(gpu) for runner in runners)
+    # The last thread count is usually the highest, so the fastest.
+    accuracy = {runner.key: _accuracy(runner, pairs) for runner in {r.key: r for r in runners}.values()} if pairs else {}
+    return Results(
+        schema_version=SCHEMA_VERSION,
+        created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        quick=config.quick,
+        rule=rule,
+        machine=describe_machine(config.device_name, gpu),
+        load=load,
+        warnings=find_warnings(rows, load, usable_cores()),
+        data=_data_facts(config, pairs),
+        frame=Frame(FRAME_HEIGHT, FRAME_WIDTH, "the artifact's golden scene, resized"),
+        reference=reference,
+        artifacts=tuple(dataclasses.replace(fact, accuracy=accuracy.get(key)) for key, fact in facts.items()),
+        rows=rows,
+    )
+
+
+def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
+    """Read every artifact among `folders` and one level below; keys are names, with the folder where names clash.
+
+    Raises
+    ------
+    InputError
+        A folder without an artifact, a broken artifact, or the same one twice.
+    """
+    found: dict[Path, Artifact] = {}
+    for folder in folders:
+        inside = [folder] if (folder / SPEC_FILE).is_file() else sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
+        if not inside:
+            raise InputError(f"got {folder} without an artifact, expected a folder with {SPEC_FILE}; export one first")
+        for path in inside:
+            if path.resolve() in found:
+                raise InputError(f"got artifact {path} twice in --models, expected each once")
+            found[path.resolve()] = read_artifact(path)
+    names = Counter(artifact.spec.name for artifact in found.values())
+    keys: dict[str, Artifact] = {}
+    for place, artifact in found.items():
+        name = artifact.spec.name
+        keys[name if names[name] == 1 else f"{name} ({place.parent.name}/{place.name})"] = artifact
+    return keys
+
+
+def choose_reference(facts: dict[str, ArtifactFacts], wanted: str) -> str | None:
+    """Return the key of the artifact that ratios refer to: `wanted`, else the fp32 torch one with the most MACs, else None."""
+    if wanted and wanted not in facts:
+        raise InputError(f"got --reference {wanted!r}, expected one of {', '.join(facts)}")
+    full = [fact for fact in facts.values() if fact.format == "torch" and fact.precision == "fp32"]
+    return wanted or (max(full, key=lambda fact: fact.macs or 0).key if full else None)
+
+
+def _facts(key: str, artifact: Artifact, threads: int, device: str) -> ArtifactFacts:
+    log(f"memory: {key}")
+    spec, (height, width) = artifact.spec, artifact.size
+    return ArtifactFacts(
+        key=key,
+        name=spec.name,
+        arch=spec.arch,
+        format=spec.format,
+        precision=artifact.precision,
+        folder=_shown_path(artifact.folder),
+        sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes,
+        input_height=height,
+        input_width=width,
+        macs=_count(spec.provenance.get("macs")),
+        parameters=_count(spec.provenance.get("parameters")),
+        weights_license=spec.weights_license,
+        memory=measure_apart(artifact.folder, threads, device),
+        accuracy=None,
+    )
+
+
+def _accuracy(runner: Runner, pairs: list[Pair]) -> Accuracy:
+    log(f"accuracy: {runner.key} on {len(pairs)} pictures")
+    images = evaluate_pairs(runner.segmenter, pairs)
+    interval = bootstrap(images)["iou"]
+    return Accuracy(
+        count=len(images),
+        pooled=dataclasses.asdict(pool(images)),
+        iou_interval=(interval.low, interval.high) if interval else None,
+        per_source={name: dataclasses.asdict(pool(group)) for name, group in group_by_source(pairs, images).items()},
+    )
+
+
+def _choose_pairs(config: BenchmarkConfig) -> list[Pair]:
+    if config.data is None:
+        return []
+    pairs = find_pairs(config.data, config.split or None)
+    count = len(pairs) if config.eval_count is None else min(config.eval_count, len(pairs))
+    return [pairs[index * len(pairs) // count] for index in range(count)]
+
+
+def _data_facts(config: BenchmarkConfig, pairs: list[Pair]) -> DataFacts | None:
+    if config.data is None:
+        return None
+    generated = all(pair.source == GENERATED for pair in pairs)
+    total = len(find_pairs(config.data, config.split or None))
+    return DataFacts(GENERATED if generated else config.data.resolve().name, config.split, len(pairs), total)
+
+
+def _gpu(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Gpu | None:
+    """Return the CUDA device that torch artifacts will run on, or None; torch is not asked where nothing needs it."""
+    if config.torch_device == "cpu" or all(artifact.spec.format != "torch" for artifact in artifacts.values()):
+        return None
+    try:
+        import torch
+    except ImportError:
+        return None  # opening the artifact says what is missing and how to get it
+    if not torch.cuda.is_available():
+        if config.torch_device == "cuda":
+            raise InputError("got --torch-device cuda, expected a CUDA device that torch can use; leave the flag out to use the CPU")
+        return None
+    return Gpu(torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory, str(torch.version.cuda))
+
+
+def _device(artifact: Artifact, gpu: Gpu | None) -> str:
+    return "cuda" if gpu is not None and artifact.spec.format == "torch" else "cpu"
+
+
+def _shown_path(folder: Path) -> str:
+    """Return `folder` relative to the current folder, or its name where it lies elsewhere: files show no machine's paths."""
+    relative = Path(os.path.relpath(folder))
+    return folder.name if relative.parts[:1] == ("..",) or relative.is_absolute() else relative.as_posix()
+
+
+def _count(value: Any) -> int | None:
+    """Return a count from an artifact's provenance, where anything may stand."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _check(config: BenchmarkConfig) -> None:
+    if not config.threads or any(not 1 <= threads <= MAX_THREADS for threads in config.threads):
+        raise InputError(f"got --threads {config.threads}, expected counts of 1 to {MAX_THREADS}")
+    if len(set(config.threads)) != len(config.threads):
+        raise InputError(f"got --threads {config.threads}, expected each count once")
+    if config.eval_count is not None and config.eval_count < 1:
+        raise InputError(f"got --eval-count {config.eval_count}, expected 1 or more")
+    if config.out.is_dir():
+        raise InputError(f"got the folder {config.out} as --out, expected a file such as results.json")
+
+
+def format_table(results: Results) -> str:
+    """Return the rows as plain text, fastest first."""
+    facts = {fact.key: fact for fact in results.artifacts}
+    name = results.data.iou_name if results.data else "no data"
+    lines = [f"{'artifact':34} {'runtime':46} {'threads':>7} {'infer p50/p90/p95 ms':>24} {'end_to_end p50':>14} {'MiB':>6} {'IoU ' + name:>12}"]
+    for row in sorted(results.rows, key=lambda row: row.infer.p50_ms):
+        fact = facts[row.artifact]
+        iou = fact.accuracy.pooled["iou"] if fact.accuracy else None
+        times = f"{row.infer.p50_ms:.2f} / {row.infer.p90_ms:.2f} / {row.infer.p95_ms:.2f}"
+        lines.append(
+            f"{row.artifact:34} {row.label:46} {row.threads:>7} {times:>24} {row.end_to_end.p50_ms:>14.2f} "
+            f"{fact.memory.peak_bytes / 2**20:>6.0f} {'-' if iou is None else format(iou, '.4f'):>12}"
+        )
+    if results.quick:
+        lines.append("quick: at least 20 runs each, less than the full rule (100 runs and 10 s)")
+    return "\n".join(lines + [f"warning: {warning}" for warning in results.warnings])
+
+
+def log(text: str) -> None:
+    """Write progress to stderr; the device core has no progress bars."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main(config: BenchmarkConfig) -> None:
+    """Measure, write the result file, print the table and the file's path."""
+    results = benchmark(config)
+    write_results(results, config.out)
+    print(format_table(results))
+    print(config.out)
+
+
+if __name__ == "__main__":
+    run_command(main, BenchmarkConfig)

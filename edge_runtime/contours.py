@@ -1,0 +1,90 @@
+"""Where masks end: the bands of boundary IoU, the contours of boundary F, and the pixels at the truth's edges."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+BAND_SHARE = 0.02  # of the diagonal: width of the bands of boundary IoU (Cheng et al. 2021)
+TOLERANCE_SHARE = 0.008  # of the diagonal: how far apart two contours may run in boundary F
+EDGE_PIXELS = 2  # on each side of an edge of the truth
+
+
+@dataclass(frozen=True)
+class BandCounts:
+    """Pixels in both bands, and in either."""
+
+    overlap: int
+    union: int
+
+
+@dataclass(frozen=True)
+class ContourCounts:
+    """Contour pixels of the prediction and of the truth, and those within the tolerance of the other contour."""
+
+    predicted: int
+    predicted_hit: int
+    true: int
+    true_hit: int
+
+
+def band_counts(called: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> BandCounts:
+    """Compare the contour bands of two (H, W) bool masks, both False at void pixels.
+
+    The band of a mask is its pixels at most d in x and y from a pixel outside it, d = 0.02 of the diagonal. As in the
+    paper all beyond the picture's border is outside. Void pixels are in no band, and are not outside either.
+    """
+    width = max(1, round(BAND_SHARE * _diagonal(truth)))
+    bands = []
+    for mask in (called, truth):
+        outside = np.pad(valid & ~mask, 1, constant_values=True)
+        bands.append(mask & _grow(outside, width)[1:-1, 1:-1])
+    return BandCounts(int(np.count_nonzero(bands[0] & bands[1])), int(np.count_nonzero(bands[0] | bands[1])))
+
+
+def contour_counts(called: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> ContourCounts:
+    """Match the contours of two (H, W) bool masks, both False at void pixels.
+
+    Contour pixels nearer to void than the tolerance are not scored: nobody knows where the true contour runs there.
+    """
+    tolerance = math.ceil(TOLERANCE_SHARE * _diagonal(truth))
+    known = valid if valid.all() else ~_grow(~valid, tolerance)
+    predicted, true = _contour(called, valid), _contour(truth, valid)
+    return ContourCounts(
+        predicted=int(np.count_nonzero(predicted & known)),
+        predicted_hit=_near(predicted & known, true, tolerance),
+        true=int(np.count_nonzero(true & known)),
+        true_hit=_near(true & known, predicted, tolerance),
+    )
+
+
+def around_edges(truth: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return as (H, W) bool the pixels at most 2 in x and y from a valid pixel of the other class."""
+    return np.where(truth, _grow(valid & ~truth, EDGE_PIXELS), _grow(truth, EDGE_PIXELS))
+
+
+def _near(pixels: np.ndarray, contour: np.ndarray, tolerance: int) -> int:
+    if not (pixels.any() and contour.any()):
+        return 0
+    distance = cv2.distanceTransform((~contour).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return int(np.count_nonzero(pixels & (distance <= tolerance)))
+
+
+def _contour(mask: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Return the pixels that differ from their right or lower neighbour, both valid; the picture's border is none."""
+    contour = np.zeros_like(mask)
+    contour[:, :-1] = (mask[:, :-1] != mask[:, 1:]) & valid[:, :-1] & valid[:, 1:]
+    contour[:-1] |= (mask[:-1] != mask[1:]) & valid[:-1] & valid[1:]
+    return contour
+
+
+def _grow(mask: np.ndarray, radius: int) -> np.ndarray:
+    """Dilate a bool mask by a square of side 2 radius + 1."""
+    return cv2.dilate(mask.view(np.uint8), np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)).view(bool)
+
+
+def _diagonal(mask: np.ndarray) -> float:
+    return math.hypot(mask.shape[0], mask.shape[1])

@@ -1,0 +1,161 @@
+"""Facts about the machine that a measurement was taken on; standard library only, so that it runs on any board."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# Instruction sets that decide how fast fp16 and int8 networks are, named as Linux names them (x86, then Arm).
+RELEVANT_FLAGS = (
+    "sse4_2 avx avx2 fma f16c avx_vnni avx512f avx512_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16 "
+    "neon asimd asimdhp fphp asimddp i8mm bf16 sve sve2"
+).split()
+# Distribution names of what takes part in a measurement; those that are not installed are left out.
+TOOLS = (
+    "numpy opencv-python-headless opencv-python pillow onnxruntime onnxruntime-gpu ai-edge-litert tflite-runtime tensorflow ncnn torch"
+).split()
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A CUDA device as torch sees it."""
+
+    name: str
+    memory_bytes: int
+    cuda: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device of a measurement. None means that the system does not say.
+
+    Attributes
+    ----------
+    name
+        What people call the device: given by the user, else the board's name, else the CPU's.
+    cpu, cpu_flags, cores, governor, max_mhz
+        Model name; those of `RELEVANT_FLAGS` that it has; logical cores that this process may use; frequency governor
+        and highest frequency of core 0.
+    virtual
+        Whether the CPU says that it runs under a hypervisor, where other guests are out of sight.
+    memory_bytes
+        Physical memory, bytes.
+    tools
+        Versions of Python and of the packages of `TOOLS` that are installed.
+    """
+
+    name: str
+    cpu: str
+    cpu_flags: tuple[str, ...]
+    architecture: str
+    cores: int
+    governor: str | None
+    max_mhz: float | None
+    virtual: bool
+    memory_bytes: int | None
+    os: str
+    kernel: str
+    gpu: Gpu | None
+    tools: dict[str, str]
+
+
+def describe_machine(name: str = "", gpu: Gpu | None = None) -> Machine:
+    """Read the facts of this machine; `name` wins over what the machine calls itself."""
+    flags = _cpu_flags()
+    cpu = _cpu_model()
+    return Machine(
+        name=name or _first_line(Path("/proc/device-tree/model")) or cpu,
+        cpu=cpu,
+        cpu_flags=tuple(flag for flag in RELEVANT_FLAGS if flag in flags),
+        architecture=platform.machine(),
+        cores=usable_cores(),
+        governor=_first_line(CPU_FOLDER / "cpu0/cpufreq/scaling_governor"),
+        max_mhz=_max_mhz(),
+        virtual="hypervisor" in flags,
+        memory_bytes=_memory_bytes(),
+        os=_os_name(),
+        kernel=f"{platform.system()} {platform.release()}",
+        gpu=gpu,
+        tools=tool_versions(),
+    )
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of Python and of the installed packages among `TOOLS`, without importing them."""
+    versions = {"python": platform.python_version()}
+    for tool in TOOLS:
+        try:
+            versions[tool] = importlib.metadata.version(tool)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def usable_cores() -> int:
+    """Return how many logical cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load_average() -> tuple[float, float, float] | None:
+    """Return the load averages of 1, 5 and 15 minutes, or None where the system has none."""
+    try:
+        return os.getloadavg()
+    except (AttributeError, OSError):
+        return None
+
+
+def busy_seconds() -> float | None:
+    """Return the CPU seconds that all processes of the machine have used since boot, or None without /proc/stat."""
+    line = _first_line(Path("/proc/stat"))
+    if line is None or not line.startswith("cpu "):
+        return None
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(word) for word in line.split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
+def _cpu_flags() -> frozenset[str]:
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", _text(Path("/proc/cpuinfo")), re.MULTILINE)
+    return frozenset(found.group(1).split()) if found else frozenset()
+
+
+def _cpu_model() -> str:
+    """Return the CPU's name; Arm kernels often give only numbers, which are kept, since they identify the core."""
+    info = _text(Path("/proc/cpuinfo"))
+    for key in ("model name", "Model", "Hardware"):
+        found = re.search(rf"^{key}\s*:\s*(\S.*)$", info, re.MULTILINE)
+        if found:
+            return found.group(1).strip()
+    parts = sorted(set(re.findall(r"^CPU part\s*:\s*(\S+)", info, re.MULTILINE)))
+    return f"{platform.machine()} part {', '.join(parts)}" if parts else platform.processor() or platform.machine()
+
+
+def _max_mhz() -> float | None:
+    khz = _first_line(CPU_FOLDER / "cpu0/cpufreq/cpuinfo_max_freq")
+    return int(khz) / 1000.0 if khz else None
+
+
+def _memory_bytes() -> int | None:
+    found = re.search(r"^MemTotal:\s*(\d+) kB", _text(Path("/proc/meminfo")), re.MULTILINE)
+    return int(found.group(1)) * 1024 if found else None
+
+
+def _os_name() -> str:
+    found = re.search(r'^PRETTY_NAME="?([^"\n]+)', _text(Path("/etc/os-release")), re.MULTILINE)
+    return found.group(1) if found else platform.platform()
+
+
+def _first_line(path: Path) -> str | None:
+    line = _text(path).partition("\n")[0].strip("\0 \t")
+    return line or None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""  # another system than Linux, or a container that hides the file: the fact is then unknown

@@ -1,0 +1,112 @@
+"""Is an exported file the network that it was made from? Compared on pictures, through the interpreter that will run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from edge_runtime.backends import Backend
+from edge_runtime.errors import GateError, InputError
+from edge_runtime.image_ops import resize_rgb
+from edge_runtime.metrics import agreement
+from export.wrapper import SkyProbability
+from train.scenes import generate
+
+MAX_ABS_FP32 = 1e-4  # largest difference in probability between two float32 runtimes
+MIN_AGREEMENT_FP16 = 0.999  # mask IoU with float32
+MEAN, STD = 127.0, 128.0
+
+# What a backend may differ by from the golden output that the exporter's own backend gave. fp32: the order of additions.
+# fp16: interpreters that also compute in half (ncnn and XNNPACK on Arm v8.2) were seen to differ by 2e-2. int8: kernels round
+# ties and intermediate sums differently; one step of the last logits moves an edge pixel by several 1/256.
+GOLDEN_ATOL = {"fp32": 1e-4, "fp16": 3e-2, "int8": 1e-1}
+
+
+@dataclass(frozen=True)
+class SceneChoice:
+    """Arguments of `train.scenes.generate` for one parity picture."""
+
+    seed: int
+    kind: str
+    sky: str
+
+
+# The first one is the golden input. Skies, lights and scales differ; the last has no sky at all.
+SCENES = (
+    SceneChoice(11, "mountain", "cloudy"),
+    SceneChoice(12, "street", "clear"),
+    SceneChoice(13, "city", "night"),
+    SceneChoice(14, "trees", "overcast"),
+    SceneChoice(15, "water", "sunset"),
+    SceneChoice(16, "indoor", "none"),
+)
+SCENE_SIZE = (288, 384)  # height, width; stretched to the input size as any picture is
+NOISE_SEED = 17
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an exported network compares with torch in float32 over all parity pictures.
+
+    Attributes
+    ----------
+    max_abs
+        Largest difference in probability at any pixel.
+    agreement
+        IoU of the masks at 0.5, pooled over the pictures; 1.0 where both are empty.
+    pictures
+        How many there were.
+    """
+
+    max_abs: float
+    agreement: float
+    pictures: int
+
+
+def parity_pictures(size: int) -> list[np.ndarray]:
+    """Return seeded scenes and one picture of noise, each (size, size, 3) uint8 RGB; the first is the golden input."""
+    scenes = [resize_rgb(generate(s.seed, SCENE_SIZE, s.kind, s.sky).image, size, size) for s in SCENES]
+    noise = np.random.default_rng(NOISE_SEED).integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return [*scenes, noise]
+
+
+def run_torch(model: SkyProbability, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (N, H, W) float32 probabilities of (H, W, 3) uint8 RGB pictures, one by one as a device would."""
+    outputs = []
+    with torch.inference_mode():
+        for picture in pictures:
+            image = torch.from_numpy((picture.astype(np.float32) - MEAN) / STD).permute(2, 0, 1)[None].contiguous()
+            outputs.append(model(image)[0, 0].numpy())
+    return np.stack(outputs)
+
+
+def run_backend(backend: Backend, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (N, H, W) float32 probabilities; raises `GateError` where the exported network gives none."""
+    try:
+        return np.stack([backend.run(picture) for picture in pictures])
+    except InputError as error:  # the pictures are good, so the network is not
+        raise GateError(f"the exported network does not run in {backend.name}: {error}") from error
+
+
+def compare(expected: np.ndarray, got: np.ndarray) -> Parity:
+    """Compare (N, H, W) probabilities of torch with those of an exported network."""
+    height = expected.shape[0] * expected.shape[1]  # one tall picture: masks are pooled, so a scene without sky is harmless
+    pooled = agreement(expected.reshape(height, -1), got.reshape(height, -1))
+    return Parity(float(np.abs(expected - got).max()), pooled, len(expected))
+
+
+def check_parity(parity: Parity, precision: str) -> None:
+    """Raise `GateError` unless `parity` is good enough for `precision`, fp32 or fp16; NaN never is."""
+    if precision == "fp32" and not parity.max_abs <= MAX_ABS_FP32:
+        raise GateError(
+            f"parity with torch is {parity.max_abs:.2e} (max-abs), expected at most {MAX_ABS_FP32:.0e}; nothing was written. "
+            "The converter changed the network: compare its graph with the model's"
+        )
+    if precision == "fp16" and not parity.agreement >= MIN_AGREEMENT_FP16:
+        raise GateError(
+            f"agreement of fp16 with fp32 is {parity.agreement:.5f} (mask IoU), expected at least {MIN_AGREEMENT_FP16}; nothing was "
+            "written. Use --precision fp32 for this network"
+        )

@@ -1,0 +1,92 @@
+"""Export to ONNX: `python export/to_onnx.py [--checkpoint FILE] [--size PIXELS] [--precision fp32|fp16] [--out DIR]`.
+
+fp16 stores weights as float16 and casts them back, which onnxruntime does once, when it loads the file: half the size, the
+speed of fp32. Half arithmetic would be slower on CPUs, since onnxruntime has few half kernels there and casts around each.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from edge_runtime.artifact import Artifact
+from edge_runtime.cli import run_command
+from export.command import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
+from export.wrapper import Network
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 18
+TOOLS = ("onnx", "onnxruntime", "onnxscript")
+
+
+def export(config: ExportConfig) -> Artifact:
+    """Write the ONNX artifact of a checkpoint; see `run_export` for what it raises."""
+    return run_export(config, "onnx", convert)
+
+
+def convert(network: Network, precision: str, folder: Path) -> Converted:
+    """Write `folder`/model.onnx: input `image` (1, 3, H, W) float32, output `sky` (1, 1, H, W) float32."""
+    import onnx
+
+    model = to_model_proto(network)
+    if precision == "fp16":
+        halve_weights(model)
+    onnx.checker.check_model(model)
+    path = folder / "model.onnx"
+    onnx.save(model, str(path))
+    weights = "float16" if precision == "fp16" else "float32"
+    tensors = input_spec("image", network.size, "NCHW"), output_spec("sky")
+    return Converted({"model": path}, *tensors, weights, "float32", TOOLS)
+
+
+def to_model_proto(network: Network) -> onnx.ModelProto:
+    """Return the float32 ONNX model, without the exporter's notes on every node (they hold source lines and paths)."""
+    program = torch.onnx.export(
+        network.folded,
+        (network.example,),
+        input_names=["image"],
+        output_names=["sky"],
+        opset_version=OPSET,
+        dynamo=True,
+        external_data=False,
+        verbose=False,
+    )
+    model = program.model_proto
+    for noted in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        del noted.metadata_props[:]
+    for node in model.graph.node:
+        node.doc_string = ""
+    return model
+
+
+def halve_weights(model: onnx.ModelProto) -> None:
+    """Store every float32 weight of two or more dimensions as float16, with a Cast to float32 before its users.
+
+    Biases stay float32: they are small, and their errors would add to every pixel.
+    """
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for weight in model.graph.initializer:
+        if weight.data_type == TensorProto.FLOAT and len(weight.dims) >= 2:
+            name = weight.name
+            half = numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), name + "_half")
+            weight.CopyFrom(half)
+            casts.append(helper.make_node("Cast", [half.name], [name], name="cast_" + name, to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def main(config: ExportConfig) -> None:
+    """Export and print where to."""
+    print_artifact(export(config))
+
+
+if __name__ == "__main__":
+    run_command(main, ExportConfig)

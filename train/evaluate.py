@@ -1,0 +1,288 @@
+"""Measure a checkpoint or an artifact on labelled pictures: `python train/evaluate.py MODEL --data DIR [DIR ...]`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from edge_runtime.artifact import SPEC_FILE, file_sha256
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from edge_runtime.image_ops import resize_probability, resize_rgb
+from edge_runtime.metrics import (
+    METRIC_NAMES,
+    RESAMPLES,
+    THRESHOLD,
+    ImageMetrics,
+    bootstrap,
+    evaluate_pairs,
+    group_by_source,
+    pool,
+)
+from edge_runtime.pairs import Pair, find_pairs, splits
+from edge_runtime.segmenter import Segmenter
+from train.datasets import to_tensor
+from train.evaluation_plots import plot_distributions, plot_violins, worst_sheet
+from train.models import load_checkpoint
+
+Predict = Callable[[np.ndarray], np.ndarray]
+
+TABLE = {
+    "iou": "IoU",
+    "iou_per_image": "per image",
+    "iou_inner": "without edges",
+    "boundary_iou": "boundary IoU",
+    "boundary_f": "boundary F",
+    "mae": "MAE",
+    "f1": "F1",
+    "fbeta_max": "max F-beta",
+    "auroc": "AUROC",
+    "nosky_fpr": "no-sky FPR",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Measure a network on labelled pictures: metrics.json, per_image.csv, plots and sheets of the worst pictures."""
+
+    model: Annotated[Path, tyro.conf.Positional]
+    """A checkpoint.pt of train/fit.py, or an artifact folder."""
+    data: tuple[Path, ...]
+    """Folders of pictures and masks in a layout of edge_runtime/pairs.py."""
+    split: str = "test"
+    """Split to measure; `none` for folders without splits (DIR/images, DIR/masks)."""
+    out: Path | None = None
+    """Folder of the results. Default: runs/eval-NAME-SPLIT."""
+    threads: int = 1
+    """CPU threads of the network."""
+    worst: int = 24
+    """Pictures on each sheet of the worst ones."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that is ready to predict.
+
+    Attributes
+    ----------
+    label
+        Short name for folders and titles.
+    facts
+        What metrics.json says of it.
+    predict
+        Maps (H, W, 3) uint8 RGB to (H, W) float32 probability of sky.
+    """
+
+    label: str
+    facts: dict[str, Any]
+    predict: Predict
+
+
+def open_model(path: Path, threads: int = 1) -> Model:
+    """Open a checkpoint file or an artifact folder; raises `InputError` where it is neither."""
+    if path.is_dir() and not (path / SPEC_FILE).is_file() and (path / "checkpoint.pt").is_file():
+        raise InputError(f"got the folder {path}, expected an artifact folder or a file; name {path / 'checkpoint.pt'}")
+    if path.is_dir():
+        return _open_artifact(path, threads)
+    return _open_checkpoint(path, threads)
+
+
+def _open_artifact(path: Path, threads: int) -> Model:
+    segmenter = Segmenter.load(path, threads)
+    artifact = segmenter.artifact
+    facts = {
+        "name": artifact.spec.name,
+        "arch": artifact.spec.arch,
+        "format": artifact.spec.format,
+        "precision": artifact.precision,
+        "input_height": artifact.size[0],
+        "input_width": artifact.size[1],
+        "sha256": artifact.sha256,
+        "weights_license": artifact.spec.weights_license,
+    }
+    return Model(artifact.spec.name, facts, segmenter)
+
+
+def _open_checkpoint(path: Path, threads: int) -> Model:
+    checkpoint = load_checkpoint(path)
+    torch.set_num_threads(threads)
+    network = checkpoint.build()
+
+    def predict(image: np.ndarray) -> np.ndarray:
+        small = resize_rgb(image, checkpoint.size, checkpoint.size)
+        with torch.inference_mode():
+            probability = torch.sigmoid(network(to_tensor(small)[None]))[0, 0].numpy()
+        return resize_probability(probability, *image.shape[:2])
+
+    facts = {
+        "name": f"{checkpoint.arch}-{checkpoint.size}",
+        "arch": checkpoint.arch,
+        "format": "checkpoint",
+        "precision": "fp32",
+        "input_height": checkpoint.size,
+        "input_width": checkpoint.size,
+        "sha256": file_sha256(path),
+        "weights_license": checkpoint.weights_license,
+    }
+    where = path.resolve()
+    label = where.parent.name if where.name == "checkpoint.pt" else f"{where.parent.name}-{where.stem}"
+    return Model(label, facts, predict)
+
+
+def find_labelled(folders: Sequence[Path], split: str) -> dict[Path, list[Pair]]:
+    """List the labelled pictures of each folder; split `none` reads the folders themselves."""
+    found = {}
+    for folder in folders:
+        if split != "none" and folder.is_dir() and not splits(folder):
+            raise InputError(
+                f"got --split {split}, but {folder} has no splits; use --split none for DIR/images and masks"
+            )
+        found[folder] = find_pairs(folder, None if split == "none" else split)
+    return found
+
+
+def summary(images: Sequence[ImageMetrics]) -> dict[str, Any]:
+    """Return counts and every metric as {"value", "low", "high"}; null where undefined."""
+    pooled, intervals = pool(images), bootstrap(images)
+    result: dict[str, Any] = {"count": pooled.count, "count_sky": pooled.count_sky}
+    for name in METRIC_NAMES:
+        interval = intervals[name]
+        result[name] = {
+            "value": _rounded(getattr(pooled, name)),
+            "low": _rounded(interval.low) if interval else None,
+            "high": _rounded(interval.high) if interval else None,
+        }
+    return result
+
+
+def _rounded(value: float | None) -> float | None:
+    # Beyond six digits the order of additions, and so the machine, may show.
+    return None if value is None else round(value, 6)
+
+
+def evaluate(config: Config) -> Path:
+    """Measure as `config` says, print the table to stdout and return the folder of the results.
+
+    Raises
+    ------
+    InputError
+        The model or the data are missing or broken, or a number makes no sense.
+    """
+    if config.threads < 1 or config.worst < 1:
+        raise InputError(f"got threads {config.threads} and worst {config.worst}, expected 1 or more of each")
+    by_folder = find_labelled(config.data, config.split)
+    pairs = [pair for folder_pairs in by_folder.values() for pair in folder_pairs]
+    model = open_model(config.model, config.threads)
+    out = config.out or Path("runs") / f"eval-{model.label}-{config.split}"
+    images = _measure(model, pairs)
+    report = {
+        "model": model.facts,
+        "data": {
+            "folders": [folder.resolve().name for folder in by_folder],
+            "split": None if config.split == "none" else config.split,
+            "count": len(pairs),
+        },
+        "method": {"threshold": THRESHOLD, "interval": "95 % bootstrap over pictures", "resamples": RESAMPLES},
+        "pooled": summary(images),
+        "sources": {name: summary(group) for name, group in group_by_source(pairs, images).items()},
+    }
+    folders = [folder.resolve().name for folder, folder_pairs in by_folder.items() for _ in folder_pairs]
+    _write(out, report, folders, pairs, images, model, config.worst)
+    _print_table(report, model.label)
+    return out
+
+
+def _measure(model: Model, pairs: list[Pair]) -> list[ImageMetrics]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task(model.label, total=len(pairs))
+        return evaluate_pairs(model.predict, pairs, progress=lambda: progress.advance(task))
+
+
+def _write(
+    out: Path,
+    report: dict[str, Any],
+    folders: list[str],
+    pairs: list[Pair],
+    images: list[ImageMetrics],
+    model: Model,
+    worst: int,
+) -> None:
+    """Write everything beside `out` first, then move file by file, metrics.json last: where it is, the others are."""
+    partial = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.partial")
+    title = f"{model.label}, {len(pairs)} pictures of {', '.join(report['data']['folders'])}"
+    try:
+        partial.mkdir(parents=True)
+        _write_rows(partial / "per_image.csv", folders, pairs, images)
+        plot_violins(group_by_source(pairs, images), partial / "violins.png", title)
+        plot_distributions(images, partial / "distributions.png", title)
+        worst_sheet(model.predict, pairs, images, "iou", worst, partial / "worst_iou.png")
+        worst_sheet(model.predict, pairs, images, "mae", worst, partial / "worst_mae.png")
+        (partial / "metrics.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        out.mkdir(parents=True, exist_ok=True)
+        for path in sorted(partial.iterdir(), key=lambda path: path.name == "metrics.json"):
+            path.replace(out / path.name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_rows(path: Path, folders: list[str], pairs: list[Pair], images: list[ImageMetrics]) -> None:
+    names = ("pixels", "tp", "fp", "fn", "tn", "iou", "boundary_iou", "mae", "sky_called")
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["folder", "id", "source", "scene", *names])
+        for folder, pair, image in zip(folders, pairs, images, strict=True):
+            values = [getattr(image, name) for name in names]
+            cells = ["" if value is None else round(value, 6) for value in values]
+            writer.writerow([folder, pair.id, pair.source, pair.scene, *cells])
+
+
+def _print_table(report: dict[str, Any], label: str) -> None:
+    data = report["data"]
+    title = f"{label} on {', '.join(data['folders'])} ({data['split'] or 'no split'})"
+    table = Table(title=title, title_justify="left")
+    table.add_column("source", no_wrap=True)
+    table.add_column("pictures", justify="right")
+    for heading in TABLE.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, values in report["sources"].items():
+        table.add_row(name, str(values["count"]), *_cells(values))
+    table.add_section()
+    table.add_row("all", str(report["pooled"]["count"]), *_cells(report["pooled"]))
+    # A pipe has no width: the table keeps all its columns there.
+    console = Console()
+    console = console if console.is_terminal else Console(width=160)
+    console.print(table)
+
+
+def _cells(values: dict[str, Any]) -> list[str]:
+    cells = [_cell(values[key]["value"]) for key in TABLE]
+    if values["iou"]["low"] is not None:
+        cells[0] += f" ({_cell(values['iou']['low'])}-{_cell(values['iou']['high'])})"
+    return cells
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def main(config: Config) -> None:
+    """Evaluate and print where the results are."""
+    print(evaluate(config))
+
+
+if __name__ == "__main__":
+    run_command(main, Config)

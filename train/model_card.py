@@ -1,0 +1,88 @@
+"""Write a released network's model card from the files beside it: `python train/model_card.py models/NAME`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import jinja2
+import tyro
+
+from edge_runtime.artifact import read_artifact
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from train.models import count_macs, count_parameters, load_checkpoint
+
+TEMPLATE = Path(__file__).with_name("model_card.md.j2")
+SUMMARIES = {
+    "unet_lite": "A lightweight U-Net: EfficientNet-Lite0 encoder to stride 32, depthwise-separable decoder.",
+    "unet_lite_s": "The small sister of unet_lite: the encoder ends at stride 16, and the input is smaller.",
+    "u2netp": "U2-Netp (Qin et al. 2020), trained from random weights; here as the full-precision reference.",
+}
+COLUMNS = (
+    ("iou", "pooled IoU"),
+    ("iou_per_image", "per-image IoU"),
+    ("boundary_iou", "boundary IoU"),
+    ("iou_inner", "IoU without 2 px at edges"),
+    ("mae", "MAE"),
+    ("nosky_fpr", "no-sky pixels called sky"),
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Write README.md of a released model folder."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder with checkpoint.pt, metrics.json (of train/evaluate.py) and FORMAT-PRECISION artifacts."""
+
+
+def card(folder: Path) -> str:
+    """Return the model card of `folder` as Markdown; every figure is read from the folder's files."""
+    checkpoint = load_checkpoint(folder / "checkpoint.pt")
+    if checkpoint.arch not in SUMMARIES:
+        raise InputError(f"got a checkpoint of {checkpoint.arch}, expected a released one: {', '.join(SUMMARIES)}")
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"cannot read {folder / 'metrics.json'}: {error}; write it with train/evaluate.py") from error
+    model = checkpoint.build()
+    sets = {"**all**": metrics["pooled"], **metrics["sources"]}
+    return jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined).render(
+        checkpoint=checkpoint,
+        summary=SUMMARIES[checkpoint.arch],
+        parameters=count_parameters(model),
+        gmacs=count_macs(model, checkpoint.size) / 1e9,
+        settings=[(name, _plain(value)) for name, value in checkpoint.training.items() if value is not None],
+        metrics=metrics,
+        columns=COLUMNS,
+        rows=[
+            [name, values["count"], *(_cell(values.get(key)) for key, _ in COLUMNS)] for name, values in sets.items()
+        ],
+        artifacts=[read_artifact(path.parent) for path in sorted(folder.glob("*/model.json"))],
+    )
+
+
+def _plain(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _cell(metric: dict[str, float | None] | None) -> str:
+    if metric is None or metric["value"] is None:
+        return "–"
+    if metric.get("low") is None:
+        return f"{metric['value']:.3f}"
+    return f"{metric['value']:.3f} ({metric['low']:.3f}–{metric['high']:.3f})"
+
+
+def main(config: Config) -> None:
+    """Write the card and print its path."""
+    path = config.folder / "README.md"
+    path.write_text(card(config.folder), encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    run_command(main, Config)
