@@ -1,11 +1,11 @@
-"""Fetch, check and build ncnn as one static library; print the folder that CMake's `ncnn_DIR` wants.
+"""Fetch, check and build ncnn as one static library; print the folder that holds its CMake package.
 
 `python cpp_demo/get_ncnn.py [--jobs N] [--cache DIR]`
 
-ncnn's source is the PyPI sdist, pinned by sha256. `pip download` refuses it, because its setup.py names its version after
-the day of the build, so this script reads the same package page from the same index that pip is configured for. Both the
-sdist and the built library stay in the cache (`.cache/` of the project); a second call only looks there. Standard library
-only.
+ncnn's source is the PyPI sdist, pinned by sha256. `pip download` refuses it, because its setup.py names its version
+after the day of the build, so this script reads the same package page from the same index that pip is configured for.
+Both the sdist and the built library stay in the cache (`.cache/` of the project); a second call only looks there.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import os
 import platform
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -25,8 +26,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 VERSION_DATE = "20261020"
 SDIST = f"ncnn-1.0.{VERSION_DATE}.tar.gz"
@@ -34,13 +36,11 @@ SDIST_SHA256 = "ad8cdd63e9755cfa8e23b9b6d9ce46156077d80298a89e7c3ba325ffccfca200
 TIMEOUT_S = 120.0
 
 # What the networks of this project use, and what those layers make for themselves (Gemm, Packing, Cast, Padding).
-LAYERS = frozenset(
-    """
-    BinaryOp Cast Clip Concat Convolution ConvolutionDepthWise Crop Dequantize Flatten Gemm HardSigmoid HardSwish
-    InnerProduct Input Interp MemoryData Noop Packing Padding Permute Pooling Quantize ReLU Requantize Reshape Sigmoid
-    Slice Split
-    """.split()
-)
+LAYERS = frozenset({
+    "BinaryOp", "Cast", "Clip", "Concat", "Convolution", "ConvolutionDepthWise", "Crop", "Dequantize", "Flatten",
+    "Gemm", "HardSigmoid", "HardSwish", "InnerProduct", "Input", "Interp", "MemoryData", "Noop", "Packing", "Padding",
+    "Permute", "Pooling", "Quantize", "ReLU", "Requantize", "Reshape", "Sigmoid", "Slice", "Split",
+})  # fmt: skip
 FLAGS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DCMAKE_INSTALL_LIBDIR=lib",
@@ -70,77 +70,98 @@ class FetchError(RuntimeError):
     """The source cannot be had or does not build; the message says what to do next."""
 
 
-def pip_sources() -> tuple[list[str], list[str]]:
-    """Return the index addresses and the `find-links` places that pip would use, in pip's order."""
+@dataclass(frozen=True)
+class PipSettings:
+    """Where pip looks for packages.
+
+    Attributes
+    ----------
+    indexes
+        Addresses of package indexes, in pip's order.
+    links
+        Folders with packages.
+    certificates
+        File with the certificates to trust; None for the system's.
+    """
+
+    indexes: list[str]
+    links: list[str]
+    certificates: str | None
+
+
+def pip_settings() -> PipSettings:
+    """Ask pip for its configuration: files, then environment, then its own default index."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True)
     if listed.returncode != 0:
-        raise FetchError(f"{sys.executable} has no pip to ask for the package index; use the project's .venv/bin/python")
-    settings: dict[str, str] = {}
+        raise FetchError(f"got no pip in {sys.executable}, expected one to ask for its index; use .venv/bin/python")
+    settings: dict[str, dict[str, str]] = {":env:": {}, "download": {}, "global": {}}
     for line in listed.stdout.splitlines():
         name, _, value = line.partition("=")
         section, _, key = name.rpartition(".")
-        # pip reads [global], then the section of the command, then the environment: later ones win.
-        rank = {"global": 0, "download": 1, ":env:": 2}.get(section)
-        if rank is not None:
-            settings[f"{key}.{rank}"] = value.strip().strip("'\"")
+        if section in settings:
+            settings[section][key] = value.strip().strip("'\"").replace("\\n", " ")
 
     def setting(key: str) -> str:
-        return next((settings[f"{key}.{rank}"] for rank in (2, 1, 0) if settings.get(f"{key}.{rank}")), "")
+        # The environment wins over the section of a command, and that over [global], as in pip.
+        return next((values[key] for values in settings.values() if values.get(key)), "")
 
-    ask_default = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
     index = setting("index-url")
     if not index:
+        ask_default = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
         default = subprocess.run([sys.executable, "-c", ask_default], capture_output=True, text=True, check=True)
         index = default.stdout.strip()
     offline = setting("no-index").lower() in ("1", "true", "yes", "on")
-    indexes = [] if offline else [index, *setting("extra-index-url").replace("\\n", " ").split()]
-    return indexes, setting("find-links").replace("\\n", " ").split()
+    indexes = [] if offline else [index, *setting("extra-index-url").split()]
+    return PipSettings(indexes, setting("find-links").split(), setting("cert") or None)
 
 
-def open_address(address: str) -> bytes:
+def open_address(address: str, certificates: str | None) -> bytes:
     """Return the bytes at a http(s) or file address; a user name and password in it are sent as pip does."""
     parts = urlsplit(address)
     if parts.scheme not in ("http", "https", "file"):
         raise FetchError(f"got address scheme {parts.scheme!r}, expected http, https or file; check `pip config list`")
-    opener = urllib.request.build_opener()
+    context = ssl.create_default_context(cafile=certificates)
+    opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context))
     if parts.username:
         passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
-        clean = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        passwords.add_password(None, clean, parts.username, parts.password or "", is_authenticated=True)
+        address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+        passwords.add_password(
+            None, address, unquote(parts.username), unquote(parts.password or ""), is_authenticated=True
+        )
         opener.add_handler(urllib.request.HTTPBasicAuthHandler(passwords))
-        address = clean
     with opener.open(urllib.request.Request(address, headers={"Accept": "text/html"}), timeout=TIMEOUT_S) as answer:
         return answer.read()
 
 
 def find_sdist() -> bytes:
     """Return the bytes of the pinned sdist from the first place that has it with the right sha256."""
-    indexes, links = pip_sources()
+    pip = pip_settings()
     tried: list[str] = []
-    for place in links:
+    for place in pip.links:
         if (Path(place) / SDIST).is_file():
             found = (Path(place) / SDIST).read_bytes()
             if hashlib.sha256(found).hexdigest() == SDIST_SHA256:
                 return found
             tried.append(f"{place}: another file under the same name")
-    for index in indexes:
+    for index in pip.indexes:
         page = index.rstrip("/") + "/ncnn/"
         # A local mirror is a folder of pages; file: has no notion of a folder's default page.
         address = page + "index.html" if page.startswith("file:") else page
         try:
-            text = open_address(address).decode("utf-8", "replace")
+            text = open_address(address, pip.certificates).decode("utf-8", "replace")
             link = re.search(r'href\s*=\s*["\']([^"\']*' + re.escape(SDIST) + r"[^\"']*)[\"']", text)
             if link is None:
-                tried.append(f"{urlsplit(page).netloc or page}: no {SDIST}")
+                tried.append(f"{urlsplit(page).hostname or page}: no {SDIST}")
                 continue
-            found = open_address(urljoin(page, html.unescape(link[1]).partition("#")[0]))
+            target = urljoin(page, html.unescape(link[1]).partition("#")[0])
+            found = open_address(target, pip.certificates)
         except (urllib.error.URLError, OSError) as error:
-            tried.append(f"{urlsplit(page).netloc or page}: {error}")
+            tried.append(f"{urlsplit(page).hostname or page}: {error}")
             continue
         got = hashlib.sha256(found).hexdigest()
         if got == SDIST_SHA256:
             return found
-        tried.append(f"{urlsplit(page).netloc or page}: sha256 {got}, expected {SDIST_SHA256}")
+        tried.append(f"{urlsplit(page).hostname or page}: sha256 {got}, expected {SDIST_SHA256}")
     raise FetchError(
         f"got no {SDIST} ({'; '.join(tried) or 'pip is set to no-index'}); give pip an index that has it "
         f"(PIP_INDEX_URL) or put the file into the cache folder yourself"
@@ -213,6 +234,8 @@ def get_ncnn(cache: Path, jobs: int) -> Path:
     with (cache / "ncnn.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once would do the same work twice
         if not install.is_dir():
+            for left_over in cache.glob("ncnn-build-*"):  # of a build that was killed
+                shutil.rmtree(left_over, ignore_errors=True)
             sdist = cached_sdist(cache)
             say(f"building with {jobs} jobs, about {170 // jobs} s; the log is {install.with_suffix('.log')}")
             started = time.monotonic()

@@ -1,8 +1,10 @@
 #include "image_io.h"
 
+#include <algorithm>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "exif.h"
@@ -10,6 +12,8 @@
 
 namespace skyedge {
 namespace {
+
+using namespace std::literals;
 
 constexpr int kChannels = 3;
 
@@ -28,9 +32,9 @@ struct Depth16 {
     static unsigned grey(std::uint16_t value) { return (value + 128U) / 257U; }
 };
 
-// Appends the pixels of a decoded picture (grey, BGR or BGRA) as RGB.
+// Appends the pixels of a decoded picture (grey, BGR or BGRA) as RGB; the fourth channel counts only where `has_alpha`.
 template <class Depth, class Sample>
-void append_rgb(const cv::Mat& decoded, std::vector<std::uint8_t>& rgb) {
+void append_rgb(const cv::Mat& decoded, bool has_alpha, std::vector<std::uint8_t>& rgb) {
     const int channels = decoded.channels();
     for (int y = 0; y < decoded.rows; ++y) {
         const Sample* pixel = decoded.ptr<Sample>(y);
@@ -39,7 +43,7 @@ void append_rgb(const cv::Mat& decoded, std::vector<std::uint8_t>& rgb) {
                 rgb.insert(rgb.end(), kChannels, static_cast<std::uint8_t>(Depth::grey(pixel[0])));
                 continue;
             }
-            const unsigned alpha = channels == 4 ? Depth::colour(pixel[3]) : 255U;
+            const unsigned alpha = has_alpha ? Depth::colour(pixel[3]) : 255U;
             for (int c = kChannels - 1; c >= 0; --c) {
                 rgb.push_back(over_black(Depth::colour(pixel[c]), alpha));
             }
@@ -65,11 +69,18 @@ Image upright(Image image, int orientation) {
             const int from_y = mirror_y ? height - 1 - y : y;
             const int row = transposed ? from_x : from_y;
             const int column = transposed ? from_y : from_x;
-            const auto pixel = image.rgb.begin() + (static_cast<std::ptrdiff_t>(row) * image.width_px + column) * kChannels;
+            const auto pixel =
+                image.rgb.begin() + (static_cast<std::ptrdiff_t>(row) * image.width_px + column) * kChannels;
             out.rgb.insert(out.rgb.end(), pixel, pixel + kChannels);
         }
     }
     return out;
+}
+
+bool starts_with(const std::vector<std::uint8_t>& bytes, std::string_view text) {
+    return bytes.size() >= text.size() &&
+           std::equal(text.begin(), text.end(), bytes.begin(),
+                      [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
 }
 
 Error unreadable(const std::filesystem::path& path, const std::string& why) {
@@ -91,8 +102,9 @@ Result<Image> read_rgb(const std::filesystem::path& path) {
     if (is_cut_jpeg(bytes)) {
         return unreadable(path, "the JPEG is cut short");
     }
-    // UNCHANGED keeps alpha and 16 bits. The fourth byte of a BMP is padding more often than alpha, so that is left out.
-    const bool bmp = bytes.size() > 2 && bytes[0] == 'B' && bytes[1] == 'M';
+    // UNCHANGED keeps alpha and 16 bits. The fourth byte of a BMP is padding more often than alpha, so that is left
+    // out.
+    const bool bmp = starts_with(bytes, "BM"sv);
     cv::Mat decoded;
     try {
         decoded = cv::imdecode(bytes, bmp ? cv::IMREAD_COLOR : cv::IMREAD_UNCHANGED);
@@ -106,12 +118,15 @@ Result<Image> read_rgb(const std::filesystem::path& path) {
     if (channels != 1 && channels != 3 && channels != 4) {
         return unreadable(path, "got " + std::to_string(channels) + " channels");
     }
+    // libtiff, which hands 8-bit TIFF to OpenCV, has laid alpha over black by itself.
+    const bool tiff = starts_with(bytes, "II*\0"sv) || starts_with(bytes, "MM\0*"sv);
+    const bool has_alpha = channels == 4 && !(tiff && decoded.depth() == CV_8U);
     Image image{decoded.cols, decoded.rows, {}};
     image.rgb.reserve(decoded.total() * kChannels);
     if (decoded.depth() == CV_8U) {
-        append_rgb<Depth8, std::uint8_t>(decoded, image.rgb);
+        append_rgb<Depth8, std::uint8_t>(decoded, has_alpha, image.rgb);
     } else if (decoded.depth() == CV_16U) {
-        append_rgb<Depth16, std::uint16_t>(decoded, image.rgb);
+        append_rgb<Depth16, std::uint16_t>(decoded, has_alpha, image.rgb);
     } else {
         return unreadable(path, "got pixels that are neither 8 nor 16 bit unsigned");
     }

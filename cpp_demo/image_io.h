@@ -10,8 +10,8 @@
 
 namespace skyedge {
 
-// Decodes a picture as it should be seen: EXIF orientation applied, alpha laid over black, grey and palettes as RGB, 16-bit
-// grey scaled by 257 with rounding, 16-bit colour cut to its upper byte (the same as edge_runtime/image_ops.py).
+// Decodes a picture as it should be seen: EXIF orientation applied, alpha laid over black, grey and palettes as RGB,
+// 16-bit grey scaled by 257 with rounding, 16-bit colour cut to its upper byte (the same as edge_runtime/image_ops.py).
 Result<Image> read_rgb(const std::filesystem::path& path);
 
 // Returns the mask as the bytes of an 8-bit, one-channel PNG.

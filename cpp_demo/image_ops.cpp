@@ -17,8 +17,8 @@ struct Taps {
     std::vector<std::int32_t> weights;  // sum to 1 << kWeightBits, but for rounding
 };
 
-// The triangle filter at every pixel of a line that goes from in_px to out_px. Double arithmetic in this very order: another
-// one moves some weights by one unit, and with them some pixels.
+// The triangle filter at every pixel of a line that goes from in_px to out_px. Double arithmetic in this very order:
+// another one moves some weights by one unit, and with them some pixels.
 std::vector<Taps> triangle_taps(int in_px, int out_px) {
     const double scale = static_cast<double>(in_px) / out_px;
     const double support = std::max(scale, 1.0);  // half the filter's width, in input pixels

@@ -28,8 +28,8 @@ struct Mask {
 };
 
 // Stretches to width_px x height_px (each at least 1) exactly as Pillow's 8-bit BILINEAR does, which the contract calls
-// "pillow_bilinear": triangle filter of support max(1, in/out), 22-bit fixed-point weights, horizontal pass first, rounded
-// to 8 bits after each pass.
+// "pillow_bilinear": triangle filter of support max(1, in/out), 22-bit fixed-point weights, horizontal pass first,
+// rounded to 8 bits after each pass.
 Image resize_pillow_bilinear(const Image& image, int width_px, int height_px);
 
 // Brings probabilities to width_px x height_px: bilinear in float32, half-pixel centres, edges clamped.

@@ -1,7 +1,6 @@
 #include "json_reader.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 #include <string_view>
 #include <utility>
@@ -125,7 +124,8 @@ std::string ObjectReader::text(const char* key) const {
 
 std::string ObjectReader::text(const char* key, std::initializer_list<const char*> allowed) const {
     const json& value = at(key);
-    if (!value.is_string() || std::find(allowed.begin(), allowed.end(), value.get_ref<const std::string&>()) == allowed.end()) {
+    if (!value.is_string() ||
+        std::find(allowed.begin(), allowed.end(), value.get_ref<const std::string&>()) == allowed.end()) {
         fault(key, (allowed.size() > 1 ? "one of " : "") + listed(allowed));
         return {};
     }

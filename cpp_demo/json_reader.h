@@ -26,11 +26,12 @@ private:
     Failure first_;
 };
 
-// One object whose keys are exactly `keys`. After a fault the readers give empty values, so that the caller reads straight
-// on and asks `Faults` at the end.
+// One object whose keys are exactly `keys`. After a fault the readers give empty values, so that the caller reads
+// straight on and asks `Faults` at the end.
 class ObjectReader {
 public:
-    ObjectReader(const nlohmann::json& value, std::string path, std::initializer_list<const char*> keys, Faults& faults);
+    ObjectReader(const nlohmann::json& value, std::string path, std::initializer_list<const char*> keys,
+                 Faults& faults);
 
     const nlohmann::json& at(const char* key) const;
     bool is_null(const char* key) const { return at(key).is_null(); }

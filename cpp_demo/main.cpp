@@ -23,7 +23,6 @@ using skyedge::Result;
 
 constexpr int kExitOk = 0;
 constexpr int kExitInput = 2;
-constexpr int kMostThreads = 64;
 
 constexpr const char* kUsage =
     "usage: skyedge segment --model DIR --input FILE --output FILE [--threads N]\n"
@@ -77,11 +76,12 @@ std::optional<int> parse_threads(const std::string& text) {
         return std::nullopt;
     }
     const int threads = std::stoi(text);
-    return threads >= 1 && threads <= kMostThreads ? std::optional<int>(threads) : std::nullopt;
+    return threads >= 1 && threads <= skyedge::SkySegmenter::kMostThreads ? std::optional<int>(threads) : std::nullopt;
 }
 
 Result<SegmentCommand> parse_segment(const std::vector<std::string>& words) {
-    const Result<std::map<std::string, std::string>> flags = parse_flags(words, {"--model", "--input", "--output", "--threads"});
+    const Result<std::map<std::string, std::string>> flags =
+        parse_flags(words, {"--model", "--input", "--output", "--threads"});
     if (!flags) {
         return flags.error();
     }
@@ -100,7 +100,8 @@ Result<SegmentCommand> parse_segment(const std::vector<std::string>& words) {
         command.threads = *threads;
     }
     if (command.output.extension() != ".png") {
-        return Error{"got --output " + command.output.string() + ", expected a name ending in .png, since masks are PNG"};
+        return Error{"got --output " + command.output.string() +
+                     ", expected a name ending in .png, since masks are PNG"};
     }
     std::error_code code;
     if (std::filesystem::is_directory(command.output, code)) {
@@ -135,8 +136,8 @@ Failure segment(const SegmentCommand& command) {
     const double threshold = segmenter.value().spec().output.threshold;
     const auto& values = sky.value().values;
     const auto count = std::count_if(values.begin(), values.end(), [&](float p) { return p >= threshold; });
-    std::printf("%s: %d x %d pixels, %.1f %% sky\n", command.output.c_str(), sky.value().width_px, sky.value().height_px,
-                100.0 * static_cast<double>(count) / static_cast<double>(values.size()));
+    std::printf("%s: %d x %d pixels, %.1f %% sky\n", command.output.c_str(), sky.value().width_px,
+                sky.value().height_px, 100.0 * static_cast<double>(count) / static_cast<double>(values.size()));
     return std::nullopt;
 }
 
@@ -155,7 +156,9 @@ Failure run(const std::vector<std::string>& words) {
 
 int main(int argc, char** argv) {
     const std::vector<std::string> words(argv + 1, argv + argc);
-    const auto asks_for = [&](std::string_view name) { return std::find(words.begin(), words.end(), name) != words.end(); };
+    const auto asks_for = [&](std::string_view name) {
+        return std::find(words.begin(), words.end(), name) != words.end();
+    };
     if (asks_for("--help") || asks_for("-h")) {
         std::fputs(kUsage, stdout);
         return kExitOk;

@@ -20,7 +20,8 @@ constexpr std::int64_t kMostSidePx = 1 << 14;  // far above any of our networks;
 
 FileEntry read_entry(const ObjectReader& files, const char* role) {
     const ObjectReader entry = files.object(role, {"path", "sha256", "bytes"});
-    return {entry.file_name("path"), entry.sha256("sha256"), static_cast<std::uint64_t>(entry.integer("bytes", 1, kMostBytes))};
+    return {entry.file_name("path"), entry.sha256("sha256"),
+            static_cast<std::uint64_t>(entry.integer("bytes", 1, kMostBytes))};
 }
 
 // Three finite numbers, all above `above`.
@@ -44,7 +45,8 @@ void read_shape(const ObjectReader& reader, InputSpec& input) {
     bool good = shape.is_array() && shape.size() == 4;
     std::array<std::int64_t, 4> sizes{};
     for (std::size_t i = 0; good && i < sizes.size(); ++i) {
-        good = shape[i].is_number_integer() && shape[i].get<std::int64_t>() >= 1 && shape[i].get<std::int64_t>() <= kMostSidePx;
+        good = shape[i].is_number_integer() && shape[i].get<std::int64_t>() >= 1 &&
+               shape[i].get<std::int64_t>() <= kMostSidePx;
         sizes[i] = good ? shape[i].get<std::int64_t>() : 0;
     }
     if (!good || sizes[0] != 1 || sizes[1] != 3) {
@@ -64,7 +66,8 @@ InputSpec read_input(const ObjectReader& root) {
     reader.text("dtype", {"float32"});
     reader.text("color", {"RGB"});
     reader.text("resize", {"pillow_bilinear"});
-    input.mean = read_rgb_numbers(reader, "mean", -std::numeric_limits<double>::infinity(), "three numbers, R, G and B");
+    input.mean =
+        read_rgb_numbers(reader, "mean", -std::numeric_limits<double>::infinity(), "three numbers, R, G and B");
     input.std = read_rgb_numbers(reader, "std", 0.0, "three numbers above 0, R, G and B");
     if (!reader.is_null("quant")) {
         reader.fault("quant", "null for float32");

@@ -14,7 +14,6 @@ namespace skyedge {
 namespace {
 
 constexpr std::size_t kChannels = 3;
-constexpr int kMostThreads = 64;
 // A sigmoid may leave 0..1 by this much; more means that the output is no probability.
 constexpr float kRangeSlack = 1e-3F;
 
@@ -37,7 +36,8 @@ ncnn::Option same_everywhere(int threads) {
     return option;
 }
 
-Failure check_blob(const ModelSpec& spec, const std::vector<const char*>& blobs, const std::string& wanted, const char* key) {
+Failure check_blob(const ModelSpec& spec, const std::vector<const char*>& blobs, const std::string& wanted,
+                   const char* key) {
     if (blobs.size() == 1 && wanted == blobs.front()) {
         return std::nullopt;
     }
@@ -65,8 +65,8 @@ Failure fill_net(ncnn::Net& net, const Artifact& artifact) {
     // ncnn does not mind weights that are left over; they mean that bin and param are of two networks.
     const auto left_bytes = artifact.bin.data() + artifact.bin.size() - bin;
     if (left_bytes != 0) {
-        return Error{spec.name + ": got " + std::to_string(left_bytes) + " bytes in " + spec.bin.name + " beyond what " +
-                     spec.param.name + " describes, expected 0; export the artifact again"};
+        return Error{spec.name + ": got " + std::to_string(left_bytes) + " bytes in " + spec.bin.name +
+                     " beyond what " + spec.param.name + " describes, expected 0; export the artifact again"};
     }
     if (Failure failure = check_blob(spec, net.input_names(), spec.input.blob, "input.name")) {
         return failure;
@@ -135,7 +135,8 @@ Result<Probability> SkySegmenter::segment(const Image& image) const {
                      " pixels, expected at least one pixel and three bytes for each"};
     }
     try {
-        const Result<Probability> small = run(resize_pillow_bilinear(image, spec_.input.width_px, spec_.input.height_px));
+        const Result<Probability> small =
+            run(resize_pillow_bilinear(image, spec_.input.width_px, spec_.input.height_px));
         if (!small) {
             return small;
         }
@@ -155,9 +156,11 @@ Result<Probability> SkySegmenter::run(const Image& resized) const {
     if (const int code = extractor.extract(spec_.output.blob.c_str(), sky); code != 0) {
         return ncnn_error(spec_, "output " + spec_.output.blob, code);
     }
-    if (sky.w != resized.width_px || sky.h != resized.height_px || sky.d != 1 || sky.c != 1 || sky.elemsize != sizeof(float)) {
-        return Error{spec_.name + ": got an output of " + std::to_string(sky.c) + " x " + std::to_string(sky.h) + " x " +
-                     std::to_string(sky.w) + ", expected one channel of float32 at the input's size; export it again"};
+    if (sky.w != resized.width_px || sky.h != resized.height_px || sky.d != 1 || sky.c != 1 ||
+        sky.elemsize != sizeof(float)) {
+        return Error{spec_.name + ": got an output of " + std::to_string(sky.c) + " x " + std::to_string(sky.h) +
+                     " x " + std::to_string(sky.w) +
+                     ", expected one channel of float32 at the input's size; export it again"};
     }
     Probability small{sky.w, sky.h, {}};
     const float* values = sky.channel(0);

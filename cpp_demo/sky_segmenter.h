@@ -19,7 +19,10 @@ namespace skyedge {
 // Constant after `load`, so that threads may share one. Nothing here throws, and ncnn types stay inside.
 class SkySegmenter {
 public:
-    // Reads and checks the artifact in `folder`, then hands it to ncnn, which computes with `threads` (1 to 64).
+    static constexpr int kMostThreads = 64;
+
+    // Reads and checks the artifact in `folder`, then hands it to ncnn, which computes with `threads` (1 to
+    // kMostThreads).
     static Result<SkySegmenter> load(const std::filesystem::path& folder, int threads);
 
     // Returns the probability of sky at every pixel of the picture, at the picture's own size.

@@ -6,7 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 
@@ -49,19 +49,18 @@ def run_command(main: Callable[[C], None], config_type: type[C], presets: Mappin
 def parse(argv: list[str], config_type: type[C], presets: Mapping[str, C] | None = None) -> C:
     """Turn command-line words into a config; usage errors leave through `SystemExit(2)` as argparse does."""
     words, config_file = _split_config_flag(argv)
-    if presets is None:
-        if config_file is None:
-            return tyro.cli(config_type, args=words)
-        return tyro.cli(config_type, args=words, default=_from_file(config_type, None, config_file))
-    if not words or words[0] not in presets:
-        if "-h" not in words and "--help" not in words:
-            got = words[0] if words else "nothing"
-            raise InputError(f"got preset {got!r}, expected one of {', '.join(presets)}; put it first on the line")
-        return tyro.cli(config_type, args=["--help"], default=next(iter(presets.values())))
-    default = presets[words[0]]
+    default: C | None = None
+    if presets is not None:
+        if not words or words[0] not in presets:
+            if "-h" not in words and "--help" not in words:
+                got = words[0] if words else "nothing"
+                raise InputError(f"got preset {got!r}, expected one of {', '.join(presets)}; put it first on the line")
+            return tyro.cli(config_type, args=["--help"], default=next(iter(presets.values())))
+        default = presets[words[0]]
+        del words[0]
     if config_file is not None:
         default = _from_file(config_type, default, config_file)
-    return tyro.cli(config_type, args=words[1:], default=default)
+    return tyro.cli(config_type, args=words) if default is None else tyro.cli(config_type, args=words, default=default)
 
 
 def _split_config_flag(argv: list[str]) -> tuple[list[str], Path | None]:
@@ -80,22 +79,50 @@ def _split_config_flag(argv: list[str]) -> tuple[list[str], Path | None]:
 
 
 def _from_file(config_type: type[C], default: C | None, path: Path) -> C:
-    import yaml  # only users of --config need it
+    """Return `default` with the values of a YAML file; fields that neither has are left for the line to give."""
+    given = _read_mapping(path)
+    hints = get_type_hints(config_type, include_extras=True)
+    if not set(given) <= set(hints):
+        got = ", ".join(map(str, sorted(set(given) - set(hints), key=str)))
+        raise InputError(f"config {path}: got the key {got}, expected keys among {', '.join(hints)}")
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
+        if field.name in given:
+            values[field.name] = _typed(hints[field.name], given[field.name], f"config {path}: {field.name}")
+        elif default is not None:
+            values[field.name] = getattr(default, field.name)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            values[field.name] = tyro.MISSING
+    return config_type(**values)
 
+
+def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
-        values: Any = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
+        import yaml  # only users of --config need it
+    except ImportError as error:
+        raise InputError("--config needs PyYAML; install it: pip install pyyaml") from error
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise InputError(f"cannot read config {path}: {error}") from error
-    names = {field.name: field for field in dataclasses.fields(config_type)}  # type: ignore[arg-type]
-    if not isinstance(values, dict) or not set(values) <= set(names):
-        got = sorted(set(values) - set(names)) if isinstance(values, dict) else type(values).__name__
-        raise InputError(f"config {path}: got {got}, expected a mapping with keys among {', '.join(names)}")
-    # tyro turns the words into typed values, so that a file and a command line are checked alike.
-    words: list[str] = []
-    for key, value in values.items():
-        flag = "--" + key.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(flag if value else "--no-" + key.replace("_", "-"))
-        elif value is not None:
-            words += [flag, *map(str, value if isinstance(value, list) else [value])]
-    return tyro.cli(config_type, args=words) if default is None else tyro.cli(config_type, args=words, default=default)
+    if not isinstance(values, dict):
+        raise InputError(f"config {path}: got {type(values).__name__}, expected a mapping of keys to values")
+    return values
+
+
+def _typed(hint: Any, value: Any, where: str) -> Any:
+    """Return a value of a YAML file as `hint`; tyro reads it, so that a file and a line are checked alike."""
+    bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    if bare is str and isinstance(value, str):
+        return value
+    if get_origin(bare) is tuple and value == []:
+        return ()
+    try:
+        return tyro.cli(bare, args=_words(value), console_outputs=False)
+    except SystemExit as error:
+        expected = bare.__name__ if isinstance(bare, type) else bare
+        raise InputError(f"{where}: got {value!r}, expected {expected}") from error
+
+
+def _words(value: Any) -> list[str]:
+    return [word for item in value for word in _words(item)] if isinstance(value, list) else [str(value)]

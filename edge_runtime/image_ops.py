@@ -6,11 +6,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from edge_runtime.errors import InputError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for a broken file
+ORIENTATION_TAG = 0x0112  # EXIF
+TO_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -32,26 +43,47 @@ def read_rgb(path: Path) -> np.ndarray:
         raise InputError(f"got {path}, expected an existing picture")
     try:
         with Image.open(path) as opened:
-            upright = ImageOps.exif_transpose(opened)
-            return to_rgb8(upright)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        expected = "a complete JPEG, PNG, WebP, BMP or TIFF"
+            opened.load()
+            turn = TO_UPRIGHT.get(_orientation(opened))
+            return to_rgb8(opened if turn is None else opened.transpose(turn))
+    except DECODE_ERRORS as error:
+        expected = "a complete JPEG, PNG, WebP, BMP or TIFF of at most 178 million pixels"
         raise InputError(f"cannot read picture {path}: {error}; expected {expected}") from error
 
 
 def to_rgb8(picture: Image.Image) -> np.ndarray:
     """Return any Pillow picture as (H, W, 3) uint8 RGB; transparent parts lie over black."""
     if picture.mode.startswith(("I", "F")):
-        values = np.asarray(picture, dtype=np.float64)
-        # 16-bit greys come as I;16 or I (0..65535); pictures with no value above 255 are 8-bit already.
-        scale = 1.0 if picture.mode in ("F", "I") and values.max(initial=0.0) <= 255 else 257.0
-        grey = np.clip(np.rint(values / scale), 0, 255).astype(np.uint8)
-        return np.repeat(grey[:, :, None], 3, axis=2)
-    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        return np.repeat(_deep_grey(picture)[:, :, None], 3, axis=2)
+    if picture.mode == "La":  # Pillow converts it to nothing else
+        picture = picture.convert("LA")
+    if picture.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         flat = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
         return np.asarray(Image.alpha_composite(flat, rgba).convert("RGB"))
     return np.asarray(picture.convert("RGB"))
+
+
+def _deep_grey(picture: Image.Image) -> np.ndarray:
+    """Return a grey picture of 16 or 32 bits as (H, W) uint8."""
+    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+    brightest = values.max(initial=0.0)
+    if picture.mode.startswith("I;16"):
+        scale = 1 / 257
+    elif picture.mode == "F" and brightest <= 1:
+        scale = 255.0
+    else:  # I and F do not say what white is: 255 or 65535, by the brightest pixel
+        scale = 1.0 if brightest <= 255 else 1 / 257
+    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
+
+
+def _orientation(picture: Image.Image) -> int:
+    """Return the EXIF orientation, 1 (upright) where there is none or it is broken."""
+    try:
+        value = picture.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # Pillow raises many kinds for broken metadata, which is no reason to lose the picture
+        return 1
+    return value if isinstance(value, int) else 1
 
 
 def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -69,7 +101,7 @@ def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
         pass first, rounded to 8 bits after each pass.
     """
     check_rgb(image)
-    # One call would leave the order of the passes to Pillow, which from release 13 takes the cheaper one, and bytes differ.
+    # Two calls: one would leave the order of the passes to Pillow, which from release 13 on takes the cheaper first.
     wide = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BILINEAR)
     return np.asarray(wide.resize((width, height), Image.Resampling.BILINEAR))
 

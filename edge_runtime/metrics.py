@@ -91,7 +91,7 @@ class ImageMetrics:
 class PooledMetrics:
     """Figures of a set of pictures; None where a figure is undefined (IoU without any sky, AUROC with one class, ...).
 
-    Where the truth of the whole set holds no sky, every figure of overlap is None, and `nosky_fpr` tells what was called sky.
+    Where the whole set holds no sky, every figure of overlap is None, and `nosky_fpr` tells what was called sky.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class PooledMetrics:
     boundary_iou_per_image
         Mean of the pictures' own boundary IoU, over those that hold sky.
     boundary_f
-        Contour F over all contour pixels of the set, tolerance 0.008 of the diagonal; None where void hides every contour.
+        Contour F over all contour pixels of the set, tolerance 0.008 of the diagonal; None where void hides them all.
     mae
         Mean |p - g| on probabilities.
     accuracy, mcr
@@ -331,7 +331,7 @@ def _mean(values: list[float | None], weights: np.ndarray) -> np.ndarray:
 
 
 def _harmonic(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    """F of two shares: 0 where nothing was predicted (precision NaN), NaN where there is nothing to find (recall NaN)."""
+    """Return F: 0 where nothing was predicted (precision NaN), NaN where there is nothing to find (recall NaN)."""
     p, r = np.nan_to_num(precision), np.nan_to_num(recall)
     f = np.divide(2.0 * p * r, p + r, out=np.zeros_like(p), where=p + r > 0)
     return np.where(np.isnan(recall), np.nan, f)

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import IMAGE_SUFFIXES, read_rgb
+from edge_runtime.image_ops import DECODE_ERRORS, IMAGE_SUFFIXES, read_rgb
 
 VOID = 128
 
@@ -70,18 +70,19 @@ def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list
     Raises
     ------
     InputError
-        Missing folder, no picture, a broken manifest, or a picture without a mask where masks are wanted.
+        Missing folder, no picture, two of one stem, a broken manifest, or a picture without a mask that is wanted.
     """
     folder = root / split if split else root
     if not folder.is_dir():
         raise InputError(f"got {folder}, expected an existing folder{_layout_hint(root)}")
-    pictures = folder / "images" if (folder / "images").is_dir() else folder
     mask_folder = folder / "masks"
     if masks and not mask_folder.is_dir():
         raise InputError(f"got {folder} without masks/, expected images/ and masks/{_layout_hint(root)}")
     rows = _manifest(root / "manifest.csv")
-    pairs = []
-    for image in sorted(path for path in pictures.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES):
+    pairs: list[Pair] = []
+    for image in list_pictures(folder):
+        if pairs and pairs[-1].id == image.stem:
+            raise InputError(f"got {pairs[-1].image} and {image}, expected one picture per stem; rename or remove one")
         mask = mask_folder / f"{image.stem}.png"
         if masks and not mask.is_file():
             raise InputError(f"picture {image} has no mask; expected {mask}")
@@ -95,9 +96,28 @@ def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list
                 scene=row.get("scene") or "",
             )
         )
-    if not pairs:
-        raise InputError(f"got no picture in {pictures}, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
     return pairs
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Return the pictures of `folder/images`, or where that is missing of `folder`, sorted by stem.
+
+    Hidden files, such as the `._NAME.jpg` that macOS leaves on memory cards, are not pictures.
+
+    Raises
+    ------
+    InputError
+        There is none.
+    """
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
+    found = [
+        path
+        for path in pictures.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    ]
+    if not found:
+        raise InputError(f"got no picture in {pictures}, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return sorted(found, key=lambda path: (path.stem, path.suffix))
 
 
 def splits(root: Path) -> list[str]:
@@ -112,9 +132,11 @@ def read_pair(pair: Pair) -> Labelled:
         raise InputError(f"picture {pair.image} has no mask; expected one beside it in masks/")
     try:
         with Image.open(pair.mask) as opened:
-            labels = np.asarray(opened.convert("L"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"cannot read mask {pair.mask}: {error}") from error
+            mode, labels = opened.mode, np.asarray(opened.convert("L"))
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read mask {pair.mask}: {error}; expected an 8-bit PNG of one channel") from error
+    if mode.startswith(("I", "F")):  # Pillow would clip these to 255, and so turn nearly all of them into sky
+        raise InputError(f"mask {pair.mask} has mode {mode}, expected 8 bits: 255 sky, 0 other, 128 void; convert it")
     if labels.shape != image.shape[:2]:
         expected = f"{image.shape[:2]} (height, width) as its picture"
         raise InputError(f"mask {pair.mask} is {labels.shape}, expected {expected}")

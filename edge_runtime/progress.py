@@ -1,4 +1,4 @@
-"""Progress of a long run on stderr: a bar on a terminal where rich is installed, otherwise a plain line now and then."""
+"""Progress of a long run on stderr: a bar on a terminal where rich is installed, otherwise a line now and then."""
 
 from __future__ import annotations
 

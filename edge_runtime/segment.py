@@ -33,7 +33,7 @@ JPEG_QUALITY = 90
 
 @dataclass(frozen=True)
 class Segment:
-    """Write the sky mask of every picture: STEM.png, 8-bit, round(255 p), at the picture's size after EXIF orientation."""
+    """Write the sky mask of every picture: STEM.png, 8-bit, round(255 p), at the upright picture's own size."""
 
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Pictures, and folders of pictures."""
@@ -67,7 +67,7 @@ def main(config: Segment) -> None:
     jobs = plan(pictures, config.out)
     segmenter = Segmenter.load(config.model, config.threads, config.device)
     config.out.mkdir(parents=True, exist_ok=True)
-    written = kept = 0
+    written, kept, total = 0, 0, len(jobs) + len(failures)
     for message in failures:
         _complain(message)
     for job in track(jobs, "segmenting"):
@@ -83,7 +83,7 @@ def main(config: Segment) -> None:
     already = f", {kept} kept" if config.resume else ""
     print(f"{written} masks written{already}, {len(failures)} failed, {seconds:.1f} s: {config.out}")
     if failures:
-        raise InputError(f"{len(failures)} inputs failed, named above; all others are done")
+        raise InputError(f"{len(failures)} of {total} inputs failed, named above; all others are done")
 
 
 def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -104,7 +104,7 @@ def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
 
 
 def plan(pictures: Sequence[Path], out: Path) -> list[Job]:
-    """Name the outputs of every picture; raises `InputError` where two would be one file, or a picture be overwritten."""
+    """Name the outputs of every picture; raises `InputError` where two are one file, or one is an input."""
     jobs: dict[str, Job] = {}
     sources = {picture.resolve() for picture in pictures}
     for picture in pictures:
@@ -147,10 +147,12 @@ def segment_one(job: Job, segmenter: Segmenter, overlay: bool, resume: bool) -> 
 
 def describe(picture: Path, artifact: Artifact, overlay: bool) -> str:
     """Return all that decides a mask, as JSON: two equal texts mean two equal masks."""
+    if not picture.is_file():
+        raise InputError(f"got {picture}, expected an existing picture")
     try:
         picture_sha256 = file_sha256(picture)
     except OSError as error:
-        raise InputError(f"cannot read picture {picture}: {error}; expected an existing picture") from error
+        raise InputError(f"cannot read picture {picture}: {error}; expected a readable file") from error
     contract = [dataclasses.asdict(part) for part in (artifact.spec.input, artifact.spec.output)]
     return json.dumps(
         {
@@ -202,7 +204,7 @@ def draw_overlay(image: np.ndarray, probability: np.ndarray, threshold: float) -
 
 
 def _write(target: Path, save: Callable[[Path], None]) -> None:
-    """Let `save` write a file beside `target`, then put it in place: a killed run leaves no half file under that name."""
+    """Let `save` write a file beside `target`, then rename it: a killed run leaves no half file under that name."""
     partial = target.with_name(f".{target.name}.partial")
     try:
         save(partial)

@@ -19,7 +19,7 @@ from edge_runtime.segmenter import Segmenter
 class Verify:
     """Check the contract and the SHA-256 of artifacts, and replay their golden pairs on this machine.
 
-    Prints a line per artifact. Exit code 1 where a golden pair does not hold, 2 where an artifact cannot be read or run.
+    Prints a line per artifact. Exit code 1 where a golden pair does not hold, 2 where an artifact cannot be read.
     """
 
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -71,13 +71,13 @@ def main(config: Verify) -> None:
             print(f"{folder}: cannot be verified", flush=True)
             print(f"error: {error}", file=sys.stderr, flush=True)
             continue
-        verdict = "ok" if found.ok else "FAILED"
-        name = segmenter.backend.name
-        print(f"{folder}: {name}, max abs difference {found.max_abs:.3g}, tolerance {found.atol:.3g}, {verdict}", flush=True)
+        numbers = f"max abs difference {found.max_abs:.3g}, tolerance {found.atol:.3g}"
+        print(f"{folder}: {segmenter.backend.name}, {numbers}, {'ok' if found.ok else 'FAILED'}", flush=True)
         if not found.ok:
             failed.append(str(folder))
     if unreadable:
-        raise InputError(f"{len(unreadable)} of {len(config.folders)} artifacts cannot be verified: {', '.join(unreadable)}")
+        count = f"{len(unreadable)} of {len(config.folders)}"
+        raise InputError(f"{count} artifacts cannot be verified: {', '.join(unreadable)}")
     if failed:
         raise GateError(
             f"the golden pair of {', '.join(failed)} does not hold on this machine; "

@@ -102,10 +102,12 @@ def _caption(place: int, pair: Pair, image: ImageMetrics, width: int, font: Imag
     share = (image.tp + image.fn) / max(1, image.pixels)
     iou = "-" if image.iou is None else f"{image.iou:.3f}"
     figures = f"IoU {iou}  MAE {image.mae:.3f}  sky {share:.1%}"
-    name = f"{place}. {pair.source}/{pair.id}"
-    while font.getlength(f"{name}  {figures}") > width and len(name) > 8:
-        name = name[:-2] + "…"
-    return f"{name}  {figures}"
+    whole = pair.id if pair.id.startswith(pair.source) else f"{pair.source}/{pair.id}"
+    name, keep = whole, len(whole) // 2
+    while font.getlength(f"{place}. {name}  {figures}") > width and keep > 4:
+        keep -= 1
+        name = f"{whole[:keep]}…{whole[-keep:]}"  # names that differ often do so at their end
+    return f"{place}. {name}  {figures}"
 
 
 def _panels(predict: Callable[[np.ndarray], np.ndarray], pair: Pair) -> list[Image.Image]:

@@ -93,7 +93,13 @@ class Run:
         """Take the state of an earlier part of the same run."""
         if not path.is_file():
             raise InputError(f"got --resume without {path}; start the run without --resume")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            missing = set(self.state(config)) - set(state)
+        except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
+            raise InputError(f"cannot read {path}: {error}; start the run again without --resume") from error
+        if missing:
+            raise InputError(f"got {path} without {', '.join(sorted(missing))}, expected a resume state of fit.py")
         wanted = _deciding(config)
         changed = [name for name, value in wanted.items() if state["config"].get(name) != value]
         if changed:
@@ -242,6 +248,9 @@ def _check(config: FitConfig) -> None:
         )
     if min(*config.steps, *config.batches) < 1:
         raise InputError(f"got steps {config.steps} and batches {config.batches}, expected 1 or more of each")
+    if min(config.threads, config.val_every, config.val_count) < 1:
+        got = f"threads {config.threads}, val_every {config.val_every}, val_count {config.val_count}"
+        raise InputError(f"got {got}, expected 1 or more of each")
 
 
 def main(config: FitConfig) -> None:

@@ -1,4 +1,4 @@
-# The target `ncnn`: an installed one of the pinned release or newer, else the pinned one, built by get_ncnn.py into .cache/.
+# The target `ncnn`: an installed one of the pinned release or newer, else the pinned one, which get_ncnn.py builds.
 set(SKYEDGE_NCNN_RELEASE 20261020)
 
 # ncnn's packages carry no version file, so that any version asked for is refused, but the places looked at are listed.

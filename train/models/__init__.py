@@ -74,7 +74,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path} is for {checkpoint.arch!r}, expected one of {', '.join(MODELS)}")
     try:
         checkpoint.build()
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise InputError(f"the weights of {path} do not fit {checkpoint.arch}: {error}") from error
     return checkpoint
 

@@ -1,0 +1,86 @@
+// A whole artifact for tests: one 1x1 convolution and a sigmoid, whose answer is known on paper.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "check.h"
+#include "sha256.h"
+
+namespace skyedge::test {
+
+constexpr int kTinySidePx = 8;
+constexpr float kTinyWeights[3] = {0.5F, -1.0F, 2.0F};  // R, G, B
+constexpr float kTinyBias = 0.25F;
+
+// What the network gives for a picture of one colour.
+inline double tiny_probability(int red, int green, int blue) {
+    const int pixel[3] = {red, green, blue};
+    double sum = kTinyBias;
+    for (int c = 0; c < 3; ++c) {
+        sum += kTinyWeights[c] * ((pixel[c] - 127) / 128.0);
+    }
+    return 1.0 / (1.0 + std::exp(-sum));
+}
+
+inline std::string tiny_param() {
+    return "7767517\n3 3\n"
+           "Input in0 0 1 in0\n"
+           "Convolution conv 1 1 in0 1 0=1 1=1 5=1 6=3\n"
+           "Sigmoid sigmoid 1 1 1 out0\n";
+}
+
+inline std::string tiny_bin() {
+    std::string bin(4, '\0');  // the tag of float32 weights
+    bin.append(reinterpret_cast<const char*>(kTinyWeights), sizeof kTinyWeights);
+    bin.append(reinterpret_cast<const char*>(&kTinyBias), sizeof kTinyBias);
+    return bin;
+}
+
+inline nlohmann::json file_entry(const std::string& name, const std::string& content) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(content.data());
+    return {{"path", name}, {"sha256", sha256_hex(bytes, content.size())}, {"bytes", content.size()}};
+}
+
+inline nlohmann::json tiny_spec(const std::string& param = tiny_param(), const std::string& bin = tiny_bin()) {
+    const nlohmann::json nothing = nullptr;
+    return {
+        {"schema_version", 1},
+        {"name", "tiny-8-fp32-ncnn"},
+        {"arch", "tiny"},
+        {"format", "ncnn"},
+        {"files", {{"param", file_entry("model.param", param)}, {"bin", file_entry("model.bin", bin)}}},
+        {"input",
+         {{"name", "in0"},
+          {"shape", {1, 3, kTinySidePx, kTinySidePx}},
+          {"layout", "NCHW"},
+          {"dtype", "float32"},
+          {"color", "RGB"},
+          {"resize", "pillow_bilinear"},
+          {"mean", {127, 127, 127}},
+          {"std", {128, 128.0, 128}},
+          {"quant", nothing}}},
+        {"output",
+         {{"name", "out0"}, {"meaning", "probability"}, {"threshold", 0.5}, {"dtype", "float32"}, {"quant", nothing}}},
+        {"quantization",
+         {{"precision", "fp32"}, {"weights", "float32"}, {"activations", "float32"}, {"calibration", nothing}}},
+        {"golden", {{"input", "golden_in.npy"}, {"output", "golden_out.npy"}, {"atol", 0.0}}},
+        {"provenance", {{"anything", {1, 2, {{"deep", true}}}}}},
+        {"metrics", nlohmann::json::object()},
+        {"weights_license", "none"},
+    };
+}
+
+// Writes an artifact whose spec says of its files what they are.
+inline void write_tiny(const std::filesystem::path& folder, const nlohmann::json& spec = tiny_spec(),
+                       const std::string& param = tiny_param(), const std::string& bin = tiny_bin()) {
+    std::filesystem::create_directories(folder);
+    write_text(folder / "model.json", spec.dump(2));
+    write_text(folder / "model.param", param);
+    write_text(folder / "model.bin", bin);
+    write_text(folder / "golden_in.npy", "");
+    write_text(folder / "golden_out.npy", "");
+}
+
+}  // namespace skyedge::test

@@ -1,0 +1,86 @@
+"""`python -m edge_runtime.verify`: every artifact is tried, and the exit code says what was found."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_runtime.verify import Replay
+
+
+def verify(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "edge_runtime.verify", *map(str, words)], capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def wrong_golden(artifacts: dict[str, Path], tmp_path: Path) -> Path:
+    """Return an artifact whose golden output is another than the model's."""
+    folder = tmp_path / "wrong_golden"
+    shutil.copytree(artifacts["onnx-fp32"], folder)
+    sky = np.load(folder / "golden_out.npy")
+    np.save(folder / "golden_out.npy", (1 - sky).astype(np.float32))
+    return folder
+
+
+@pytest.fixture
+def damaged(artifacts: dict[str, Path], tmp_path: Path) -> Path:
+    """Return an artifact with one wrong byte in its model."""
+    folder = tmp_path / "damaged"
+    shutil.copytree(artifacts["onnx-fp32"], folder)
+    content = bytearray((folder / "model.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / "model.onnx").write_bytes(content)
+    return folder
+
+
+def test_golden_pairs_hold(artifacts: dict[str, Path]) -> None:
+    folders = [artifacts[f"{name}-fp32"] for name in ("onnx", "tflite", "ncnn", "torch")]
+    result = verify(*folders)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert len(lines) == 4
+    for folder, line in zip(folders, lines, strict=True):
+        assert line.startswith(f"{folder}: ") and line.endswith(", ok")
+        assert "max abs difference" in line and "tolerance" in line
+
+
+def test_two_threads(artifacts: dict[str, Path]) -> None:
+    assert verify(artifacts["ncnn-fp32"], "--threads", "2").returncode == 0
+
+
+def test_a_golden_pair_that_does_not_hold(wrong_golden: Path, artifacts: dict[str, Path]) -> None:
+    result = verify(wrong_golden, artifacts["onnx-fp32"])
+    assert result.returncode == 1
+    assert result.stdout.splitlines()[0].endswith(", FAILED") and result.stdout.splitlines()[1].endswith(", ok")
+    assert "gate failed" in result.stderr and str(wrong_golden) in result.stderr
+    assert str(artifacts["onnx-fp32"]) not in result.stderr
+
+
+def test_unreadable_artifacts_and_all_others_tried(
+    damaged: Path, wrong_golden: Path, artifacts: dict[str, Path], tmp_path: Path
+) -> None:
+    result = verify(damaged, tmp_path / "absent", wrong_golden, artifacts["onnx-fp32"])
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    lines = result.stdout.splitlines()
+    assert [line.rpartition(" ")[2] for line in lines] == ["verified", "verified", "FAILED", "ok"]
+    assert "got sha256" in result.stderr and "no such folder" in result.stderr
+    assert "2 of 4 artifacts cannot be verified" in result.stderr
+
+
+def test_usage() -> None:
+    result = verify()
+    assert result.returncode == 2 and "got no artifact" in result.stderr
+    result = verify("--help")
+    assert result.returncode == 0 and "golden pairs" in result.stdout and "--threads" in result.stdout
+
+
+def test_nan_never_passes() -> None:
+    assert Replay(0.0, 0.0).ok and Replay(1e-5, 1e-4).ok
+    assert not Replay(1e-4, 1e-5).ok and not Replay(float("nan"), 1.0).ok
