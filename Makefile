@@ -122,7 +122,7 @@ release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 cpp: $(STAMP) packages  ## build cpp_demo against ncnn and run its tests
-	cmake -S cpp_demo -B cpp_demo/build -DCMAKE_BUILD_TYPE=Release -Dncnn_DIR="$$($(PYTHON) cpp_demo/get_ncnn.py)"
+	cmake -S cpp_demo -B cpp_demo/build -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
 	cmake --build cpp_demo/build --parallel 2
 	ctest --test-dir cpp_demo/build --output-on-failure
 

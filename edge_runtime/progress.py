@@ -23,7 +23,7 @@ def _lines(items: Sequence[T], label: str) -> Iterator[T]:
     start = shown = time.monotonic()
     for index, item in enumerate(items):
         now = time.monotonic()
-        if now - shown >= LINE_SECONDS:
+        if index > 0 and now - shown >= LINE_SECONDS:
             shown = now
             left = (now - start) / index * (len(items) - index)
             print(f"{label}: {index} of {len(items)}, about {left:.0f} s left", file=sys.stderr, flush=True)

@@ -44,7 +44,7 @@ def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path) -> C
         weight_type=QuantType.QInt8,
         calibrate_method=CalibrationMethod.MinMax,
         extra_options={
-            "TensorQuantOverrides": {"image": [{"scale": np.float32(1 / STD), "zero_point": np.uint8(MEAN)}]},
+            "TensorQuantOverrides": {"image": [{"rmin": np.float32((0 - MEAN) / STD), "rmax": np.float32((255 - MEAN) / STD)}]},
             "CalibMaxIntermediateOutputs": 32,  # ranges are merged as they come: memory does not grow with the pictures
         },
     )

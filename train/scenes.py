@@ -93,6 +93,7 @@ def _choose(rng: Rng, kind: str | None, sky: str | None) -> tuple[str, str]:
 
 
 def _check(size: tuple[int, int], kind: str | None, sky: str | None) -> None:
+    """Raise `InputError` where these cannot be asked for."""
     if len(size) != 2 or min(size) < 16:
         raise InputError(f"scene size: got {tuple(size)}, expected (height, width), each at least 16; try 384 512")
     if kind is not None and kind not in KINDS:
@@ -144,6 +145,11 @@ def generate(seed: int, size: tuple[int, int] = (384, 512), kind: str | None = N
         (height, width), each at least 16.
     kind, sky
         One of `KINDS`, of `SKIES`; None = drawn from the seed. "none" belongs to the kinds without sky and to no other.
+
+    Raises
+    ------
+    InputError
+        Where the size is too small, a name is unknown, or kind and sky do not go together.
     """
     _check(size, kind, sky)
     rng = np.random.default_rng(seed)

@@ -42,17 +42,13 @@ def damaged(artifacts: dict[str, Path], tmp_path: Path) -> Path:
 
 def test_golden_pairs_hold(artifacts: dict[str, Path]) -> None:
     folders = [artifacts[f"{name}-fp32"] for name in ("onnx", "tflite", "ncnn", "torch")]
-    result = verify(*folders)
+    result = verify(*folders, "--threads", "2")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert len(lines) == 4
     for folder, line in zip(folders, lines, strict=True):
         assert line.startswith(f"{folder}: ") and line.endswith(", ok")
         assert "max abs difference" in line and "tolerance" in line
-
-
-def test_two_threads(artifacts: dict[str, Path]) -> None:
-    assert verify(artifacts["ncnn-fp32"], "--threads", "2").returncode == 0
 
 
 def test_a_golden_pair_that_does_not_hold(wrong_golden: Path, artifacts: dict[str, Path]) -> None:

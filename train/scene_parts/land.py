@@ -141,6 +141,7 @@ def tufts(canvas: Canvas, rng: Rng, horizon: float, colour: np.ndarray) -> None:
 
 
 def _bush(canvas: Canvas, rng: Rng, horizon: float, twigs: int = 260) -> None:
+    """Grow a low bush somewhere below `horizon`, in three layers of `twigs`: shade first."""
     t = rng.uniform(0.08, 1.0)
     at = np.array([rng.uniform(0, canvas.width), (horizon + (1 - horizon) * t) * canvas.height])
     size, green = t * canvas.height * rng.uniform(0.05, 0.22), pick(rng, LEAVES)

@@ -1,0 +1,127 @@
+"""One dataclass is the command line and the config file: what wins, what is refused, and the exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+import tyro
+
+from edge_runtime.cli import parse, run_command
+from edge_runtime.errors import GateError, InputError
+
+
+@dataclass(frozen=True)
+class Job:
+    """A config with every kind of field that the commands have."""
+
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Positional words."""
+    out: Path
+    """Has no default."""
+    lr: float = 0.1
+    """A number."""
+    overlay: bool = False
+    """A switch."""
+    limit: int | None = 3
+    """May be None."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """A choice."""
+    label: str = "x"
+    """A text."""
+    sizes: tuple[int, ...] = (1,)
+    """A list."""
+
+
+PRESETS = {"small": Job((Path("a"),), Path("o"), label="small"), "large": Job((), Path("o"), label="large")}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    return tmp_path / "config.yaml"
+
+
+def test_required_fields_may_come_from_the_line(config: Path) -> None:
+    config.write_text("overlay: true\nlr: 1e-3\n")
+    job = parse(["a.jpg", "b.jpg", "--out", "o", "--config", str(config)], Job)
+    assert job == Job((Path("a.jpg"), Path("b.jpg")), Path("o"), lr=0.001, overlay=True)
+
+
+def test_the_line_wins_over_the_file_and_the_file_over_the_preset(config: Path) -> None:
+    config.write_text("inputs: [x, y]\nout: file\noverlay: true\nlabel: --odd\nlimit: null\nsizes: []\nlr: -5\n")
+    from_file = Job((Path("x"), Path("y")), Path("file"), -5.0, True, None, label="--odd", sizes=())
+    assert parse([f"--config={config}"], Job) == from_file
+    line = ["z", "--no-overlay", "--lr", "2", "--sizes", "4", "5", "--config", str(config)]
+    expected = Job((Path("z"),), Path("file"), 2.0, False, None, label="--odd", sizes=(4, 5))
+    assert parse(line, Job) == expected
+    assert parse(["small", *line], Job, PRESETS) == expected
+    config.write_text("lr: 7")
+    assert parse(["large", "--config", str(config)], Job, PRESETS) == Job((), Path("o"), 7.0, label="large")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("colour: red", "got the key colour, expected keys among inputs, out"),
+        ("lr: fast", "lr: got 'fast', expected float"),
+        ("overlay: maybe", "overlay: got 'maybe', expected bool"),
+        ("device: npu", "device: got 'npu', expected .*cuda"),
+        ("sizes: [1, b]", "sizes: got"),
+        ("- a", "got list, expected a mapping"),
+        ("", "got NoneType, expected a mapping"),
+        ("a: [", "cannot read config"),
+    ],
+)
+def test_bad_files_are_refused(config: Path, text: str, message: str) -> None:
+    config.write_text(text)
+    with pytest.raises(InputError, match=message):
+        parse(["a", "--out", "o", "--config", str(config)], Job)
+
+
+def test_other_refusals(config: Path) -> None:
+    with pytest.raises(InputError, match="cannot read config"):
+        parse(["--config", str(config)], Job)
+    with pytest.raises(InputError, match="got --config without a file"):
+        parse(["--config"], Job)
+    with pytest.raises(InputError, match="got preset 'huge', expected one of small, large"):
+        parse(["huge"], Job, PRESETS)
+    config.write_bytes(b"\xff\xfe\xff")
+    with pytest.raises(InputError, match="cannot read config"):
+        parse(["--config", str(config)], Job)
+    with pytest.raises(SystemExit) as stop:
+        parse(["a", "--out", "o", "--lr", "fast"], Job)
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(None, None), (GateError("x"), 1), (InputError("x"), 2), (FileExistsError("x"), 2), (KeyboardInterrupt(), 130)],
+)
+def test_exit_codes(
+    error: BaseException | None, code: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(job: Job) -> None:
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(sys, "argv", ["job", "a", "--out", "o"])
+    if code is None:
+        run_command(main, Job)
+        return
+    with pytest.raises(SystemExit) as stop:
+        run_command(main, Job)
+    assert stop.value.code == code
+    captured = capsys.readouterr()
+    assert captured.out == "" and captured.err.strip()
+
+
+def test_config_file_of_a_real_command(artifacts: dict[str, Path], config: Path) -> None:
+    config.write_text(f"folders: [{artifacts['onnx-fp32']}]\nthreads: 2\n")
+    result = subprocess.run(
+        [sys.executable, "-m", "edge_runtime.verify", "--config", str(config)], capture_output=True, text=True
+    )
+    assert result.returncode == 0 and result.stdout.endswith("ok\n"), result.stderr
