@@ -17,19 +17,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from edge_runtime.accuracy import measure_accuracies
 from edge_runtime.artifact import SPEC_FILE, Artifact, read_artifact
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.latency import Runner, find_warnings, take_turns
 from edge_runtime.machine import Gpu, describe_machine, usable_cores
-from edge_runtime.metrics import bootstrap, evaluate_pairs, group_by_source, pool
 from edge_runtime.pairs import Pair, find_pairs
 from edge_runtime.peak_memory import FRAME_HEIGHT, FRAME_WIDTH, measure_apart
 from edge_runtime.results import (
     FULL,
     QUICK,
     SCHEMA_VERSION,
-    Accuracy,
     ArtifactFacts,
     DataFacts,
     Frame,
@@ -90,8 +89,10 @@ def benchmark(config: BenchmarkConfig) -> Results:
     log(f"{len(runners)} rows: {len(artifacts)} artifacts, threads {', '.join(map(str, config.threads))}")
     load = take_turns(runners, rule, log)
     rows = tuple(runner.row(gpu) for runner in runners)
-    # The last thread count is usually the highest, so the fastest.
-    accuracy = {runner.key: _accuracy(runner, pairs) for runner in {r.key: r for r in runners}.values()} if pairs else {}
+    del runners  # their memory is wanted for what comes
+    folders = {key: artifact.folder for key, artifact in artifacts.items()}
+    devices = {key: _device(artifact, gpu) for key, artifact in artifacts.items()}
+    accuracy = measure_accuracies(folders, devices, pairs, log) if pairs else {}
     return Results(
         schema_version=SCHEMA_VERSION,
         created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -99,7 +100,7 @@ def benchmark(config: BenchmarkConfig) -> Results:
         rule=rule,
         machine=describe_machine(config.device_name, gpu),
         load=load,
-        warnings=find_warnings(rows, load, usable_cores()),
+        warnings=find_warnings(runners, rows, load, usable_cores()),
         data=_data_facts(config, pairs),
         frame=Frame(FRAME_HEIGHT, FRAME_WIDTH, "the artifact's golden scene, resized"),
         reference=reference,
@@ -160,18 +161,6 @@ def _facts(key: str, artifact: Artifact, threads: int, device: str) -> ArtifactF
         weights_license=spec.weights_license,
         memory=measure_apart(artifact.folder, threads, device),
         accuracy=None,
-    )
-
-
-def _accuracy(runner: Runner, pairs: list[Pair]) -> Accuracy:
-    log(f"accuracy: {runner.key} on {len(pairs)} pictures")
-    images = evaluate_pairs(runner.segmenter, pairs)
-    interval = bootstrap(images)["iou"]
-    return Accuracy(
-        count=len(images),
-        pooled=dataclasses.asdict(pool(images)),
-        iou_interval=(interval.low, interval.high) if interval else None,
-        per_source={name: dataclasses.asdict(pool(group)) for name, group in group_by_source(pairs, images).items()},
     )
 
 

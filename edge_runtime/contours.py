@@ -48,11 +48,19 @@ def band_counts(called: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> Ban
 def contour_counts(called: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> ContourCounts:
     """Match the contours of two (H, W) bool masks, both False at void pixels.
 
-    Contour pixels nearer to void than the tolerance are not scored: nobody knows where the true contour runs there.
+    Void no wider than the tolerance is bridged: its pixels take the label of the nearest valid pixel, in both masks, since
+    some labels have a thin line of void along the sky. Near wider void nobody knows where the true contour runs: within
+    the tolerance of it nothing is scored.
     """
     tolerance = math.ceil(TOLERANCE_SHARE * _diagonal(truth))
-    known = valid if valid.all() else ~_grow(~valid, tolerance)
-    predicted, true = _contour(called, valid), _contour(truth, valid)
+    known = np.ones_like(valid)
+    if not valid.all() and valid.any():
+        nearest = _nearest_valid(valid)
+        called, truth = called[valid][nearest], truth[valid][nearest]
+        square = np.ones((tolerance + 1, tolerance + 1), np.uint8)
+        wide = cv2.morphologyEx((~valid).view(np.uint8), cv2.MORPH_OPEN, square).view(bool)
+        known = ~_grow(wide, tolerance)
+    predicted, true = _contour(called), _contour(truth)
     return ContourCounts(
         predicted=int(np.count_nonzero(predicted & known)),
         predicted_hit=_near(predicted & known, true, tolerance),
@@ -73,12 +81,22 @@ def _near(pixels: np.ndarray, contour: np.ndarray, tolerance: int) -> int:
     return int(np.count_nonzero(pixels & (distance <= tolerance)))
 
 
-def _contour(mask: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Return the pixels that differ from their right or lower neighbour, both valid; the picture's border is none."""
+def _contour(mask: np.ndarray) -> np.ndarray:
+    """Return the pixels that differ from their right or lower neighbour; the picture's border is no contour."""
     contour = np.zeros_like(mask)
-    contour[:, :-1] = (mask[:, :-1] != mask[:, 1:]) & valid[:, :-1] & valid[:, 1:]
-    contour[:-1] |= (mask[:-1] != mask[1:]) & valid[:-1] & valid[1:]
+    contour[:, :-1] = mask[:, :-1] != mask[:, 1:]
+    contour[:-1] |= mask[:-1] != mask[1:]
     return contour
+
+
+def _nearest_valid(valid: np.ndarray) -> np.ndarray:
+    """Return for every pixel the number of its nearest valid pixel, counted along `mask[valid]`, as (H, W) int."""
+    _, labels = cv2.distanceTransformWithLabels(
+        (~valid).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    number = np.zeros(labels.max() + 1, dtype=np.int64)
+    number[labels[valid]] = np.arange(np.count_nonzero(valid))
+    return number[labels]
 
 
 def _grow(mask: np.ndarray, radius: int) -> np.ndarray:

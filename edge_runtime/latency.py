@@ -8,7 +8,7 @@ short slices, in an order that rotates: a machine that gets warm, or busy, slows
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from edge_runtime.artifact import Artifact
@@ -18,6 +18,7 @@ from edge_runtime.machine import Gpu, busy_seconds, load_average
 from edge_runtime.peak_memory import camera_frame
 from edge_runtime.results import Load, Row, Rule, summarise
 from edge_runtime.segmenter import Segmenter
+from edge_runtime.verify import replay
 
 BUSY_LOAD_PER_CORE = 0.25  # a load above this before the start means that others use the machine
 BUSY_CORES = 0.1  # cores that others may keep busy meanwhile
@@ -35,6 +36,7 @@ class Runner:
             self.segmenter = Segmenter.load(artifact.folder, threads=threads, device=device)
             self.frame = camera_frame(artifact)
             self.small = resize_rgb(self.frame, *artifact.size)
+            self.golden = replay(self.segmenter)
         self.samples_ns: dict[str, list[int]] = {kind: [] for kind in KINDS}
         self.cpu_seconds = dict.fromkeys(KINDS, 0.0)
 
@@ -93,9 +95,14 @@ def take_turns(runners: list[Runner], rule: Rule, log: Callable[[str], None]) ->
     return Load(before, load_average(), other)
 
 
-def find_warnings(rows: tuple[Row, ...], load: Load, cores: int) -> tuple[str, ...]:
-    """Return what speaks against trusting the latencies of this run, in words."""
-    found = []
+def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, cores: int) -> tuple[str, ...]:
+    """Return what speaks against trusting the figures of this run, in words."""
+    found = [
+        f"{runner.key} with {runner.threads} threads differs from its golden mask by {runner.golden.max_abs:.3g}, more than "
+        f"{runner.golden.atol:.3g}: its masks are not those that were exported."
+        for runner in runners
+        if not runner.golden.ok
+    ]
     if load.before is not None and load.before[0] > BUSY_LOAD_PER_CORE * cores:
         found.append(f"The load average was {load.before[0]:.2f} on {cores} cores before the start, so latencies may be too high.")
     if load.other_cores_busy is not None and load.other_cores_busy > BUSY_CORES:

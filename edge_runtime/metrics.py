@@ -106,7 +106,8 @@ class PooledMetrics:
     boundary_iou_per_image
         Mean of the pictures' own boundary IoU, over those that hold sky.
     boundary_f
-        Contour F over all contour pixels of the set, tolerance 0.008 of the diagonal; None where void hides them all.
+        Contour F, tolerance 0.008 of the diagonal, over all contour pixels of the pictures whose true contour void does
+        not hide. Contours of sky invented in the other pictures show in `nosky_fpr`, not here.
     mae
         Mean |p - g| on probabilities.
     accuracy, mcr
@@ -297,7 +298,8 @@ def _figures(images: Sequence[ImageMetrics], weights: np.ndarray) -> dict[str, n
     # Counts stay far below 2**53, so the sums of histograms are exact.
     sky_bins = weights @ np.stack([image.sky_bins for image in images]).astype(np.float64)
     other_bins = weights @ np.stack([image.other_bins for image in images]).astype(np.float64)
-    edge_precision = ratio(s["edge_predicted_hit"], s["edge_predicted"])
+    with_edge = (table["edge_true"] > 0).astype(np.float64)
+    edge_precision = ratio(s["edge_predicted_hit"], weights @ (table["edge_predicted"] * with_edge))
     edge_recall = ratio(s["edge_true_hit"], s["edge_true"])
     wrong = s["fp"] + s["fn"]
     sky = s["tp"] + s["fn"]

@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 from matplotlib.transforms import Bbox
 
-from edge_runtime.report_lines import Line, network
+from edge_runtime.report_lines import Line
 
 # Chosen to stand out on white and on near-black, and apart for the colour-blind; networks take them in order.
 COLOURS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590")
@@ -59,7 +59,9 @@ class Label:
     box: Bbox
 
 
-def pareto_svg(lines: Sequence[Line], front: Sequence[Line], labelled: Sequence[Line], iou_name: str, title: str) -> str:
+def pareto_svg(
+    lines: Sequence[Line], front: Sequence[Line], labelled: Sequence[Line], iou_name: str, title: str, colours: dict[str, str]
+) -> str:
     """Draw end-to-end latency (log) against IoU.
 
     Parameters
@@ -80,9 +82,8 @@ def pareto_svg(lines: Sequence[Line], front: Sequence[Line], labelled: Sequence[
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
         axes.margins(y=0.12)
         axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
-        colours = network_colours(lines)
         for index, line in enumerate(lines):
-            _point(axes, line, line.end_to_end_p50_ms, _iou(line), colours[network(line)], f"pareto-{line.threads}-{index}")
+            _point(axes, line, line.end_to_end_p50_ms, _iou(line), colours[line.network], f"pareto-{line.threads}-{index}")
         if len(front) > 1:
             x, y = [line.end_to_end_p50_ms for line in front], [_iou(line) for line in front]
             axes.plot(x, y, drawstyle="steps-post", color=INK, alpha=0.55, linewidth=1.1, zorder=1)
@@ -94,21 +95,20 @@ def pareto_svg(lines: Sequence[Line], front: Sequence[Line], labelled: Sequence[
         return _svg(figure, title, tips)
 
 
-def latency_svg(lines: Sequence[Line], title: str) -> str:
+def latency_svg(lines: Sequence[Line], title: str, colours: dict[str, str]) -> str:
     """Draw p50 to p95 of `infer` of every row as a bar with a dot at p50, networks together, fastest first."""
     with matplotlib.rc_context(RC):
-        colours = network_colours(lines)
         order = list(colours)
-        rows = sorted(lines, key=lambda line: (order.index(network(line)), line.infer_p50_ms))
+        rows = sorted(lines, key=lambda line: (order.index(line.network), line.infer_p50_ms))
         figure = Figure(figsize=(9.2, 1.1 + 0.24 * len(rows)), layout="constrained")
         axes = figure.subplots()
         _latency_axis(axes, [value for line in rows for value in (line.infer_p50_ms, line.infer_p95_ms)], "infer, p50 to p95, ms (log scale)")
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
         for index, line in enumerate(rows):
-            colour = colours[network(line)]
+            colour = colours[line.network]
             axes.plot([line.infer_p50_ms, line.infer_p95_ms], [index, index], color=colour, alpha=0.5, linewidth=3.5, solid_capstyle="round")
             _point(axes, line, line.infer_p50_ms, index, colour, f"latency-{line.threads}-{index}")
-        axes.set_yticks(range(len(rows)), [f"{network(line)}  {line.runtime} {line.precision}" for line in rows])
+        axes.set_yticks(range(len(rows)), [line.short for line in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines.left.set_visible(False)
@@ -123,7 +123,7 @@ def standalone(svg: str) -> str:
 
 def network_colours(lines: Sequence[Line]) -> dict[str, str]:
     """Return a colour for each network, by name, so that all plots of a page agree."""
-    names = sorted({network(line) for line in lines})
+    names = sorted({line.network for line in lines})
     return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
 
 
@@ -135,7 +135,7 @@ def _iou(line: Line) -> float:
 def _tip(line: Line) -> str:
     iou = "" if line.iou is None else f", IoU {line.iou:.4f}"
     return (
-        f"{network(line)}, {line.label}, {line.threads} thread{'s' * (line.threads > 1)}: infer {line.infer_p50_ms:.2f} ms, "
+        f"{line.network}, {line.label}, {line.threads} thread{'s' * (line.threads > 1)}: infer {line.infer_p50_ms:.2f} ms, "
         f"end_to_end {line.end_to_end_p50_ms:.2f} ms{iou}"
     )
 
@@ -153,7 +153,7 @@ def _latency_axis(axes: Axes, values: list[float], label: str) -> None:
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     axes.set_xticks([tick for decade in decades for step in steps if low <= (tick := step * 10.0**decade) <= high])
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(label)
@@ -173,7 +173,8 @@ def _legend(axes: Axes, lines: Sequence[Line], colours: dict[str, str], with_fro
 
     formats = [name for name in MARKERS if any(line.format == name for line in lines)]
     precisions = [name for name in FILLS if any(line.precision == name for line in lines)]
-    handles = [handle(name, marker="o", color=colour) for name, colour in colours.items()]
+    present = {line.network for line in lines}
+    handles = [handle(name, marker="o", color=colour) for name, colour in colours.items() if name in present]
     handles += [handle(name, marker=MARKERS[name], color=INK) for name in formats]
     handles += [handle(name, marker="o", color=INK, fillstyle=FILLS[name]) for name in precisions]
     if with_front:
@@ -190,7 +191,7 @@ def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], la
     to_data = axes.transData.inverted()
     for line in labelled:
         point = axes.transData.transform((line.end_to_end_p50_ms, _iou(line)))
-        label = _place(axes, canvas, _short(line), point, taken, inside)
+        label = _place(axes, canvas, line.short, point, taken, inside)
         taken.append(label.box)
         at = to_data.transform((label.x, label.y))
         near = (min(max(point[0], label.box.x0), label.box.x1), min(max(point[1], label.box.y0), label.box.y1))
@@ -221,10 +222,6 @@ def _place(axes: Axes, canvas: FigureCanvasAgg, text: str, point: Any, taken: li
                 return best[1]
     assert best is not None, "there are radii and angles"
     return best[1]
-
-
-def _short(line: Line) -> str:
-    return f"{network(line)} {line.runtime} {line.precision}"
 
 
 def _svg(figure: Figure, title: str, tips: dict[str, str]) -> str:

@@ -28,7 +28,7 @@ from edge_runtime.segmenter import Segmenter
 RECORD_KEY = "skyedge"  # PNG text chunk that says how a mask was made; --resume compares it
 SKY_TINT, CONTOUR = (255, 0, 110), (255, 230, 0)  # RGB; colours that no sky has
 TINT_STRENGTH = 0.45
-JPEG_QUALITY = 90
+JPEG_QUALITY, JPEG_SIDE = 90, 65_500
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,8 @@ def segment_one(job: Job, segmenter: Segmenter, overlay: bool, resume: bool) -> 
     if resume and is_done(job, record, overlay):
         return False
     image = read_rgb(job.picture)
+    if overlay and max(image.shape) > JPEG_SIDE:
+        raise InputError(f"{job.picture} is {image.shape[:2]}, expected sides of at most {JPEG_SIDE} for --overlay")
     probability = segmenter(image)
     if overlay:  # first, so that a mask that is there means that its overlay is too
         picture = Image.fromarray(draw_overlay(image, probability, segmenter.artifact.spec.output.threshold))

@@ -190,22 +190,23 @@ def _shown(value: Any) -> Any:
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
     """Hold back what converters print, C++ and subprocesses included; it goes to stderr only if they fail."""
-    with tempfile.TemporaryFile("w+", errors="replace") as log, contextlib.ExitStack() as undo:
-        for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+    # The file descriptors are turned, not sys.stdout and sys.stderr: loggers that converters set up keep those for good.
+    with tempfile.TemporaryFile("w+", errors="replace") as log, warnings.catch_warnings(action="ignore"):
+        streams = ((sys.stdout, 1), (sys.stderr, 2))
+        for stream, _ in streams:
             stream.flush()
-            saved = os.dup(number)
-            undo.callback(os.close, saved)
-            undo.callback(os.dup2, saved, number)
-            os.dup2(log.fileno(), number)
-        undo.enter_context(contextlib.redirect_stdout(log))
-        undo.enter_context(contextlib.redirect_stderr(log))
-        undo.enter_context(warnings.catch_warnings(action="ignore"))
+        saved = [os.dup(number) for _, number in streams]
+        failed = True
         try:
+            for _, number in streams:
+                os.dup2(log.fileno(), number)
             yield
-        except BaseException:
-            undo.close()
-            log.seek(0)
-            sys.stderr.write(log.read())
-            raise
-
-
+            failed = False
+        finally:
+            for (stream, number), original in zip(streams, saved, strict=True):
+                stream.flush()
+                os.dup2(original, number)
+                os.close(original)
+            if failed:
+                log.seek(0)
+                sys.stderr.write(log.read())

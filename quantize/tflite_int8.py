@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,23 @@ def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path) -> C
     return Converted({"model": path}, *tensors, "per_channel_symmetric", "per_tensor", TOOLS)
 
 
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """Calibration inputs, made as they are asked for: the quantiser goes over them more than once."""
+
+    pictures: Sequence[np.ndarray]
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        for picture in self.pictures:
+            yield {"image": ((picture.astype(np.float32) - MEAN) / STD)[None]}
+
+
 def _quantize(content: bytes, pictures: Sequence[np.ndarray]) -> bytes:
     from ai_edge_quantizer import quantizer, recipe
     from ai_edge_quantizer.calibrator import CalibrationMode
 
     made = quantizer.Quantizer(content, recipe.static_wi8_ai8())
-    inputs = ({"image": ((picture.astype(np.float32) - MEAN) / STD)[None]} for picture in pictures)
+    inputs = _Inputs(pictures)
     ranges: dict[str, Any] = made.calibrate(
         {"serving_default": inputs}, num_threads=1, mode=CalibrationMode.CALIBRATION_PROFILER_BASED
     )

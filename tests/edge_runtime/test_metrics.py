@@ -262,7 +262,15 @@ def test_boundary_f_with_one_contour_missing() -> None:
     assert pool([evaluate(np.zeros((30, 30)), horizon(30, 30, 10))]).boundary_f == 0.0
     right = evaluate(horizon(300, 400, 100), horizon(300, 400, 100))
     invented = evaluate(horizon(300, 400, 9), np.zeros((300, 400)))
-    assert pool([right, invented]).boundary_f == pytest.approx(2 * 0.5 / 1.5)  # precision one half, recall one
+    assert pool([right, invented]).boundary_f == 1.0  # pictures without a true contour are not in it
+    sky = horizon(300, 400, 100)
+    hole = sky.copy()
+    hole[40:60, 100:200] = 0.0
+    image = evaluate(hole, sky)
+    invented_pixels = image.edge_predicted - 400
+    assert invented_pixels == 2 * 100 + 2 * 20 - 1  # right and lower neighbours: one corner pixel has both
+    precision = 400 / (400 + invented_pixels)
+    assert pool([image]).boundary_f == pytest.approx(2 * precision / (1 + precision))
 
 
 def test_void_makes_no_edges() -> None:
@@ -276,6 +284,18 @@ def test_void_makes_no_edges() -> None:
     assert image.boundary_iou == 1.0
     # The only band is at the picture's border: d = 3 does not reach over ten rows of void.
     assert image.band_union == 3 * 100 + 42 * 6
+
+
+def test_thin_void_is_bridged() -> None:
+    """300 x 400: tolerance 4. A line of void along the edge hides neither contour; what is predicted in it is not seen."""
+    sky = horizon(300, 400, 100)
+    for width, scored in ((1, 400), (4, 400), (5, 0)):
+        valid = np.ones((300, 400), dtype=bool)
+        valid[100 : 100 + width] = False
+        noise = np.random.default_rng(0).random((300, 400))
+        image = evaluate(np.where(valid, sky, noise), np.where(valid, sky, 128 / 255), valid)
+        assert (image.edge_predicted, image.edge_predicted_hit) == (scored, scored)
+        assert (image.edge_true, image.edge_true_hit) == (scored, scored)
 
 
 def test_sky_that_void_parts_from_everything_has_no_band() -> None:

@@ -140,3 +140,23 @@ def test_real_data(sky_data: Path) -> None:
     assert len({pair.source for pair in pairs}) > 5 and all(pair.source != sky_data.name for pair in pairs)
     labelled = read_pair(pairs[0])
     assert labelled.image.shape[:2] == labelled.sky.shape == labelled.valid.shape
+
+
+def test_two_pictures_of_one_stem_are_refused(tmp_path: Path) -> None:
+    write_pair(tmp_path, "x", plain_mask())
+    write_pair(tmp_path, "x", plain_mask(), ".jpg")
+    with pytest.raises(InputError, match=r"x\.jpg and .*x\.png, expected one picture per stem"):
+        find_pairs(tmp_path)
+
+
+def test_hidden_files_and_folders_are_no_pictures(tmp_path: Path) -> None:
+    write_pair(tmp_path, "x", plain_mask())
+    (tmp_path / "images" / "._x.png").write_bytes(b"what macOS leaves on memory cards")
+    (tmp_path / "images" / "folder.png").mkdir()
+    assert [pair.id for pair in find_pairs(tmp_path)] == ["x"]
+
+
+def test_deep_masks_are_refused_rather_than_clipped(tmp_path: Path) -> None:
+    write_pair(tmp_path, "x", plain_mask().astype(np.uint16) * 257)
+    with pytest.raises(InputError, match=r"has mode I;16, expected 8 bits: 255 sky, 0 other, 128 void"):
+        read_pair(find_pairs(tmp_path)[0])

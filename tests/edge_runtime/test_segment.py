@@ -236,6 +236,15 @@ def test_resume_after_a_kill(pictures: Path, model: Path, tmp_path: Path) -> Non
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
+def test_a_picture_too_long_for_jpeg_does_not_stop_the_others(pictures: Path, model: Path, tmp_path: Path) -> None:
+    Image.new("L", (65_501, 1)).save(pictures / "long.png")
+    with pytest.raises(InputError, match="1 of 4 inputs failed"):
+        run([pictures], model, tmp_path / "out", overlay=True)
+    assert len(list((tmp_path / "out").iterdir())) == 6
+    run([pictures / "long.png"], model, tmp_path / "out")
+    assert mask_of(tmp_path / "out" / "long.png").shape == (1, 65_501)
+
+
 def test_overlay_tints_the_sky_and_draws_its_contour() -> None:
     image = np.full((200, 300, 3), 100, np.uint8)
     sky = np.zeros((200, 300), np.float32)
