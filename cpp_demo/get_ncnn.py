@@ -125,9 +125,7 @@ def open_address(address: str, certificates: str | None) -> bytes:
     if parts.username:
         passwords = urllib.request.HTTPPasswordMgrWithPriorAuth()
         address = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        passwords.add_password(
-            None, address, unquote(parts.username), unquote(parts.password or ""), is_authenticated=True
-        )
+        passwords.add_password(None, address, unquote(parts.username), unquote(parts.password or ""), is_authenticated=True)
         opener.add_handler(urllib.request.HTTPBasicAuthHandler(passwords))
     with opener.open(urllib.request.Request(address, headers={"Accept": "text/html"}), timeout=TIMEOUT_S) as answer:
         return answer.read()

@@ -181,9 +181,7 @@ def _fill(partial: Path, draft: ModelSpec, copies: Mapping[str, tuple[str, Path]
         entries[role] = FileEntry(name, file_sha256(partial / name), (partial / name).stat().st_size)
     for name, array in zip(GOLDEN_FILES, (golden.input, golden.output), strict=True):
         np.save(partial / name, array)
-    spec = dataclasses.replace(
-        draft, files=entries, golden=Golden(GOLDEN_FILES[0], GOLDEN_FILES[1], draft.golden.atol)
-    )
+    spec = dataclasses.replace(draft, files=entries, golden=Golden(GOLDEN_FILES[0], GOLDEN_FILES[1], draft.golden.atol))
     (partial / SPEC_FILE).write_text(format_spec(spec), encoding="utf-8")
     for path in [*partial.iterdir(), partial]:
         _sync(path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass
@@ -62,8 +63,8 @@ class BenchmarkConfig:
     """Name of the artifact that ratios refer to; by default the fp32 torch artifact with the most MACs."""
     device_name: str = ""
     """What to call this device, e.g. "Raspberry Pi 5"; by default what it calls itself."""
-    out: Path = Path("results.json")
-    """Result file to write."""
+    out: Path | None = None
+    """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json."""
 
 
 def benchmark(config: BenchmarkConfig) -> Results:
@@ -78,7 +79,9 @@ def benchmark(config: BenchmarkConfig) -> Results:
     artifacts = find_artifacts(config.models)
     pairs = _choose_pairs(config)
     gpu = _gpu(config, artifacts)
-    facts = {key: _facts(key, artifact, config.threads[0], _device(artifact, gpu)) for key, artifact in artifacts.items()}
+    facts = {
+        key: _facts(key, artifact, config.threads[0], _device(artifact, gpu)) for key, artifact in artifacts.items()
+    }
     reference = choose_reference(facts, config.reference)
     runners = [
         Runner(key, artifact, threads, _device(artifact, gpu))
@@ -89,7 +92,6 @@ def benchmark(config: BenchmarkConfig) -> Results:
     log(f"{len(runners)} rows: {len(artifacts)} artifacts, threads {', '.join(map(str, config.threads))}")
     load = take_turns(runners, rule, log)
     rows = tuple(runner.row(gpu) for runner in runners)
-    del runners  # their memory is wanted for what comes
     folders = {key: artifact.folder for key, artifact in artifacts.items()}
     devices = {key: _device(artifact, gpu) for key, artifact in artifacts.items()}
     accuracy = measure_accuracies(folders, devices, pairs, log) if pairs else {}
@@ -119,7 +121,11 @@ def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
     """
     found: dict[Path, Artifact] = {}
     for folder in folders:
-        inside = [folder] if (folder / SPEC_FILE).is_file() else sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
+        inside = (
+            [folder]
+            if (folder / SPEC_FILE).is_file()
+            else sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
+        )
         if not inside:
             raise InputError(f"got {folder} without an artifact, expected a folder with {SPEC_FILE}; export one first")
         for path in inside:
@@ -190,7 +196,9 @@ def _gpu(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Gpu | None:
         return None  # opening the artifact says what is missing and how to get it
     if not torch.cuda.is_available():
         if config.torch_device == "cuda":
-            raise InputError("got --torch-device cuda, expected a CUDA device that torch can use; leave the flag out to use the CPU")
+            raise InputError(
+                "got --torch-device cuda, expected a CUDA device that torch can use; leave the flag out to use the CPU"
+            )
         return None
     return Gpu(torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory, str(torch.version.cuda))
 
@@ -217,7 +225,7 @@ def _check(config: BenchmarkConfig) -> None:
         raise InputError(f"got --threads {config.threads}, expected each count once")
     if config.eval_count is not None and config.eval_count < 1:
         raise InputError(f"got --eval-count {config.eval_count}, expected 1 or more")
-    if config.out.is_dir():
+    if config.out is not None and config.out.is_dir():
         raise InputError(f"got the folder {config.out} as --out, expected a file such as results.json")
 
 
@@ -225,7 +233,9 @@ def format_table(results: Results) -> str:
     """Return the rows as plain text, fastest first."""
     facts = {fact.key: fact for fact in results.artifacts}
     name = results.data.iou_name if results.data else "no data"
-    lines = [f"{'artifact':34} {'runtime':46} {'threads':>7} {'infer p50/p90/p95 ms':>24} {'end_to_end p50':>14} {'MiB':>6} {'IoU ' + name:>12}"]
+    lines = [
+        f"{'artifact':34} {'runtime':46} {'threads':>7} {'infer p50/p90/p95 ms':>24} {'end_to_end p50':>14} {'MiB':>6} {'IoU ' + name:>12}"
+    ]
     for row in sorted(results.rows, key=lambda row: row.infer.p50_ms):
         fact = facts[row.artifact]
         iou = fact.accuracy.pooled["iou"] if fact.accuracy else None
@@ -244,12 +254,21 @@ def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def default_out(results: Results) -> Path:
+    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json for a result that is to be kept."""
+    device = re.sub(r"[^a-z0-9]+", "-", results.machine.name.lower()).strip("-")
+    runtimes = "-".join(sorted({fact.format for fact in results.artifacts}))
+    threads = "-".join(f"t{count}" for count in sorted({row.threads for row in results.rows}))
+    return Path("results") / f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}.json"
+
+
 def main(config: BenchmarkConfig) -> None:
     """Measure, write the result file, print the table and the file's path."""
     results = benchmark(config)
-    write_results(results, config.out)
+    out = config.out or default_out(results)
+    write_results(results, out)
     print(format_table(results))
-    print(config.out)
+    print(out)
 
 
 if __name__ == "__main__":

@@ -104,7 +104,9 @@ def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, co
         if not runner.golden.ok
     ]
     if load.before is not None and load.before[0] > BUSY_LOAD_PER_CORE * cores:
-        found.append(f"The load average was {load.before[0]:.2f} on {cores} cores before the start, so latencies may be too high.")
+        found.append(
+            f"The load average was {load.before[0]:.2f} on {cores} cores before the start, so latencies may be too high."
+        )
     if load.other_cores_busy is not None and load.other_cores_busy > BUSY_CORES:
         found.append(
             f"Other processes kept {load.other_cores_busy:.2f} of {cores} cores busy during the measurement, so latencies may be too high."

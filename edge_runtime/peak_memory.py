@@ -71,7 +71,16 @@ def measure_here(config: PeakMemory) -> Memory:
 
 def measure_apart(folder: Path, threads: int, device: str) -> Memory:
     """Measure in a new process; a crash of native code there becomes an `InputError` that names the artifact."""
-    command = [sys.executable, "-m", "edge_runtime.peak_memory", str(folder), "--threads", str(threads), "--device", device]
+    command = [
+        sys.executable,
+        "-m",
+        "edge_runtime.peak_memory",
+        str(folder),
+        "--threads",
+        str(threads),
+        "--device",
+        device,
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode == 0:
         return Memory(**json.loads(done.stdout.splitlines()[-1]))

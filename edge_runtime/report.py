@@ -79,7 +79,9 @@ def report(config: ReportConfig) -> Path:
         raise InputError("got no result file, expected at least one; make it with edge_runtime.benchmark")
     loaded = {path.name: read_results(path) for path in config.results}
     if len(loaded) != len(config.results):
-        raise InputError("got result files of the same name, expected different ones: the page tells them apart by name")
+        raise InputError(
+            "got result files of the same name, expected different ones: the page tells them apart by name"
+        )
     # Everything that can be refused comes before the first file is written.
     readme = config.readme.read_text(encoding="utf-8") if config.readme else ""
     lines = make_lines(loaded)
@@ -120,7 +122,9 @@ def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
     )
 
 
-def _part(name: str, results: dict[str, Any], all_lines: Sequence[Line], models: Sequence[Path], pictures: Sequence[Path]) -> Part:
+def _part(
+    name: str, results: dict[str, Any], all_lines: Sequence[Line], models: Sequence[Path], pictures: Sequence[Path]
+) -> Part:
     lines = [line for line in all_lines if line.file == name]
     colours = network_colours(all_lines)
     front: set[tuple[str, int]] = set()
@@ -132,8 +136,18 @@ def _part(name: str, results: dict[str, Any], all_lines: Sequence[Line], models:
         best = pareto_front(measured)
         front |= {(line.key, line.threads) for line in best}
         if measured:
-            named = measured if len(measured) <= LABEL_ALL else [line for line in measured if line in best or line.is_reference]
-            pareto.append(Markup(pareto_svg(measured, best, named, results["data"]["iou_name"], f"Latency and accuracy: {where}", colours)))
+            named = (
+                measured
+                if len(measured) <= LABEL_ALL
+                else [line for line in measured if line in best or line.is_reference]
+            )
+            pareto.append(
+                Markup(
+                    pareto_svg(
+                        measured, best, named, results["data"]["iou_name"], f"Latency and accuracy: {where}", colours
+                    )
+                )
+            )
         latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colours)))
     strips = make_strips(lines, find_folders(results, models), pictures) if pictures else []
     return Part(name, results, lines, front, pareto, latency, strips)
@@ -154,7 +168,18 @@ def print_table(lines: Sequence[Line], quick: bool) -> None:
     if not console.is_terminal:
         console = Console(width=NARROWEST)
     table = Table(title="quick: at least 20 runs each" if quick else None, title_style="bold")
-    for name in ("network", "runtime", "threads", "size kB", "infer p50", "p95", "end_to_end p50", "IoU", "RSS MiB", "speed-up"):
+    for name in (
+        "network",
+        "runtime",
+        "threads",
+        "size kB",
+        "infer p50",
+        "p95",
+        "end_to_end p50",
+        "IoU",
+        "RSS MiB",
+        "speed-up",
+    ):
         table.add_column(name, justify="left" if name in ("network", "runtime") else "right", no_wrap=True)
     for line in lines:
         table.add_row(

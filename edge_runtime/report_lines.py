@@ -107,18 +107,24 @@ def read_results(path: Path) -> dict[str, Any]:
     try:
         jsonschema.validate(results, results_schema(), cls=jsonschema.Draft202012Validator)
     except jsonschema.ValidationError as error:
-        raise InputError(f"{path}: {error.json_path}: {error.message[:300]}; expected a file of edge_runtime.benchmark") from error
+        raise InputError(
+            f"{path}: {error.json_path}: {error.message[:300]}; expected a file of edge_runtime.benchmark"
+        ) from error
     keys = [artifact["key"] for artifact in results["artifacts"]]
     unknown = sorted({row["artifact"] for row in results["rows"]} | {results["reference"]} - {None} - set(keys))
     if len(set(keys)) != len(keys) or not set(unknown) <= set(keys):
-        raise InputError(f"{path}: rows or reference name {unknown}, expected artifacts of the file: {keys}; measure again")
+        raise InputError(
+            f"{path}: rows or reference name {unknown}, expected artifacts of the file: {keys}; measure again"
+        )
     return results
 
 
 @cache
 def results_schema() -> dict[str, Any]:
     """Return the JSON schema of result files."""
-    schema: dict[str, Any] = json.loads(files("edge_runtime").joinpath("results.schema.json").read_text(encoding="utf-8"))
+    schema: dict[str, Any] = json.loads(
+        files("edge_runtime").joinpath("results.schema.json").read_text(encoding="utf-8")
+    )
     return schema
 
 
@@ -128,14 +134,23 @@ def make_lines(loaded: dict[str, dict[str, Any]]) -> list[Line]:
     lines = []
     for file, results in loaded.items():
         artifacts = {artifact["key"]: artifact for artifact in results["artifacts"]}
-        reference = {row["threads"]: row["infer"]["p50_ms"] for row in results["rows"] if row["artifact"] == results["reference"]}
+        reference = {
+            row["threads"]: row["infer"]["p50_ms"] for row in results["rows"] if row["artifact"] == results["reference"]
+        }
         for row in results["rows"]:
             artifact = artifacts[row["artifact"]]
             lines.append(_line(file, results, artifact, row, names[_variant(artifact)], reference.get(row["threads"])))
     return sorted(lines, key=lambda line: (line.device, line.infer_p50_ms))
 
 
-def _line(file: str, results: dict[str, Any], artifact: dict[str, Any], row: dict[str, Any], name: str, reference_ms: float | None) -> Line:
+def _line(
+    file: str,
+    results: dict[str, Any],
+    artifact: dict[str, Any],
+    row: dict[str, Any],
+    name: str,
+    reference_ms: float | None,
+) -> Line:
     accuracy = artifact["accuracy"]
     low, high = (accuracy and accuracy["iou_interval"]) or (None, None)
     infer, whole = row["infer"], row["end_to_end"]
@@ -210,8 +225,15 @@ def precision_effects(lines: Sequence[Line]) -> list[PrecisionEffect]:
         base = full.get(_conditions(line))
         if line.precision != FULL_PRECISION and base is not None:
             change = None if line.iou is None or base.iou is None else line.iou - base.iou
-            effects.append(PrecisionEffect(line, base, line.infer_p50_ms / base.infer_p50_ms, line.size_bytes / base.size_bytes, change))
-    return sorted(effects, key=lambda effect: (effect.line.network, effect.line.runtime, effect.line.precision, effect.line.threads))
+            effects.append(
+                PrecisionEffect(
+                    line, base, line.infer_p50_ms / base.infer_p50_ms, line.size_bytes / base.size_bytes, change
+                )
+            )
+    return sorted(
+        effects,
+        key=lambda effect: (effect.line.network, effect.line.runtime, effect.line.precision, effect.line.threads),
+    )
 
 
 def _conditions(line: Line) -> tuple[str, str, str, str, int]:
@@ -230,5 +252,7 @@ def int8_sentences(effects: Sequence[PrecisionEffect]) -> list[str]:
     ]
     faster = sum(effect.verdict == "faster" for effect in int8)
     if int8:
-        sentences.append(f"int8 is faster than fp32 in {faster} of {len(int8)} pairs of the same network, runtime and threads.")
+        sentences.append(
+            f"int8 is faster than fp32 in {faster} of {len(int8)} pairs of the same network, runtime and threads."
+        )
     return sentences

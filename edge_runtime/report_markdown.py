@@ -24,13 +24,18 @@ def markdown(loaded: dict[str, dict[str, Any]], lines: Sequence[Line], shown: di
     shown
         File name -> how to name the file in the text.
     """
-    return "\n".join(_section(results, [line for line in lines if line.file == name], shown[name]) for name, results in loaded.items())
+    return "\n".join(
+        _section(results, [line for line in lines if line.file == name], shown[name])
+        for name, results in loaded.items()
+    )
 
 
 def replace_section(readme: str, text: str, path: Path) -> str:
     """Return `readme` with `text` between the two marks; raises `InputError` unless each stands there once, in order."""
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
-        raise InputError(f"got {path} without one {BEGIN} and after it one {END}, expected both; add them where the table should stand")
+        raise InputError(
+            f"got {path} without one {BEGIN} and after it one {END}, expected both; add them where the table should stand"
+        )
     head, _, rest = readme.partition(BEGIN)
     tail = rest.partition(END)[2]
     return f"{head}{BEGIN}\n{text}{END}{tail}"
@@ -45,7 +50,9 @@ def _section(results: dict[str, Any], lines: Sequence[Line], file: str) -> str:
         suffix = f", {count} thread{'s' * (count > 1)}" if several else ""
         head += [f"infer p50{suffix}", f"end_to_end p50{suffix}"]
     head += ["speed-up", iou, "boundary IoU", "peak RSS MiB"]
-    rows = [_row([line for line in lines if line.key == key], threads) for key in dict.fromkeys(line.key for line in lines)]
+    rows = [
+        _row([line for line in lines if line.key == key], threads) for key in dict.fromkeys(line.key for line in lines)
+    ]
     out = [_about(results, lines, threads, file), ""]
     out += ["| " + " | ".join(head) + " |", "|" + "---|" * 3 + "---:|" * (len(head) - 3)]
     out += ["| " + " | ".join(row) + " |" for row in rows]
@@ -70,13 +77,19 @@ def _row(lines: Sequence[Line], threads: Sequence[int]) -> list[str]:
 def _about(results: dict[str, Any], lines: Sequence[Line], threads: Sequence[int], file: str) -> str:
     machine, data, rule = results["machine"], results["data"], results["rule"]
     governor = f", governor {machine['governor']}" if machine["governor"] else ""
-    parts = [f"Measured on {machine['name']} ({machine['cores']} cores{governor}, {machine['os']}), {results['created_utc'][:10]}, batch 1, milliseconds."]
+    parts = [
+        f"Measured on {machine['name']} ({machine['cores']} cores{governor}, {machine['os']}), {results['created_utc'][:10]}, batch 1, milliseconds."
+    ]
     if results["quick"]:
         parts.append(f"**Quick: at least {rule['min_runs']} runs each, less than the full rule.**")
     else:
         parts.append(f"At least {rule['min_runs']} runs and {rule['min_seconds']:g} s each; artifacts took turns.")
     if data:
-        name = "generated scenes" if data["iou_name"] == "scenes" else f"{data['iou_name']}{'/' * bool(data['split'])}{data['split']}"
+        name = (
+            "generated scenes"
+            if data["iou_name"] == "scenes"
+            else f"{data['iou_name']}{'/' * bool(data['split'])}{data['split']}"
+        )
         parts.append(f"Pooled IoU on {data['count']} pictures of {name}.")
     reference = next((line for line in lines if line.is_reference), None)
     if reference:

@@ -28,10 +28,8 @@ FILLS = {"fp32": "full", "fp16": "left", "int8": "none"}
 INK = "#12345e"  # stands for the page's text colour until the SVG is finished; used for nothing else
 REAL_TIME_MS = 1000.0 / 30.0
 LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # how far from its point a label may move
-STANDALONE_STYLE = (
-    "<style>svg{color:#1f2328;background:#ffffff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
-)
-RC = {
+STANDALONE_STYLE = "<style>svg{color:#1f2328;background:#ffffff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
+RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "skyedge",
     "font.family": "sans-serif",
@@ -60,7 +58,12 @@ class Label:
 
 
 def pareto_svg(
-    lines: Sequence[Line], front: Sequence[Line], labelled: Sequence[Line], iou_name: str, title: str, colours: dict[str, str]
+    lines: Sequence[Line],
+    front: Sequence[Line],
+    labelled: Sequence[Line],
+    iou_name: str,
+    title: str,
+    colours: dict[str, str],
 ) -> str:
     """Draw end-to-end latency (log) against IoU.
 
@@ -83,7 +86,9 @@ def pareto_svg(
         axes.margins(y=0.12)
         axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
         for index, line in enumerate(lines):
-            _point(axes, line, line.end_to_end_p50_ms, _iou(line), colours[line.network], f"pareto-{line.threads}-{index}")
+            _point(
+                axes, line, line.end_to_end_p50_ms, _iou(line), colours[line.network], f"pareto-{line.threads}-{index}"
+            )
         if len(front) > 1:
             x, y = [line.end_to_end_p50_ms for line in front], [_iou(line) for line in front]
             axes.plot(x, y, drawstyle="steps-post", color=INK, alpha=0.55, linewidth=1.1, zorder=1)
@@ -102,11 +107,22 @@ def latency_svg(lines: Sequence[Line], title: str, colours: dict[str, str]) -> s
         rows = sorted(lines, key=lambda line: (order.index(line.network), line.infer_p50_ms))
         figure = Figure(figsize=(9.2, 1.1 + 0.24 * len(rows)), layout="constrained")
         axes = figure.subplots()
-        _latency_axis(axes, [value for line in rows for value in (line.infer_p50_ms, line.infer_p95_ms)], "infer, p50 to p95, ms (log scale)")
+        _latency_axis(
+            axes,
+            [value for line in rows for value in (line.infer_p50_ms, line.infer_p95_ms)],
+            "infer, p50 to p95, ms (log scale)",
+        )
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
         for index, line in enumerate(rows):
             colour = colours[line.network]
-            axes.plot([line.infer_p50_ms, line.infer_p95_ms], [index, index], color=colour, alpha=0.5, linewidth=3.5, solid_capstyle="round")
+            axes.plot(
+                [line.infer_p50_ms, line.infer_p95_ms],
+                [index, index],
+                color=colour,
+                alpha=0.5,
+                linewidth=3.5,
+                solid_capstyle="round",
+            )
             _point(axes, line, line.infer_p50_ms, index, colour, f"latency-{line.threads}-{index}")
         axes.set_yticks(range(len(rows)), [line.short for line in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -142,7 +158,9 @@ def _tip(line: Line) -> str:
 
 def _point(axes: Axes, line: Line, x: float, y: float, colour: str, gid: str) -> None:
     style: dict[str, Any] = {"color": colour, "marker": MARKERS[line.format], "fillstyle": FILLS[line.precision]}
-    axes.plot(x, y, linestyle="none", markersize=8, markeredgewidth=1.6, markerfacecoloralt="none", zorder=3, gid=gid, **style)
+    axes.plot(
+        x, y, linestyle="none", markersize=8, markeredgewidth=1.6, markerfacecoloralt="none", zorder=3, gid=gid, **style
+    )
 
 
 def _latency_axis(axes: Axes, values: list[float], label: str) -> None:
@@ -164,12 +182,29 @@ def _real_time(axes: Axes) -> None:
     if low < REAL_TIME_MS < high:
         axes.axvline(REAL_TIME_MS, color=INK, alpha=0.4, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         at = (REAL_TIME_MS, 1.0)
-        axes.annotate("30 pictures/s", at, (3, -2), xycoords=axes.get_xaxis_transform(), textcoords="offset points", va="top", fontsize=8, alpha=0.7)
+        axes.annotate(
+            "30 pictures/s",
+            at,
+            (3, -2),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            va="top",
+            fontsize=8,
+            alpha=0.7,
+        )
 
 
 def _legend(axes: Axes, lines: Sequence[Line], colours: dict[str, str], with_front: bool) -> None:
     def handle(label: str, **style: Any) -> Line2D:
-        return Line2D([], [], label=label, markersize=7, markeredgewidth=1.4, markerfacecoloralt="none", **({"linestyle": "none"} | style))
+        return Line2D(
+            [],
+            [],
+            label=label,
+            markersize=7,
+            markeredgewidth=1.4,
+            markerfacecoloralt="none",
+            **({"linestyle": "none"} | style),
+        )
 
     formats = [name for name in MARKERS if any(line.format == name for line in lines)]
     precisions = [name for name in FILLS if any(line.precision == name for line in lines)]
@@ -179,7 +214,14 @@ def _legend(axes: Axes, lines: Sequence[Line], colours: dict[str, str], with_fro
     handles += [handle(name, marker="o", color=INK, fillstyle=FILLS[name]) for name in precisions]
     if with_front:
         handles.append(handle("Pareto front", linestyle="-", color=INK, alpha=0.55))
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, handletextpad=0.6, labelspacing=0.55)
+    axes.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1.0),
+        frameon=False,
+        handletextpad=0.6,
+        labelspacing=0.55,
+    )
 
 
 def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], labelled: Sequence[Line]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edge_runtime.artifact import Quant
 
-INT8 = 9  # TensorType of the TFLite schema
+FLOAT32, FLOAT16, INT8 = 0, 1, 9  # TensorType of the TFLite schema
 ALIGNMENT = 16  # bytes, for weights: kernels read them with vector instructions
 
 
@@ -20,11 +20,14 @@ class Graph:
     ----------
     operators
         Name of the schema's BuiltinOperator -> how many.
+    float_tensors
+        Tensors of floating point, weights included.
     input, output
         Quantisation of the one input and the one output; None for float32.
     """
 
     operators: dict[str, int]
+    float_tensors: int
     input: Quant | None
     output: Quant | None
 
@@ -34,7 +37,12 @@ def read_graph(content: bytes) -> Graph:
     model = _unpack(content)
     (graph,) = model.subgraphs
     (first,), (last,) = graph.inputs, graph.outputs
-    return Graph(dict(Counter(_operator_names(model))), _quant(graph.tensors[first]), _quant(graph.tensors[last]))
+    return Graph(
+        operators=dict(Counter(_operator_names(model))),
+        float_tensors=sum(tensor.type in (FLOAT32, FLOAT16) for tensor in graph.tensors),
+        input=_quant(graph.tensors[first]),
+        output=_quant(graph.tensors[last]),
+    )
 
 
 def tidy(content: bytes) -> bytes:

@@ -85,9 +85,7 @@ def divide(folder: Path, count: int, seed: int) -> CalibrationSet:
 
 def make_manifest(chosen: CalibrationSet) -> Manifest:
     """Write down the calibration pictures; two folders with the same pictures give the same hash."""
-    pictures = [
-        {"name": path.relative_to(chosen.root).as_posix(), "sha256": file_sha256(path)} for path in chosen.calibration
-    ]
+    pictures = [{"name": path.relative_to(chosen.root).as_posix(), "sha256": file_sha256(path)} for path in chosen.calibration]
     entries = {"seed": chosen.seed, "pictures": pictures}
     text = json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return Manifest(entries, Calibration(hashlib.sha256(text.encode()).hexdigest(), len(pictures)))
@@ -106,7 +104,9 @@ def _split(folder: Path) -> str | None:
     chosen = next((name for name in TUNING_SPLITS if name in found), None)
     if chosen is None:
         if len(found) > 1:
-            raise InputError(f"{folder} has the splits {', '.join(found)}; expected train or val, or name one: {folder / found[0]}")
+            raise InputError(
+                f"{folder} has the splits {', '.join(found)}; expected train or val, or name one: {folder / found[0]}"
+            )
         chosen = found[0]
     print(f"calibrating on the split {chosen} of {folder}", file=sys.stderr)
     return chosen

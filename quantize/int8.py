@@ -97,7 +97,9 @@ def quantize(config: Int8Config) -> list[Artifact]:
     console = Console(stderr=True)
     network = load_network(config.checkpoint, config.size)
     chosen = divide(config.calib, config.count, config.seed)
-    console.print(f"{network.checkpoint.arch}: calibrating on {len(chosen.calibration)} pictures, checking on {len(chosen.held_out)}")
+    console.print(
+        f"{network.checkpoint.arch}: calibrating on {len(chosen.calibration)} pictures, checking on {len(chosen.held_out)}"
+    )
     pictures, manifest = read_resized(chosen.calibration, network.size), make_manifest(chosen)
     checks = _prepare(config, network, read_resized(chosen.held_out, network.size))
     written, failures = [], []
@@ -155,7 +157,9 @@ def _iou(run: Callable[[np.ndarray], np.ndarray], size: int, pairs: Sequence[Pai
 
 def _measure(run: Callable[[np.ndarray], np.ndarray], checks: Checks, got: np.ndarray) -> dict[str, Any]:
     """Return `metrics` of model.json: agreement with fp32, and with --eval the IoU of both."""
-    metrics: dict[str, Any] = {"agreement": {"to": "torch fp32", "value": pooled_agreement(checks.masks, got), "pictures": len(got)}}
+    metrics: dict[str, Any] = {
+        "agreement": {"to": "torch fp32", "value": pooled_agreement(checks.masks, got), "pictures": len(got)}
+    }
     if checks.iou is not None:
         iou = _iou(run, got.shape[1], checks.pairs)
         drop = 100.0 * (checks.iou - iou)

@@ -19,7 +19,6 @@ from export.wrapper import Network
 
 INPUT_QUANT = Quant(1 / 128, -1)  # q = byte - 128: the bytes of a picture are the input
 OUTPUT_QUANT = Quant(1 / 256, -128)  # what TFLite demands of a sigmoid
-FLOAT_OPERATORS = ("QUANTIZE", "DEQUANTIZE")
 
 
 def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path) -> Converted:
@@ -68,9 +67,8 @@ def _quantize(content: bytes, pictures: Sequence[np.ndarray]) -> bytes:
 
 def _check(content: bytes) -> None:
     graph = read_graph(content)
-    left = [name for name in FLOAT_OPERATORS if name in graph.operators]
-    if left or graph.input != INPUT_QUANT or graph.output != OUTPUT_QUANT:
+    if graph.float_tensors or graph.input != INPUT_QUANT or graph.output != OUTPUT_QUANT:
         raise GateError(
-            f"the quantised TFLite graph has {left or 'no'} float ends, input {graph.input}, output {graph.output}; expected none, "
-            f"{INPUT_QUANT}, {OUTPUT_QUANT}; nothing was written. Use the pinned ai-edge-quantizer"
+            f"the quantised TFLite graph has {graph.float_tensors} float tensors, input {graph.input}, output {graph.output}; expected "
+            f"0, {INPUT_QUANT}, {OUTPUT_QUANT}; nothing was written. Use the pinned ai-edge-quantizer"
         )

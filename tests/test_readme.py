@@ -18,9 +18,7 @@ def _blocks(readme: str, language: str) -> list[str]:
 
 def test_readme_commands_run(project_root: Path) -> None:
     readme = (project_root / "README.md").read_text()
-    commands = [
-        line[2:] for block in _blocks(readme, "console") for line in block.splitlines() if line.startswith("$ ")
-    ]
+    commands = [line[2:] for block in _blocks(readme, "console") for line in block.splitlines() if line.startswith("$ ")]
     assert len(commands) >= 10
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     snippets_due = _blocks(readme, "python")

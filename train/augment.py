@@ -57,9 +57,7 @@ def _crop(pair: Labelled, size: int, rng: np.random.Generator) -> tuple[np.ndarr
     return _resized(pair, (left, top, left + crop_width, top + crop_height), size)
 
 
-def _resized(
-    pair: Labelled, box: tuple[float, float, float, float], size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _resized(pair: Labelled, box: tuple[float, float, float, float], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Resize with the contract's filter. The label becomes the share of sky in each pixel, void pixels left out."""
     weight = pair.valid.astype(np.float32)
     shares = [
@@ -72,9 +70,7 @@ def _resized(
     return np.asarray(image), sky.astype(np.float32), covered
 
 
-def _tilt(
-    image: np.ndarray, sky: np.ndarray, valid: np.ndarray, degrees: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _tilt(image: np.ndarray, sky: np.ndarray, valid: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     size = sky.shape[0]
     radians = abs(math.radians(degrees))
     # Zoom in until no corner of the turned square is empty.

@@ -147,9 +147,7 @@ def find_labelled(folders: Sequence[Path], split: str) -> dict[Path, list[Pair]]
     found = {}
     for folder in folders:
         if split != "none" and folder.is_dir() and not splits(folder):
-            raise InputError(
-                f"got --split {split}, but {folder} has no splits; use --split none for DIR/images and masks"
-            )
+            raise InputError(f"got --split {split}, but {folder} has no splits; use --split none for DIR/images and masks")
         found[folder] = find_pairs(folder, None if split == "none" else split)
     return found
 

@@ -103,9 +103,7 @@ class Run:
         wanted = _deciding(config)
         changed = [name for name, value in wanted.items() if state["config"].get(name) != value]
         if changed:
-            raise InputError(
-                f"--resume with another {', '.join(changed)} than {path} was made with; use the same or a new --out"
-            )
+            raise InputError(f"--resume with another {', '.join(changed)} than {path} was made with; use the same or a new --out")
         self.model.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -170,9 +168,7 @@ def fit(config: FitConfig) -> Path:
     return out / "checkpoint.pt"
 
 
-def _train_step(
-    run: Run, schedule: Schedule, config: FitConfig, batch: list[torch.Tensor], device: torch.device
-) -> float:
+def _train_step(run: Run, schedule: Schedule, config: FitConfig, batch: list[torch.Tensor], device: torch.device) -> float:
     image, sky, valid = (tensor.to(device, non_blocking=True) for tensor in batch)
     for group in run.optimizer.param_groups:
         group["lr"] = schedule.lr(run.step)
@@ -211,9 +207,7 @@ def _save(run: Run, config: FitConfig, out: Path) -> None:
     partial.replace(out / "resume.pt")
     weights = {key: value.detach().cpu().contiguous() for key, value in run.average.state_dict().items()}
     training = {"steps_done": run.step, **_deciding(config)}
-    save_checkpoint(
-        Checkpoint(config.arch, config.sizes[-1], weights, config.weights_license, training), out / "checkpoint.pt"
-    )
+    save_checkpoint(Checkpoint(config.arch, config.sizes[-1], weights, config.weights_license, training), out / "checkpoint.pt")
     (out / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in run.log))
     plot_curves(run.log, out / "curves.png", title=config.arch)
 
@@ -225,9 +219,7 @@ def _deciding(config: FitConfig) -> dict[str, Any]:
         if field.name not in SLICING:
             value = getattr(config, field.name)
             value = list(value) if isinstance(value, tuple) else value
-            value = (
-                [item.name if isinstance(item, Path) else item for item in value] if isinstance(value, list) else value
-            )
+            value = [item.name if isinstance(item, Path) else item for item in value] if isinstance(value, list) else value
             plain[field.name] = value.name if isinstance(value, Path) else value
     return plain
 
@@ -243,9 +235,7 @@ def _check(config: FitConfig) -> None:
             "expected as many of each"
         )
     if any(size < 32 or size % 32 for size in config.sizes):
-        raise InputError(
-            f"got sizes {config.sizes}, expected multiples of 32: the networks halve their input five times"
-        )
+        raise InputError(f"got sizes {config.sizes}, expected multiples of 32: the networks halve their input five times")
     if min(*config.steps, *config.batches) < 1:
         raise InputError(f"got steps {config.steps} and batches {config.batches}, expected 1 or more of each")
     if min(config.threads, config.val_every, config.val_count) < 1:

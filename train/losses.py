@@ -17,9 +17,7 @@ def sky_loss(maps: list[Tensor], sky: Tensor, valid: Tensor) -> Tensor:
     sky, valid
         (N, 1, H, W) float: share of sky in [0, 1]; 1 where the label counts, 0 where it is void.
     """
-    total = sum(
-        (masked_bce(logits.float(), sky, valid) for logits in maps[1:]), masked_bce(maps[0].float(), sky, valid)
-    )
+    total = sum((masked_bce(logits.float(), sky, valid) for logits in maps[1:]), masked_bce(maps[0].float(), sky, valid))
     return total + dice_loss(maps[0].float(), sky, valid)
 
 

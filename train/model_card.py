@@ -58,9 +58,7 @@ def card(folder: Path) -> str:
         settings=[(name, _plain(value)) for name, value in checkpoint.training.items() if value is not None],
         metrics=metrics,
         columns=COLUMNS,
-        rows=[
-            [name, values["count"], *(_cell(values.get(key)) for key, _ in COLUMNS)] for name, values in sets.items()
-        ],
+        rows=[[name, values["count"], *(_cell(values.get(key)) for key, _ in COLUMNS)] for name, values in sets.items()],
         artifacts=[read_artifact(path.parent) for path in sorted(folder.glob("*/model.json"))],
     )
 

@@ -210,9 +210,7 @@ def _other_rows(manifest: Path, split: str, ids: set[str]) -> list[list[str]]:
     with open(manifest, newline="", encoding="utf-8") as file:
         header, *rows = list(csv.reader(file)) or [[]]
     if tuple(header) != MANIFEST_FIELDS:
-        raise InputError(
-            f"{manifest}: got columns {header}, expected {','.join(MANIFEST_FIELDS)}; choose another --out"
-        )
+        raise InputError(f"{manifest}: got columns {header}, expected {','.join(MANIFEST_FIELDS)}; choose another --out")
     return [row for row in rows if row[2] != split or row[0] not in ids]
 
 

@@ -67,9 +67,7 @@ class InputEncoder:
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return `image`, (H, W, 3) uint8 RGB at the input size, as a tensor of the spec's shape and dtype."""
         if image.dtype != np.uint8 or image.shape != self.image_shape:
-            raise InputError(
-                f"got {image.dtype} {image.shape}, expected uint8 {self.image_shape} RGB; resize it with resize_rgb"
-            )
+            raise InputError(f"got {image.dtype} {image.shape}, expected uint8 {self.image_shape} RGB; resize it with resize_rgb")
         tensor = cv2.LUT(np.ascontiguousarray(image), self.table)
         if self.channels_first:
             tensor = np.ascontiguousarray(tensor.transpose(2, 0, 1))

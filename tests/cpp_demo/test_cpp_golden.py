@@ -223,9 +223,7 @@ def test_masks_are_equal(build: Path, artifacts: dict[str, Path], scene_dir: Pat
     _check_masks(build, artifacts["ncnn-fp32"], _scenes_and_odd_sizes(scene_dir, tmp_path), tmp_path)
 
 
-def test_masks_of_released_artifacts_are_equal(
-    build: Path, project_root: Path, scene_dir: Path, tmp_path: Path
-) -> None:
+def test_masks_of_released_artifacts_are_equal(build: Path, project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
     released = sorted(path.parent for path in (project_root / "models").glob("*/ncnn-*/model.json"))
     if not released:
         pytest.skip("models/ holds no ncnn artifact; run `make release`")
@@ -280,9 +278,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_both_readers_refuse(
-    build: Path, artifacts: dict[str, Path], scene_dir: Path, tmp_path: Path, change: str
-) -> None:
+def test_both_readers_refuse(build: Path, artifacts: dict[str, Path], scene_dir: Path, tmp_path: Path, change: str) -> None:
     folder = tmp_path / "artifact"
     shutil.copytree(artifacts["ncnn-fp32"], folder)
     spec = json.loads((folder / "model.json").read_text())

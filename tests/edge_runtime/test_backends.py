@@ -55,9 +55,7 @@ def scenes(scene_dir: Path, segmenters: dict[str, Segmenter]) -> list[np.ndarray
 
 
 @pytest.fixture(scope="module")
-def int8_artifact(
-    artifacts: dict[str, Path], scenes: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory
-) -> Artifact:
+def int8_artifact(artifacts: dict[str, Path], scenes: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """Return a full-integer TFLite artifact, quantised here from the fp32 one."""
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
@@ -212,9 +210,7 @@ CASES = [case for case in CASES if case not in (("torch", "output name"), ("ncnn
 
 
 @pytest.mark.parametrize(("name", "mismatch"), CASES)
-def test_a_spec_of_another_model_is_refused(
-    artifacts: dict[str, Path], tmp_path: Path, name: str, mismatch: str
-) -> None:
+def test_a_spec_of_another_model_is_refused(artifacts: dict[str, Path], tmp_path: Path, name: str, mismatch: str) -> None:
     artifact = altered(artifacts[f"{name}-fp32"], tmp_path / "a", MISMATCHES[mismatch])
     with pytest.raises(InputError, match="export it again"):
         open_backend(artifact)
@@ -248,9 +244,7 @@ def artifacts_bytes(folder: Path) -> bytes:
     return artifact.file(sorted(artifact.spec.files)[-1]).read_bytes()
 
 
-def test_a_missing_interpreter_names_the_extra(
-    artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_interpreter_names_the_extra(artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, module in (("onnx", "onnxruntime"), ("ncnn", "ncnn"), ("torch", "torch")):
         artifact = read_artifact(artifacts[f"{name}-fp32"])
         with monkeypatch.context() as patch:

@@ -37,9 +37,7 @@ def pictures(scene_dir: Path, tmp_path: Path) -> Path:
 
 
 def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "edge_runtime.segment", *map(str, words)], capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-m", "edge_runtime.segment", *map(str, words)], capture_output=True, text=True)
 
 
 def run(inputs: Sequence[Path], model: Path, out: Path, overlay: bool = False, resume: bool = False) -> None:
@@ -213,9 +211,7 @@ def test_resume_after_a_kill(pictures: Path, model: Path, tmp_path: Path) -> Non
     for index in range(60):
         shutil.copy(sources[index % 3], many / f"{index:03d}.png")
     words = [many, "--model", model, "--out", tmp_path / "out", "--overlay"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "edge_runtime.segment", *map(str, words)], stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "-m", "edge_runtime.segment", *map(str, words)], stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while len(list((tmp_path / "out").glob("[0-9]*.png"))) < 10 and time.monotonic() < deadline:
         time.sleep(0.005)

@@ -14,9 +14,7 @@ from edge_runtime.verify import Replay
 
 
 def verify(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "edge_runtime.verify", *map(str, words)], capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-m", "edge_runtime.verify", *map(str, words)], capture_output=True, text=True)
 
 
 @pytest.fixture

@@ -70,9 +70,7 @@ def test_the_label_follows_the_picture() -> None:
 
 def test_void_never_leaks_into_the_label() -> None:
     """Void is stored as 128 / 255. Mixed into its neighbours it would show as other values in an all-sky picture."""
-    pair = Labelled(
-        np.full((90, 120, 3), 200, np.uint8), np.full((90, 120), 1.0, np.float32), np.ones((90, 120), dtype=bool)
-    )
+    pair = Labelled(np.full((90, 120, 3), 200, np.uint8), np.full((90, 120), 1.0, np.float32), np.ones((90, 120), dtype=bool))
     pair.sky[20:50, 30:70] = VOID / 255
     pair.valid[20:50, 30:70] = False
     shares = []

@@ -83,9 +83,7 @@ def test_a_sample_depends_on_seed_and_number_alone(pairs: list[Pair]) -> None:
 
 def test_sources_are_drawn_by_the_root_of_their_size(pairs: list[Pair]) -> None:
     samples = Samples(pairs, np.full(400, 32), seed=0)
-    assert dict(zip(samples.names, samples.shares, strict=True)) == pytest.approx(
-        {"few": 2 / 7, "many": 4 / 7, "one": 1 / 7}
-    )
+    assert dict(zip(samples.names, samples.shares, strict=True)) == pytest.approx({"few": 2 / 7, "many": 4 / 7, "one": 1 / 7})
     drawn: Counter[str] = Counter()
     for index in range(len(samples)):
         rng = np.random.default_rng((0, index))

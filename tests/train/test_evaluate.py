@@ -57,9 +57,7 @@ def test_command_writes_everything_and_nothing_else(evaluated: tuple[Path, subpr
                 assert np.asarray(picture.convert("L")).std() > 5  # something is drawn
 
 
-def test_metrics_json(
-    evaluated: tuple[Path, subprocess.CompletedProcess[str]], tiny_checkpoint: Path, scene_dir: Path
-) -> None:
+def test_metrics_json(evaluated: tuple[Path, subprocess.CompletedProcess[str]], tiny_checkpoint: Path, scene_dir: Path) -> None:
     report = read_report(evaluated[0])
     assert set(report) == {"model", "data", "method", "pooled", "sources"}
     assert report["model"]["arch"] == "unet_lite_s" and len(report["model"]["sha256"]) == 64

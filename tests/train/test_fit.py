@@ -91,9 +91,7 @@ def test_it_learns_and_writes_its_run(data: Path, tmp_path: Path) -> None:
 def test_resume_after_a_real_kill_is_bit_identical(project_root: Path, data: Path, tmp_path: Path) -> None:
     words = ["unet_lite_s", "--data", data, "--sizes", "64", "--steps", "8", "--batches", "2", "--warmup", "2"]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen(
-        command(project_root, *words, "--out", killed, "--save-minutes", "0"), stderr=subprocess.DEVNULL
-    )
+    process = subprocess.Popen(command(project_root, *words, "--out", killed, "--save-minutes", "0"), stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120
         while not (killed / "resume.pt").exists() and process.poll() is None and time.monotonic() < deadline:

@@ -43,9 +43,7 @@ def test_lite_networks_stay_in_their_budget(build: Any, size: int, parameters: f
 
 
 def test_macs_by_hand() -> None:
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1), torch.nn.Conv2d(8, 8, 5, padding=2, groups=8)
-    )
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, stride=2, padding=1), torch.nn.Conv2d(8, 8, 5, padding=2, groups=8))
     assert count_macs(model, 32) == 16 * 16 * (8 * 3 * 9 + 8 * 25)
 
 

@@ -29,8 +29,7 @@ U2NET_ENCODER = tuple(
     for height, mid, out in zip(HEIGHTS, (32, 32, 64, 128, 256, 256), (64, 128, 256, 512, 512, 512), strict=True)
 )
 U2NET_DECODER = tuple(
-    Stage(height, mid, out)
-    for height, mid, out in zip(HEIGHTS[:5], (16, 32, 64, 128, 256), (64, 64, 128, 256, 512), strict=True)
+    Stage(height, mid, out) for height, mid, out in zip(HEIGHTS[:5], (16, 32, 64, 128, 256), (64, 64, 128, 256, 512), strict=True)
 )
 
 

@@ -37,9 +37,7 @@ EFFICIENTNET_LITE0 = (
 )
 
 
-def _conv_bn(
-    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True
-) -> nn.Sequential:
+def _conv_bn(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: bool = True) -> nn.Sequential:
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.03),
@@ -109,9 +107,7 @@ class UNetLite(nn.Module):
         if not deep:
             self.taps.append(len(blocks) - 1)
             tap_channels.append(channels)
-        self.context = nn.Sequential(
-            Separable(channels, context, 5, stride=1 if deep else 2), Separable(context, context, 5)
-        )
+        self.context = nn.Sequential(Separable(channels, context, 5, stride=1 if deep else 2), Separable(context, context, 5))
         sources = list(reversed(tap_channels))
         inputs = [context, *widths[:-1]]
         self.reduce = nn.ModuleList(_conv_bn(i, w, 1) for i, w in zip(inputs, widths, strict=True))

@@ -76,9 +76,7 @@ def _line_room(canvas: Canvas, rng: Rng, room: _Room, wall: np.ndarray) -> None:
     canvas.lay(front, back)
 
 
-def _sheet(
-    rng: Rng, light: Light, colour: np.ndarray, facing: float, grain: float = 0.03, size: int = 160
-) -> np.ndarray:
+def _sheet(rng: Rng, light: Light, colour: np.ndarray, facing: float, grain: float = 0.03, size: int = 160) -> np.ndarray:
     """Surface (size, size, 3) that a lamp lights from one spot."""
     spot_x, spot_y = (np.linspace(-1, 1, size) - rng.normal(0, 0.6) for _ in range(2))
     glow = np.exp(-np.hypot(*np.meshgrid(spot_x, spot_y)) * rng.uniform(0.3, 1.2))

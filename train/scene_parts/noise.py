@@ -57,9 +57,7 @@ def fbm(
     return out / np.float32(np.sqrt(norm))
 
 
-def profile(
-    rng: Rng, count: int, cells: float, octaves: int = 7, gain: float = 0.5, ridged: bool = False
-) -> np.ndarray:
+def profile(rng: Rng, count: int, cells: float, octaves: int = 7, gain: float = 0.5, ridged: bool = False) -> np.ndarray:
     """Fractal line (count,) float32 in about [-1, 1]; `ridged` folds it into sharp peaks in [0, 1]."""
     own, where = fork(rng), np.linspace(0, 1, count)
     out = np.zeros(count)

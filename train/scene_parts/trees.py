@@ -71,9 +71,7 @@ def _grow(rng: Rng, x: float, y: float, tall: float, lean: float, heading: float
     return wood
 
 
-def _leaves(
-    canvas: Canvas, rng: Rng, tips: np.ndarray, count: int, size: float, tall: float, colour: np.ndarray
-) -> None:
+def _leaves(canvas: Canvas, rng: Rng, tips: np.ndarray, count: int, size: float, tall: float, colour: np.ndarray) -> None:
     """Hang three layers of `count` leaves around the tips (N, 2): shade first, then what the sun reaches."""
     side = 1 if canvas.light.sun_x > 0.5 else -1
     for tone, facing, push in ((0.5, 0.15, -1), (0.85, 0.5, 0), (1.25, 0.95, 1)):

@@ -18,9 +18,7 @@ def sea(canvas: Canvas, rng: Rng, horizon: float) -> None:
     tile = fbm(rng, 256, 256, 20, 4, 0.6, 2, tiled=True)
     z = 1 / (depth + 0.02)
     u = ((canvas.xs - 0.5) * z * 60 + 128).astype(np.float32)
-    wave = cv2.remap(
-        tile, u, np.broadcast_to(z * 160, u.shape).astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP
-    )
+    wave = cv2.remap(tile, u, np.broadcast_to(z * 160, u.shape).astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
     size = calm * np.clip(depth * 8, 0.05, 1)
     my = (2 * horizon - canvas.ys) * h + wave * size * 0.08 * h - 1
     mx = canvas.xs * w + wave * size * 0.02 * w
