@@ -120,7 +120,7 @@ release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench
 	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data $(DATA) --split test --out runs/eval-$$net; \
 	  cp runs/eval-$$net/metrics.json models/$$net/metrics.json; \
 	  $(PY) train/model_card.py models/$$net; done
-	$(PY) train/scenes.py --out build/example --count 1 --seed 2003 --split test
+	$(PY) train/scenes.py --out build/example --count 1 --seed 3 --split test
 	$(PY) -m edge_runtime.segment build/example/test/images --model models/unet_lite/tflite-int8 --out build/example/masks --overlay
 	mkdir -p results && cp build/example/masks/*.overlay.jpg results/example.jpg
 

@@ -2,8 +2,8 @@
 
 `python -m edge_runtime.benchmark --models DIR... --data DIR --threads 1 2 --out results.json`
 
-Every artifact first runs in a process of its own, which gives its peak RSS and stops the benchmark, naming the artifact,
-before anything is timed where one is broken. See `edge_runtime.latency` for what is timed and how.
+Every artifact first runs in a process of its own. That gives its peak RSS, and where one is broken, the benchmark stops
+and names it before anything is timed. See `edge_runtime.latency` for what is timed and how.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class BenchmarkConfig:
     split: str = "test"
     """Split of the data to use; "" where it has none."""
     threads: tuple[int, ...] = (1,)
-    """Thread counts, each of which gives a row for every artifact."""
+    """Thread counts of interpreter and OpenCV, each of which gives a row for every artifact."""
     quick: bool = False
     """At least 20 runs instead of 100 runs and 10 s; the result says so wherever it is shown."""
     eval_count: int | None = None
@@ -64,7 +64,7 @@ class BenchmarkConfig:
     device_name: str = ""
     """What to call this device, e.g. "Raspberry Pi 5"; by default what it calls itself."""
     out: Path | None = None
-    """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json."""
+    """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick where it was quick."""
 
 
 def benchmark(config: BenchmarkConfig) -> Results:
@@ -141,7 +141,7 @@ def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
 
 
 def choose_reference(facts: dict[str, ArtifactFacts], wanted: str) -> str | None:
-    """Return the key of the artifact that ratios refer to: `wanted`, else the fp32 torch one with the most MACs, else None."""
+    """Return the key of the artifact that ratios refer to: `wanted`, else the fp32 torch one with the most MACs."""
     if wanted and wanted not in facts:
         raise InputError(f"got --reference {wanted!r}, expected one of {', '.join(facts)}")
     full = [fact for fact in facts.values() if fact.format == "torch" and fact.precision == "fp32"]
@@ -208,7 +208,7 @@ def _device(artifact: Artifact, gpu: Gpu | None) -> str:
 
 
 def _shown_path(folder: Path) -> str:
-    """Return `folder` relative to the current folder, or its name where it lies elsewhere: files show no machine's paths."""
+    """Return `folder` relative to the current one, or its name where that is elsewhere: no absolute paths."""
     relative = Path(os.path.relpath(folder))
     return folder.name if relative.parts[:1] == ("..",) or relative.is_absolute() else relative.as_posix()
 
@@ -234,7 +234,8 @@ def format_table(results: Results) -> str:
     facts = {fact.key: fact for fact in results.artifacts}
     name = results.data.iou_name if results.data else "no data"
     lines = [
-        f"{'artifact':34} {'runtime':46} {'threads':>7} {'infer p50/p90/p95 ms':>24} {'end_to_end p50':>14} {'MiB':>6} {'IoU ' + name:>12}"
+        f"{'artifact':34} {'runtime':46} {'threads':>7} {'infer p50/p90/p95 ms':>24} {'end_to_end p50':>14} "
+        f"{'MiB':>6} {'IoU ' + name:>12}"
     ]
     for row in sorted(results.rows, key=lambda row: row.infer.p50_ms):
         fact = facts[row.artifact]
@@ -255,11 +256,12 @@ def log(text: str) -> None:
 
 
 def default_out(results: Results) -> Path:
-    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json for a result that is to be kept."""
+    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json; a quick result must not take the place of a full one."""
     device = re.sub(r"[^a-z0-9]+", "-", results.machine.name.lower()).strip("-")
     runtimes = "-".join(sorted({fact.format for fact in results.artifacts}))
     threads = "-".join(f"t{count}" for count in sorted({row.threads for row in results.rows}))
-    return Path("results") / f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}.json"
+    quick = "_quick" * results.quick
+    return Path("results") / f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}{quick}.json"
 
 
 def main(config: BenchmarkConfig) -> None:

@@ -1,8 +1,8 @@
 """Time artifacts that take turns.
 
-Latency is batch 1: `infer` from a picture of the input size (normalise, quantise, run) to its probabilities, `end_to_end`
-from a decoded 640x480 RGB frame (resize, infer, back to 640x480) to its 8-bit mask. All artifacts stay open and are timed in
-short slices, in an order that rotates: a machine that gets warm, or busy, slows all of them alike.
+Latency is batch 1: `infer` from a picture of the input size (normalise, quantise, run) to its probabilities,
+`end_to_end` from a decoded 640x480 RGB frame (resize, infer, back to 640x480) to its 8-bit mask. All stay open and
+are timed in short slices, in an order that rotates: a machine that gets warm or busy slows all of them alike.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+
+import cv2
 
 from edge_runtime.artifact import Artifact
 from edge_runtime.errors import InputError
@@ -48,7 +50,8 @@ class Runner:
             to_mask8(self.segmenter(self.frame))
 
     def time_slice(self, kind: str, rule: Rule) -> None:
-        """Time a slice of `kind`, after an untimed run: it brings weights back into the caches, and sets torch's threads."""
+        """Time a slice of `kind`, after an untimed run that fills the caches again and sets torch's threads."""
+        cv2.setNumThreads(self.threads)  # it tabulates the input and enlarges the output, by default on all cores
         samples, clock = self.samples_ns[kind], time.perf_counter_ns
         with naming(self.key, f"timing {kind}"):
             self.run(kind)
@@ -98,25 +101,27 @@ def take_turns(runners: list[Runner], rule: Rule, log: Callable[[str], None]) ->
 def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, cores: int) -> tuple[str, ...]:
     """Return what speaks against trusting the figures of this run, in words."""
     found = [
-        f"{runner.key} with {runner.threads} threads differs from its golden mask by {runner.golden.max_abs:.3g}, more than "
-        f"{runner.golden.atol:.3g}: its masks are not those that were exported."
+        f"{runner.key} with {runner.threads} threads differs from its golden mask by {runner.golden.max_abs:.3g}, "
+        f"more than {runner.golden.atol:.3g}: its masks are not those that were exported."
         for runner in runners
         if not runner.golden.ok
     ]
     if load.before is not None and load.before[0] > BUSY_LOAD_PER_CORE * cores:
         found.append(
-            f"The load average was {load.before[0]:.2f} on {cores} cores before the start, so latencies may be too high."
+            f"The load average was {load.before[0]:.2f} on {cores} cores before the start, "
+            "so latencies may be too high."
         )
     if load.other_cores_busy is not None and load.other_cores_busy > BUSY_CORES:
         found.append(
-            f"Other processes kept {load.other_cores_busy:.2f} of {cores} cores busy during the measurement, so latencies may be too high."
+            f"Other processes kept {load.other_cores_busy:.2f} of {cores} cores busy during the measurement, "
+            "so latencies may be too high."
         )
     on_cpu = [row for row in rows if row.device == "cpu"]
     starved = [row for row in on_cpu if min(row.infer.cores_used, row.end_to_end.cores_used) < STARVED_CORES]
     if starved:
         found.append(
-            f"{len(starved)} of {len(on_cpu)} rows on the CPU had less than {STARVED_CORES} of a core while they were timed: "
-            "they waited for something else."
+            f"{len(starved)} of {len(on_cpu)} rows on the CPU had less than {STARVED_CORES} of a core while they were "
+            "timed: they waited for something else."
         )
     over = sorted({row.threads for row in rows if row.threads > cores})
     if over:
@@ -133,5 +138,6 @@ def naming(key: str, doing: str) -> Iterator[None]:
         raise InputError(f"artifact {key}, {doing}: {error}") from error
     except Exception as error:  # interpreters raise their own types, which this module must not import
         raise InputError(
-            f"artifact {key}, {doing}: got {type(error).__name__}: {error}; expected a mask; run edge_runtime.verify on it"
+            f"artifact {key}, {doing}: got {type(error).__name__}: {error}; expected a mask; "
+            "run edge_runtime.verify on it"
         ) from error

@@ -11,13 +11,14 @@ from pathlib import Path
 
 # Instruction sets that decide how fast fp16 and int8 networks are, named as Linux names them (x86, then Arm).
 RELEVANT_FLAGS = (
-    "sse4_2 avx avx2 fma f16c avx_vnni avx512f avx512_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16 "
-    "neon asimd asimdhp fphp asimddp i8mm bf16 sve sve2"
-).split()
+    "sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+    "amx_tile", "amx_int8", "amx_bf16", "neon", "asimd", "asimdhp", "fphp", "asimddp", "i8mm", "bf16", "sve", "sve2",
+)  # fmt: skip
 # Distribution names of what takes part in a measurement; those that are not installed are left out.
 TOOLS = (
-    "numpy opencv-python-headless opencv-python pillow onnxruntime onnxruntime-gpu ai-edge-litert tflite-runtime tensorflow ncnn torch"
-).split()
+    "numpy", "opencv-python-headless", "opencv-python", "pillow", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert",
+    "tflite-runtime", "tensorflow", "ncnn", "torch",
+)  # fmt: skip
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 
 

@@ -1,8 +1,8 @@
 """Peak RSS of one artifact, in a process of its own: `python -m edge_runtime.peak_memory ARTIFACT`.
 
-The benchmark starts one such process per artifact: memory that one artifact has freed would otherwise be counted for the
-next. `ru_maxrss` will not do on Linux: a new process inherits the peak of the one that started it (measured: 788 MiB for an
-interpreter of 9 MiB, started by a process of 788 MiB), whereas VmHWM starts afresh with the program.
+The benchmark starts one such process per artifact: memory that one artifact has freed would otherwise be counted for
+the next. `ru_maxrss` will not do on Linux: a new process inherits the peak of the one that started it (measured: 788
+MiB for an interpreter of 9 MiB, started by a process of 788 MiB), whereas VmHWM starts afresh with the program.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def measure_apart(folder: Path, threads: int, device: str) -> Memory:
 
 
 def camera_frame(artifact: Artifact) -> np.ndarray:
-    """Return the artifact's golden scene as a camera frame, (480, 640, 3) uint8 RGB: latency does not ask what is on it."""
+    """Return the artifact's golden scene as a camera frame, (480, 640, 3) uint8 RGB; what it shows costs no time."""
     return resize_rgb(artifact.golden().input, FRAME_HEIGHT, FRAME_WIDTH)
 
 

@@ -1,7 +1,7 @@
 """Make a page of result files: `python -m edge_runtime.report results.json --out DIR`.
 
-`DIR` gets `index.html` (one self-contained page that asks nothing of the network), `pareto.svg` and `table.md`. `--readme FILE`
-puts the Markdown table into a README as well, so that its figures are those of the result file.
+`DIR` gets `index.html` (one self-contained page that asks nothing of the network), `pareto.svg` and `table.md`.
+`--readme FILE` puts the Markdown table into a README as well, so that its figures are those of the result file.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
@@ -67,8 +68,17 @@ class Part:
     strips: list[Strip]
 
 
-def report(config: ReportConfig) -> Path:
-    """Write the report as `config` says and return the page's path.
+@dataclass(frozen=True)
+class Report:
+    """What was written: the page, and the lines of its tables."""
+
+    page: Path
+    lines: list[Line]
+    quick: bool
+
+
+def report(config: ReportConfig) -> Report:
+    """Write the report as `config` says.
 
     Raises
     ------
@@ -99,20 +109,15 @@ def report(config: ReportConfig) -> Path:
         (config.out / "pareto.svg").unlink(missing_ok=True)  # one of an earlier run would not belong to this page
     if config.readme:
         write_atomic(config.readme, readme)
-    return page
+    return Report(page, lines, any(results["quick"] for results in loaded.values()))
 
 
 def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
     """Return the page as HTML."""
-    environment = Environment(
-        loader=PackageLoader("edge_runtime", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = files("edge_runtime").joinpath("report.html.j2").read_text(encoding="utf-8")
     effects = precision_effects(lines)
-    return environment.get_template("report.html.j2").render(
+    return environment.from_string(template).render(
         parts=parts,
         lines=lines,
         effects=effects,
@@ -127,6 +132,7 @@ def _part(
 ) -> Part:
     lines = [line for line in all_lines if line.file == name]
     colours = network_colours(all_lines)
+    iou_name = results["data"]["iou_name"] if results["data"] else "unnamed data"
     front: set[tuple[str, int]] = set()
     pareto, latency = [], []
     for threads in sorted({line.threads for line in lines}):
@@ -136,18 +142,10 @@ def _part(
         best = pareto_front(measured)
         front |= {(line.key, line.threads) for line in best}
         if measured:
-            named = (
-                measured
-                if len(measured) <= LABEL_ALL
-                else [line for line in measured if line in best or line.is_reference]
-            )
-            pareto.append(
-                Markup(
-                    pareto_svg(
-                        measured, best, named, results["data"]["iou_name"], f"Latency and accuracy: {where}", colours
-                    )
-                )
-            )
+            few = len(measured) <= LABEL_ALL
+            named = [line for line in measured if few or line in best or line.is_reference]
+            title = f"Latency and accuracy: {where}"
+            pareto.append(Markup(pareto_svg(measured, best, named, iou_name, title, colours)))
         latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colours)))
     strips = make_strips(lines, find_folders(results, models), pictures) if pictures else []
     return Part(name, results, lines, front, pareto, latency, strips)
@@ -200,10 +198,9 @@ def print_table(lines: Sequence[Line], quick: bool) -> None:
 
 def main(config: ReportConfig) -> None:
     """Write the report, print the table and the page's path."""
-    page = report(config)
-    loaded = {path.name: read_results(path) for path in config.results}
-    print_table(make_lines(loaded), any(results["quick"] for results in loaded.values()))
-    print(page)
+    written = report(config)
+    print_table(written.lines, written.quick)
+    print(written.page)
 
 
 if __name__ == "__main__":

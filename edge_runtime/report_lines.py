@@ -1,4 +1,4 @@
-"""From result files to what a report shows: lines of the table, the Pareto front, what lower precision does, Markdown."""
+"""From result files to what a report shows: lines of the table, the Pareto front, what lower precision does."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _variant(artifact: dict[str, Any]) -> Variant:
 
 
 def _network_names(artifacts: list[dict[str, Any]]) -> dict[Variant, str]:
-    """Name every variant by its architecture, and by size and parameters where the same architecture comes in several."""
+    """Name every variant by its architecture, and by size and parameters where an architecture comes in several."""
     variants = sorted({_variant(artifact) for artifact in artifacts}, key=str)
     names = {}
     for arch, height, width, parameters in variants:
@@ -209,7 +209,7 @@ def _network_names(artifacts: list[dict[str, Any]]) -> dict[Variant, str]:
 
 
 def pareto_front(lines: Sequence[Line]) -> list[Line]:
-    """Return those that no other line beats in end-to-end latency and IoU both, fastest first; lines without IoU are left out."""
+    """Return those that no other line beats in both end_to_end latency and IoU, fastest first; all need an IoU."""
     front: list[Line] = []
     for line in sorted(lines, key=lambda line: (line.end_to_end_p50_ms, -(line.iou or 0.0))):
         if line.iou is not None and (not front or line.iou > (front[-1].iou or 0.0)):
@@ -246,8 +246,9 @@ def int8_sentences(effects: Sequence[PrecisionEffect]) -> list[str]:
     slower = [effect for effect in int8 if effect.verdict == "slower"]
     sentences = [
         f"int8 is slower than fp32 here: {effect.line.network} in {effect.line.runtime}, {effect.line.threads} "
-        f"thread{'s' * (effect.line.threads > 1)}, takes {effect.line.infer_p50_ms:.2f} ms instead of {effect.full.infer_p50_ms:.2f} ms "
-        f"({effect.time_factor:.2f} times as long). Use fp32 there, unless the file's size decides."
+        f"thread{'s' * (effect.line.threads > 1)}, takes {effect.line.infer_p50_ms:.2f} ms instead of "
+        f"{effect.full.infer_p50_ms:.2f} ms ({effect.time_factor:.2f} times as long). "
+        "Use fp32 there, unless the file's size decides."
         for effect in slower
     ]
     faster = sum(effect.verdict == "faster" for effect in int8)

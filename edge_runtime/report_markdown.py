@@ -13,7 +13,7 @@ BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
 
 def markdown(loaded: dict[str, dict[str, Any]], lines: Sequence[Line], shown: dict[str, str]) -> str:
-    """Return a compact table for each result file: a row per artifact, with latencies side by side for the thread counts.
+    """Return a compact table for each result file: a row per artifact, latencies of all thread counts side by side.
 
     Parameters
     ----------
@@ -31,10 +31,11 @@ def markdown(loaded: dict[str, dict[str, Any]], lines: Sequence[Line], shown: di
 
 
 def replace_section(readme: str, text: str, path: Path) -> str:
-    """Return `readme` with `text` between the two marks; raises `InputError` unless each stands there once, in order."""
+    """Return `readme` with `text` between the marks; raises `InputError` unless each stands there once, in order."""
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
         raise InputError(
-            f"got {path} without one {BEGIN} and after it one {END}, expected both; add them where the table should stand"
+            f"got {path} without one {BEGIN} and after it one {END}, expected both; "
+            "add them where the table should stand"
         )
     head, _, rest = readme.partition(BEGIN)
     tail = rest.partition(END)[2]
@@ -50,9 +51,9 @@ def _section(results: dict[str, Any], lines: Sequence[Line], file: str) -> str:
         suffix = f", {count} thread{'s' * (count > 1)}" if several else ""
         head += [f"infer p50{suffix}", f"end_to_end p50{suffix}"]
     head += ["speed-up", iou, "boundary IoU", "peak RSS MiB"]
-    rows = [
-        _row([line for line in lines if line.key == key], threads) for key in dict.fromkeys(line.key for line in lines)
-    ]
+    in_order = sorted(lines, key=lambda line: (line.threads, line.infer_p50_ms))
+    keys = dict.fromkeys(line.key for line in in_order)
+    rows = [_row([line for line in lines if line.key == key], threads) for key in keys]
     out = [_about(results, lines, threads, file), ""]
     out += ["| " + " | ".join(head) + " |", "|" + "---|" * 3 + "---:|" * (len(head) - 3)]
     out += ["| " + " | ".join(row) + " |" for row in rows]
@@ -78,7 +79,8 @@ def _about(results: dict[str, Any], lines: Sequence[Line], threads: Sequence[int
     machine, data, rule = results["machine"], results["data"], results["rule"]
     governor = f", governor {machine['governor']}" if machine["governor"] else ""
     parts = [
-        f"Measured on {machine['name']} ({machine['cores']} cores{governor}, {machine['os']}), {results['created_utc'][:10]}, batch 1, milliseconds."
+        f"Measured on {machine['name']} ({machine['cores']} cores{governor}, {machine['os']}), "
+        f"{results['created_utc'][:10]}, batch 1, milliseconds."
     ]
     if results["quick"]:
         parts.append(f"**Quick: at least {rule['min_runs']} runs each, less than the full rule.**")

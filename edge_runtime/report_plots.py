@@ -28,10 +28,14 @@ FILLS = {"fp32": "full", "fp16": "left", "int8": "none"}
 INK = "#12345e"  # stands for the page's text colour until the SVG is finished; used for nothing else
 REAL_TIME_MS = 1000.0 / 30.0
 LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # how far from its point a label may move
-STANDALONE_STYLE = "<style>svg{color:#1f2328;background:#ffffff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
+STANDALONE_STYLE = (
+    "<style>svg{color:#1f2328;background:#ffffff}"
+    "@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
+)
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "skyedge",
+    "text.parse_math": False,  # names of devices are plain text, dollar signs included
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.5,
@@ -151,8 +155,8 @@ def _iou(line: Line) -> float:
 def _tip(line: Line) -> str:
     iou = "" if line.iou is None else f", IoU {line.iou:.4f}"
     return (
-        f"{line.network}, {line.label}, {line.threads} thread{'s' * (line.threads > 1)}: infer {line.infer_p50_ms:.2f} ms, "
-        f"end_to_end {line.end_to_end_p50_ms:.2f} ms{iou}"
+        f"{line.network}, {line.label}, {line.threads} thread{'s' * (line.threads > 1)}: "
+        f"infer {line.infer_p50_ms:.2f} ms, end_to_end {line.end_to_end_p50_ms:.2f} ms{iou}"
     )
 
 
@@ -275,6 +279,7 @@ def _svg(figure: Figure, title: str, tips: dict[str, str]) -> str:
     svg = svg.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     for gid, tip in tips.items():
-        svg = svg.replace(f'<g id="{gid}">', f'<g id="{gid}"><title>{escape(tip)}</title>', 1)
+        svg = svg.replace(f'<g id="{gid}">', f"<g><title>{escape(tip)}</title>", 1)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to them, and a page holds several plots
     head, _, rest = svg.partition(">")
     return f'{head} role="img" aria-label="{escape(title, quote=True)}">{rest}'

@@ -112,7 +112,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Metrics over the pictures of the data set, pooled and per source, named as in `edge_runtime.metrics.PooledMetrics`.
+    """Metrics over the pictures of the data set, pooled and per source, named as in `metrics.PooledMetrics`.
 
     `iou_interval` is the 95 % bootstrap interval of the pooled IoU.
     """

@@ -27,7 +27,6 @@ from edge_runtime.artifact import (
     OutputSpec,
     Quant,
     Quantization,
-    read_artifact,
     write_artifact,
 )
 from edge_runtime.backends import open_backend
@@ -95,7 +94,9 @@ def run_export(config: ExportConfig, artifact_format: str, convert: Convert) -> 
         quantization = Quantization(config.precision, converted.weights, converted.activations, None)
         draft = draft_spec(network, artifact_format, converted, quantization, created_by(config, artifact_format))
         candidate = write_candidate(Path(folder), draft, converted, pictures[0])
-        got = parity.run_backend(open_backend(candidate), pictures)
+        with quiet():
+            backend = open_backend(candidate)
+        got = parity.run_backend(backend, pictures)
         measured = parity.compare(expected, got)
         parity.check_parity(measured, config.precision)
         metrics = {"parity": {"to": "torch fp32", **dataclasses.asdict(measured)}}
@@ -106,10 +107,9 @@ def run_export(config: ExportConfig, artifact_format: str, convert: Convert) -> 
 
 def print_artifact(artifact: Artifact) -> None:
     """Print, as one line on stdout, what was written and how near to torch it is."""
-    measured = artifact.spec.metrics["parity"]
-    print(
-        f"{artifact.folder}  {artifact.size_bytes / 1e6:.2f} MB  max-abs {measured['max_abs']:.1e}  agreement {measured['agreement']:.5f}"
-    )
+    near = artifact.spec.metrics["parity"]
+    figures = f"max-abs {near['max_abs']:.1e}  agreement {near['agreement']:.5f}"
+    print(f"{artifact.folder}  {artifact.size_bytes / 1e6:.2f} MB  {figures}")
 
 
 def draft_spec(

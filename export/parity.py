@@ -19,10 +19,11 @@ MAX_ABS_FP32 = 1e-4  # largest difference in probability between two float32 run
 MIN_AGREEMENT_FP16 = 0.999  # mask IoU with float32
 MEAN, STD = 127.0, 128.0
 
-# What a backend may differ by from the golden output that the exporter's own backend gave. fp32: the order of additions.
-# fp16: interpreters that also compute in half (ncnn and XNNPACK on Arm v8.2) were seen to differ by 2e-2. int8: kernels round
-# ties and intermediate sums differently; one step of the last logits moves an edge pixel by several 1/256.
-GOLDEN_ATOL = {"fp32": 1e-4, "fp16": 3e-2, "int8": 1e-1}
+# What a backend may differ by from the golden output, which the exporter's own backend gave. fp32: the order of additions. fp16:
+# interpreters that also compute in half (ncnn and XNNPACK on Arm v8.2) were seen to differ by 2e-2. int8: kernels round
+# differently, and one step of the last logits moves an edge pixel far: 0.11 at 4 of 36,864 pixels between XNNPACK and TFLite's
+# own kernels, against 0.5 and more where a kernel saturates.
+GOLDEN_ATOL = {"fp32": 1e-4, "fp16": 3e-2, "int8": 2.5e-1}
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,6 @@ def check_parity(parity: Parity, precision: str) -> None:
         )
     if precision == "fp16" and not parity.agreement >= MIN_AGREEMENT_FP16:
         raise GateError(
-            f"agreement of fp16 with fp32 is {parity.agreement:.5f} (mask IoU), expected at least {MIN_AGREEMENT_FP16}; nothing was "
-            "written. Use --precision fp32 for this network"
+            f"agreement of fp16 with fp32 is {parity.agreement:.5f} (mask IoU), expected at least {MIN_AGREEMENT_FP16}; "
+            "nothing was written. Use --precision fp32 for this network"
         )

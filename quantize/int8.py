@@ -168,17 +168,13 @@ def _measure(run: Callable[[np.ndarray], np.ndarray], checks: Checks, got: np.nd
 
 
 def _gate(metrics: dict[str, Any], config: Int8Config) -> None:
+    advice = "nothing was written. Calibrate on more, and more varied, pictures of the kind that the network will see"
     value = metrics["agreement"]["value"]
     if not value >= config.min_agreement:
-        raise GateError(
-            f"agreement with fp32 is {value:.4f}, expected at least {config.min_agreement}; nothing was written. "
-            "Calibrate on more and more varied pictures of the kind the network will see"
-        )
+        raise GateError(f"agreement with fp32 is {value:.4f}, expected at least {config.min_agreement}; {advice}")
     if "eval" in metrics and not metrics["eval"]["drop_points"] <= config.max_drop:
-        raise GateError(
-            f"int8 loses {metrics['eval']['drop_points']:.2f} points of pooled IoU, expected at most {config.max_drop}; nothing was "
-            "written. Calibrate on more and more varied pictures of the kind the network will see"
-        )
+        drop = metrics["eval"]["drop_points"]
+        raise GateError(f"int8 loses {drop:.2f} points of pooled IoU, expected at most {config.max_drop}; {advice}")
 
 
 def _line(out: Path, converted: Converted, metrics: dict[str, Any]) -> str:
@@ -187,7 +183,8 @@ def _line(out: Path, converted: Converted, metrics: dict[str, Any]) -> str:
     line = f"{out}  {size_bytes / 1e6:.2f} MB  agreement {agreed['value']:.4f} on {agreed['pictures']} pictures"
     if "eval" in metrics:
         scored = metrics["eval"]
-        line += f"  IoU {scored['iou']:.4f}, fp32 {scored['iou_fp32']:.4f}, drop {scored['drop_points']:.2f} points on {scored['pictures']}"
+        line += f"  IoU {scored['iou']:.4f}, fp32 {scored['iou_fp32']:.4f}"
+        line += f", drop {scored['drop_points']:.2f} points on {scored['pictures']} pictures"
     return line
 
 

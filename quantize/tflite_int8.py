@@ -69,6 +69,6 @@ def _check(content: bytes) -> None:
     graph = read_graph(content)
     if graph.float_tensors or graph.input != INPUT_QUANT or graph.output != OUTPUT_QUANT:
         raise GateError(
-            f"the quantised TFLite graph has {graph.float_tensors} float tensors, input {graph.input}, output {graph.output}; expected "
-            f"0, {INPUT_QUANT}, {OUTPUT_QUANT}; nothing was written. Use the pinned ai-edge-quantizer"
+            f"the quantised TFLite graph has {graph.float_tensors} float tensors, input {graph.input}, output {graph.output}; "
+            f"expected 0, {INPUT_QUANT}, {OUTPUT_QUANT}; nothing was written. Use the pinned ai-edge-quantizer"
         )

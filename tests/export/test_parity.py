@@ -1,0 +1,54 @@
+"""The gate that every exported file has to pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_runtime.errors import GateError
+from export.parity import SCENES, Parity, check_parity, compare, parity_pictures
+
+
+def _stack(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).random((len(SCENES) + 1, 32, 32), dtype=np.float32)
+
+
+def test_pictures_are_seeded_and_varied() -> None:
+    first, again = parity_pictures(64), parity_pictures(64)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert all(picture.shape == (64, 64, 3) and picture.dtype == np.uint8 for picture in first)
+    assert {"night", "none"} <= {scene.sky for scene in SCENES}
+    assert len({picture.tobytes() for picture in first}) == len(first) == len(SCENES) + 1
+
+
+def test_equal_outputs_are_perfect() -> None:
+    same = compare(_stack(0), _stack(0))
+    assert same == Parity(0.0, 1.0, len(SCENES) + 1)
+    empty = np.zeros_like(_stack(0))
+    assert compare(empty, empty).agreement == 1.0
+
+
+def test_one_pixel_of_noise_counts_in_max_abs_but_not_in_agreement() -> None:
+    expected = _stack(0)
+    expected[-1, 0, 0], got = 0.51, expected.copy()
+    got[-1, 0, 0] = 0.49
+    parity = compare(expected, got)
+    assert parity.max_abs == pytest.approx(0.02, abs=1e-6)
+    assert parity.agreement == 1.0
+
+
+@pytest.mark.parametrize("precision,good", [("fp32", Parity(9e-5, 0.9, 7)), ("fp16", Parity(0.3, 0.9995, 7))])
+def test_good_parity_passes(precision: str, good: Parity) -> None:
+    check_parity(good, precision)
+
+
+@pytest.mark.parametrize("max_abs", [1.1e-4, 0.5, float("nan")])
+def test_fp32_gate(max_abs: float) -> None:
+    with pytest.raises(GateError, match="expected at most 1e-04; nothing was written"):
+        check_parity(Parity(max_abs, 1.0, 7), "fp32")
+
+
+@pytest.mark.parametrize("agreement", [0.9989, 0.0, float("nan")])
+def test_fp16_gate(agreement: float) -> None:
+    with pytest.raises(GateError, match=r"expected at least 0\.999; nothing was written"):
+        check_parity(Parity(0.0, agreement, 7), "fp16")
