@@ -24,7 +24,7 @@ TO_UPRIGHT = {
 }
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def read_rgb(path: Path | str) -> np.ndarray:
     """Decode a picture as it should be seen.
 
     EXIF orientation is applied, alpha is laid over black, CMYK and palettes become RGB, 16-bit grey is scaled to 8.
@@ -39,6 +39,7 @@ def read_rgb(path: Path) -> np.ndarray:
     InputError
         The file is missing, is not a picture, or is broken.
     """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"got {path}, expected an existing picture")
     try:

@@ -55,11 +55,12 @@ class Runner:
         samples, clock = self.samples_ns[kind], time.perf_counter_ns
         with naming(self.key, f"timing {kind}"):
             self.run(kind)
-            first, cpu, start = len(samples), time.process_time(), clock()
-            while len(samples) - first < rule.slice_runs or clock() - start < rule.slice_seconds * 1e9:
+            runs, spent_ns, cpu = 0, 0, time.process_time()
+            while runs < rule.slice_runs or spent_ns < rule.slice_seconds * 1e9:
                 before = clock()
                 self.run(kind)
                 samples.append(clock() - before)
+                runs, spent_ns = runs + 1, spent_ns + samples[-1]
             self.cpu_seconds[kind] += time.process_time() - cpu
 
     def row(self, gpu: Gpu | None) -> Row:

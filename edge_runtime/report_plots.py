@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
 from edge_runtime.report_lines import Line
@@ -171,9 +171,13 @@ def _latency_axis(axes: Axes, values: list[float], label: str) -> None:
     low, high = min(values) / 1.25, max(values) * 1.35
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    steps = (1, 2, 3, 5, 7) if high / low < 12 else (1, 2, 5) if high / low < 300 else (1,)
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    axes.set_xticks([tick for decade in decades for step in steps if low <= (tick := step * 10.0**decade) <= high])
+    if high / low < 6:
+        ticks = [tick for tick in MaxNLocator(7).tick_values(low, high) if low <= tick <= high]
+    else:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        steps = (1, 2, 5) if high / low < 300 else (1,)
+        ticks = [tick for decade in decades for step in steps if low <= (tick := step * 10.0**decade) <= high]
+    axes.set_xticks(ticks)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)

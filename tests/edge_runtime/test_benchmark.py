@@ -118,7 +118,7 @@ def test_all_get_the_same_turns(artifacts: dict[str, Path]) -> None:
     for runner in runners:
         for kind in KINDS:
             assert len(runner.samples_ns[kind]) >= rule.min_runs
-            assert sum(runner.samples_ns[kind]) >= 0.9 * rule.min_seconds * 1e9
+            assert sum(runner.samples_ns[kind]) >= rule.min_seconds * 1e9
         assert runner.golden.ok
     assert load.other_cores_busy is None or load.other_cores_busy >= 0.0
 

@@ -15,7 +15,7 @@ from edge_runtime.artifact import read_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.errors import GateError
 from export import to_ncnn, to_onnx, to_tflite, to_torch
-from export.command import Converted, ExportConfig, quiet, run_export
+from export.command import Converted, ExportConfig, run_export
 from export.tflite_file import read_graph
 from export.wrapper import Network, load_network
 from train.models import Checkpoint, load_checkpoint, save_checkpoint
@@ -169,16 +169,24 @@ def test_commands_refuse_with_2_and_explain_themselves(tmp_path: Path, project_r
             assert "error: got --size 100, expected a multiple of 32" in stderr
 
 
-def test_quiet_holds_back_everything(capfd: pytest.CaptureFixture[str]) -> None:
-    with quiet():
-        print("python")
-        subprocess.run([sys.executable, "-c", "print('child')"], check=True)
-    assert capfd.readouterr() == ("", "")
+QUIET_SCRIPT = """
+import logging, subprocess, sys
+from export.command import quiet
+with quiet():
+    print("python")
+    logging.warning("a logger that a converter sets up")
+    subprocess.run([sys.executable, "-c", "print('child')"], check=True)
+    {last}
+logging.warning("later")
+print("result")
+"""
 
 
-def test_quiet_tells_what_was_printed_before_a_failure(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(RuntimeError), quiet():
-        print("the reason")
-        raise RuntimeError
-    captured = capfd.readouterr()
-    assert captured.out == "" and "the reason" in captured.err
+@pytest.mark.parametrize("last", ["pass", "raise RuntimeError('broken')"])
+def test_quiet_speaks_only_of_failures(last: str) -> None:
+    result = subprocess.run([sys.executable, "-c", QUIET_SCRIPT.format(last=last)], capture_output=True, text=True)
+    if last == "pass":
+        assert (result.stdout, result.stderr) == ("result\n", "WARNING:root:later\n")
+    else:
+        assert result.returncode == 1 and result.stdout == ""
+        assert all(word in result.stderr for word in ("python\n", "child\n", "a logger that", "RuntimeError: broken"))
