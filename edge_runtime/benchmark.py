@@ -79,9 +79,7 @@ def benchmark(config: BenchmarkConfig) -> Results:
     artifacts = find_artifacts(config.models)
     pairs = _choose_pairs(config)
     gpu = _gpu(config, artifacts)
-    facts = {
-        key: _facts(key, artifact, config.threads[0], _device(artifact, gpu)) for key, artifact in artifacts.items()
-    }
+    facts = {key: _facts(key, artifact, config.threads[0], _device(artifact, gpu)) for key, artifact in artifacts.items()}
     reference = choose_reference(facts, config.reference)
     runners = [
         Runner(key, artifact, threads, _device(artifact, gpu))
@@ -121,11 +119,7 @@ def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
     """
     found: dict[Path, Artifact] = {}
     for folder in folders:
-        inside = (
-            [folder]
-            if (folder / SPEC_FILE).is_file()
-            else sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
-        )
+        inside = [folder] if (folder / SPEC_FILE).is_file() else sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
         if not inside:
             raise InputError(f"got {folder} without an artifact, expected a folder with {SPEC_FILE}; export one first")
         for path in inside:

@@ -109,8 +109,7 @@ def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, co
     ]
     if load.before is not None and load.before[0] > BUSY_LOAD_PER_CORE * cores:
         found.append(
-            f"The load average was {load.before[0]:.2f} on {cores} cores before the start, "
-            "so latencies may be too high."
+            f"The load average was {load.before[0]:.2f} on {cores} cores before the start, so latencies may be too high."
         )
     if load.other_cores_busy is not None and load.other_cores_busy > BUSY_CORES:
         found.append(
@@ -139,6 +138,5 @@ def naming(key: str, doing: str) -> Iterator[None]:
         raise InputError(f"artifact {key}, {doing}: {error}") from error
     except Exception as error:  # interpreters raise their own types, which this module must not import
         raise InputError(
-            f"artifact {key}, {doing}: got {type(error).__name__}: {error}; expected a mask; "
-            "run edge_runtime.verify on it"
+            f"artifact {key}, {doing}: got {type(error).__name__}: {error}; expected a mask; run edge_runtime.verify on it"
         ) from error

@@ -89,9 +89,7 @@ def report(config: ReportConfig) -> Report:
         raise InputError("got no result file, expected at least one; make it with edge_runtime.benchmark")
     loaded = {path.name: read_results(path) for path in config.results}
     if len(loaded) != len(config.results):
-        raise InputError(
-            "got result files of the same name, expected different ones: the page tells them apart by name"
-        )
+        raise InputError("got result files of the same name, expected different ones: the page tells them apart by name")
     # Everything that can be refused comes before the first file is written.
     readme = config.readme.read_text(encoding="utf-8") if config.readme else ""
     lines = make_lines(loaded)

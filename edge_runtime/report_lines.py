@@ -113,18 +113,14 @@ def read_results(path: Path) -> dict[str, Any]:
     keys = [artifact["key"] for artifact in results["artifacts"]]
     unknown = sorted({row["artifact"] for row in results["rows"]} | {results["reference"]} - {None} - set(keys))
     if len(set(keys)) != len(keys) or not set(unknown) <= set(keys):
-        raise InputError(
-            f"{path}: rows or reference name {unknown}, expected artifacts of the file: {keys}; measure again"
-        )
+        raise InputError(f"{path}: rows or reference name {unknown}, expected artifacts of the file: {keys}; measure again")
     return results
 
 
 @cache
 def results_schema() -> dict[str, Any]:
     """Return the JSON schema of result files."""
-    schema: dict[str, Any] = json.loads(
-        files("edge_runtime").joinpath("results.schema.json").read_text(encoding="utf-8")
-    )
+    schema: dict[str, Any] = json.loads(files("edge_runtime").joinpath("results.schema.json").read_text(encoding="utf-8"))
     return schema
 
 
@@ -134,9 +130,7 @@ def make_lines(loaded: dict[str, dict[str, Any]]) -> list[Line]:
     lines = []
     for file, results in loaded.items():
         artifacts = {artifact["key"]: artifact for artifact in results["artifacts"]}
-        reference = {
-            row["threads"]: row["infer"]["p50_ms"] for row in results["rows"] if row["artifact"] == results["reference"]
-        }
+        reference = {row["threads"]: row["infer"]["p50_ms"] for row in results["rows"] if row["artifact"] == results["reference"]}
         for row in results["rows"]:
             artifact = artifacts[row["artifact"]]
             lines.append(_line(file, results, artifact, row, names[_variant(artifact)], reference.get(row["threads"])))
@@ -226,9 +220,7 @@ def precision_effects(lines: Sequence[Line]) -> list[PrecisionEffect]:
         if line.precision != FULL_PRECISION and base is not None:
             change = None if line.iou is None or base.iou is None else line.iou - base.iou
             effects.append(
-                PrecisionEffect(
-                    line, base, line.infer_p50_ms / base.infer_p50_ms, line.size_bytes / base.size_bytes, change
-                )
+                PrecisionEffect(line, base, line.infer_p50_ms / base.infer_p50_ms, line.size_bytes / base.size_bytes, change)
             )
     return sorted(
         effects,
@@ -253,7 +245,5 @@ def int8_sentences(effects: Sequence[PrecisionEffect]) -> list[str]:
     ]
     faster = sum(effect.verdict == "faster" for effect in int8)
     if int8:
-        sentences.append(
-            f"int8 is faster than fp32 in {faster} of {len(int8)} pairs of the same network, runtime and threads."
-        )
+        sentences.append(f"int8 is faster than fp32 in {faster} of {len(int8)} pairs of the same network, runtime and threads.")
     return sentences

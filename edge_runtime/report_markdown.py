@@ -25,8 +25,7 @@ def markdown(loaded: dict[str, dict[str, Any]], lines: Sequence[Line], shown: di
         File name -> how to name the file in the text.
     """
     return "\n".join(
-        _section(results, [line for line in lines if line.file == name], shown[name])
-        for name, results in loaded.items()
+        _section(results, [line for line in lines if line.file == name], shown[name]) for name, results in loaded.items()
     )
 
 
@@ -34,8 +33,7 @@ def replace_section(readme: str, text: str, path: Path) -> str:
     """Return `readme` with `text` between the marks; raises `InputError` unless each stands there once, in order."""
     if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
         raise InputError(
-            f"got {path} without one {BEGIN} and after it one {END}, expected both; "
-            "add them where the table should stand"
+            f"got {path} without one {BEGIN} and after it one {END}, expected both; add them where the table should stand"
         )
     head, _, rest = readme.partition(BEGIN)
     tail = rest.partition(END)[2]

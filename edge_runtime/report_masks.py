@@ -67,9 +67,7 @@ def make_strips(lines: Sequence[Line], folders: dict[str, Path], pictures: Seque
     strips = []
     for path in pictures:
         for network in sorted({line.network for line in shown.values()}):
-            keys = sorted(
-                (key for key, line in shown.items() if line.network == network), key=lambda key: _order(shown[key])
-            )
+            keys = sorted((key for key, line in shown.items() if line.network == network), key=lambda key: _order(shown[key]))
             tiles = (_tile(originals[path], "picture"), *(overlays[path, key] for key in keys))
             strips.append(Strip(network, path.stem, tiles))
     return strips
@@ -82,19 +80,13 @@ def find_folders(results: dict[str, Any], models: Sequence[Path]) -> dict[str, P
     """
     artifacts = results["artifacts"]
     if models:
-        places = [
-            path.parent for folder in models for path in (*folder.glob(SPEC_FILE), *folder.glob(f"*/{SPEC_FILE}"))
-        ]
+        places = [path.parent for folder in models for path in (*folder.glob(SPEC_FILE), *folder.glob(f"*/{SPEC_FILE}"))]
     else:
-        places = [
-            Path(artifact["folder"]) for artifact in artifacts if (Path(artifact["folder"]) / SPEC_FILE).is_file()
-        ]
+        places = [Path(artifact["folder"]) for artifact in artifacts if (Path(artifact["folder"]) / SPEC_FILE).is_file()]
     by_sha = {read_artifact(place).sha256: place for place in places}
     found = {artifact["key"]: by_sha[artifact["sha256"]] for artifact in artifacts if artifact["sha256"] in by_sha}
     if not found:
-        raise InputError(
-            "got --pictures, but none of the measured artifacts is at hand; give their folders with --models"
-        )
+        raise InputError("got --pictures, but none of the measured artifacts is at hand; give their folders with --models")
     return found
 
 

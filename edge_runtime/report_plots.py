@@ -29,8 +29,7 @@ INK = "#12345e"  # stands for the page's text colour until the SVG is finished; 
 REAL_TIME_MS = 1000.0 / 30.0
 LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # how far from its point a label may move
 STANDALONE_STYLE = (
-    "<style>svg{color:#1f2328;background:#ffffff}"
-    "@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
+    "<style>svg{color:#1f2328;background:#ffffff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
 )
 RC: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -90,9 +89,7 @@ def pareto_svg(
         axes.margins(y=0.12)
         axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
         for index, line in enumerate(lines):
-            _point(
-                axes, line, line.end_to_end_p50_ms, _iou(line), colours[line.network], f"pareto-{line.threads}-{index}"
-            )
+            _point(axes, line, line.end_to_end_p50_ms, _iou(line), colours[line.network], f"pareto-{line.threads}-{index}")
         if len(front) > 1:
             x, y = [line.end_to_end_p50_ms for line in front], [_iou(line) for line in front]
             axes.plot(x, y, drawstyle="steps-post", color=INK, alpha=0.55, linewidth=1.1, zorder=1)
@@ -162,9 +159,7 @@ def _tip(line: Line) -> str:
 
 def _point(axes: Axes, line: Line, x: float, y: float, colour: str, gid: str) -> None:
     style: dict[str, Any] = {"color": colour, "marker": MARKERS[line.format], "fillstyle": FILLS[line.precision]}
-    axes.plot(
-        x, y, linestyle="none", markersize=8, markeredgewidth=1.6, markerfacecoloralt="none", zorder=3, gid=gid, **style
-    )
+    axes.plot(x, y, linestyle="none", markersize=8, markeredgewidth=1.6, markerfacecoloralt="none", zorder=3, gid=gid, **style)
 
 
 def _latency_axis(axes: Axes, values: list[float], label: str) -> None:

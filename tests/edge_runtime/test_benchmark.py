@@ -109,9 +109,7 @@ def test_peak_memory_is_not_that_of_the_process_that_asks(artifacts: dict[str, P
 
 def test_all_get_the_same_turns(artifacts: dict[str, Path]) -> None:
     rule = Rule(turns=3, min_runs=7, min_seconds=0.03)
-    runners = [
-        Runner(name, read_artifact(artifacts[name]), threads=1, device="cpu") for name in ("onnx-fp32", "ncnn-fp32")
-    ]
+    runners = [Runner(name, read_artifact(artifacts[name]), threads=1, device="cpu") for name in ("onnx-fp32", "ncnn-fp32")]
     lines: list[str] = []
     load = take_turns(runners, rule, lines.append)
     assert len(lines) == 3

@@ -32,9 +32,7 @@ def measured(artifacts: dict[str, Path], scene_dir: Path, tmp_path_factory: pyte
     """Return a result file of a quick run over two artifacts, one of them in torch."""
     folder = tmp_path_factory.mktemp("report")
     models = (artifacts["ncnn-fp32"], artifacts["torch-fp32"])
-    config = BenchmarkConfig(
-        models, data=scene_dir, eval_count=3, quick=True, torch_device="cpu", device_name="Board <1> & $x$"
-    )
+    config = BenchmarkConfig(models, data=scene_dir, eval_count=3, quick=True, torch_device="cpu", device_name="Board <1> & $x$")
     write_results(benchmark(config), folder / "r.json")
     return folder / "r.json"
 
@@ -145,9 +143,7 @@ def test_pareto_front(measured: Path) -> None:
         "equal": (9.0, 0.85),
         "best": (20.0, 0.95),
     }
-    lines = [
-        dataclasses.replace(line, key=key, end_to_end_p50_ms=latency, iou=iou) for key, (latency, iou) in points.items()
-    ]
+    lines = [dataclasses.replace(line, key=key, end_to_end_p50_ms=latency, iou=iou) for key, (latency, iou) in points.items()]
     lines.append(dataclasses.replace(line, key="unknown", end_to_end_p50_ms=1.0, iou=None))
     assert [line.key for line in pareto_front(lines)] == ["fast", "slow", "best"]
 
@@ -160,14 +156,10 @@ def test_pareto_front(measured: Path) -> None:
         (1.01, "as fast", "int8 is faster than fp32 in 0 of 1 pairs"),
     ],
 )
-def test_int8_that_is_slower_is_said_plainly(
-    factor: float, verdict: str, words: str, measured: Path, tmp_path: Path
-) -> None:
+def test_int8_that_is_slower_is_said_plainly(factor: float, verdict: str, words: str, measured: Path, tmp_path: Path) -> None:
     path = changed(measured, tmp_path / "with_int8.json", lambda results: as_int8(results, factor))
     effects = precision_effects(lines_of(path))
-    assert [(effect.verdict, effect.size_factor < 0.26, effect.iou_change) for effect in effects] == [
-        (verdict, True, 0)
-    ]
+    assert [(effect.verdict, effect.size_factor < 0.26, effect.iou_change) for effect in effects] == [(verdict, True, 0)]
     sentences = int8_sentences(effects)
     assert any(words in sentence for sentence in sentences)
     assert any("slower than fp32 here" in sentence for sentence in sentences) == (verdict == "slower")
@@ -225,9 +217,7 @@ def test_readme_without_marks_is_left_alone(text: str, measured: Path, tmp_path:
         replace_section(text, "table", readme)
 
 
-def test_pictures_go_through_every_artifact(
-    measured: Path, artifacts: dict[str, Path], scene_dir: Path, tmp_path: Path
-) -> None:
+def test_pictures_go_through_every_artifact(measured: Path, artifacts: dict[str, Path], scene_dir: Path, tmp_path: Path) -> None:
     pictures = sorted((scene_dir / "test" / "images").iterdir())[:2]
     models = (artifacts["ncnn-fp32"], artifacts["torch-fp32"])
     page = report(ReportConfig((measured,), tmp_path, pictures=tuple(pictures), models=models)).page.read_text()
