@@ -109,7 +109,13 @@ def print_artifact(artifact: Artifact) -> None:
     """Print, as one line on stdout, what was written and how near to torch it is."""
     near = artifact.spec.metrics["parity"]
     figures = f"max-abs {near['max_abs']:.1e}  agreement {near['agreement']:.5f}"
-    print(f"{artifact.folder}  {artifact.size_bytes / 1e6:.2f} MB  {figures}")
+    print(f"{from_here(artifact.folder)}  {artifact.size_bytes / 1e6:.2f} MB  {figures}")
+
+
+def from_here(path: Path) -> Path:
+    """Return `path` relative to the current folder where it lies below that, else as it is."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def draft_spec(

@@ -23,7 +23,7 @@ from edge_runtime.errors import GateError, InputError
 from edge_runtime.image_ops import resize_probability, resize_rgb
 from edge_runtime.metrics import evaluate_pairs, pool
 from edge_runtime.pairs import Pair, find_pairs
-from export.command import Converted, default_out, draft_spec, quiet, shown_flags, write_candidate
+from export.command import Converted, default_out, draft_spec, from_here, quiet, shown_flags, write_candidate
 from export.parity import parity_pictures, pooled_agreement, run_backend, run_torch
 from export.wrapper import Network, load_network
 from quantize import onnx_int8, tflite_int8
@@ -180,7 +180,7 @@ def _gate(metrics: dict[str, Any], config: Int8Config) -> None:
 def _line(out: Path, converted: Converted, metrics: dict[str, Any]) -> str:
     size_bytes = sum(path.stat().st_size for path in converted.files.values())
     agreed = metrics["agreement"]
-    line = f"{out}  {size_bytes / 1e6:.2f} MB  agreement {agreed['value']:.4f} on {agreed['pictures']} pictures"
+    line = f"{from_here(out)}  {size_bytes / 1e6:.2f} MB  agreement {agreed['value']:.4f} on {agreed['pictures']} pictures"
     if "eval" in metrics:
         scored = metrics["eval"]
         line += f"  IoU {scored['iou']:.4f}, fp32 {scored['iou_fp32']:.4f}"

@@ -12,8 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--full`, which `make test-full` gives."""
+    """Add `--full`, which `make test-full` gives, and `--rewrite-readme`."""
     parser.addoption("--full", action="store_true", help="run the tests marked `full` too")
+    parser.addoption("--rewrite-readme", action="store_true", help="put what the README's commands print into it")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
