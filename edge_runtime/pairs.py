@@ -27,13 +27,18 @@ VOID = 128
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture and, where there is one, its mask."""
+    """One picture and, where there is one, its mask.
+
+    `source`, `scene` and `group` come from the manifest. Pictures of one group (a street, a camera, a video) are much
+    alike, so a fair split never parts them.
+    """
 
     id: str
     image: Path
     mask: Path | None
     source: str
     scene: str
+    group: str
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,7 @@ def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list
                 mask=mask if mask.is_file() else None,
                 source=row.get("source") or root.name,
                 scene=row.get("scene") or "",
+                group=row.get("group") or image.stem,
             )
         )
     return pairs

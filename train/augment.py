@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from edge_runtime.pairs import Labelled
+from train.conditions import under_condition
 
 
-def random_view(pair: Labelled, size: int, rng: np.random.Generator) -> Labelled:
+def random_view(pair: Labelled, size: int, rng: np.random.Generator, conditions: Sequence[str] = ()) -> Labelled:
     """Return one random view of `pair` at (size, size).
 
     Parameters
@@ -23,6 +26,8 @@ def random_view(pair: Labelled, size: int, rng: np.random.Generator) -> Labelled
         Side of the square result in pixels.
     rng
         The only source of chance: the same generator state gives the same view.
+    conditions
+        Keys of `train.conditions.CONDITIONS` that may happen to the view.
 
     Returns
     -------
@@ -34,7 +39,9 @@ def random_view(pair: Labelled, size: int, rng: np.random.Generator) -> Labelled
         image, sky, valid = image[:, ::-1], sky[:, ::-1], valid[:, ::-1]
     if rng.random() < 0.25:
         image, sky, valid = _tilt(image, sky, valid, float(rng.normal(0.0, 8.0)))
-    return Labelled(_light(np.ascontiguousarray(image), rng), np.ascontiguousarray(sky), np.ascontiguousarray(valid))
+    view = Labelled(*(np.ascontiguousarray(plane) for plane in (image, sky, valid)))
+    view = under_condition(view, conditions, rng)
+    return dataclasses.replace(view, image=_light(view.image, rng))
 
 
 def whole_view(pair: Labelled, size: int) -> Labelled:

@@ -39,8 +39,8 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     Items are image (3, size, size), sky (1, size, size) and valid (1, size, size; 0 at void pixels), all float32.
     """
 
-    def __init__(self, pairs: list[Pair], sizes: np.ndarray, seed: int) -> None:
-        self.sizes, self.seed = sizes, seed
+    def __init__(self, pairs: list[Pair], sizes: np.ndarray, seed: int, conditions: tuple[str, ...] = ()) -> None:
+        self.sizes, self.seed, self.conditions = sizes, seed, conditions
         self.by_source: dict[str, list[Pair]] = {}
         for pair in pairs:
             self.by_source.setdefault(pair.source, []).append(pair)
@@ -54,5 +54,6 @@ class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self.seed, index))
         source = self.by_source[self.names[rng.choice(len(self.names), p=self.shares)]]
-        view = random_view(read_pair(source[int(rng.integers(len(source)))]), int(self.sizes[index]), rng)
+        pair = read_pair(source[int(rng.integers(len(source)))])
+        view = random_view(pair, int(self.sizes[index]), rng, self.conditions)
         return to_tensor(view.image), torch.from_numpy(view.sky)[None], torch.from_numpy(view.valid)[None].float()

@@ -22,6 +22,7 @@ from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.image_ops import resize_rgb
 from edge_runtime.pairs import Pair, read_pair
+from train.conditions import CONDITIONS
 from train.curves import plot_curves
 from train.datasets import Samples, gather, to_tensor
 from train.losses import sky_loss
@@ -128,12 +129,19 @@ def fit(config: FitConfig) -> Path:
     InputError
         Unknown network, no data, stages of unequal length, or a resume state of another run.
     """
-    _check(config)
-    torch.set_num_threads(config.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not config.data:
+        raise InputError("got no --data, expected one or more folders with train/images and train/masks")
     pairs, val_pairs = gather(config.data, "train"), gather(config.data, "val")
     if not pairs:
         raise InputError("got no labelled picture in --data, expected DIR/train/images and DIR/train/masks")
+    return fit_pairs(config, pairs, val_pairs)
+
+
+def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Path:
+    """Train on `pairs`, with the curve of `val_pairs`, wherever they come from; otherwise as `fit`."""
+    _check(config)
+    torch.set_num_threads(config.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     val_pairs = val_pairs[:: max(1, math.ceil(len(val_pairs) / config.val_count))]
     out = config.out or Path("runs") / f"fit-{config.arch}"
     out.mkdir(parents=True, exist_ok=True)
@@ -141,7 +149,7 @@ def fit(config: FitConfig) -> Path:
     if config.resume:
         run.load(out / "resume.pt", config)
     schedule = Schedule(config)
-    samples = Samples(pairs, schedule.sample_sizes(), config.seed)
+    samples = Samples(pairs, schedule.sample_sizes(), config.seed, config.conditions)
     loader = DataLoader(samples, batch_sampler=schedule.batches_from(run.step), pin_memory=device.type == "cuda")
     console = Console(stderr=True)
     console.print(f"{config.arch}: {len(pairs)} pictures for training, {len(val_pairs)} for the curve, on {device}")
@@ -227,8 +235,9 @@ def _deciding(config: FitConfig) -> dict[str, Any]:
 def _check(config: FitConfig) -> None:
     if config.arch not in MODELS:
         raise InputError(f"got network {config.arch!r}, expected one of {', '.join(MODELS)}")
-    if not config.data:
-        raise InputError("got no --data, expected one or more folders with train/images and train/masks")
+    unknown = [name for name in config.conditions if name not in CONDITIONS]
+    if unknown:
+        raise InputError(f"got conditions {', '.join(unknown)}, expected some of {', '.join(CONDITIONS)}")
     if not len(config.sizes) == len(config.steps) == len(config.batches):
         raise InputError(
             f"got {len(config.sizes)} sizes, {len(config.steps)} steps and {len(config.batches)} batches, "

@@ -12,13 +12,15 @@ class FitConfig:
     """Train a sky network on folders of pictures and masks."""
 
     arch: str
-    """Network: unet_lite, unet_lite_s, u2netp or u2net."""
+    """Network: unet_lite, unet_lite_s, u2netp, u2net or teacher."""
     data: tuple[Path, ...] = ()
     """Folders in the layout of edge_runtime/pairs.py; their `train` splits train, `val` makes the curve."""
     out: Path | None = None
     """Run folder (checkpoint.pt, resume.pt, log.jsonl, curves.png). Default: runs/fit-ARCH."""
     init: Path | None = None
     """Start from the weights of this checkpoint instead of ImageNet's."""
+    conditions: tuple[str, ...] = ()
+    """Conditions that are put on some of the views: other_sky, night, fog, fisheye (train/conditions.py)."""
     sizes: tuple[int, ...] = (256,)
     """Input side of each stage, in pixels; more than one makes training progressive."""
     steps: tuple[int, ...] = (3000,)
@@ -56,5 +58,5 @@ class FitConfig:
 PRESETS: dict[str, FitConfig] = {
     "unet_lite": FitConfig("unet_lite", sizes=(256,), steps=(1500,), batches=(16,)),
     "unet_lite_s": FitConfig("unet_lite_s", sizes=(192,), steps=(2000,), batches=(16,), precision="fp32"),
-    "u2netp": FitConfig("u2netp", sizes=(160, 256, 320), steps=(1700, 130, 30), batches=(10, 8, 8), val_count=60),
+    "u2netp": FitConfig("u2netp", sizes=(160, 224), steps=(1600, 1000), batches=(10, 8), val_count=60),
 }

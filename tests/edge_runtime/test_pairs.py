@@ -50,7 +50,7 @@ def test_flat_layout_and_pictures_alone(tmp_path: Path) -> None:
     assert [pair.id for pair in find_pairs(tmp_path / "flat")] == ["x"]
     assert splits(tmp_path / "flat") == []
     alone = tmp_path / "flat" / "images"
-    assert find_pairs(alone, masks=False) == [Pair("x", alone / "x.png", None, "images", "")]
+    assert find_pairs(alone, masks=False) == [Pair("x", alone / "x.png", None, "images", "", "x")]
     (alone / "notes.txt").write_text("not a picture")
     assert len(find_pairs(alone, masks=False)) == 1
 

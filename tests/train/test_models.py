@@ -14,7 +14,7 @@ import torch
 from edge_runtime.errors import InputError
 from train.models import MODELS, Checkpoint, count_macs, count_parameters, load_checkpoint, save_checkpoint
 from train.models.u2net import u2net, u2netp
-from train.models.unet_lite import UNetLite, unet_lite, unet_lite_s
+from train.models.unet_lite import UNetLite, teacher, unet_lite, unet_lite_s
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_macs_by_hand() -> None:
     assert count_macs(model, 32) == 16 * 16 * (8 * 3 * 9 + 8 * 25)
 
 
-@pytest.mark.parametrize("name", ["unet_lite", "unet_lite_s", "u2netp"])
+@pytest.mark.parametrize("name", ["unet_lite", "unet_lite_s", "u2netp", "teacher"])
 @pytest.mark.parametrize("shape", [(64, 64), (32, 96)])
 def test_logits_have_the_size_of_the_input(name: str, shape: tuple[int, int]) -> None:
     model = MODELS[name]().eval()
@@ -84,7 +84,7 @@ def test_the_lite_networks_see_the_whole_picture() -> None:
     assert moved[160:, 160:].max() > 0
 
 
-@pytest.mark.parametrize("build", [unet_lite, unet_lite_s])
+@pytest.mark.parametrize("build", [unet_lite, unet_lite_s, teacher])
 def test_imagenet_weights_reach_the_encoder_alone(build: Any) -> None:
     torch.manual_seed(0)
     model: UNetLite = build()

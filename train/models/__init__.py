@@ -12,13 +12,14 @@ from torch import nn
 
 from edge_runtime.errors import InputError
 from train.models.u2net import u2net, u2netp
-from train.models.unet_lite import unet_lite, unet_lite_s
+from train.models.unet_lite import teacher, unet_lite, unet_lite_s
 
 MODELS: dict[str, Callable[[], nn.Module]] = {
     "unet_lite": unet_lite,
     "unet_lite_s": unet_lite_s,
     "u2netp": u2netp,
     "u2net": u2net,
+    "teacher": teacher,
 }
 
 

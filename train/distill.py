@@ -1,0 +1,151 @@
+"""Soften masks by a teacher: `python train/distill.py TEACHER [TEACHER ...] --data DIR ... --unlabelled DIR ... --out DIR`.
+
+Knowledge distillation (Hinton et al. 2015, section 2) for one class: the loss of a student is (1 - w) BCE(label) +
+w BCE(teacher). BCE is linear in its target, so that is BCE to the target (1 - w) label + w teacher, and the softened
+targets can be written once, as masks: `train/fit.py STUDENT --data OUT` then is the whole of the distillation.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from PIL import Image
+from rich.console import Console
+from rich.progress import track
+
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from edge_runtime.image_ops import read_rgb
+from edge_runtime.pairs import VOID, Pair, find_pairs, read_pair
+from train.datasets import gather
+from train.evaluate import Model, open_model
+
+RECORD = "distill.json"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Write a training folder whose masks are the teachers' opinion mixed with the labels."""
+
+    teachers: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Checkpoints or artifact folders; their probabilities, and those of the mirrored picture, are averaged."""
+    data: tuple[Path, ...] = ()
+    """Labelled folders, of which `train` is used; void pixels get the teachers' opinion alone."""
+    unlabelled: tuple[Path, ...] = ()
+    """Folders of pictures without masks, which get the teachers' opinion alone."""
+    out: Path = Path("runs/softened")
+    """Folder to write: OUT/train/images (links), OUT/train/masks, OUT/manifest.csv. A run that was killed goes on."""
+    weight: float = 0.5
+    """Share of the teachers in the target of a labelled pixel, 0 to 1."""
+    threads: int = 1
+    """CPU threads of the teachers."""
+
+
+def soften(config: Config) -> Path:
+    """Write the folder and return it.
+
+    Raises
+    ------
+    InputError
+        No teacher, no picture, two pictures of one name, or an --out that was made by other teachers or another weight.
+    """
+    pairs = _pictures(config)
+    teachers = [open_model(path, config.threads) for path in config.teachers]
+    _claim(config, teachers)
+    images, masks = config.out / "train" / "images", config.out / "train" / "masks"
+    for folder in (images, masks):
+        folder.mkdir(parents=True, exist_ok=True)
+    for pair in track(pairs, "softening", console=Console(stderr=True)):
+        mask = masks / f"{pair.id}.png"
+        if not mask.is_file():
+            _link(pair.image, images / pair.image.name)
+            _write_mask(soft_target(pair, teachers, config.weight), mask)
+    with (config.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["id", "source", "split", "scene"])
+        writer.writerows([pair.id, pair.source, "train", pair.scene] for pair in pairs)
+    return config.out
+
+
+def soft_target(pair: Pair, teachers: Sequence[Model], weight: float) -> np.ndarray:
+    """Return (H, W) float32 in [0, 1]: the teachers where there is no label, else `weight` of them mixed with it."""
+    image = read_rgb(pair.image)
+    mirrored = np.ascontiguousarray(image[:, ::-1])
+    opinions = [opinion for teacher in teachers for opinion in (teacher.predict(image), teacher.predict(mirrored)[:, ::-1])]
+    opinion = np.mean(opinions, axis=0, dtype=np.float32)
+    if pair.mask is None:
+        return opinion
+    labelled = read_pair(pair)
+    return np.where(labelled.valid, (1.0 - weight) * labelled.sky + weight * opinion, opinion)
+
+
+def _pictures(config: Config) -> list[Pair]:
+    if not config.teachers:
+        raise InputError("got no teacher, expected one or more checkpoints or artifact folders")
+    if not 0.0 <= config.weight <= 1.0 or config.threads < 1:
+        raise InputError(f"got weight {config.weight} and threads {config.threads}, expected 0 to 1, and 1 or more")
+    pairs = gather(config.data, "train")
+    for folder in config.unlabelled:
+        # A mask that lies there by chance is not a label.
+        pairs += [dataclasses.replace(pair, mask=None) for pair in find_pairs(folder, masks=False)]
+    if not pairs:
+        raise InputError("got no picture, expected --data DIR with train/images and masks, or --unlabelled DIR with pictures")
+    places: dict[str, Path] = {}
+    for pair in pairs:
+        if pair.id in places:
+            raise InputError(f"got {places[pair.id]} and {pair.image}, expected one picture of a name; rename one")
+        places[pair.id] = pair.image
+    return pairs
+
+
+def _claim(config: Config, teachers: Sequence[Model]) -> None:
+    """Make `out`, or make sure that what is there comes from the same teachers and weight."""
+    record = {"weight": config.weight, "teachers": [teacher.facts["sha256"] for teacher in teachers]}
+    path = config.out / RECORD
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise InputError(f"cannot read {path}: {error}; remove {config.out} or choose another --out") from error
+        if found != record:
+            raise InputError(f"got --out {config.out}, made by other teachers or another weight; remove it or choose another")
+    elif config.out.is_dir() and any(config.out.iterdir()):
+        raise InputError(f"got --out {config.out}, which holds something else, expected a new or empty folder")
+    config.out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Let `target` be `source`, without a second copy where the file system can do that."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _write_mask(target: np.ndarray, path: Path) -> None:
+    values = np.rint(255.0 * np.clip(target, 0.0, 1.0)).astype(np.uint8)
+    values[values == VOID] += 1  # an opinion of one half is not void
+    partial = path.with_suffix(".partial")
+    Image.fromarray(values).save(partial, "PNG")
+    partial.replace(path)
+
+
+def main(config: Config) -> None:
+    """Soften and print the folder."""
+    print(soften(config))
+
+
+if __name__ == "__main__":
+    run_command(main, Config)
