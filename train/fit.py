@@ -1,4 +1,8 @@
-"""Train a network: `python train/fit.py PRESET --data DIR [DIR ...]`."""
+"""Train a network: `python train/fit.py PRESET --data DIR [DIR ...]`.
+
+On several GPUs or machines: `torchrun --nproc_per_node N train/fit.py PRESET ...` (train/parallel.py); `batches` stays the
+number of pictures in a step over all processes. train/slurm.sh is an example for a cluster.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import copy
 import dataclasses
 import json
 import math
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -28,10 +33,11 @@ from train.datasets import Samples, gather, to_tensor
 from train.losses import sky_loss
 from train.models import MODELS, Checkpoint, load_checkpoint, save_checkpoint
 from train.models.unet_lite import UNetLite
+from train.parallel import World, join_world, leave_world, spread
 from train.presets import PRESETS, FitConfig
 
 # Fields that say how a run is sliced and watched; all others decide its weights and must not change on --resume.
-SLICING = {"out", "resume", "stop_at_step", "save_minutes", "threads"}
+SLICING = {"out", "resume", "stop_at_step", "save_minutes", "threads", "workers"}
 
 
 class Schedule:
@@ -63,7 +69,7 @@ class Schedule:
 class Run:
     """Everything of a run that changes with its steps."""
 
-    def __init__(self, config: FitConfig, device: torch.device) -> None:
+    def __init__(self, config: FitConfig, world: World) -> None:
         torch.manual_seed(config.seed)
         model = MODELS[config.arch]()
         if config.init is not None:
@@ -73,8 +79,10 @@ class Run:
             model.load_state_dict(initial.weights)
         elif isinstance(model, UNetLite):
             model.load_imagenet()
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = model.to(world.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval()
+        maps = spread(self.model, world)
+        self.maps = torch.compile(maps) if config.compile else maps
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self.step = 0
         self.log: list[dict[str, Any]] = []
@@ -141,38 +149,44 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
     """Train on `pairs`, with the curve of `val_pairs`, wherever they come from; otherwise as `fit`."""
     _check(config)
     torch.set_num_threads(config.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    world = join_world()
+    if min(config.batches) < world.size:
+        raise InputError(f"got batches {config.batches} for {world.size} processes, expected a picture or more for each")
     val_pairs = val_pairs[:: max(1, math.ceil(len(val_pairs) / config.val_count))]
     out = config.out or Path("runs") / f"fit-{config.arch}"
     out.mkdir(parents=True, exist_ok=True)
-    run = Run(config, device)
+    run = Run(config, world)
     if config.resume:
         run.load(out / "resume.pt", config)
     schedule = Schedule(config)
     samples = Samples(pairs, schedule.sample_sizes(), config.seed, config.conditions)
-    loader = DataLoader(samples, batch_sampler=schedule.batches_from(run.step), pin_memory=device.type == "cuda")
-    console = Console(stderr=True)
-    console.print(f"{config.arch}: {len(pairs)} pictures for training, {len(val_pairs)} for the curve, on {device}")
+    batches = [batch[world.rank :: world.size] for batch in schedule.batches_from(run.step)]
+    loader = DataLoader(samples, batch_sampler=batches, num_workers=config.workers, pin_memory=world.device.type == "cuda")
+    console = Console(stderr=True, quiet=not world.first)
+    alike = f"{world.size} x {world.device.type}" if world.size > 1 else world.device.type
+    console.print(f"{config.arch}: {len(pairs)} pictures for training, {len(val_pairs)} for the curve, on {alike}")
     last = min(schedule.total, config.stop_at_step or schedule.total)
     saved = started = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=schedule.total, completed=run.step)
         for batch in loader if run.step < last else ():
-            loss = _train_step(run, schedule, config, batch, device)
+            loss = _train_step(run, schedule, config, batch, world.device)
             progress.update(task, completed=run.step, description=f"loss {loss:.3f}")
             row: dict[str, Any] = {"step": run.step, "loss": loss, "lr": schedule.lr(run.step - 1)}
-            if val_pairs and (run.step % config.val_every == 0 or run.step == schedule.total):
+            if world.first and val_pairs and (run.step % config.val_every == 0 or run.step == schedule.total):
                 size = config.sizes[schedule.stage_of[run.step - 1]]
                 row |= {"val_iou": pooled_iou(run.average, val_pairs, size), "seconds": time.monotonic() - started}
                 progress.console.print(f"step {run.step}: val IoU {row['val_iou']:.4f}")
             run.log.append(row)
             if run.step >= last:
                 break
-            if time.monotonic() - saved > 60.0 * config.save_minutes:
+            if world.first and time.monotonic() - saved > 60.0 * config.save_minutes:
                 _save(run, config, out)
                 saved = time.monotonic()
-    _save(run, config, out)
+    if world.first:
+        _save(run, config, out)
+    leave_world()
     return out / "checkpoint.pt"
 
 
@@ -182,7 +196,7 @@ def _train_step(run: Run, schedule: Schedule, config: FitConfig, batch: list[tor
         group["lr"] = schedule.lr(run.step)
     run.model.train()
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        maps = run.model.forward_all(image.contiguous(memory_format=torch.channels_last))
+        maps = run.maps(image.contiguous(memory_format=torch.channels_last))
     loss = sky_loss(maps, sky, valid)
     run.optimizer.zero_grad(set_to_none=True)
     loss.backward()
@@ -247,6 +261,8 @@ def _check(config: FitConfig) -> None:
         raise InputError(f"got sizes {config.sizes}, expected multiples of 32: the networks halve their input five times")
     if min(*config.steps, *config.batches) < 1:
         raise InputError(f"got steps {config.steps} and batches {config.batches}, expected 1 or more of each")
+    if config.workers < 0:
+        raise InputError(f"got workers {config.workers}, expected 0 or more")
     if min(config.threads, config.val_every, config.val_count) < 1:
         got = f"threads {config.threads}, val_every {config.val_every}, val_count {config.val_count}"
         raise InputError(f"got {got}, expected 1 or more of each")
@@ -254,7 +270,9 @@ def _check(config: FitConfig) -> None:
 
 def main(config: FitConfig) -> None:
     """Train and print the checkpoint's path."""
-    print(fit(config))
+    path = fit(config)
+    if os.environ.get("RANK", "0") == "0":
+        print(path)
 
 
 if __name__ == "__main__":

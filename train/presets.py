@@ -39,8 +39,12 @@ class FitConfig:
     """Seed of the initial weights and of every sample."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """bf16 runs the forward pass under autocast."""
+    compile: bool = False
+    """Run the network through torch.compile; it needs a C++ compiler and takes minutes to start."""
     threads: int = 1
     """CPU threads of torch."""
+    workers: int = 0
+    """Processes that prepare the pictures; 0 does it in between. A GPU wants several."""
     val_every: int = 250
     """Steps between points of the validation curve."""
     val_count: int = 120

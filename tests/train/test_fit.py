@@ -21,6 +21,7 @@ from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
 from train.fit import Run, Schedule, fit
 from train.models import load_checkpoint
+from train.parallel import World
 from train.presets import PRESETS, FitConfig
 
 SMALL = FitConfig("unet_lite_s", sizes=(64,), steps=(10,), batches=(2,), precision="fp32", warmup=2, val_every=5)
@@ -136,7 +137,7 @@ def test_slicing_options_do_not_count_as_a_change(data: Path, tmp_path: Path) ->
 
 def test_init_starts_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
     first = fit(dataclasses.replace(SMALL, data=(data,), out=tmp_path / "a", steps=(1,)))
-    start = Run(dataclasses.replace(SMALL, init=first), torch.device("cpu")).model.state_dict()
+    start = Run(dataclasses.replace(SMALL, init=first), World(0, 1, torch.device("cpu"))).model.state_dict()
     assert all(torch.equal(value, start[key]) for key, value in load_checkpoint(first).weights.items())
     with pytest.raises(InputError, match="is for unet_lite_s, expected u2netp"):
         fit(FitConfig("u2netp", data=(data,), init=first, out=tmp_path / "b"))
