@@ -1,10 +1,12 @@
-"""How well probabilities rank sky above the rest: histograms per picture, AUROC and F-beta over a set.
+"""What probabilities are worth: histograms per picture; AUROC, F-beta and calibration over a set.
 
 There are 64 bins for every factor of two of p below 0.5 and of 1 - p above it, down to 2**-24: probabilities crowd at 0
 and 1, where equal bins would tie what a network tells apart. Every k / 256 starts a bin, so F-beta is exact.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -45,6 +47,49 @@ def fbeta_max(sky_bins: np.ndarray, other_bins: np.ndarray) -> np.ndarray:
     # F-beta = (1 + b) TP / ((1 + b) TP + b FN + FP) with b = beta^2, and TP + FN = sky.
     f = ratio((1.0 + BETA_SQUARED) * tp, tp + fp + BETA_SQUARED * sky)
     return np.where(sky[:, 0] > 0, np.nan_to_num(f).max(axis=1), np.nan)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often pixels that are called sky with some probability are sky.
+
+    Attributes
+    ----------
+    starts
+        Lower ends of the bins, which are equally wide.
+    pixels
+        Pixels in each.
+    called, sky
+        Their mean probability, and the share of them that is sky; NaN in an empty bin.
+    ece
+        Expected calibration error (Guo et al. 2017, eq. 3) of p as the probability of sky: the mean of |sky - called|
+        over all pixels.
+    """
+
+    starts: np.ndarray
+    pixels: np.ndarray
+    called: np.ndarray
+    sky: np.ndarray
+    ece: float
+
+
+def reliability(sky_bins: np.ndarray, other_bins: np.ndarray, bins: int = 16) -> Reliability:
+    """Return the reliability of histograms (BINS,) in `bins` bins of equal width; `bins` divides 256. NaN without pixels."""
+    starts = np.arange(bins) / bins
+    first = bin_of(starts.astype(np.float32))
+    both = (sky_bins + other_bins).astype(np.float64)
+    sky, pixels, total = (np.add.reduceat(each, first) for each in (sky_bins.astype(np.float64), both, both * _middles()))
+    share, called = ratio(sky, pixels), ratio(total, pixels)
+    ece = ratio(np.abs(sky - total).sum(keepdims=True), pixels.sum(keepdims=True))
+    return Reliability(starts, pixels, called, share, float(ece[0]))
+
+
+def _middles() -> np.ndarray:
+    """Return the middle of each of the BINS bins as (BINS,) float64; bins of 1 - p mirror those of p."""
+    starts = ((np.arange(_HALF + 1) - 1 + _FIRST).astype(np.int32) << _SHIFT).view(np.float32).astype(np.float64)
+    starts[0] = 0.0
+    middles = (starts[1:] + starts[:-1]) / 2
+    return np.concatenate([middles, 1.0 - middles[::-1]])
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

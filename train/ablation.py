@@ -21,12 +21,11 @@ from edge_runtime.metrics import ImageMetrics, evaluate_pairs, pool
 from edge_runtime.pairs import Pair
 from train.conditions import CONDITIONS
 from train.datasets import gather
-from train.evaluate import open_model
+from train.evaluate import group_by_tag, open_model
 from train.fit import fit_pairs
 from train.presets import FitConfig
 
 SHOWN = ("iou", "iou_per_image", "boundary_iou", "mae", "nosky_fpr")
-RARE = {"night or dusk": ("night", "dusk"), "indoor": ("indoor", "laundromat", "kitchen")}
 
 
 @dataclass(frozen=True)
@@ -129,11 +128,11 @@ def _train(config: Config, variant: str, fold: int, pairs: list[Pair]) -> Path:
 def _figures(pairs: Sequence[Pair], images: Sequence[ImageMetrics]) -> dict[str, Any]:
     pooled = pool(images)
     figures: dict[str, Any] = {name: getattr(pooled, name) for name in SHOWN}
-    for name, words in RARE.items():
-        group = [image for pair, image in zip(pairs, images, strict=True) if any(word in pair.scene for word in words)]
-        if group:
-            counts = pool(group)
-            figures[name] = {"count": len(group), "iou": counts.iou, "nosky_fpr": counts.nosky_fpr, "mae": counts.mae}
+    tags = {tag: (len(group), pool(group)) for tag, group in group_by_tag(pairs, images).items()}
+    figures["tags"] = {
+        tag: {"count": count, "iou": figure.iou, "nosky_fpr": figure.nosky_fpr, "mae": figure.mae}
+        for tag, (count, figure) in tags.items()
+    }
     return figures
 
 

@@ -24,10 +24,11 @@ from rich.progress import track
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.image_ops import read_rgb
-from edge_runtime.pairs import VOID, Pair, find_pairs, read_pair
+from edge_runtime.pairs import Pair, find_pairs, read_pair
 from train.datasets import gather
 from train.evaluate import Model, open_model
 from train.links import link_or_copy
+from train.scenes import mask_bytes
 
 RECORD = "distill.json"
 
@@ -125,10 +126,8 @@ def _claim(config: Config, teachers: Sequence[Model]) -> None:
 
 
 def _write_mask(target: np.ndarray, path: Path) -> None:
-    values = np.rint(255.0 * np.clip(target, 0.0, 1.0)).astype(np.uint8)
-    values[values == VOID] += 1  # an opinion of one half is not void
     partial = path.with_suffix(".partial")
-    Image.fromarray(values).save(partial, "PNG")
+    Image.fromarray(mask_bytes(np.clip(target, 0.0, 1.0))).save(partial, "PNG")
     partial.replace(path)
 
 

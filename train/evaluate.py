@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,9 +33,10 @@ from edge_runtime.metrics import (
     pool,
 )
 from edge_runtime.pairs import Pair, find_pairs, splits
+from edge_runtime.ranking import Reliability, reliability
 from edge_runtime.segmenter import Segmenter
 from train.datasets import to_tensor
-from train.evaluation_plots import plot_distributions, plot_violins, worst_sheet
+from train.evaluation_plots import plot_distributions, plot_reliability, plot_violins, worst_sheet
 from train.models import load_checkpoint
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -52,6 +53,16 @@ TABLE = {
     "auroc": "AUROC",
     "nosky_fpr": "no-sky FPR",
 }
+
+# Words of the manifest's scene column that make a tag.
+TAGS = {
+    "night": ("night",),
+    "dusk": ("dusk", "sunset", "dark"),
+    "indoor": ("indoor", "laundromat", "kitchen"),
+    "street": ("street", "facade", "driving"),
+    "nature": ("mountain", "sea", "desert", "snow", "countryside", "landscape", "forest", "field", "water", "trees"),
+}
+RELIABILITY = ("starts", "pixels", "called", "sky")
 
 
 @dataclass(frozen=True)
@@ -166,6 +177,19 @@ def summary(images: Sequence[ImageMetrics]) -> dict[str, Any]:
     return result
 
 
+def group_by_tag(pairs: Sequence[Pair], images: Sequence[ImageMetrics]) -> dict[str, list[ImageMetrics]]:
+    """Gather the pictures whose scene has one of the words of a tag; a picture may have several tags, or none."""
+    groups = {
+        tag: [image for pair, image in zip(pairs, images, strict=True) if any(word in pair.scene for word in words)]
+        for tag, words in TAGS.items()
+    }
+    return {tag: group for tag, group in groups.items() if group}
+
+
+def _listed(values: Iterable[float]) -> list[float | None]:
+    return [None if np.isnan(value) else round(float(value), 6) for value in values]
+
+
 def _rounded(value: float | None) -> float | None:
     # Beyond six digits the order of additions, and so the machine, may show.
     return None if value is None else round(value, 6)
@@ -186,6 +210,7 @@ def evaluate(config: Config) -> Path:
     model = open_model(config.model, config.threads)
     out = config.out or Path("runs") / f"eval-{model.label}-{config.split}"
     images = _measure(model, pairs)
+    found = reliability(sum(image.sky_bins for image in images), sum(image.other_bins for image in images))
     report = {
         "model": model.facts,
         "data": {
@@ -196,9 +221,11 @@ def evaluate(config: Config) -> Path:
         "method": {"threshold": THRESHOLD, "interval": "95 % bootstrap over pictures", "resamples": RESAMPLES},
         "pooled": summary(images),
         "sources": {name: summary(group) for name, group in group_by_source(pairs, images).items()},
+        "tags": {name: summary(group) for name, group in group_by_tag(pairs, images).items()},
+        "calibration": {name: _listed(getattr(found, name)) for name in RELIABILITY} | {"ece": _listed([found.ece])[0]},
     }
     folders = [folder.resolve().name for folder, folder_pairs in by_folder.items() for _ in folder_pairs]
-    _write(out, report, folders, pairs, images, model, config.worst)
+    _write(out, report, folders, pairs, images, found, model, config.worst)
     _print_table(report, model.label)
     return out
 
@@ -216,6 +243,7 @@ def _write(
     folders: list[str],
     pairs: list[Pair],
     images: list[ImageMetrics],
+    found: Reliability,
     model: Model,
     worst: int,
 ) -> None:
@@ -227,6 +255,7 @@ def _write(
         _write_rows(partial / "per_image.csv", folders, pairs, images)
         plot_violins(group_by_source(pairs, images), partial / "violins.png", title)
         plot_distributions(images, partial / "distributions.png", title)
+        plot_reliability(found, partial / "reliability.png", title)
         worst_sheet(model.predict, pairs, images, "iou", worst, partial / "worst_iou.png")
         worst_sheet(model.predict, pairs, images, "mae", worst, partial / "worst_mae.png")
         (partial / "metrics.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What an evaluation looks like: violins per source, distributions, and sheets of the worst pictures."""
+"""What an evaluation looks like: violins per source, distributions, reliability, and sheets of the worst pictures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from edge_runtime.image_ops import to_mask8
 from edge_runtime.metrics import ImageMetrics
 from edge_runtime.pairs import Pair, read_pair
+from edge_runtime.ranking import Reliability
 
 Order: TypeAlias = Literal["iou", "mae"]
 
@@ -64,6 +65,23 @@ def plot_distributions(images: Sequence[ImageMetrics], path: Path, title: str) -
     right.hist(floored, bins=edges, stacked=True, label=labels, color=["tab:blue", "tab:orange"])
     right.set(xscale="log", xlabel="MAE", ylabel="pictures")
     right.legend(loc="upper left")
+    figure.savefig(path, dpi=110)
+
+
+def plot_reliability(found: Reliability, path: Path, title: str) -> None:
+    """Draw as PNG how often pixels called sky with some probability are sky, and how many pixels that is about."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
+    figure.suptitle(title)
+    top, bottom = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    top.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
+    top.plot(found.called, found.sky, "o-", color="tab:blue", label=f"expected calibration error {found.ece:.4f}")
+    top.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is sky")
+    top.legend(loc="upper left")
+    width = 1.0 / len(found.starts)
+    bottom.bar(found.starts, found.pixels / found.pixels.sum(), width, align="edge", color="tab:blue", alpha=0.5)
+    bottom.set(yscale="log", xlabel="probability of sky", ylabel="share of pixels")
     figure.savefig(path, dpi=110)
 
 

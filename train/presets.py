@@ -63,4 +63,12 @@ PRESETS: dict[str, FitConfig] = {
     "unet_lite": FitConfig("unet_lite", sizes=(256,), steps=(1500,), batches=(16,)),
     "unet_lite_s": FitConfig("unet_lite_s", sizes=(192,), steps=(2000,), batches=(16,), precision="fp32"),
     "u2netp": FitConfig("u2netp", sizes=(160, 224), steps=(1600, 1000), batches=(10, 8), val_count=60),
+    "teacher": FitConfig(
+        "teacher",
+        conditions=("other_sky", "night", "fog", "fisheye"),
+        sizes=(224, 384),
+        steps=(2000, 2500),
+        batches=(16, 8),
+        precision="fp32",
+    ),
 }

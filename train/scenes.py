@@ -189,6 +189,7 @@ class Config:
     seed: int = 0  # seed of the first; the others follow
     size: tuple[int, int] = (384, 512)  # height, width in pixels
     split: str = "train"  # name of the split
+    kind: str | None = None  # one of the kinds of scene alone, such as indoor
 
 
 def mask_bytes(alpha: np.ndarray) -> np.ndarray:
@@ -223,7 +224,7 @@ def main(config: Config) -> None:
         raise InputError(f"--count: got {config.count}, expected at least 1")
     if config.seed < 0:
         raise InputError(f"--seed: got {config.seed}, expected 0 or more")
-    _check(config.size, None, None)
+    _check(config.size, config.kind, None)
     if not config.split or Path(config.split).name != config.split:
         raise InputError(f"--split: got {config.split!r}, expected a plain folder name such as train")
     manifest = config.out / "manifest.csv"
@@ -234,7 +235,7 @@ def main(config: Config) -> None:
     masks.mkdir(parents=True, exist_ok=True)
     rows = []
     for seed in track(seeds, "scenes", console=Console(stderr=True)):
-        scene, name = generate(seed, config.size), f"scene_{seed:06d}"
+        scene, name = generate(seed, config.size, config.kind), f"scene_{seed:06d}"
         _write_png(images / f"{name}.png", scene.image[..., ::-1])
         _write_png(masks / f"{name}.png", mask_bytes(scene.alpha))
         height, width = config.size

@@ -20,7 +20,8 @@ from edge_runtime.pairs import find_pairs
 from train.evaluate import Config, evaluate, open_model
 from train.evaluation_plots import plot_distributions, plot_violins, worst_order, worst_sheet
 
-FILES = {"metrics.json", "per_image.csv", "violins.png", "distributions.png", "worst_iou.png", "worst_mae.png"}
+PLOTS = {"violins.png", "distributions.png", "reliability.png", "worst_iou.png", "worst_mae.png"}
+FILES = {"metrics.json", "per_image.csv", *PLOTS}
 
 
 def run_cli(project_root: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -59,11 +60,14 @@ def test_command_writes_everything_and_nothing_else(evaluated: tuple[Path, subpr
 
 def test_metrics_json(evaluated: tuple[Path, subprocess.CompletedProcess[str]], tiny_checkpoint: Path, scene_dir: Path) -> None:
     report = read_report(evaluated[0])
-    assert set(report) == {"model", "data", "method", "pooled", "sources"}
+    assert set(report) == {"model", "data", "method", "pooled", "sources", "tags", "calibration"}
     assert report["model"]["arch"] == "unet_lite_s" and len(report["model"]["sha256"]) == 64
     assert report["data"] == {"folders": [scene_dir.name], "split": "test", "count": 12}
     assert str(scene_dir.parent) not in json.dumps(report), "a place of this machine is in the results"
     assert sum(values["count"] for values in report["sources"].values()) == report["pooled"]["count"] == 12
+    assert 0 < report["tags"]["street"]["count"] + report["tags"]["nature"]["count"] < 12
+    assert 0.0 <= report["calibration"]["ece"] < 0.2 and len(report["calibration"]["sky"]) == 16
+    assert sum(report["calibration"]["pixels"]) == 12 * 240 * 320
     for values in (report["pooled"], *report["sources"].values()):
         assert set(values) == {"count", "count_sky", *METRIC_NAMES}
         for name in METRIC_NAMES:
