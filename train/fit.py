@@ -171,7 +171,7 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("training", total=schedule.total, completed=run.step)
         for batch in loader if run.step < last else ():
-            loss = _train_step(run, schedule, config, batch, world.device)
+            loss = train_step(run, schedule, config, batch, world.device)
             progress.update(task, completed=run.step, description=f"loss {loss:.3f}")
             row: dict[str, Any] = {"step": run.step, "loss": loss, "lr": schedule.lr(run.step - 1)}
             if world.first and val_pairs and (run.step % config.val_every == 0 or run.step == schedule.total):
@@ -190,7 +190,8 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
     return out / "checkpoint.pt"
 
 
-def _train_step(run: Run, schedule: Schedule, config: FitConfig, batch: list[torch.Tensor], device: torch.device) -> float:
+def train_step(run: Run, schedule: Schedule, config: FitConfig, batch: list[torch.Tensor], device: torch.device) -> float:
+    """Do one step on a batch (image, sky, valid; see `Samples`) and return its loss."""
     image, sky, valid = (tensor.to(device, non_blocking=True) for tensor in batch)
     for group in run.optimizer.param_groups:
         group["lr"] = schedule.lr(run.step)
