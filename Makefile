@@ -53,7 +53,7 @@ packages:  ## Debian packages of the C++ demo
 # ---- artifacts: $(1)/NETWORK/FORMAT-PRECISION/model.json from models/NETWORK/checkpoint.pt -------------------------------
 LITE := unet_lite unet_lite_s
 FORMATS := onnx tflite ncnn torch
-LITE_SET := $(foreach format,$(FORMATS),$(format)-fp32 $(format)-fp16) onnx-int8 tflite-int8
+LITE_SET := $(foreach format,$(FORMATS),$(format)-fp32 $(format)-fp16) onnx-int8 tflite-int8 ncnn-int8
 U2NETP_SET := torch-fp32 ncnn-fp16 tflite-int8
 
 # $(call float_rule,ROOT,FORMAT,PRECISION)
@@ -67,7 +67,7 @@ $(1)/%/$(2)-int8/model.json: models/%/checkpoint.pt $(STAMP) $(4)
 	$(PY) quantize/int8.py --checkpoint $$< --calib $(3) --format $(2) --out $$(@D) $(5)
 endef
 float_rules = $(foreach format,$(FORMATS),$(foreach precision,fp32 fp16,$(eval $(call float_rule,$(1),$(format),$(precision)))))
-int8_rules = $(foreach format,onnx tflite,$(eval $(call int8_rule,$(1),$(format),$(2),$(3),$(4))))
+int8_rules = $(foreach format,onnx tflite ncnn,$(eval $(call int8_rule,$(1),$(format),$(2),$(3),$(4))))
 
 # ---- make demo --------------------------------------------------------------------------------------------------------
 DEMO := build/demo
@@ -112,7 +112,7 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
-RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 ncnn-fp16,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8
+RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8
 
 release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench), test metrics and model cards in models/
 	@test -n "$(DATA)" || { echo "got no DATA, expected make release DATA=DIR with the splits val/ and test/" >&2; exit 2; }

@@ -1,4 +1,4 @@
-"""Quantise to int8 after training: `python quantize/int8.py --calib DIR [--format onnx tflite] [--eval DIR] [--out DIR]`.
+"""Quantise to int8 after training: `python quantize/int8.py --calib DIR [--format onnx tflite ncnn] [--eval DIR] [--out DIR]`.
 
 A quarter of the calibration pictures is kept back: the masks of int8 and fp32 must agree on it. With --eval, labelled pictures,
 int8 may lose at most --max-drop points of pooled IoU. A format that fails writes nothing, and the command exits with 1.
@@ -26,11 +26,11 @@ from edge_runtime.pairs import Pair, find_pairs
 from export.command import Converted, default_out, draft_spec, from_here, quiet, shown_flags, write_candidate
 from export.parity import parity_pictures, pooled_agreement, run_backend, run_torch
 from export.wrapper import Network, load_network
-from quantize import onnx_int8, tflite_int8
+from quantize import ncnn_int8, onnx_int8, tflite_int8
 from quantize.calibration import Manifest, divide, make_manifest, read_resized
 
 Convert = Callable[[Network, Sequence[np.ndarray], Path], Converted]
-CONVERTERS: dict[str, Convert] = {"onnx": onnx_int8.convert, "tflite": tflite_int8.convert}
+CONVERTERS: dict[str, Convert] = {"onnx": onnx_int8.convert, "tflite": tflite_int8.convert, "ncnn": ncnn_int8.convert}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Int8Config:
     """Checkpoint of train/fit.py. Default: the released models/unet_lite/checkpoint.pt."""
     size: int | None = None
     """Side of the square input in pixels, a multiple of 32. Default: the checkpoint's own."""
-    format: tuple[Literal["onnx", "tflite"], ...] = ("onnx", "tflite")
+    format: tuple[Literal["onnx", "tflite", "ncnn"], ...] = ("onnx", "tflite", "ncnn")
     """Formats to write."""
     count: int = 200
     """Most pictures to calibrate on."""

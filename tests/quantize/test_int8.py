@@ -121,7 +121,7 @@ def test_failed_gate_leaves_nothing_and_spares_what_is_there(
 def test_bad_words_are_refused(scene_dir: Path, tiny_checkpoint: Path) -> None:
     good = {"calib": scene_dir, "checkpoint": tiny_checkpoint}
     for wrong, message in (
-        ({"format": ("ncnn",)}, "got --format ncnn, expected some of onnx, tflite"),
+        ({"format": ("torch",)}, "got --format torch, expected some of onnx, tflite, ncnn"),
         ({"format": ()}, "expected some of onnx, tflite"),
         ({"format": ("onnx", "onnx")}, "expected every format once"),
         ({"min_agreement": 1.5}, "got --min-agreement 1.5"),
@@ -145,11 +145,11 @@ def test_broken_picture_and_unknown_format_exit_with_2(
             [sys.executable, project_root / "quantize" / "int8.py", *map(str, words)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for words in (common, [*common, "--format", "ncnn"], ["--help"])
+        for words in (common, [*common, "--format", "torch"], ["--help"])
     ]  # fmt: skip
     (_, bad_picture), (_, bad_format), (help_text, _) = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [2, 2, 0]
-    assert f"cannot read picture {broken}" in bad_picture and "ncnn" in bad_format
+    assert f"cannot read picture {broken}" in bad_picture and "torch" in bad_format
     assert all(flag in help_text for flag in ("--calib", "--eval", "--max-drop", "--min-agreement", "--count", "--seed"))
     assert not (tmp_path / "out").exists()
 

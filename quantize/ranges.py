@@ -1,0 +1,81 @@
+"""How far a blob's values reach: the largest magnitude that int8 is to hold, out of a histogram of magnitudes. A library.
+
+Three rules. `absmax` clips nothing. `percentile` clips the largest 0.01 %. `kl` takes the limit at which 128 levels lose the
+least information about the histogram (Migacz, "8-bit inference with TensorRT", GTC 2017), as ncnn's own calibration tool does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+BINS = 2048
+LEVELS = 128  # magnitudes that an int8 number can have
+STEP = 8  # bins between two limits that `kl` tries: finer ones differ by less than half a percent
+PERCENTILE = 99.99
+
+Method = Literal["absmax", "percentile", "kl"]
+METHODS: tuple[Method, ...] = ("absmax", "percentile", "kl")
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Magnitudes of a blob over all calibration pictures.
+
+    Attributes
+    ----------
+    peak
+        The largest one.
+    counts
+        (BINS,) how many lie in each of BINS equal bins from 0 to `peak`. Exact zeros count nowhere: any scale keeps them, and
+        after a ReLU they would outweigh all else.
+    """
+
+    peak: float
+    counts: np.ndarray
+
+
+def count_magnitudes(values: np.ndarray, peak: float) -> np.ndarray:
+    """Return the counts of a `Histogram` for float32 `values` whose largest magnitude over all pictures is `peak`, above 0."""
+    magnitudes = np.abs(values.ravel())
+    bins = np.minimum((magnitudes[magnitudes > 0] * (BINS / peak)).astype(np.int64), BINS - 1)
+    return np.bincount(bins, minlength=BINS)
+
+
+def limit(histogram: Histogram, method: Method) -> float:
+    """Return the magnitude that becomes 127; what is larger is clipped to it."""
+    if method == "absmax" or not histogram.counts.any():
+        return histogram.peak
+    bins = _percentile_bins(histogram.counts) if method == "percentile" else _kl_bins(histogram.counts)
+    return histogram.peak * bins / BINS
+
+
+def _percentile_bins(counts: np.ndarray) -> int:
+    """Return how many bins hold PERCENTILE of all."""
+    reached = np.cumsum(counts)
+    return int(np.searchsorted(reached, reached[-1] * PERCENTILE / 100)) + 1
+
+
+def _kl_bins(counts: np.ndarray) -> int:
+    """Return the number of bins at which the divergence of the quantised histogram from the clipped one is smallest."""
+    tries = range(LEVELS, BINS + 1, STEP)
+    return min(tries, key=lambda bins: _divergence(counts, bins))
+
+
+def _divergence(counts: np.ndarray, bins: int) -> float:
+    """Return the divergence of `counts`, with all beyond `bins` clipped into the last, from what LEVELS levels leave of them."""
+    inside = counts[:bins].astype(np.float64)
+    clipped = inside.copy()
+    clipped[-1] += counts[bins:].sum()
+    level = np.arange(bins) * LEVELS // bins
+    held = np.bincount(level, inside > 0, LEVELS)
+    mean = np.bincount(level, inside, LEVELS) / np.maximum(held, 1)
+    quantised = np.where(inside > 0, mean[level], 0.0)
+    if not quantised.any():
+        return np.inf
+    expected, got = clipped / clipped.sum(), quantised / quantised.sum()
+    used = expected > 0
+    # The last bin may hold nothing but what was clipped: a floor keeps its price finite.
+    return float(np.sum(expected[used] * np.log(expected[used] / np.maximum(got[used], 1e-12))))
