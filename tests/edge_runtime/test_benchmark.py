@@ -147,7 +147,7 @@ def test_a_busy_machine_is_warned_of(artifacts: dict[str, Path]) -> None:
     assert find_warnings([runner], [row], quiet, cores=2) == ()
     starved = dataclasses.replace(row, infer=dataclasses.replace(timing, cores_used=0.4), threads=4)
     text = " ".join(find_warnings([runner], [starved], Load((3.0, 1.0, 1.0), None, 1.5), cores=2))
-    for part in ("load average was 3.00", "1.50 of 2 cores busy", "1 of 1 rows", "4 threads ran on 2 cores"):
+    for part in ("1.50 of 2 cores busy", "1 of 1 rows", "4 threads ran on 2 cores"):
         assert part in text
 
 
