@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full bench release cpp lint packages clean
+.PHONY: setup demo test test-full bench release cpp cpp-arm lint packages clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -16,6 +16,7 @@ help:  ## (default) what there is
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
 CPP_PACKAGES := g++ make cmake libopencv-imgproc-dev libopencv-imgcodecs-dev nlohmann-json3-dev
+AARCH64_PACKAGES := g++-aarch64-linux-gnu qemu-user libstb-dev
 
 # $(call install_packages,LIST): install what dpkg does not have, as root or through sudo; else print the line and stop.
 define install_packages
@@ -47,8 +48,8 @@ $(STAMP): requirements.txt pyproject.toml
 venv-package:
 	$(call install_packages,python3-venv)
 
-packages:  ## Debian packages of the C++ demo
-	$(call install_packages,$(CPP_PACKAGES))
+packages:  ## Debian packages of the C++ demo, for this machine and for 64-bit Arm
+	$(call install_packages,$(CPP_PACKAGES) $(AARCH64_PACKAGES))
 
 # ---- artifacts: $(1)/NETWORK/FORMAT-PRECISION/model.json from models/NETWORK/checkpoint.pt -------------------------------
 LITE := unet_lite unet_lite_s
@@ -132,15 +133,21 @@ cpp: $(STAMP) packages  ## build cpp_demo against ncnn and run its tests
 	cmake --build cpp_demo/build --parallel 2
 	ctest --test-dir cpp_demo/build --output-on-failure
 
+cpp-arm: cpp  ## build cpp_demo as one static binary for 64-bit Arm and run its tests in an emulator
+	cmake -S cpp_demo -B cpp_demo/build/aarch64 -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE=$(CURDIR)/$(PY) \
+	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cpp_demo/cmake/aarch64.cmake
+	cmake --build cpp_demo/build/aarch64 --parallel 2
+	ctest --test-dir cpp_demo/build/aarch64 --output-on-failure
+
 lint: $(STAMP)  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-test: $(STAMP) lint cpp  ## lint, C++ and Python tests
+test: $(STAMP) lint cpp-arm  ## lint, C++ and Python tests
 	$(PY) -m pytest
 
-test-full: $(STAMP) cpp  ## test, and what takes longer
+test-full: $(STAMP) cpp-arm  ## test, and what takes longer
 	$(PY) -m pytest --full
 
 clean:  ## remove what the commands here made, but for .venv and .cache

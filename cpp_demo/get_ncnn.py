@@ -1,6 +1,6 @@
 """Fetch, check and build ncnn as one static library; print the folder that holds its CMake package.
 
-`python cpp_demo/get_ncnn.py [--jobs N] [--cache DIR]`
+`python cpp_demo/get_ncnn.py [--jobs N] [--cache DIR] [--toolchain FILE]`
 
 ncnn's source is the PyPI sdist, pinned by sha256. `pip download` refuses it, because its setup.py names its version
 after the day of the build, so this script reads the same package page from the same index that pip is configured for.
@@ -178,18 +178,24 @@ def cached_sdist(cache: Path) -> Path:
     return path
 
 
-def compiler() -> str:
+def compiler(toolchain: Path | None) -> str:
     """Return the name and version of the C++ compiler that CMake will take."""
     command = os.environ.get("CXX", "c++")
+    if toolchain is not None:
+        named = re.search(r"set\(CMAKE_CXX_COMPILER ([^)\s]+)\)", toolchain.read_text())
+        if named is None:
+            raise FetchError(f"got no line set(CMAKE_CXX_COMPILER ...) in {toolchain}, expected one; add it")
+        command = named[1]
     try:
         shown = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        raise FetchError(f"got no C++ compiler ({command}: {error}); install g++, cmake and make") from error
+        raise FetchError(f"got no C++ compiler ({command}: {error}); install it with `make packages`") from error
     return shown.stdout.splitlines()[0]
 
 
-def build(sdist: Path, install: Path, jobs: int) -> None:
+def build(sdist: Path, install: Path, jobs: int, toolchain: Path | None) -> None:
     """Unpack, configure, compile and install into `install`, which appears only when all of it worked."""
+    cross = [] if toolchain is None else [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}"]
     install.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ncnn-build-", dir=install.parent) as scratch_name:
         scratch = Path(scratch_name)
@@ -206,7 +212,7 @@ def build(sdist: Path, install: Path, jobs: int) -> None:
         log = install.with_suffix(".log")
         tree = str(scratch / "build")
         steps = (
-            ["cmake", "-S", str(source), "-B", tree, f"-DCMAKE_INSTALL_PREFIX={partial}", *FLAGS, *off],
+            ["cmake", "-S", str(source), "-B", tree, f"-DCMAKE_INSTALL_PREFIX={partial}", *cross, *FLAGS, *off],
             ["cmake", "--build", tree, "--parallel", str(jobs)],
             ["cmake", "--install", tree, "--strip"],
         )
@@ -223,10 +229,12 @@ def say(text: str) -> None:
     print(f"ncnn: {text}", file=sys.stderr, flush=True)
 
 
-def get_ncnn(cache: Path, jobs: int) -> Path:
+def get_ncnn(cache: Path, jobs: int, toolchain: Path | None) -> Path:
     """Return the folder with `ncnnConfig.cmake`, building the library where the cache has none for these flags."""
     cache.mkdir(parents=True, exist_ok=True)
-    recipe = "\n".join((platform.machine(), compiler(), *sorted(LAYERS), *FLAGS))
+    recipe = "\n".join((platform.machine(), compiler(toolchain), *sorted(LAYERS), *FLAGS))
+    if toolchain is not None:
+        recipe += "".join(f"\n{line}" for line in toolchain.read_text().splitlines() if not line.startswith("#"))
     key = f"ncnn-{SDIST_SHA256[:12]}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     install = cache / key
     with (cache / "ncnn.lock").open("w") as lock:
@@ -237,7 +245,7 @@ def get_ncnn(cache: Path, jobs: int) -> Path:
             sdist = cached_sdist(cache)
             say(f"building with {jobs} jobs, about {170 // jobs} s; the log is {install.with_suffix('.log')}")
             started = time.monotonic()
-            build(sdist, install, jobs)
+            build(sdist, install, jobs, toolchain)
             say(f"built in {time.monotonic() - started:.0f} s")
     return install / "lib" / "cmake" / "ncnn"
 
@@ -249,11 +257,15 @@ def main() -> None:
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--cache", type=Path, default=project / ".cache", help="keeps sdist and library (%(default)s)")
     parser.add_argument("--jobs", type=int, default=cores, help="compilers at once (%(default)s)")
+    parser.add_argument("--toolchain", type=Path, help="CMake toolchain file, to build for another machine")
     options = parser.parse_args()
     if options.jobs < 1:
         parser.error(f"got --jobs {options.jobs}, expected 1 or more")
+    if options.toolchain is not None and not options.toolchain.is_file():
+        parser.error(f"got --toolchain {options.toolchain}, expected an existing file such as cpp_demo/cmake/aarch64.cmake")
+    toolchain = options.toolchain.resolve() if options.toolchain is not None else None
     try:
-        print(get_ncnn(options.cache.resolve(), options.jobs))
+        print(get_ncnn(options.cache.resolve(), options.jobs, toolchain))
     except (FetchError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

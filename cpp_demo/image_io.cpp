@@ -1,19 +1,16 @@
 #include "image_io.h"
 
-#include <algorithm>
-#include <opencv2/core.hpp>
-#include <opencv2/imgcodecs.hpp>
+#include <cstddef>
+#include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 
+#include "codec.h"
 #include "exif.h"
 #include "files.h"
 
 namespace skyedge {
 namespace {
-
-using namespace std::literals;
 
 constexpr int kChannels = 3;
 
@@ -32,23 +29,28 @@ struct Depth16 {
     static unsigned grey(std::uint16_t value) { return (value + 128U) / 257U; }
 };
 
-// Appends the pixels of a decoded picture (grey, BGR or BGRA) as RGB; the fourth channel counts only where `has_alpha`.
 template <class Depth, class Sample>
-void append_rgb(const cv::Mat& decoded, bool has_alpha, std::vector<std::uint8_t>& rgb) {
-    const int channels = decoded.channels();
-    for (int y = 0; y < decoded.rows; ++y) {
-        const Sample* pixel = decoded.ptr<Sample>(y);
-        for (int x = 0; x < decoded.cols; ++x, pixel += channels) {
-            if (channels == 1) {
-                rgb.insert(rgb.end(), kChannels, static_cast<std::uint8_t>(Depth::grey(pixel[0])));
-                continue;
-            }
-            const unsigned alpha = has_alpha ? Depth::colour(pixel[3]) : 255U;
-            for (int c = kChannels - 1; c >= 0; --c) {
-                rgb.push_back(over_black(Depth::colour(pixel[c]), alpha));
-            }
+Image to_rgb(const RawPicture& picture) {
+    Image image{picture.width_px, picture.height_px, {}};
+    const std::size_t count = static_cast<std::size_t>(picture.width_px) * static_cast<std::size_t>(picture.height_px);
+    image.rgb.resize(count * kChannels);
+    const auto* sample = static_cast<const Sample*>(picture.samples.get());
+    std::uint8_t* out = image.rgb.data();
+    const int channels = picture.channels;
+    const int red = channels < kChannels ? 0 : (picture.blue_first ? 2 : 0);
+    const int green = channels < kChannels ? 0 : 1;
+    const int blue = channels < kChannels ? 0 : 2 - red;
+    for (std::size_t i = 0; i < count; ++i, sample += channels, out += kChannels) {
+        if (channels == 1) {
+            out[0] = out[1] = out[2] = static_cast<std::uint8_t>(Depth::grey(sample[0]));
+            continue;
         }
+        const unsigned alpha = picture.has_alpha ? Depth::colour(sample[channels - 1]) : 255U;
+        out[0] = over_black(Depth::colour(sample[red]), alpha);
+        out[1] = over_black(Depth::colour(sample[green]), alpha);
+        out[2] = over_black(Depth::colour(sample[blue]), alpha);
     }
+    return image;
 }
 
 // Turns the pixels upright. EXIF orientations 5 to 8 exchange rows and columns; then 2, 3, 6, 7 and so on mirror.
@@ -77,15 +79,9 @@ Image upright(Image image, int orientation) {
     return out;
 }
 
-bool starts_with(const std::vector<std::uint8_t>& bytes, std::string_view text) {
-    return bytes.size() >= text.size() &&
-           std::equal(text.begin(), text.end(), bytes.begin(),
-                      [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
-}
-
 Error unreadable(const std::filesystem::path& path, const std::string& why) {
-    return Error{"cannot read picture " + path.string() + ": " + why +
-                 "; expected a complete JPEG, PNG, WebP, BMP or TIFF with 8 or 16 bits per channel"};
+    return Error{"cannot read picture " + path.string() + ": " + why + "; expected a complete " + kPictureFormats +
+                 " with 8 or 16 bits per channel"};
 }
 
 }  // namespace
@@ -102,49 +98,24 @@ Result<Image> read_rgb(const std::filesystem::path& path) {
     if (is_cut_jpeg(bytes)) {
         return unreadable(path, "the JPEG is cut short");
     }
-    // UNCHANGED keeps alpha and 16 bits. The fourth byte of a BMP is padding more often than alpha, so that is left
-    // out.
-    const bool bmp = starts_with(bytes, "BM"sv);
-    cv::Mat decoded;
-    try {
-        decoded = cv::imdecode(bytes, bmp ? cv::IMREAD_COLOR : cv::IMREAD_UNCHANGED);
-    } catch (const cv::Exception& error) {
-        return unreadable(path, error.err);
+    const Result<RawPicture> decoded = decode(bytes);
+    if (!decoded) {
+        return unreadable(path, decoded.error().message);
     }
-    if (decoded.empty()) {
-        return unreadable(path, "not a picture, or broken");
+    const RawPicture& picture = decoded.value();
+    if (picture.channels < 1 || picture.channels > 4) {
+        return unreadable(path, "got " + std::to_string(picture.channels) + " channels");
     }
-    const int channels = decoded.channels();
-    if (channels != 1 && channels != 3 && channels != 4) {
-        return unreadable(path, "got " + std::to_string(channels) + " channels");
-    }
-    // libtiff, which hands 8-bit TIFF to OpenCV, has laid alpha over black by itself.
-    const bool tiff = starts_with(bytes, "II*\0"sv) || starts_with(bytes, "MM\0*"sv);
-    const bool has_alpha = channels == 4 && !(tiff && decoded.depth() == CV_8U);
-    Image image{decoded.cols, decoded.rows, {}};
-    image.rgb.reserve(decoded.total() * kChannels);
-    if (decoded.depth() == CV_8U) {
-        append_rgb<Depth8, std::uint8_t>(decoded, has_alpha, image.rgb);
-    } else if (decoded.depth() == CV_16U) {
-        append_rgb<Depth16, std::uint16_t>(decoded, has_alpha, image.rgb);
-    } else {
-        return unreadable(path, "got pixels that are neither 8 nor 16 bit unsigned");
-    }
+    Image image = picture.deep ? to_rgb<Depth16, std::uint16_t>(picture) : to_rgb<Depth8, std::uint8_t>(picture);
     return upright(std::move(image), exif_orientation(bytes));
 }
 
 Result<std::vector<std::uint8_t>> encode_png(const Mask& mask) {
-    // OpenCV only reads from the matrix here.
-    const cv::Mat pixels(mask.height_px, mask.width_px, CV_8UC1, const_cast<std::uint8_t*>(mask.values.data()));
-    std::vector<std::uint8_t> png;
-    try {
-        if (cv::imencode(".png", pixels, png)) {
-            return png;
-        }
-    } catch (const cv::Exception& error) {
-        return Error{"cannot encode the mask as PNG: " + std::string(error.err) + "; check OpenCV's installation"};
+    std::optional<std::vector<std::uint8_t>> png = encode_grey_png(mask);
+    if (!png) {
+        return Error{"cannot encode the mask as PNG; check that there is memory left"};
     }
-    return Error{"cannot encode the mask as PNG; check OpenCV's installation"};
+    return std::move(*png);
 }
 
 }  // namespace skyedge

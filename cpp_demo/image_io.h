@@ -1,4 +1,4 @@
-// Picture files in, mask files out; the only place that knows OpenCV.
+// Picture files in, mask files out.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,7 @@
 // Pixels: the contract's resize, the way back to the picture's size, and masks. No file is touched here.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -29,13 +30,63 @@ struct Mask {
 
 // Stretches to width_px x height_px (each at least 1) exactly as Pillow's 8-bit BILINEAR does, which the contract calls
 // "pillow_bilinear": triangle filter of support max(1, in/out), 22-bit fixed-point weights, horizontal pass first,
-// rounded to 8 bits after each pass.
-Image resize_pillow_bilinear(const Image& image, int width_px, int height_px);
+// rounded to 8 bits after each pass. Keeps weights and memory for the next picture of the same size.
+class PillowResizer {
+public:
+    void resize(const Image& image, int width_px, int height_px, Image& out);
 
-// Brings probabilities to width_px x height_px: bilinear in float32, half-pixel centres, edges clamped.
+private:
+    // The weights of a line that goes from in_px to out_px: `taps` of them for every pixel of the resized line, from
+    // pixel first[i] of the line on.
+    struct Filter {
+        int in_px = 0;
+        int out_px = 0;
+        int taps = 0;
+        std::vector<int> first;
+        std::vector<std::int32_t> weights;
+
+        void prepare(int in, int out);
+    };
+
+    void resize_rows(const Image& image, int width_px);
+
+    Filter columns_;
+    Filter rows_;
+    std::size_t wide_stride_ = 0;
+    std::vector<std::uint8_t> wide_;  // after the horizontal pass; rows of wide_stride_ bytes
+    std::vector<std::uint8_t> last_row_;
+    std::vector<std::int32_t> sums_;
+};
+
+// Brings probabilities to width_px x height_px: bilinear in float32, half-pixel centres, edges clamped. Keeps weights
+// and memory for the next picture of the same size.
+class ProbabilityResizer {
+public:
+    void resize(const Probability& probability, int width_px, int height_px, Probability& out);
+
+private:
+    // For every pixel of the resized line the first of its two neighbours, and the share of the second.
+    struct Blends {
+        int in_px = 0;
+        int out_px = 0;
+        std::vector<int> first;
+        std::vector<float> share;
+
+        void prepare(int in, int out);
+    };
+
+    Blends columns_;
+    Blends rows_;
+    std::vector<float> above_;
+    std::vector<float> below_;
+};
+
+// The same for one picture.
+Image resize_pillow_bilinear(const Image& image, int width_px, int height_px);
 Probability resize_probability(const Probability& probability, int width_px, int height_px);
 
-// Returns round(255 p), ties to even.
+// Fills `mask` with round(255 p), ties to even.
+void to_mask8(const Probability& probability, Mask& mask);
 Mask to_mask8(const Probability& probability);
 
 }  // namespace skyedge

@@ -1,13 +1,16 @@
-// skyedge: segments the sky of one picture with an ncnn artifact. Exit codes: 0 ok, 2 bad usage or bad input.
+// skyedge: segments the sky of one picture with an ncnn artifact, or measures artifacts. Exit codes: 0 ok, 2 bad usage
+// or bad input.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "bench.h"
+#include "codec.h"
+#include "command_line.h"
 #include "files.h"
 #include "image_io.h"
 #include "image_ops.h"
@@ -19,6 +22,7 @@ namespace {
 
 using skyedge::Error;
 using skyedge::Failure;
+using skyedge::FlagValues;
 using skyedge::Result;
 
 constexpr int kExitOk = 0;
@@ -26,15 +30,28 @@ constexpr int kExitInput = 2;
 
 constexpr const char* kUsage =
     "usage: skyedge segment --model DIR --input FILE --output FILE [--threads N]\n"
+    "       skyedge bench --model DIR [--model DIR ...] [--threads N] [--runs N] [--seconds S] [--input FILE]\n"
+    "                     [--device-name TEXT] [--json FILE|-]\n"
     "       skyedge --help | --version\n"
     "\n"
-    "Writes the probability of sky as an 8-bit, one-channel PNG, round(255 p), at the picture's own size after EXIF\n"
-    "orientation.\n"
+    "segment writes the probability of sky as an 8-bit, one-channel PNG, round(255 p), at the picture's own size "
+    "after\n"
+    "EXIF orientation.\n"
     "\n"
-    "  --model DIR     artifact folder of format ncnn, with its model.json\n"
-    "  --input FILE    picture: JPEG, PNG, WebP, BMP or TIFF\n"
-    "  --output FILE   mask to write, ending in .png; replaced where it exists\n"
-    "  --threads N     threads for the network, 1 to 64 (default: 1)\n"
+    "  --model DIR         artifact folder of format ncnn, with its model.json\n"
+    "  --input FILE        picture: %s\n"
+    "  --output FILE       mask to write, ending in .png; replaced where it exists\n"
+    "  --threads N         threads for the network, 1 to 64 (default: 1)\n"
+    "\n"
+    "bench measures latency, batch 1 (infer: from a picture of the input size to probabilities; end_to_end: from a\n"
+    "decoded frame to its 8-bit mask), and peak memory, and prints a table.\n"
+    "\n"
+    "  --runs N            at least N runs of each kind, 1 to 1000000 (default: 100)\n"
+    "  --seconds S         and at least S seconds (default: 10)\n"
+    "  --input FILE        picture to use as the frame (default: a generated one, 640 x 480)\n"
+    "  --device-name TEXT  what to call this device in the result\n"
+    "  --json FILE         writes the result, raw samples included, as edge_runtime/results.schema.json describes it;\n"
+    "                      - prints it in place of the table\n"
     "\n"
     "Exit codes: 0 ok, 2 bad usage or bad input (nothing is written).\n";
 
@@ -45,70 +62,91 @@ struct SegmentCommand {
     int threads = 1;
 };
 
-// Turns "--name value" and "--name=value" into a map; refuses names outside `known` and repetitions.
-Result<std::map<std::string, std::string>> parse_flags(const std::vector<std::string>& words,
-                                                       const std::vector<std::string>& known) {
-    std::map<std::string, std::string> values;
-    for (std::size_t i = 0; i < words.size(); ++i) {
-        const std::size_t equals = words[i].find('=');
-        const std::string name = words[i].substr(0, equals);
-        if (std::find(known.begin(), known.end(), name) == known.end()) {
-            std::string expected;
-            for (const std::string& flag : known) {
-                expected += (expected.empty() ? "" : ", ") + flag;
-            }
-            return Error{"got '" + words[i] + "', expected one of " + expected + "; see skyedge --help"};
-        }
-        const bool inline_value = equals != std::string::npos;
-        if (!inline_value && i + 1 == words.size()) {
-            return Error{"got " + name + " without a value, expected " + name + " VALUE; see skyedge --help"};
-        }
-        const std::string value = inline_value ? words[i].substr(equals + 1) : words[++i];
-        if (!values.emplace(name, value).second) {
-            return Error{"got " + name + " twice, expected it once"};
-        }
-    }
-    return values;
+struct BenchCommand {
+    skyedge::BenchConfig config;
+    std::string json;  // empty: none; "-": stdout
+};
+
+Result<int> parse_threads(const FlagValues& values) {
+    return skyedge::whole_number(values, "--threads", 1, skyedge::SkySegmenter::kMostThreads, 1);
 }
 
-std::optional<int> parse_threads(const std::string& text) {
-    if (text.empty() || text.size() > 3 || text.find_first_not_of("0123456789") != std::string::npos) {
-        return std::nullopt;
+Failure refuse_folder(const std::string& flag, const std::filesystem::path& path) {
+    std::error_code code;
+    if (std::filesystem::is_directory(path, code)) {
+        return Error{"got " + flag + " " + path.string() + ", which is a folder; give the name of a file"};
     }
-    const int threads = std::stoi(text);
-    return threads >= 1 && threads <= skyedge::SkySegmenter::kMostThreads ? std::optional<int>(threads) : std::nullopt;
+    return std::nullopt;
 }
 
 Result<SegmentCommand> parse_segment(const std::vector<std::string>& words) {
-    const Result<std::map<std::string, std::string>> flags =
-        parse_flags(words, {"--model", "--input", "--output", "--threads"});
+    const Result<FlagValues> flags =
+        skyedge::parse_flags(words, {{"--model"}, {"--input"}, {"--output"}, {"--threads"}});
     if (!flags) {
         return flags.error();
     }
-    std::map<std::string, std::string> values = flags.value();
-    for (const char* needed : {"--model", "--input", "--output"}) {
-        if (values[needed].empty()) {
-            return Error{std::string("got no ") + needed + ", expected a path; see skyedge --help"};
+    const Result<std::string> model = skyedge::need_path(flags.value(), "--model");
+    const Result<std::string> input = skyedge::need_path(flags.value(), "--input");
+    const Result<std::string> output = skyedge::need_path(flags.value(), "--output");
+    for (const Result<std::string>* path : {&model, &input, &output}) {
+        if (!*path) {
+            return path->error();
         }
     }
-    SegmentCommand command{values["--model"], values["--input"], values["--output"], 1};
-    if (const auto given = values.find("--threads"); given != values.end()) {
-        const std::optional<int> threads = parse_threads(given->second);
-        if (!threads) {
-            return Error{"got --threads '" + given->second + "', expected a whole number from 1 to 64"};
-        }
-        command.threads = *threads;
+    const Result<int> threads = parse_threads(flags.value());
+    if (!threads) {
+        return threads.error();
     }
+    SegmentCommand command{model.value(), input.value(), output.value(), threads.value()};
     if (command.output.extension() != ".png") {
         return Error{"got --output " + command.output.string() +
                      ", expected a name ending in .png, since masks are PNG"};
     }
-    std::error_code code;
-    if (std::filesystem::is_directory(command.output, code)) {
-        return Error{"got --output " + command.output.string() + ", which is a folder; give the name of a file"};
+    if (const Failure failure = refuse_folder("--output", command.output)) {
+        return *failure;
     }
+    std::error_code code;
     if (std::filesystem::equivalent(command.input, command.output, code)) {
         return Error{"got the same file as --input and --output, expected two; the picture would be lost"};
+    }
+    return command;
+}
+
+Result<BenchCommand> parse_bench(const std::vector<std::string>& words) {
+    const Result<FlagValues> flags = skyedge::parse_flags(
+        words,
+        {{"--model", true}, {"--threads"}, {"--runs"}, {"--seconds"}, {"--input"}, {"--device-name"}, {"--json"}});
+    if (!flags) {
+        return flags.error();
+    }
+    const FlagValues& values = flags.value();
+    const Result<std::string> model = skyedge::need_path(values, "--model");
+    if (!model) {
+        return model.error();
+    }
+    const Result<int> threads = parse_threads(values);
+    const Result<int> runs = skyedge::whole_number(values, "--runs", 1, 1000000, 100);
+    const Result<double> seconds = skyedge::decimal_number(values, "--seconds", 86400.0, 10.0);
+    if (!threads || !runs) {
+        return threads ? runs.error() : threads.error();
+    }
+    if (!seconds) {
+        return seconds.error();
+    }
+    const auto text_of = [&](const std::string& name) {
+        const auto found = values.find(name);
+        return found == values.end() ? std::string() : found->second.front();
+    };
+    const std::vector<std::string>& models = values.at("--model");
+    BenchCommand command{{{models.begin(), models.end()},
+                          threads.value(),
+                          runs.value(),
+                          seconds.value(),
+                          text_of("--input"),
+                          text_of("--device-name")},
+                         text_of("--json")};
+    if (const Failure failure = refuse_folder("--json", command.json)) {
+        return *failure;
     }
     return command;
 }
@@ -141,15 +179,39 @@ Failure segment(const SegmentCommand& command) {
     return std::nullopt;
 }
 
+Failure bench(const BenchCommand& command) {
+    const Result<skyedge::BenchReport> report = skyedge::bench(command.config);
+    if (!report) {
+        return report.error();
+    }
+    const std::string json = skyedge::to_json(report.value());
+    if (command.json == "-") {
+        std::fputs(json.c_str(), stdout);
+        return std::nullopt;
+    }
+    if (!command.json.empty()) {
+        if (Failure failure = skyedge::write_file(command.json, {json.begin(), json.end()})) {
+            return failure;
+        }
+    }
+    std::fputs(skyedge::to_table(report.value()).c_str(), stdout);
+    return std::nullopt;
+}
+
 Failure run(const std::vector<std::string>& words) {
     if (words.empty()) {
-        return Error{"got no command, expected segment; see skyedge --help"};
+        return Error{"got no command, expected segment or bench; see skyedge --help"};
     }
-    if (words[0] != "segment") {
-        return Error{"got the command '" + words[0] + "', expected segment; see skyedge --help"};
+    const std::vector<std::string> rest(words.begin() + 1, words.end());
+    if (words[0] == "segment") {
+        const Result<SegmentCommand> command = parse_segment(rest);
+        return command ? segment(command.value()) : Failure(command.error());
     }
-    const Result<SegmentCommand> command = parse_segment({words.begin() + 1, words.end()});
-    return command ? segment(command.value()) : Failure(command.error());
+    if (words[0] == "bench") {
+        const Result<BenchCommand> command = parse_bench(rest);
+        return command ? bench(command.value()) : Failure(command.error());
+    }
+    return Error{"got the command '" + words[0] + "', expected segment or bench; see skyedge --help"};
 }
 
 }  // namespace
@@ -160,7 +222,7 @@ int main(int argc, char** argv) {
         return std::find(words.begin(), words.end(), name) != words.end();
     };
     if (asks_for("--help") || asks_for("-h")) {
-        std::fputs(kUsage, stdout);
+        std::printf(kUsage, skyedge::kPictureFormats);
         return kExitOk;
     }
     if (asks_for("--version")) {

@@ -88,8 +88,8 @@ OutputSpec read_output(const ObjectReader& root) {
     return output;
 }
 
-// How the weights are stored is ncnn's business; here it is only checked.
-void check_quantization(const ObjectReader& root) {
+// How the weights are stored is ncnn's business; here it is only checked. Returns the precision.
+std::string read_precision(const ObjectReader& root) {
     const ObjectReader reader = root.object("quantization", {"precision", "weights", "activations", "calibration"});
     reader.text("weights");
     reader.text("activations");
@@ -98,7 +98,17 @@ void check_quantization(const ObjectReader& root) {
         calibration.sha256("sha256");
         calibration.integer("count", 1, kMostBytes);
     }
-    reader.text("precision", {"fp32", "fp16", "int8"});
+    return reader.text("precision", {"fp32", "fp16", "int8"});
+}
+
+// A count from provenance, where anything may stand.
+std::optional<std::int64_t> find_count(const ObjectReader& root, const char* key) {
+    const json& provenance = root.at("provenance");
+    const auto found = provenance.is_object() ? provenance.find(key) : provenance.end();
+    if (found == provenance.end() || !found->is_number_integer() || found->get<std::int64_t>() < 0) {
+        return std::nullopt;
+    }
+    return found->get<std::int64_t>();
 }
 
 ModelSpec read_spec(const json& value, Faults& faults) {
@@ -108,7 +118,7 @@ ModelSpec read_spec(const json& value, Faults& faults) {
                             faults);
     ModelSpec spec;
     spec.name = root.file_name("name");
-    root.text("arch");
+    spec.arch = root.text("arch");
     if (root.at("format") != "ncnn") {
         root.fault("format", "\"ncnn\", the format that this program runs; export with export/to_ncnn.py");
         return spec;
@@ -118,14 +128,16 @@ ModelSpec read_spec(const json& value, Faults& faults) {
     spec.bin = read_entry(files, "bin");
     spec.input = read_input(root);
     spec.output = read_output(root);
-    check_quantization(root);
+    spec.precision = read_precision(root);
     const ObjectReader golden = root.object("golden", {"input", "output", "atol"});
     spec.golden_input = golden.file_name("input");
     spec.golden_output = golden.file_name("output");
     golden.number("atol", 0.0, 1.0);
     root.free_object("provenance");
     root.free_object("metrics");
-    root.text("weights_license");
+    spec.weights_license = root.text("weights_license");
+    spec.macs = find_count(root, "macs");
+    spec.parameters = find_count(root, "parameters");
     return spec;
 }
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,9 +34,14 @@ struct OutputSpec {
     double threshold = 0.0;
 };
 
-// The part of model.json that running a network needs. The rest is checked all the same.
+// The part of model.json that running or measuring a network needs. The rest is checked all the same.
 struct ModelSpec {
     std::string name;
+    std::string arch;
+    std::string precision;  // fp32, fp16 or int8
+    std::string weights_license;
+    std::optional<std::int64_t> macs;  // this and `parameters`: where provenance tells them
+    std::optional<std::int64_t> parameters;
     FileEntry param;
     FileEntry bin;
     InputSpec input;

@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
+#include "block_pool.h"
 #include "datareader.h"
 #include "mat.h"
 #include "net.h"
@@ -74,38 +77,82 @@ Failure fill_net(ncnn::Net& net, const Artifact& artifact) {
     return check_blob(spec, net.output_names(), spec.output.blob, "output.name");
 }
 
-// (pixel - mean) / std as ncnn's planar float32.
-ncnn::Mat to_blob(const Image& image, const InputSpec& input) {
-    ncnn::Mat blob(image.width_px, image.height_px, static_cast<int>(kChannels));
-    if (blob.empty()) {
-        return blob;
-    }
+// (byte - mean) / std for every byte: a table in double is exact and quick.
+using Normalised = std::array<std::array<float, 256>, kChannels>;
+
+Normalised tabulate(const InputSpec& input) {
+    Normalised table{};
     for (std::size_t c = 0; c < kChannels; ++c) {
-        std::array<float, 256> normalised{};  // a byte has 256 values, so a table in double is exact and quick
-        for (std::size_t byte = 0; byte < normalised.size(); ++byte) {
-            normalised[byte] = static_cast<float>((static_cast<double>(byte) - input.mean[c]) / input.std[c]);
-        }
-        const std::uint8_t* pixel = image.rgb.data() + c;
-        float* plane = blob.channel(static_cast<int>(c));
-        for (int i = 0; i < image.width_px * image.height_px; ++i, pixel += kChannels) {
-            plane[i] = normalised[*pixel];
+        for (std::size_t byte = 0; byte < table[c].size(); ++byte) {
+            table[c][byte] = static_cast<float>((static_cast<double>(byte) - input.mean[c]) / input.std[c]);
         }
     }
-    return blob;
+    return table;
+}
+
+// Fills ncnn's three planes of float32.
+void fill_blob(const Image& image, const Normalised& table, ncnn::Mat& blob) {
+    float* red = blob.channel(0);
+    float* green = blob.channel(1);
+    float* blue = blob.channel(2);
+    const std::uint8_t* pixel = image.rgb.data();
+    for (int i = 0; i < image.width_px * image.height_px; ++i, pixel += kChannels) {
+        red[i] = table[0][pixel[0]];
+        green[i] = table[1][pixel[1]];
+        blue[i] = table[2][pixel[2]];
+    }
+}
+
+// Copies the network's answer into 0..1. Returns the first value that is no probability, else nothing.
+std::optional<float> copy_probabilities(const float* values, std::vector<float>& out) {
+    float low = 0.0F;
+    float high = 1.0F;
+    bool numbers = true;
+    for (std::size_t i = 0; i < out.size(); ++i) {
+        const float p = values[i];
+        numbers &= p == p;
+        low = p < low ? p : low;
+        high = p > high ? p : high;
+        out[i] = std::clamp(p, 0.0F, 1.0F);
+    }
+    if (numbers && low >= -kRangeSlack && high <= 1.0F + kRangeSlack) {
+        return std::nullopt;
+    }
+    return *std::find_if(values, values + out.size(),
+                         [](float p) { return !(p >= -kRangeSlack && p <= 1.0F + kRangeSlack); });
 }
 
 }  // namespace
 
-SkySegmenter::SkySegmenter(Artifact artifact, std::unique_ptr<ncnn::Net> net)
-    : spec_(std::move(artifact.spec)), bin_(std::move(artifact.bin)), net_(std::move(net)) {}
-SkySegmenter::SkySegmenter(SkySegmenter&&) noexcept = default;
-SkySegmenter& SkySegmenter::operator=(SkySegmenter&& other) noexcept {
-    net_ = std::move(other.net_);  // first, since the old net refers to the old weights
-    bin_ = std::move(other.bin_);
-    spec_ = std::move(other.spec_);
-    return *this;
-}
-SkySegmenter::~SkySegmenter() = default;
+// What `load` makes and nothing changes.
+struct SkySegmenter::Network {
+    ModelSpec spec;
+    std::vector<std::uint8_t> bin;  // ncnn refers to weights in here, so it goes after the net
+    Normalised table{};
+    int input_index = 0;
+    int output_index = 0;
+    ncnn::Net net;
+};
+
+struct Workspace::Memory {
+    // Kept alive, so that no other network can take its address while the extractor refers to it.
+    std::shared_ptr<const SkySegmenter::Network> network;
+    BlockPool pool;
+    std::optional<ncnn::Extractor> extractor;
+    PillowResizer to_input;
+    Image resized;
+    Probability small;
+    ProbabilityResizer to_picture;
+};
+
+Workspace::Workspace() noexcept = default;
+Workspace::Workspace(Workspace&&) noexcept = default;
+Workspace& Workspace::operator=(Workspace&&) noexcept = default;
+Workspace::~Workspace() = default;
+
+SkySegmenter::SkySegmenter(std::shared_ptr<const Network> network) : network_(std::move(network)) {}
+
+const ModelSpec& SkySegmenter::spec() const { return network_->spec; }
 
 Result<SkySegmenter> SkySegmenter::load(const std::filesystem::path& folder, int threads) {
     if (threads < 1 || threads > kMostThreads) {
@@ -116,63 +163,123 @@ Result<SkySegmenter> SkySegmenter::load(const std::filesystem::path& folder, int
         if (!artifact) {
             return artifact.error();
         }
-        auto net = std::make_unique<ncnn::Net>();
-        net->opt = same_everywhere(threads);
-        if (const Failure failure = fill_net(*net, artifact.value())) {
+        auto network = std::make_shared<Network>();
+        network->net.opt = same_everywhere(threads);
+        if (const Failure failure = fill_net(network->net, artifact.value())) {
             return *failure;
         }
-        return SkySegmenter(std::move(artifact.value()), std::move(net));
+        network->input_index = network->net.input_indexes().front();
+        network->output_index = network->net.output_indexes().front();
+        network->spec = std::move(artifact.value().spec);
+        network->bin = std::move(artifact.value().bin);
+        network->table = tabulate(network->spec.input);
+        return SkySegmenter(std::move(network));
     } catch (const std::exception& error) {  // memory that cannot be had
         return Error{"cannot load " + folder.string() + ": " + error.what()};
     }
 }
 
+Failure SkySegmenter::segment(const Image& image, Workspace& workspace, Probability& sky) const {
+    try {
+        const Result<Workspace::Memory*> prepared = prepare(image, workspace);
+        if (!prepared) {
+            return prepared.error();
+        }
+        Workspace::Memory& memory = *prepared.value();
+        memory.to_input.resize(image, spec().input.width_px, spec().input.height_px, memory.resized);
+        if (Failure failure = run(memory.resized, memory, memory.small)) {
+            return failure;
+        }
+        memory.to_picture.resize(memory.small, image.width_px, image.height_px, sky);
+        return std::nullopt;
+    } catch (const std::exception& error) {  // memory that cannot be had
+        return Error{std::string("cannot segment the picture: ") + error.what()};
+    }
+}
+
+Failure SkySegmenter::infer(const Image& image, Workspace& workspace, Probability& sky) const {
+    try {
+        const Result<Workspace::Memory*> prepared = prepare(image, workspace);
+        if (!prepared) {
+            return prepared.error();
+        }
+        const InputSpec& input = spec().input;
+        if (image.width_px != input.width_px || image.height_px != input.height_px) {
+            return Error{"got a picture of " + std::to_string(image.width_px) + " x " +
+                         std::to_string(image.height_px) + " pixels, expected " + std::to_string(input.width_px) +
+                         " x " + std::to_string(input.height_px) + "; resize it with PillowResizer, or call segment"};
+        }
+        return run(image, *prepared.value(), sky);
+    } catch (const std::exception& error) {  // memory that cannot be had
+        return Error{std::string("cannot run the network: ") + error.what()};
+    }
+}
+
 Result<Probability> SkySegmenter::segment(const Image& image) const {
+    Workspace workspace;
+    Probability sky;
+    if (const Failure failure = segment(image, workspace, sky)) {
+        return *failure;
+    }
+    return sky;
+}
+
+// Refuses what is no picture, and makes the workspace ready for this network.
+Result<Workspace::Memory*> SkySegmenter::prepare(const Image& image, Workspace& workspace) const {
     const auto pixels = static_cast<std::size_t>(image.width_px) * static_cast<std::size_t>(image.height_px);
     if (image.width_px < 1 || image.height_px < 1 || image.rgb.size() != pixels * kChannels) {
         return Error{"got " + std::to_string(image.rgb.size()) + " bytes for a picture of " +
                      std::to_string(image.width_px) + " x " + std::to_string(image.height_px) +
                      " pixels, expected at least one pixel and three bytes for each"};
     }
-    try {
-        const Result<Probability> small =
-            run(resize_pillow_bilinear(image, spec_.input.width_px, spec_.input.height_px));
-        if (!small) {
-            return small;
-        }
-        return resize_probability(small.value(), image.width_px, image.height_px);
-    } catch (const std::exception& error) {  // memory that cannot be had
-        return Error{std::string("cannot segment the picture: ") + error.what()};
+    if (workspace.memory_ == nullptr || workspace.memory_->network != network_) {
+        workspace.memory_.reset();  // before the new one takes memory
+        workspace.memory_ = std::make_unique<Workspace::Memory>();
+        workspace.memory_->network = network_;
     }
+    Workspace::Memory& memory = *workspace.memory_;
+    if (!memory.extractor) {
+        memory.extractor.emplace(network_->net.create_extractor());
+        memory.extractor->set_blob_allocator(&memory.pool);
+        memory.extractor->set_workspace_allocator(&memory.pool);
+    }
+    return &memory;
 }
 
-Result<Probability> SkySegmenter::run(const Image& resized) const {
-    const ncnn::Mat blob = to_blob(resized, spec_.input);
-    ncnn::Extractor extractor = net_->create_extractor();
-    if (const int code = extractor.input(spec_.input.blob.c_str(), blob); code != 0) {
-        return ncnn_error(spec_, "input " + spec_.input.blob, code);
+Failure SkySegmenter::run(const Image& resized, Workspace::Memory& memory, Probability& sky) const {
+    const Network& network = *network_;
+    ncnn::Extractor& extractor = *memory.extractor;
+    ncnn::Mat answer;
+    {
+        ncnn::Mat blob(resized.width_px, resized.height_px, static_cast<int>(kChannels), sizeof(float), &memory.pool);
+        if (blob.empty()) {
+            return Error{"cannot run the network: no memory for its input"};
+        }
+        fill_blob(resized, network.table, blob);
+        if (const int code = extractor.input(network.input_index, blob); code != 0) {
+            return ncnn_error(network.spec, "input " + network.spec.input.blob, code);
+        }
     }
-    ncnn::Mat sky;
-    if (const int code = extractor.extract(spec_.output.blob.c_str(), sky); code != 0) {
-        return ncnn_error(spec_, "output " + spec_.output.blob, code);
+    if (const int code = extractor.extract(network.output_index, answer); code != 0) {
+        memory.extractor.reset();  // it holds blobs of this run, which the next one must not take for its own
+        return ncnn_error(network.spec, "output " + network.spec.output.blob, code);
     }
-    if (sky.w != resized.width_px || sky.h != resized.height_px || sky.d != 1 || sky.c != 1 ||
-        sky.elemsize != sizeof(float)) {
-        return Error{spec_.name + ": got an output of " + std::to_string(sky.c) + " x " + std::to_string(sky.h) +
-                     " x " + std::to_string(sky.w) +
+    // ncnn frees every blob once it is used, but keeps the answer and would give it again.
+    extractor.input(network.output_index, ncnn::Mat());
+    if (answer.w != resized.width_px || answer.h != resized.height_px || answer.d != 1 || answer.c != 1 ||
+        answer.elemsize != sizeof(float)) {
+        return Error{network.spec.name + ": got an output of " + std::to_string(answer.c) + " x " +
+                     std::to_string(answer.h) + " x " + std::to_string(answer.w) +
                      ", expected one channel of float32 at the input's size; export it again"};
     }
-    Probability small{sky.w, sky.h, {}};
-    const float* values = sky.channel(0);
-    small.values.assign(values, values + static_cast<std::ptrdiff_t>(sky.w) * sky.h);
-    for (float& p : small.values) {
-        if (!(p >= -kRangeSlack && p <= 1.0F + kRangeSlack)) {  // true for NaN as well
-            return Error{spec_.name + ": got network output " + std::to_string(p) +
-                         ", expected 0 to 1; export the artifact again"};
-        }
-        p = std::clamp(p, 0.0F, 1.0F);
+    sky.width_px = answer.w;
+    sky.height_px = answer.h;
+    sky.values.resize(static_cast<std::size_t>(answer.w) * static_cast<std::size_t>(answer.h));
+    if (const std::optional<float> wrong = copy_probabilities(answer.channel(0), sky.values)) {
+        return Error{network.spec.name + ": got network output " + std::to_string(*wrong) +
+                     ", expected 0 to 1; export the artifact again"};
     }
-    return small;
+    return std::nullopt;
 }
 
 }  // namespace skyedge

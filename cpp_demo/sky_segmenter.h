@@ -1,22 +1,32 @@
 // The sky network: load an artifact folder once, then segment pictures.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <vector>
 
 #include "image_ops.h"
 #include "model_spec.h"
 #include "result.h"
 
-namespace ncnn {
-class Net;
-}
-
 namespace skyedge {
 
-// Constant after `load`, so that threads may share one. Nothing here throws, and ncnn types stay inside.
+// Memory that a thread keeps from picture to picture, so that only the first picture of a size allocates. Each thread
+// needs its own; it may serve several segmenters in turn, but starts afresh at every change.
+class Workspace {
+public:
+    Workspace() noexcept;
+    Workspace(Workspace&&) noexcept;
+    Workspace& operator=(Workspace&&) noexcept;
+    ~Workspace();
+
+private:
+    friend class SkySegmenter;
+    struct Memory;
+    std::unique_ptr<Memory> memory_;
+};
+
+// Constant after `load`, so that threads may share one; copies share the network. Nothing here throws, and ncnn types
+// stay inside.
 class SkySegmenter {
 public:
     static constexpr int kMostThreads = 64;
@@ -25,23 +35,28 @@ public:
     // kMostThreads).
     static Result<SkySegmenter> load(const std::filesystem::path& folder, int threads);
 
-    // Returns the probability of sky at every pixel of the picture, at the picture's own size.
+    // Gives the probability of sky at every pixel of the picture, at the picture's own size. After a failure `sky`
+    // means nothing.
+    Failure segment(const Image& image, Workspace& workspace, Probability& sky) const;
+
+    // The same without the resizes: `image` must have the network's input size.
+    Failure infer(const Image& image, Workspace& workspace, Probability& sky) const;
+
+    // The same as `segment` for one picture.
     Result<Probability> segment(const Image& image) const;
 
-    const ModelSpec& spec() const { return spec_; }
-
-    SkySegmenter(SkySegmenter&&) noexcept;
-    SkySegmenter& operator=(SkySegmenter&&) noexcept;
-    ~SkySegmenter();
+    const ModelSpec& spec() const;
 
 private:
-    SkySegmenter(Artifact artifact, std::unique_ptr<ncnn::Net> net);
+    struct Network;
+    friend class Workspace;
 
-    Result<Probability> run(const Image& resized) const;
+    explicit SkySegmenter(std::shared_ptr<const Network> network);
 
-    ModelSpec spec_;
-    std::vector<std::uint8_t> bin_;  // ncnn refers to weights in here; goes after the net
-    std::unique_ptr<ncnn::Net> net_;
+    Result<Workspace::Memory*> prepare(const Image& image, Workspace& workspace) const;
+    Failure run(const Image& resized, Workspace::Memory& memory, Probability& sky) const;
+
+    std::shared_ptr<const Network> network_;
 };
 
 }  // namespace skyedge

@@ -2,8 +2,11 @@
 set(SKYEDGE_NCNN_RELEASE 20261020)
 
 # ncnn's packages carry no version file, so that any version asked for is refused, but the places looked at are listed.
-find_package(ncnn ${SKYEDGE_NCNN_RELEASE} CONFIG QUIET)
 set(installed "")
+set(ncnn_CONSIDERED_CONFIGS "")
+if(NOT CMAKE_CROSSCOMPILING)  # what this machine has would be for this machine
+  find_package(ncnn ${SKYEDGE_NCNN_RELEASE} CONFIG QUIET)
+endif()
 foreach(config IN LISTS ncnn_CONSIDERED_CONFIGS)
   file(STRINGS "${config}" release_line REGEX "^set\\(NCNN_VERSION ")
   string(REGEX MATCH "[0-9]+" release "${release_line}")
@@ -18,8 +21,12 @@ if(installed)
   find_package(ncnn CONFIG REQUIRED PATHS "${installed}" NO_DEFAULT_PATH)
 else()
   find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
+  set(cross "")
+  if(CMAKE_CROSSCOMPILING)
+    set(cross --toolchain "${CMAKE_TOOLCHAIN_FILE}")
+  endif()
   execute_process(
-    COMMAND "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/get_ncnn.py"
+    COMMAND "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/get_ncnn.py" ${cross}
     OUTPUT_VARIABLE built OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE code)
   if(NOT code EQUAL 0)
     message(FATAL_ERROR "get_ncnn.py failed (exit ${code}); its message is above")

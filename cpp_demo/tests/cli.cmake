@@ -1,13 +1,13 @@
 # The command line: exit codes, messages, and that a refused call writes nothing.
-# cmake -DSKYEDGE=... -DWRITE_TINY=... -DSCRATCH=... -P cli.cmake
+# cmake -DSKYEDGE=... -DWRITE_TINY=... -DSCRATCH=... [-DEMULATOR=...] -P cli.cmake
 file(REMOVE_RECURSE "${SCRATCH}")
 file(MAKE_DIRECTORY "${SCRATCH}/out")
-execute_process(COMMAND "${WRITE_TINY}" "${SCRATCH}/tiny" "${SCRATCH}/picture.png" COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${EMULATOR} "${WRITE_TINY}" "${SCRATCH}/tiny" "${SCRATCH}/picture.png" COMMAND_ERROR_IS_FATAL ANY)
 file(MAKE_DIRECTORY "${SCRATCH}/folder.png")
 
 # expect(CODE TEXT WORDS...): the call ends with CODE and says TEXT; a refused one leaves out/ empty.
 function(expect code text)
-  execute_process(COMMAND "${SKYEDGE}" ${ARGN} RESULT_VARIABLE got OUTPUT_VARIABLE out ERROR_VARIABLE err)
+  execute_process(COMMAND ${EMULATOR} "${SKYEDGE}" ${ARGN} RESULT_VARIABLE got OUTPUT_VARIABLE out ERROR_VARIABLE err)
   if(NOT got EQUAL code)
     message(SEND_ERROR "skyedge ${ARGN}: got exit code ${got}, expected ${code}\n${out}${err}")
   endif()
@@ -47,6 +47,19 @@ expect(2 "no such folder" segment --model "${SCRATCH}/nowhere" ${input} ${output
 expect(2 "No such file" segment ${model} --input "${SCRATCH}/nowhere.png" ${output})
 expect(2 "expected a complete JPEG" segment ${model} --input "${SCRATCH}/tiny/model.json" ${output})
 expect(2 "cannot write" segment ${model} ${input} --output "${SCRATCH}/nowhere/mask.png")
+
+expect(2 "got no --model" bench)
+expect(2 "got '--output', expected one of --model" bench ${model} ${output})
+expect(2 "got --runs '0'" bench ${model} --runs 0)
+expect(2 "got --runs 'ten'" bench ${model} --runs ten)
+expect(2 "got --threads '65'" bench ${model} --threads 65)
+foreach(seconds -1 1e9 1s nan inf "")
+  expect(2 "got --seconds '${seconds}'" bench ${model} "--seconds=${seconds}")
+endforeach()
+expect(2 "got --json twice" bench ${model} --json a --json b)
+expect(2 "which is a folder" bench ${model} --json "${SCRATCH}/out")
+expect(2 "No such file" bench ${model} --input "${SCRATCH}/nowhere.png")
+expect(0 "infer p50/p90/p95 ms" bench ${model} --runs 2 --seconds 0)
 
 file(COPY "${SCRATCH}/tiny/" DESTINATION "${SCRATCH}/damaged")
 file(APPEND "${SCRATCH}/damaged/model.bin" "x")

@@ -42,6 +42,16 @@ void test_good_spec() {
     CHECK(spec.param.name == "model.param" && spec.bin.size_bytes == 20);
 }
 
+// quantize/int8.py's ncnn networks take and give float32: int8 is inside, and only `quantization` tells.
+void test_int8_spec() {
+    json spec = tiny_spec();
+    spec["quantization"] = {{"precision", "int8"},
+                            {"weights", "per_channel_symmetric, first and depthwise layers float16"},
+                            {"activations", "per_tensor"},
+                            {"calibration", {{"sha256", std::string(64, 'a')}, {"count", 200}}}};
+    CHECK(static_cast<bool>(skyedge::parse_model_spec(spec.dump())));
+}
+
 void test_keys_are_exact() {
     CHECK_HOLDS(refusal("/extra", 1), "unknown key extra");
     CHECK_HOLDS(refusal("/input/scale", 1), "unknown key input.scale");
@@ -130,6 +140,7 @@ void test_files_are_checked(const fs::path& scratch) {
 
 int main() {
     test_good_spec();
+    test_int8_spec();
     test_keys_are_exact();
     test_values_are_checked();
     const skyedge::test::ScratchFolder scratch;

@@ -1,7 +1,9 @@
-// Writes the tiny artifact and a picture for cli.cmake: write_tiny_artifact FOLDER PICTURE.png
-#include <opencv2/core.hpp>
-#include <opencv2/imgcodecs.hpp>
+// Writes the tiny artifact and a picture, sky above and none below, for cli.cmake: write_tiny_artifact FOLDER
+// PICTURE.png
+#include <algorithm>
 
+#include "files.h"
+#include "image_io.h"
 #include "tiny_artifact.h"
 
 int main(int argc, char** argv) {
@@ -9,7 +11,8 @@ int main(int argc, char** argv) {
         return 2;
     }
     skyedge::test::write_tiny(argv[1]);
-    cv::Mat picture(40, 30, CV_8UC3, cv::Scalar(250, 40, 20));
-    picture.rowRange(20, 40).setTo(cv::Scalar(5, 40, 20));
-    return cv::imwrite(argv[2], picture) ? 0 : 2;
+    skyedge::Mask picture{30, 40, std::vector<std::uint8_t>(30 * 40, 5)};
+    std::fill_n(picture.values.begin(), 30 * 20, std::uint8_t{250});
+    const auto png = skyedge::encode_png(picture);
+    return png && !skyedge::write_file(argv[2], png.value()) ? 0 : 2;
 }

@@ -31,6 +31,16 @@ def test_help_and_bad_jobs(project_root: Path) -> None:
     assert "got --jobs 0, expected 1 or more" in refused.stderr
 
 
+def test_bad_toolchains(project_root: Path, tmp_path: Path) -> None:
+    missing = run(project_root, "--toolchain", tmp_path / "missing.cmake")
+    assert missing.returncode == 2
+    assert "missing.cmake, expected an existing file such as cpp_demo/cmake/aarch64.cmake" in missing.stderr
+    (tmp_path / "empty.cmake").write_text("set(CMAKE_SYSTEM_NAME Linux)\n")
+    empty = run(project_root, "--cache", tmp_path, "--toolchain", tmp_path / "empty.cmake")
+    assert empty.returncode == 2
+    assert "got no line set(CMAKE_CXX_COMPILER ...)" in empty.stderr
+
+
 def test_without_an_index_it_says_what_to_do(project_root: Path, tmp_path: Path) -> None:
     done = run(project_root, "--cache", tmp_path, PIP_NO_INDEX="1")
     assert done.returncode == 2

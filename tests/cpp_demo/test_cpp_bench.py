@@ -1,0 +1,134 @@
+"""`skyedge bench`: its JSON is a result file of edge_runtime, with the facts that the Python benchmark finds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from edge_runtime.artifact import read_artifact
+from edge_runtime.machine import describe_machine
+from edge_runtime.report import ReportConfig, report
+
+
+@pytest.fixture(scope="module")
+def skyedge(project_root: Path) -> Path:
+    """Return the program that `make cpp` builds."""
+    program = project_root / "cpp_demo" / "build" / "skyedge"
+    if not program.is_file():
+        pytest.skip("cpp_demo/build/skyedge is not built; run `make cpp`")
+    return program
+
+
+def bench(skyedge: Path, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `skyedge bench` for a moment."""
+    command = [skyedge, "bench", "--runs", "12", "--seconds", "0.05", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def two_artifacts(artifacts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with `a/ncnn` and `b/ncnn`, two copies of one artifact, whose names clash."""
+    folder = tmp_path_factory.mktemp("two")
+    for name in ("a", "b"):
+        shutil.copytree(artifacts["ncnn-fp32"], folder / name / "ncnn")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(skyedge: Path, two_artifacts: Path) -> dict[str, Any]:
+    """Return what `--json FILE` wrote for both."""
+    done = bench(skyedge, "--model", "a/ncnn", "--model=b/ncnn", "--json", "result.json", cwd=two_artifacts)
+    assert done.returncode == 0, done.stderr
+    assert "infer p50/p90/p95 ms" in done.stdout and "quick: less than the full rule" in done.stdout
+    return json.loads((two_artifacts / "result.json").read_text())
+
+
+def test_the_json_is_a_result_file(result: dict[str, Any]) -> None:
+    jsonschema.validate(result, json.loads(files("edge_runtime").joinpath("results.schema.json").read_text()))
+    assert result["quick"] and result["rule"] == {"turns": 10, "min_runs": 12, "min_seconds": 0.05}
+    assert result["frame"] == {"height": 480, "width": 640, "content": "a generated gradient with noise"}
+
+
+def test_the_report_takes_it(result: dict[str, Any], two_artifacts: Path, tmp_path: Path) -> None:
+    report(ReportConfig((two_artifacts / "result.json",), out=tmp_path / "page"))
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert "ncnn (C++)" in page and "unet_lite_s" in page
+
+
+def test_facts_are_those_that_python_finds(result: dict[str, Any], two_artifacts: Path) -> None:
+    machine = describe_machine()
+    for key in ("name", "cpu", "architecture", "cores", "governor", "max_mhz", "virtual", "memory_bytes", "os", "kernel"):
+        assert result["machine"][key] == getattr(machine, key), key
+    assert tuple(result["machine"]["cpu_flags"]) == machine.cpu_flags
+    assert set(result["machine"]["tools"]) == {"skyedge", "ncnn", "compiler"}
+    artifact = read_artifact(two_artifacts / "a" / "ncnn")
+    name = artifact.spec.name
+    assert [fact["key"] for fact in result["artifacts"]] == [f"{name} (a/ncnn)", f"{name} (b/ncnn)"]
+    for fact in result["artifacts"]:
+        assert (fact["sha256"], fact["size_bytes"], fact["precision"]) == (artifact.sha256, artifact.size_bytes, "fp32")
+        assert (fact["input_height"], fact["input_width"]) == artifact.size
+        assert fact["macs"] == artifact.spec.provenance["macs"]
+        assert fact["memory"]["baseline_bytes"] < fact["memory"]["peak_bytes"]
+    # Each ran in a process of its own, so the second does not carry the first one's memory.
+    first, second = (fact["memory"]["peak_bytes"] for fact in result["artifacts"])
+    assert second < 1.2 * first
+    assert [fact["folder"] for fact in result["artifacts"]] == ["a/ncnn", "b/ncnn"]
+
+
+def test_percentiles_are_numpys(result: dict[str, Any]) -> None:
+    assert [row["artifact"] for row in result["rows"]] == [fact["key"] for fact in result["artifacts"]]
+    for row in result["rows"]:
+        assert row["threads"] == 1 and row["device"] == "cpu" and row["label"] == "ncnn (C++) fp32, cpu"
+        for kind in ("infer", "end_to_end"):
+            timing, samples = row[kind], row[kind]["samples_us"]
+            assert timing["runs"] == len(samples) >= 12 and min(samples) > 0
+            assert timing["seconds"] >= 0.05 and timing["seconds"] == pytest.approx(sum(samples) / 1e6, rel=0.02, abs=1e-3)
+            for percent in (50, 90, 95):
+                expected = float(np.percentile(samples, percent)) / 1000
+                assert timing[f"p{percent}_ms"] == pytest.approx(expected, abs=6e-5)
+
+
+def test_json_to_stdout_for_a_picture(skyedge: Path, two_artifacts: Path, scene_dir: Path) -> None:
+    scene = next((scene_dir / "test" / "images").iterdir())
+    words = ("--model", "a/ncnn", "--threads", "2", "--device-name", "Röhre", "--input", scene, "--json", "-")
+    done = bench(skyedge, *words, cwd=two_artifacts)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["frame"] == {"height": 240, "width": 320, "content": f"the picture {scene.name}"}
+    assert shown["machine"]["name"] == "Röhre" and shown["rows"][0]["threads"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--model", "missing"), "no such folder"),
+        (("--model", "a/ncnn", "--model", "a/ncnn"), "twice in --model"),
+        (("--model", "a/ncnn", "--input", "missing.png"), "missing.png"),
+        (("--model", "a/ncnn", "--json", "nowhere/result.json"), "cannot write"),
+    ],
+)
+def test_refusals(skyedge: Path, two_artifacts: Path, words: tuple[str, ...], said: str) -> None:
+    done = bench(skyedge, *words, cwd=two_artifacts)
+    assert done.returncode == 2
+    assert "error: " in done.stderr and said in done.stderr
+
+
+def test_an_artifact_that_does_not_run_is_named(skyedge: Path, two_artifacts: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(two_artifacts / "a" / "ncnn", broken)
+    spec = json.loads((broken / "model.json").read_text())
+    spec["output"]["name"] = "nothing"
+    (broken / "model.json").write_text(json.dumps(spec))
+    whole = two_artifacts / "b" / "ncnn"
+    done = bench(skyedge, "--model", whole, "--model", broken, "--json", tmp_path / "out.json", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"artifact {broken} does not run" in done.stderr and "latency: turn" not in done.stderr
+    assert not (tmp_path / "out.json").exists()
