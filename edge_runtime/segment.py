@@ -23,6 +23,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.image_ops import read_rgb, to_mask8
 from edge_runtime.pairs import list_pictures
 from edge_runtime.progress import track
+from edge_runtime.refine import DEFAULTS, METHOD_VERSION, RefineConfig, refine
 from edge_runtime.segmenter import Segmenter
 
 RECORD_KEY = "skyedge"  # PNG text chunk that says how a mask was made; --resume compares it
@@ -43,6 +44,8 @@ class Segment:
     """Folder for the masks; made where it is missing."""
     overlay: bool = False
     """Also write STEM.overlay.jpg: the picture with its sky tinted and the contour drawn, to judge the mask by eye."""
+    refine: bool = False
+    """Follow the picture's edges: branches, wires, roofs (edge_runtime/refine.py)."""
     resume: bool = False
     """Keep masks that were made from the same picture by the same model with the same options."""
     threads: int = 1
@@ -72,7 +75,7 @@ def main(config: Segment) -> None:
         _complain(message)
     for job in track(jobs, "segmenting"):
         try:
-            if segment_one(job, segmenter, config.overlay, config.resume):
+            if segment_one(job, segmenter, config.overlay, config.resume, DEFAULTS if config.refine else None):
                 written += 1
             else:
                 kept += 1
@@ -122,21 +125,23 @@ def plan(pictures: Sequence[Path], out: Path) -> list[Job]:
     return list(jobs.values())
 
 
-def segment_one(job: Job, segmenter: Segmenter, overlay: bool, resume: bool) -> bool:
+def segment_one(job: Job, segmenter: Segmenter, overlay: bool, resume: bool, refinement: RefineConfig | None = None) -> bool:
     """Segment one picture and return True, or return False where `resume` finds that done.
+
+    `refinement` says how to refine the probability; None leaves it as the network gives it, upsampled bilinearly.
 
     Raises
     ------
     InputError
         The picture is missing or broken.
     """
-    record = describe(job.picture, segmenter.artifact, overlay)
+    record = describe(job.picture, segmenter.artifact, overlay, refinement)
     if resume and is_done(job, record, overlay):
         return False
     image = read_rgb(job.picture)
     if overlay and max(image.shape) > JPEG_SIDE:
         raise InputError(f"{job.picture} is {image.shape[:2]}, expected sides of at most {JPEG_SIDE} for --overlay")
-    probability = segmenter(image)
+    probability = segmenter(image) if refinement is None else refine(image, segmenter.coarse(image), refinement)
     if overlay:  # first, so that a mask that is there means that its overlay is too
         picture = Image.fromarray(draw_overlay(image, probability, segmenter.artifact.spec.output.threshold))
         _write(job.overlay, lambda path: picture.save(path, format="JPEG", quality=JPEG_QUALITY))
@@ -147,7 +152,7 @@ def segment_one(job: Job, segmenter: Segmenter, overlay: bool, resume: bool) -> 
     return True
 
 
-def describe(picture: Path, artifact: Artifact, overlay: bool) -> str:
+def describe(picture: Path, artifact: Artifact, overlay: bool, refinement: RefineConfig | None = None) -> str:
     """Return all that decides a mask, as JSON: two equal texts mean two equal masks."""
     if not picture.is_file():
         raise InputError(f"got {picture}, expected an existing picture")
@@ -156,14 +161,15 @@ def describe(picture: Path, artifact: Artifact, overlay: bool) -> str:
     except OSError as error:
         raise InputError(f"cannot read picture {picture}: {error}; expected a readable file") from error
     contract = [dataclasses.asdict(part) for part in (artifact.spec.input, artifact.spec.output)]
-    return json.dumps(
-        {
-            "picture_sha256": picture_sha256,
-            "model_sha256": artifact.sha256,
-            "contract_sha256": hashlib.sha256(json.dumps(contract).encode()).hexdigest(),
-            "overlay": overlay,
-        }
-    )
+    record = {
+        "picture_sha256": picture_sha256,
+        "model_sha256": artifact.sha256,
+        "contract_sha256": hashlib.sha256(json.dumps(contract).encode()).hexdigest(),
+        "overlay": overlay,
+    }
+    if refinement is not None:  # no key without it, so that masks of releases that could not refine still count
+        record["refine"] = {"version": METHOD_VERSION, **dataclasses.asdict(refinement)}
+    return json.dumps(record)
 
 
 def is_done(job: Job, record: str, overlay: bool) -> bool:

@@ -61,5 +61,19 @@ class Segmenter:
         np.ndarray
             (H, W) float32 in [0, 1]: probability of sky at the picture's own size.
         """
-        probability = self.backend.run(resize_rgb(image, *self.artifact.size))
-        return resize_probability(probability, *image.shape[:2])
+        return resize_probability(self.coarse(image), *image.shape[:2])
+
+    def coarse(self, image: np.ndarray) -> np.ndarray:
+        """Segment one picture and stop at the network's own size, as `edge_runtime.refine` wants it.
+
+        Parameters
+        ----------
+        image
+            (H, W, 3) uint8, RGB, of any size.
+
+        Returns
+        -------
+        np.ndarray
+            (h, w) float32 in [0, 1], h and w the network's; it covers the whole picture.
+        """
+        return self.backend.run(resize_rgb(image, *self.artifact.size))
