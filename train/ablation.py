@@ -19,6 +19,7 @@ from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.metrics import ImageMetrics, evaluate_pairs, pool
 from edge_runtime.pairs import Pair
+from edge_runtime.results import write_atomic
 from train.conditions import CONDITIONS
 from train.datasets import gather
 from train.evaluate import group_by_tag, open_model
@@ -172,8 +173,8 @@ def main(config: Config) -> None:
     """Run, write the result file and its table, and print the table."""
     result = ablate(config)
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    config.out.with_suffix(".md").write_text(markdown(result), encoding="utf-8")
+    write_atomic(config.out, json.dumps(result, indent=1) + "\n")
+    write_atomic(config.out.with_suffix(".md"), markdown(result))
     print(markdown(result), end="")
 
 

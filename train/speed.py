@@ -19,6 +19,7 @@ import torch
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.machine import describe_machine
+from edge_runtime.results import write_atomic
 from train.fit import Run, Schedule, train_step
 from train.parallel import World
 from train.presets import PRESETS, FitConfig
@@ -113,7 +114,7 @@ def main(config: Config) -> None:
     """Measure, write the result file and print the table."""
     result = measure(config)
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    config.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_atomic(config.out, json.dumps(result, indent=1) + "\n")
     print(markdown(result), end="")
 
 
