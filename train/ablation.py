@@ -26,6 +26,7 @@ from train.evaluate import group_by_tag, open_model
 from train.fit import fit_pairs
 from train.presets import FitConfig
 
+OTHER_VARIANTS = ("none", "all", "without_extra")
 SHOWN = ("iou", "iou_per_image", "boundary_iou", "mae", "nosky_fpr")
 
 
@@ -38,7 +39,8 @@ class Config:
     extra: tuple[Path, ...] = ()
     """Folders that are trained on in every fold and never measured, such as scenes."""
     variants: tuple[str, ...] = ("none", *CONDITIONS, "all")
-    """Conditions to try, each alone; `none` is the baseline and `all` takes all of them."""
+    """Conditions to try, each alone; `none` is the baseline, `all` takes all of them, and `without_extra` is `none`
+    without the folders of --extra."""
     folds: int = 3
     """Parts of the data; each is held out once."""
     arch: str = "unet_lite_s"
@@ -55,7 +57,7 @@ class Config:
     """CPU threads."""
     runs: Path = Path("runs/ablation")
     """Where the runs are kept."""
-    out: Path = Path("results/ablation.json")
+    out: Path = Path("results/ablation/ablation.json")
     """Result file; a Markdown table is written beside it."""
 
 
@@ -103,7 +105,9 @@ def ablate(config: Config) -> dict[str, Any]:
         per_fold = []
         for number, held_out in enumerate(parts):
             training = [pair for part in parts if part is not held_out for pair in part]
-            checkpoint = _train(config, variant, number, training + extra)
+            if variant != "without_extra":
+                training += extra
+            checkpoint = _train(config, variant, number, training)
             found = evaluate_pairs(open_model(checkpoint, config.threads).predict, held_out)
             per_fold.append(pool(found).iou)
             images += found
@@ -113,7 +117,7 @@ def ablate(config: Config) -> dict[str, Any]:
 
 
 def _train(config: Config, variant: str, fold: int, pairs: list[Pair]) -> Path:
-    conditions = {"none": (), "all": tuple(CONDITIONS)}.get(variant, (variant,))
+    conditions = {"none": (), "without_extra": (), "all": tuple(CONDITIONS)}.get(variant, (variant,))
     out = config.runs / f"{variant}-{fold}"
     run = FitConfig(
         config.arch, out=out, conditions=conditions, sizes=(config.size,), steps=(config.steps,), batches=(config.batch,),
@@ -160,10 +164,10 @@ def _plain(config: Config) -> dict[str, Any]:
 
 
 def _check(config: Config) -> None:
-    unknown = [name for name in config.variants if name not in CONDITIONS and name not in ("none", "all")]
+    unknown = [name for name in config.variants if name not in (*CONDITIONS, *OTHER_VARIANTS)]
     if unknown or not config.variants:
         raise InputError(
-            f"got variants {', '.join(unknown) or 'none at all'}, expected some of none, {', '.join(CONDITIONS)}, all"
+            f"got variants {', '.join(unknown) or 'none at all'}, expected some of {', '.join((*CONDITIONS, *OTHER_VARIANTS))}"
         )
     if config.folds < 2:
         raise InputError(f"got folds {config.folds}, expected 2 or more")
