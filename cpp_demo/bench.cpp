@@ -24,9 +24,10 @@ constexpr int kFrameWidthPx = 640;
 constexpr int kFrameHeightPx = 480;
 constexpr int kMostTurns = 10;
 constexpr int kMemoryFrames = 3;
-constexpr double kBusyLoadPerCore = 0.25;  // a load above this before the start means that others use the machine
-constexpr double kBusyCores = 0.1;         // cores that others may keep busy meanwhile
-constexpr double kStarvedCores = 0.95;     // a row that gets less of a core than this was interrupted
+// The same as edge_runtime/latency.py: the load average before the start is recorded but not judged, since measuring
+// memory, which just went before, shows in it.
+constexpr double kBusyCores = 0.1;      // cores that others may keep busy meanwhile
+constexpr double kStarvedCores = 0.95;  // a row that gets less of a core than this was interrupted
 // Lets the thread pool of the last network stop spinning before the next one is timed.
 constexpr std::chrono::milliseconds kPause{20};
 
@@ -213,10 +214,6 @@ double Timing::percentile_ms(double percent) const {
 std::vector<std::string> BenchReport::warnings() const {
     std::vector<std::string> found;
     const std::string cores = std::to_string(machine.cores);
-    if (load_before && (*load_before)[0] > kBusyLoadPerCore * machine.cores) {
-        found.push_back("The load average was " + decimal((*load_before)[0]) + " on " + cores +
-                        " cores before the start, so latencies may be too high.");
-    }
     if (other_cores_busy && *other_cores_busy > kBusyCores) {
         found.push_back("Other processes kept " + decimal(*other_cores_busy) + " of " + cores +
                         " cores busy during the measurement, so latencies may be too high.");

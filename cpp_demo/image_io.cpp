@@ -79,35 +79,35 @@ Image upright(Image image, int orientation) {
     return out;
 }
 
-Error unreadable(const std::filesystem::path& path, const std::string& why) {
-    return Error{"cannot read picture " + path.string() + ": " + why + "; expected a complete " + kPictureFormats +
+Error unreadable(const std::string& name, const std::string& why) {
+    return Error{"cannot read picture " + name + ": " + why + "; expected a complete " + kPictureFormats +
                  " with 8 or 16 bits per channel"};
 }
 
 }  // namespace
 
-Result<Image> read_rgb(const std::filesystem::path& path) {
-    Result<std::vector<std::uint8_t>> file = read_file(path);
-    if (!file) {
-        return file.error();
+Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::string& name) {
+    if (file.empty()) {
+        return unreadable(name, "the file is empty");
     }
-    const std::vector<std::uint8_t>& bytes = file.value();
-    if (bytes.empty()) {
-        return unreadable(path, "the file is empty");
+    if (is_cut_jpeg(file)) {
+        return unreadable(name, "the JPEG is cut short");
     }
-    if (is_cut_jpeg(bytes)) {
-        return unreadable(path, "the JPEG is cut short");
-    }
-    const Result<RawPicture> decoded = decode(bytes);
+    const Result<RawPicture> decoded = decode(file);
     if (!decoded) {
-        return unreadable(path, decoded.error().message);
+        return unreadable(name, decoded.error().message);
     }
     const RawPicture& picture = decoded.value();
     if (picture.channels < 1 || picture.channels > 4) {
-        return unreadable(path, "got " + std::to_string(picture.channels) + " channels");
+        return unreadable(name, "got " + std::to_string(picture.channels) + " channels");
     }
     Image image = picture.deep ? to_rgb<Depth16, std::uint16_t>(picture) : to_rgb<Depth8, std::uint8_t>(picture);
-    return upright(std::move(image), exif_orientation(bytes));
+    return upright(std::move(image), exif_orientation(file));
+}
+
+Result<Image> read_rgb(const std::filesystem::path& path) {
+    const Result<std::vector<std::uint8_t>> file = read_file(path);
+    return file ? decode_rgb(file.value(), path.string()) : file.error();
 }
 
 Result<std::vector<std::uint8_t>> encode_png(const Mask& mask) {

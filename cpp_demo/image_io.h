@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 #include <vector>
 
 #include "image_ops.h"
@@ -13,6 +14,9 @@ namespace skyedge {
 // Decodes a picture as it should be seen: EXIF orientation applied, alpha laid over black, grey and palettes as RGB,
 // 16-bit grey scaled by 257 with rounding, 16-bit colour cut to its upper byte (the same as edge_runtime/image_ops.py).
 Result<Image> read_rgb(const std::filesystem::path& path);
+
+// The same for the bytes of a file; `name` is for messages.
+Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::string& name);
 
 // Returns the mask as the bytes of an 8-bit, one-channel PNG.
 Result<std::vector<std::uint8_t>> encode_png(const Mask& mask);

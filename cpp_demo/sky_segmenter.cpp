@@ -12,6 +12,7 @@
 #include "datareader.h"
 #include "mat.h"
 #include "net.h"
+#include "net_check.h"
 
 namespace skyedge {
 namespace {
@@ -55,6 +56,9 @@ Failure check_blob(const ModelSpec& spec, const std::vector<const char*>& blobs,
 // Gives `artifact`'s param and bin to `net`, and checks that they belong together and to the spec.
 Failure fill_net(ncnn::Net& net, const Artifact& artifact) {
     const ModelSpec& spec = artifact.spec;
+    if (const Failure failure = check_net(artifact.param, artifact.bin)) {
+        return Error{spec.name + ": " + failure->message};
+    }
     const unsigned char* param = artifact.param.data();
     const ncnn::DataReaderFromMemory param_reader(param, artifact.param.size());
     if (const int code = net.load_param(param_reader); code != 0) {
@@ -64,12 +68,6 @@ Failure fill_net(ncnn::Net& net, const Artifact& artifact) {
     const ncnn::DataReaderFromMemory bin_reader(bin, artifact.bin.size());
     if (const int code = net.load_model(bin_reader); code != 0) {
         return ncnn_error(spec, "loading " + spec.bin.name, code);
-    }
-    // ncnn does not mind weights that are left over; they mean that bin and param are of two networks.
-    const auto left_bytes = artifact.bin.data() + artifact.bin.size() - bin;
-    if (left_bytes != 0) {
-        return Error{spec.name + ": got " + std::to_string(left_bytes) + " bytes in " + spec.bin.name +
-                     " beyond what " + spec.param.name + " describes, expected 0; export the artifact again"};
     }
     if (Failure failure = check_blob(spec, net.input_names(), spec.input.blob, "input.name")) {
         return failure;
@@ -155,27 +153,32 @@ SkySegmenter::SkySegmenter(std::shared_ptr<const Network> network) : network_(st
 const ModelSpec& SkySegmenter::spec() const { return network_->spec; }
 
 Result<SkySegmenter> SkySegmenter::load(const std::filesystem::path& folder, int threads) {
+    try {
+        Result<Artifact> artifact = read_artifact(folder);
+        return artifact ? from_artifact(std::move(artifact.value()), threads) : artifact.error();
+    } catch (const std::exception& error) {  // memory that cannot be had
+        return Error{"cannot load " + folder.string() + ": " + error.what()};
+    }
+}
+
+Result<SkySegmenter> SkySegmenter::from_artifact(Artifact artifact, int threads) {
     if (threads < 1 || threads > kMostThreads) {
         return Error{"got " + std::to_string(threads) + " threads, expected 1 to " + std::to_string(kMostThreads)};
     }
     try {
-        Result<Artifact> artifact = read_artifact(folder);
-        if (!artifact) {
-            return artifact.error();
-        }
         auto network = std::make_shared<Network>();
         network->net.opt = same_everywhere(threads);
-        if (const Failure failure = fill_net(network->net, artifact.value())) {
+        if (const Failure failure = fill_net(network->net, artifact)) {
             return *failure;
         }
         network->input_index = network->net.input_indexes().front();
         network->output_index = network->net.output_indexes().front();
-        network->spec = std::move(artifact.value().spec);
-        network->bin = std::move(artifact.value().bin);
+        network->spec = std::move(artifact.spec);
+        network->bin = std::move(artifact.bin);
         network->table = tabulate(network->spec.input);
         return SkySegmenter(std::move(network));
-    } catch (const std::exception& error) {  // memory that cannot be had
-        return Error{"cannot load " + folder.string() + ": " + error.what()};
+    } catch (const std::exception& error) {
+        return Error{"cannot load " + artifact.spec.name + ": " + error.what()};
     }
 }
 

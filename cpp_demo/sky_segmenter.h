@@ -35,6 +35,9 @@ public:
     // kMostThreads).
     static Result<SkySegmenter> load(const std::filesystem::path& folder, int threads);
 
+    // The same for an artifact whose files come from elsewhere, such as an app's resources; nobody checks their SHA-256.
+    static Result<SkySegmenter> from_artifact(Artifact artifact, int threads);
+
     // Gives the probability of sky at every pixel of the picture, at the picture's own size. After a failure `sky`
     // means nothing.
     Failure segment(const Image& image, Workspace& workspace, Probability& sky) const;
