@@ -30,6 +30,8 @@ MARGIN = 1.5  # the plates are so much larger than the frame, each way, in pixel
 SKY_SHARE = (0.15, 0.85)  # of the plates: a shot without any edge between sky and the rest would show nothing
 NOISE = 0.012  # of the sensor, at full light; standard deviation, white = 1
 TRIES = 50
+PURE = 0.99  # from this share of sky on a pixel is the sky's
+BESIDE, CLOSE = 0.02, 0.006  # of the width: as far as this from the foreground, and from things, `Frame.back` is theirs
 WEATHER = (0.26, 0.3, 0.22, 0.14, 0.08)  # in the order of OUTDOOR_SKIES
 DARK = ((40, 44, 52), (120, 30, 30), (200, 200, 205), (30, 60, 110), (70, 90, 60), (25, 25, 28))  # of what passes, sRGB
 
@@ -44,15 +46,16 @@ class Frame:
         (H, W, 3) uint8, sRGB, colour order RGB.
     alpha
         (H, W) float32 in [0, 1], share of each pixel that is sky.
-    camera
-        (2, 3) float64: where the camera put the pixels of the foreground's plate, from plate to frame.
+    back
+        (H, W, 2) float32: x, y in the frame before of what each pixel shows, exactly; NaN where that was out of sight,
+        and in the first frame of a shot. Sky close to an edge is said to move with the edge, as errors of a mask do.
     shot
         Number of the shot, from 0; a cut begins the next.
     """
 
     image: np.ndarray
     alpha: np.ndarray
-    camera: np.ndarray
+    back: np.ndarray
     shot: int
 
 
@@ -143,20 +146,53 @@ def _shot(
     passing = _passing(rng, plate, size, frames) if motion == "objects" else []
     ground = np.dstack([plate.paint, plate.alpha])
     exposure = _exposure(plate, weather)
+    beside, close = (np.ones((2 * round(share * width) + 1,) * 2, np.uint8) for share in (BESIDE, CLOSE))
+    before: _Layout | None = None
     for t in range(frames):
         camera = _matrix(plate, size, paths.shift[t], paths.turn_deg[t], paths.zoom[t])
         # What is far away does not grow when the camera goes forward.
-        sky = _warp(plate.sky, _matrix(plate, size, paths.shift[t] + paths.drift[t], paths.turn_deg[t], 1.0), size)
-        front = _warp(ground, camera, size)
+        above = _matrix(plate, size, paths.shift[t] + paths.drift[t], paths.turn_deg[t], 1.0)
+        sky, front = _warp(plate.sky, above, size), _warp(ground, camera, size)
         paint, alpha = front[..., :3], np.clip(front[..., 3], 0, 1)
+        owner = cv2.dilate((alpha < PURE).astype(np.uint8), beside)
+        matrices = [above, camera]
         for thing in passing:
             moved = camera.copy()
             moved[:, 2] += thing.step * (t - (frames - 1) / 2)
             layer = _warp(np.dstack([thing.paint, thing.cover]), moved, size, cv2.BORDER_CONSTANT)
             cover = np.clip(layer[..., 3], 0, 1)
             paint, alpha = paint * (1 - cover[..., None]) + layer[..., :3], alpha * (1 - cover)
-        linear_light = (alpha[..., None] * sky + paint) * np.float32(exposure * paths.gain[t])
-        yield Frame(_develop(rng, linear_light), np.ascontiguousarray(alpha, np.float32), camera, shot)
+            owner[cv2.dilate((cover > 1 - PURE).astype(np.uint8), close) > 0] = len(matrices)
+            matrices.append(moved)
+        light = (alpha[..., None] * sky + paint) * np.float32(exposure * paths.gain[t])
+        layout = _Layout(owner, matrices)
+        yield Frame(_develop(rng, light), np.ascontiguousarray(alpha, np.float32), layout.back(before), shot)
+        before = layout
+
+
+@dataclass(frozen=True, eq=False)
+class _Layout:
+    """Which layer each pixel of a frame belongs to (0 the sky), and each layer's matrix from plate to frame."""
+
+    owner: np.ndarray
+    matrices: list[np.ndarray]
+
+    def back(self, before: _Layout | None) -> np.ndarray:
+        """Return where each pixel was in the frame `before`, (H, W, 2) float32; NaN where out of sight."""
+        height, width = self.owner.shape
+        back = np.full((height, width, 2), np.nan, np.float32)
+        if before is None:
+            return back
+        for number, (now, then) in enumerate(zip(self.matrices, before.matrices, strict=True)):
+            y, x = np.nonzero(self.owner == number)
+            to_plate = cv2.invertAffineTransform(now)
+            step = (then @ np.vstack([to_plate, [0, 0, 1]])).astype(np.float32)
+            place = np.stack([x, y, np.ones_like(x)], -1).astype(np.float32) @ step.T
+            column, row = np.rint(place).astype(int).T
+            seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            seen[seen] = before.owner[row[seen], column[seen]] == number
+            back[y[seen], x[seen]] = place[seen]
+        return back
 
 
 def _plate(rng: np.random.Generator, size: tuple[int, int], kind: str | None, sky: str | None) -> tuple[Canvas, str]:

@@ -1,0 +1,170 @@
+"""Masks of a video without flicker: a running mean along the motion of the camera, at the network's resolution.
+
+Each frame's probability is averaged with what was known of the same place. Where places went is found from tracked corners
+(Shi & Tomasi 1994; pyramidal Lucas-Kanade, Bouguet 2000), to which an affine motion of the whole frame is fitted (RANSAC):
+a sky has no texture that dense flow could hold on to. Frames that no such motion explains are compared by dense flow instead
+(DIS, Kroeger et al. 2016). Where a place does not look as it did, where it was out of sight, and after a cut, nothing
+is carried over. A place where the network changes its mind is believed from the second frame on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_runtime.errors import InputError
+
+CORNERS, CORNER_QUALITY, CORNER_APART = 150, 0.01, 6  # of goodFeaturesToTrack; pixels of the network's input
+FEWEST, INLIERS, REACH = 8, 0.4, 1.0  # corners for a fit, share that must agree with it, pixels at which one agrees
+WINDOW, LEVELS = (15, 15), 3  # of Lucas-Kanade
+UNSURE = 0.5  # weight of a probability of 0.5; those of 0 and 1 weigh 1
+GAIN = (0.6, 1.6)  # by how much contrast may change from frame to frame and still be matched
+FLAT = 25.0  # variance of grey levels below which contrast says nothing
+
+
+@dataclass(frozen=True)
+class StabiliseConfig:
+    """How strongly frames are averaged."""
+
+    memory: float = 12.0
+    """Frames that a place may be averaged over, 1 or more; 1 switches averaging off."""
+    tolerance: float = 6.0
+    """Difference of grey levels (0 to 255), after brightness was matched, at which half of the trust is lost."""
+    edge_tolerance: float = 0.3
+    """More of it at edges that both frames show, as a share of their contrast: a sampled edge is never twice the same."""
+    surprise: float = 0.5
+    """Difference of probabilities from which a place is taken to have changed, not to flicker."""
+    cut: float = 0.35
+    """Mean trust of a frame in the one before it, 0 to 1, below which a cut is assumed."""
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` where a number makes no sense."""
+        sound = self.memory >= 1 and self.tolerance > 0 and self.edge_tolerance >= 0
+        if not (sound and 0 < self.surprise <= 1 and 0 <= self.cut < 1):
+            expected = "memory >= 1, tolerance > 0, edge_tolerance >= 0, surprise in (0, 1], cut in [0, 1)"
+            raise InputError(f"got {self}, expected {expected}; leave out what you are not sure of")
+
+
+class Stabiliser:
+    """Turns the probabilities of successive frames into steady ones; holds one frame, so one video each.
+
+    Attributes
+    ----------
+    cuts
+        How many cuts were found.
+    """
+
+    def __init__(self, config: StabiliseConfig | None = None) -> None:
+        self.config = config or StabiliseConfig()
+        self.cuts = 0
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._grey: np.ndarray | None = None
+        self._sky = np.empty(0, np.float32)
+        self._weight = np.empty(0, np.float32)  # of what is known of each place; a sure frame weighs 1
+
+    def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        """Return the steady probability of the next frame.
+
+        Parameters
+        ----------
+        image
+            (h, w, 3) uint8 RGB: the frame at the network's input size, 16 x 16 or larger.
+        probability
+            (h, w) float32 in [0, 1]: what the network said of it.
+
+        Returns
+        -------
+        np.ndarray
+            (h, w) float32 in [0, 1].
+
+        Raises
+        ------
+        InputError
+            The two do not go together, or are not of these types.
+        """
+        expected = image.dtype == np.uint8 and image.shape == (*probability.shape, 3) and min(image.shape[:2]) >= 16
+        if not expected:
+            got = f"{image.dtype} {image.shape} with probabilities {probability.shape}"
+            raise InputError(f"got {got}, expected uint8 (h, w, 3) and (h, w) of 16 or more; give both at one size")
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        if self._grey is None or self._grey.shape != grey.shape:
+            return self._restart(grey, probability)
+        before = _as_bright(self._grey, grey)
+        x, y = self._motion(before, grey)
+        seen, known, weight = (_moved(plane, x, y) for plane in (before, self._sky, self._weight))
+        trust = self._trust(grey, seen)
+        if float(trust.mean()) < self.config.cut:
+            self.cuts += 1
+            return self._restart(grey, probability)
+        height, width = grey.shape
+        trust[(x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)] = 0.0
+        weight = np.minimum(weight * trust, self.config.memory - 1.0)
+        change = probability - known
+        # Half of a large change at once, and all but all of it in the next frame.
+        weight = np.where(np.abs(change) > self.config.surprise, np.minimum(weight, 1.0), weight)
+        sure = _sureness(probability)
+        self._grey, self._weight = grey, (weight + sure).astype(np.float32)
+        self._sky = np.clip(known + change * (sure / (sure + weight)), 0.0, 1.0).astype(np.float32)
+        return self._sky
+
+    def _restart(self, grey: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        self._grey, self._sky, self._weight = grey, probability.astype(np.float32), _sureness(probability)
+        return self._sky
+
+    def _motion(self, before: np.ndarray, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where each place of the frame `grey` was in the one before, x and y, (h, w) float32."""
+        height, width = grey.shape
+        columns, rows = np.arange(width, dtype=np.float32)[None, :], np.arange(height, dtype=np.float32)[:, None]
+        matrix = _affine(before, grey)
+        if matrix is None:
+            flow = self._flow.calc(grey, before, None)
+            return flow[..., 0] + columns, flow[..., 1] + rows
+        (a, b, c), (d, e, f) = matrix.astype(np.float32)
+        return a * columns + (b * rows + c), d * columns + (e * rows + f)
+
+    def _trust(self, grey: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        """Return how far each place looks as it did, 0 to 1."""
+        apart = cv2.blur(np.abs(_difference(grey, seen)), (3, 3))
+        contrasts = (cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) for plane in (grey, seen))
+        edge = cv2.blur(np.minimum(*contrasts).astype(np.float32), (3, 3))
+        return np.exp2(-((apart / (self.config.tolerance + self.config.edge_tolerance * edge)) ** 2))
+
+
+def _sureness(probability: np.ndarray) -> np.ndarray:
+    """Return what each probability weighs: little where the network is undecided."""
+    return (UNSURE + (1 - UNSURE) * np.abs(2 * probability - 1)).astype(np.float32)
+
+
+def _moved(plane: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+def _as_bright(before: np.ndarray, grey: np.ndarray) -> np.ndarray:
+    """Return the frame before, as bright on average as the new one: corners are tracked by their grey levels."""
+    return cv2.convertScaleAbs(before, alpha=float(grey.mean()) / max(float(before.mean()), 1.0))
+
+
+def _affine(before: np.ndarray, grey: np.ndarray) -> np.ndarray | None:
+    """Return the affine motion (2, 3) from the frame `grey` to the one before, or None where no motion explains it."""
+    corners = cv2.goodFeaturesToTrack(grey, CORNERS, CORNER_QUALITY, CORNER_APART)
+    if corners is None or len(corners) < FEWEST:
+        return None
+    found, status, _ = cv2.calcOpticalFlowPyrLK(grey, before, corners, None, winSize=WINDOW, maxLevel=LEVELS)
+    kept = status.ravel() == 1
+    if int(kept.sum()) < FEWEST:
+        return None
+    matrix, agree = cv2.estimateAffine2D(corners[kept], found[kept], method=cv2.RANSAC, ransacReprojThreshold=REACH)
+    return None if matrix is None or float(agree.mean()) < INLIERS else matrix
+
+
+def _difference(grey: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return the difference of grey levels (h, w) that is left when brightness and contrast of all are matched."""
+    apart = grey.astype(np.float32) - seen
+    apart -= np.median(apart)
+    alike = np.abs(apart) <= max(4 * float(np.median(np.abs(apart))), 2.0)
+    x, y = seen[alike].astype(np.float32), grey[alike].astype(np.float32)
+    mean_x, mean_y, variance = float(x.mean()), float(y.mean()), float(x.var())
+    slope = (float(((x - mean_x) * (y - mean_y)).mean()) + FLAT) / (variance + FLAT)
+    return grey - (np.clip(slope, *GAIN) * (seen.astype(np.float32) - mean_x) + mean_y)
