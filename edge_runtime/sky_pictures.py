@@ -1,0 +1,133 @@
+"""Pictures and videos as skies: placed above the horizon, mirrored on and on to the sides, drifting with the wind."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.sky_light import to_light
+from edge_runtime.sky_presets import FAR, WIND
+from edge_runtime.sky_texture import Texture
+from edge_runtime.sky_view import View, Window
+
+LONGEST = 4096  # pixels: long side of a sky picture as it is kept
+PLANE_SPAN = 4.0  # heights of the cloud layer that the long side of a picture taken straight up covers
+LAND = 0.5  # share of sky in a row of a sky picture below which it is taken for land, and cut off with all below
+ENOUGH = 0.15  # share of the rows that must be left
+
+Mapping = Literal["ahead", "overhead"]
+
+
+class PictureSky:
+    """A picture of a sky, seen through a camera.
+
+    `ahead`: taken towards the horizon, which is its lower edge; it keeps its own perspective. `overhead`: taken straight
+    up; it is laid on a plane above, so that its clouds shrink towards the horizon.
+    """
+
+    def __init__(
+        self, picture: np.ndarray, view: View, mapping: Mapping = "ahead", wind: float = 1.0, loop_s: float | None = None
+    ) -> None:
+        self.mapping, self.wind, self.loop_s = mapping, wind, loop_s
+        scale = min(1.0, LONGEST / max(picture.shape[:2]))
+        if scale < 1:
+            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        self.texture = Texture(to_light(picture), mirror=True)
+        long_side = max(self.texture.height, self.texture.width)
+        # As if by the same lens, but so large that it reaches as high as the camera sees.
+        highest = float(view.window(step=max(1, view.height // 16)).directions()[1].max())
+        cover = math.asin(min(1.0, max(0.0, highest))) / self.texture.height
+        self.pixel_angle = max(math.radians(view.fov_deg) / long_side, cover)
+        self.plane_scale = long_side / PLANE_SPAN
+
+    def light(self, window: Window, time_s: float) -> np.ndarray:
+        """Return the light of the sky, (h, w, 3) float32, linear RGB, at a time in seconds.
+
+        In a loop the picture and itself a period earlier are cross-faded.
+        """
+        if self.loop_s is None:
+            return self._seen(window, time_s)
+        now = time_s % self.loop_s
+        late = np.float32(now / self.loop_s)
+        sky = self._seen(window, now)
+        return sky if late == 0 else (1 - late) * sky + late * self._seen(window, now - self.loop_s)
+
+    def _seen(self, window: Window, time_s: float) -> np.ndarray:
+        right, up, ahead = window.directions()
+        np.maximum(up, 0, out=up)
+        rise = up + np.float32(FAR)
+        # A layer that moves as a whole: what is overhead races, what is at the horizon hardly moves.
+        right, ahead = (
+            part - np.float32(self.wind * time_s * speed) * rise for part, speed in zip((right, ahead), WIND, strict=True)
+        )
+        if self.mapping == "overhead":
+            scale = np.float32(self.plane_scale)
+            detail = np.log2(scale * np.float32(window.pixel_angle) / rise**1.6)
+            return self.texture.at(right / rise * scale, ahead / rise * scale, detail)
+        flat = np.hypot(right, ahead)
+        elevation = np.arctan2(up, flat)
+        across = np.arctan2(right, ahead) * (flat / np.hypot(flat, up))  # no pinch overhead
+        x = across / np.float32(self.pixel_angle) + np.float32((self.texture.width - 1) / 2)
+        y = np.float32(self.texture.height - 0.5) - elevation / np.float32(self.pixel_angle)
+        return self.texture.at(x, y, np.full_like(x, math.log2(window.pixel_angle / self.pixel_angle)))
+
+
+class VideoSky:
+    """A video of a sky, played at its own rate; at its end it starts again."""
+
+    def __init__(self, path: Path, view: View, mapping: Mapping = "ahead", rows: float = 1.0) -> None:
+        self.path, self.view, self.mapping, self.rows = path, view, mapping, rows
+        self.capture = cv2.VideoCapture(str(path))
+        self.rate = self.capture.get(cv2.CAP_PROP_FPS) or 25.0
+        self.number, self.sky = -1, PictureSky(self._next(), view, mapping, wind=0)
+        self.number = 0
+
+    def light(self, window: Window, time_s: float) -> np.ndarray:
+        """Return the light of the frame at a time in seconds; times must not fall."""
+        wanted = int(time_s * self.rate + 1e-6)
+        if wanted > self.number:
+            for _ in range(wanted - self.number - 1):
+                self._next()
+            self.sky, self.number = PictureSky(self._next(), self.view, self.mapping, wind=0), wanted
+        return self.sky.light(window, 0.0)
+
+    def _next(self) -> np.ndarray:
+        """Return the next frame, (h, w, 3) uint8 RGB, the first after the last."""
+        read, frame = self.capture.read()
+        if not read:
+            self.capture.release()
+            self.capture = cv2.VideoCapture(str(self.path))
+            read, frame = self.capture.read()
+        if not read:
+            raise InputError(f"got the sky {self.path} without a frame that can be decoded, expected a video")
+        frame = np.ascontiguousarray(frame[..., ::-1])
+        return frame[: max(1, round(self.rows * len(frame)))]
+
+
+def rows_of_sky(probability: np.ndarray, path: Path) -> float:
+    """Return the share of a sky picture's rows, from the top, that show sky; 1 where the network sees none at all.
+
+    (What it does not know, such as paintings, is taken as it is.)
+
+    Parameters
+    ----------
+    probability
+        (h, w) float32 in [0, 1], of the sky picture.
+    """
+    by_row = probability.mean(axis=1)
+    if float(by_row.max()) < LAND:
+        return 1.0
+    land = np.flatnonzero(by_row < LAND)
+    land = land[land > int(by_row.argmax())]
+    share = 1.0 if land.size == 0 else float(land[0]) / len(by_row)
+    if share < ENOUGH:
+        raise InputError(
+            f"got the sky {path} with {100 * share:.0f} % of its rows above the land, expected at least "
+            f"{100 * ENOUGH:.0f} %; crop it to its sky, or choose another"
+        )
+    return share

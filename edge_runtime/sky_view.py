@@ -1,0 +1,182 @@
+"""Where the pixels of a picture look: the horizon, read off the lower edge of the sky, and the directions of a camera.
+
+Directions are unit vectors (right, up, ahead) of a camera that stands level: up is the sine of the elevation. A pinhole
+camera whose horizon is known has known roll and pitch; only its angle of view is assumed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from edge_runtime.errors import InputError
+
+FIT_SIDE = 256  # pixels: long side of the mask that the horizon is fitted to
+PART_SHARE = 0.05  # smaller parts of the sky (gaps in trees, reflections) say nothing about the horizon
+TILTS_DEG = np.arange(-15.0, 15.01, 0.25)
+TOLERANCE = 0.012  # of the height: how far a straight skyline may be from its line
+STRAIGHT = 0.6  # share of the columns that a line must explain to be the horizon
+BELOW = 0.05  # and the share of them in which sky may reach below it
+LOWEST = 0.98  # quantile of the sky's lower edge that the horizon is at least as low as
+LEVEL = 0.5  # of the height: where the horizon of a camera that is held level lies
+LOOKING_UP = 1.3  # of the height: the horizon where the sky reaches the lower edge of the picture
+OPEN = 0.2  # share of the columns whose sky reaches that edge, from which on the camera looks up
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """The horizon of a picture.
+
+    Attributes
+    ----------
+    y
+        Height at which it crosses the middle column, as a share of the picture's height from the top; above 1 it lies
+        below the picture.
+    tilt_deg
+        Its slope, degrees; positive where it falls to the right.
+    seen
+        It is a straight skyline in the picture, not an estimate from how far the sky reaches down.
+    """
+
+    y: float
+    tilt_deg: float
+    seen: bool
+
+
+def find_horizon(probability: np.ndarray) -> Horizon:
+    """Read the horizon off the lower edge of the sky.
+
+    A line, level or tilted, that most columns end their sky on, and below which hardly any sky lies, is the horizon: sea,
+    plain, far hills. Elsewhere (streets, trees) the horizon is hidden; it is no higher than the sky's lowest parts, and no
+    higher than that of a camera that is held level, whose tilt is taken for 0.
+
+    Parameters
+    ----------
+    probability
+        (H, W) float32 in [0, 1].
+    """
+    shape = probability.shape
+    scale = min(1.0, FIT_SIDE / max(shape))
+    size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
+    sky = _large_parts(cv2.resize(probability, size, interpolation=cv2.INTER_AREA) > 0.5)
+    height, width = sky.shape
+    columns = np.flatnonzero(sky.any(axis=0))
+    if columns.size == 0:
+        return Horizon(LEVEL, 0.0, False)
+    lowest = (height - np.argmax(sky[::-1, columns], axis=0)).astype(np.float64)  # lower edge of the lowest sky pixel
+    ends = lowest < height  # elsewhere the sky goes on below the picture
+    if np.count_nonzero(~ends) > OPEN * width:
+        return Horizon(LOOKING_UP, 0.0, False)
+    line = _straight(columns[ends] + 0.5 - width / 2, lowest[ends], height, width)
+    if line is not None:
+        return Horizon(line[0] / height, math.degrees(math.atan(line[1])), True)
+    return Horizon(max(LEVEL, float(np.quantile(lowest, LOWEST)) / height), 0.0, False)
+
+
+def _large_parts(sky: np.ndarray) -> np.ndarray:
+    """Return `sky` (h, w) bool without its small parts."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(sky.astype(np.uint8), connectivity=4)
+    areas = stats[:, cv2.CC_STAT_AREA]
+    keep = areas >= PART_SHARE * max(1, np.count_nonzero(sky))
+    keep[0] = False  # what is not sky
+    return keep[labels] if count > 1 else np.zeros_like(sky)
+
+
+def _straight(x: np.ndarray, y: np.ndarray, height: int, width: int) -> tuple[float, float] | None:
+    """Return (y at x = 0, slope) of the line that most of the points (x, y) lie on; None where none explains them."""
+    near = max(1.0, TOLERANCE * height)
+    best: tuple[float, float, float] | None = None
+    for tilt in TILTS_DEG:
+        level = np.sort(y - math.tan(math.radians(tilt)) * x)
+        inside = np.searchsorted(level, level + 2 * near, side="right") - np.arange(level.size)
+        first = int(inside.argmax())
+        below = level.size - first - int(inside[first])
+        score = int(inside[first]) - 0.002 * width * abs(tilt)  # of two lines alike, the more level one
+        if inside[first] >= STRAIGHT * width and below <= BELOW * width and (best is None or score > best[0]):
+            best = (score, level[first] + near, math.tan(math.radians(tilt)))
+    if best is None:
+        return None
+    on_line = np.abs(y - best[2] * x - best[1]) <= near
+    slope, middle = np.polyfit(x[on_line], y[on_line], 1)
+    return float(middle), float(slope)
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Part of a picture, or all of it, on a grid of its own: `matrix` (3, 3) takes (column, row, 1) to a direction."""
+
+    matrix: np.ndarray
+    height: int
+    width: int
+    pixel_angle: float  # radians between two pixels of the grid, at the middle of the picture
+
+    def directions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return right, up and ahead, each (height, width) float32, of unit length together."""
+        across = np.arange(self.width, dtype=np.float32)[None]
+        along = np.arange(self.height, dtype=np.float32)[:, None]
+        planes = [np.float32(a) * across + (np.float32(b) * along + np.float32(c)) for a, b, c in self.matrix]
+        length = np.sqrt(planes[0] ** 2 + planes[1] ** 2 + planes[2] ** 2)
+        return planes[0] / length, planes[1] / length, planes[2] / length
+
+    def place(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return columns and rows (N,) float64 at which directions (N, 3) are seen, NaN behind the camera."""
+        seen = directions @ np.linalg.inv(self.matrix).T
+        depth = np.where(seen[:, 2] > 1e-6, seen[:, 2], np.nan)
+        return seen[:, 0] / depth, seen[:, 1] / depth
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A camera: size of its pictures, horizon of the first, and how the sky has moved since.
+
+    Attributes
+    ----------
+    height, width
+        Pixels.
+    horizon
+        Of the first picture.
+    fov_deg
+        Angle of view along the longer side, degrees.
+    motion
+        (3, 3) float64, takes the pixels (column, row, 1) of the sky in the first picture to those in this one.
+    """
+
+    height: int
+    width: int
+    horizon: Horizon
+    fov_deg: float = 65.0
+    motion: np.ndarray = field(default_factory=lambda: np.eye(3))
+
+    def __post_init__(self) -> None:
+        """Raise `InputError` where the angles make no camera."""
+        if not 5 <= self.fov_deg <= 150 or not abs(self.horizon.tilt_deg) <= 45:
+            got = f"an angle of view of {self.fov_deg} and a tilt of {self.horizon.tilt_deg} degrees"
+            raise InputError(f"got {got}, expected 5 to 150 and -45 to 45; leave --fov and --tilt out")
+
+    @property
+    def focal(self) -> float:
+        """Focal length, pixels."""
+        return max(self.height, self.width) / 2 / math.tan(math.radians(self.fov_deg) / 2)
+
+    def window(self, top: int = 0, bottom: int | None = None, step: int = 1) -> Window:
+        """Return the rows top..bottom, each pixel of the grid in the middle of step x step of the picture's."""
+        rows = (self.height if bottom is None else bottom) - top
+        middle = (step - 1) / 2
+        grid = np.array([[step, 0, middle], [0, step, middle + top], [0, 0, 1]], np.float64)
+        matrix = self._to_direction() @ np.linalg.inv(self.motion) @ grid
+        return Window(matrix, -(-rows // step), -(-self.width // step), step / self.focal)
+
+    def _to_direction(self) -> np.ndarray:
+        """Return the matrix from pixels of the first picture to directions: centre, roll, focal length, pitch."""
+        tilt = math.radians(self.horizon.tilt_deg)
+        sin, cos = math.sin(tilt), math.cos(tilt)
+        x0, y0 = (self.width - 1) / 2, (self.height - 1) / 2
+        centre = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]])
+        roll = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, self.focal]]) / self.focal
+        below = cos * (self.horizon.y * self.height - 0.5 - y0) / self.focal  # of the horizon, from the axis
+        pitch = math.atan(below)
+        turn = np.array([[1, 0, 0], [0, -math.cos(pitch), math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
+        return turn @ roll @ centre
