@@ -124,8 +124,8 @@ def draft_spec(
     """Return the spec of an artifact whose files are not written yet."""
     return ModelSpec(
         schema_version=SCHEMA_VERSION,
-        name=f"{network.checkpoint.arch}-{network.size}-{quantization.precision}-{artifact_format}",
-        arch=network.checkpoint.arch,
+        name=f"{network.checkpoint.name}-{network.size}-{quantization.precision}-{artifact_format}",
+        arch=network.checkpoint.name,
         format=artifact_format,
         files={},
         input=converted.input,

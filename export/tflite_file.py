@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from edge_runtime.artifact import Quant
 
 FLOAT32, FLOAT16, INT8 = 0, 1, 9  # TensorType of the TFLite schema
@@ -43,6 +45,21 @@ def read_graph(content: bytes) -> Graph:
         input=_quant(graph.tensors[first]),
         output=_quant(graph.tensors[last]),
     )
+
+
+def convolutions(content: bytes) -> dict[str, np.ndarray]:
+    """Return (outputs, inputs / groups, rows, columns) weights of a float32 model's convolutions, by the name of their output."""
+    model = _unpack(content)
+    (graph,) = model.subgraphs
+    found = {}
+    for operator, kind in zip(graph.operators, _operator_names(model), strict=True):
+        if kind in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            tensor = graph.tensors[operator.inputs[1]]
+            values = np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.float32).reshape(tensor.shape)
+            # Stored are (outputs, rows, columns, inputs), and of a depthwise one (1, rows, columns, channels).
+            axes = (0, 3, 1, 2) if kind == "CONV_2D" else (3, 0, 1, 2)
+            found[graph.tensors[operator.outputs[0]].name.decode()] = values.transpose(axes)
+    return found
 
 
 def tidy(content: bytes) -> bytes:

@@ -24,30 +24,36 @@ from export.to_ncnn import convert as convert_float
 from export.wrapper import Network
 from quantize import ncnn_file
 from quantize.ncnn_file import CONVOLUTION, DEPTHWISE, Layer, Net, Weights
-from quantize.ranges import Histogram, Method, count_magnitudes, limit
+from quantize.observe import observe
+from quantize.ranges import Method
+from quantize.recipe import AS_MEASURED, Recipe, layers_of
 
-# Agreement with fp32 of absmax, percentile and kl, depthwise layers in float: unet_lite 0.9962, 0.9964, 0.9963, unet_lite_s
-# 0.9936, 0.9934, 0.9935 (calibrated on 100 pictures, compared on 378), u2netp 0.9968, 0.9951, 0.9955 (40, 25). Calibrated on
-# the usual 200, absmax suffers where one of them is unlike the others: unet_lite 0.9958 and, with kl, 0.9954, unet_lite_s 0.9875
-# and 0.9930 (compared on 78). No other format's quantiser offers the same three, so there is no flag for it.
-METHOD: Method = "kl"
+# Agreement with fp32 of minmax, percentile and entropy, depthwise layers in float: unet_lite 0.9962, 0.9964, 0.9963, unet_lite_s
+# 0.9936, 0.9934, 0.9935 (calibrated on 100 pictures, compared on 378), u2netp 0.9968, 0.9951, 0.9955 (40, 25). Calibrated on the
+# usual 200, minmax suffers where one of them is unlike the others: unet_lite 0.9958 and, with entropy, 0.9954, unet_lite_s 0.9875
+# and 0.9930 (compared on 78).
+METHOD: Method = "entropy"
 MOST = 127  # -128 is not used, so that every q has its -q
 INPUT_LIMIT = max(MEAN, 255.0 - MEAN) / STD  # every byte of a picture must fit, whatever the calibration pictures hold
 # ncnn computes 3 x 3 convolutions of stride 1 by Winograd's F(4, 3), whose 32-bit sums hold 576 times the result.
 WINOGRAD_MOST = (2**31 - 1) // 576
 
 
-def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path) -> Converted:
+def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path, recipe: Recipe = AS_MEASURED) -> Converted:
     """Write `folder`/int8.param and int8.bin, calibrated on (H, W, 3) uint8 RGB pictures: float32 in and out.
 
     Weights are int8 per output channel, activations int8 per tensor; some layers stay float, see `keep_float`.
     """
     made = convert_float(network, "fp32", folder)
     net = ncnn_file.read_net(made.files["param"], made.files["bin"])
-    limits = calibrate(net, made.files, pictures)
+    shapes = {layer.name: net.weights[layer.name].values for layer in net.layers if layer.is_convolution}
+    chosen = frozenset(layers_of(network, recipe.keep, shapes).values())
+    limits = calibrate(net, made.files, pictures, recipe.method or METHOD)
     files = {"param": folder / "int8.param", "bin": folder / "int8.bin"}
-    ncnn_file.write_net(quantize_net(net, limits, keep_float(net)), files["param"], files["bin"])
+    ncnn_file.write_net(quantize_net(net, limits, keep_float(net) | chosen), files["param"], files["bin"])
     stored = "per_channel_symmetric, first and depthwise layers float16"
+    if chosen:
+        stored += f", {len(recipe.keep)} more chosen"
     return Converted(files, made.input, made.output, stored, "per_tensor", made.tools)
 
 
@@ -69,8 +75,6 @@ def keep_float(net: Net) -> frozenset[str]:
 def calibrate(net: Net, files: Mapping[str, Path], pictures: Sequence[np.ndarray], method: Method = METHOD) -> dict[str, float]:
     """Return the magnitude that is to become 127 in the input blob of every convolution.
 
-    The pictures are run twice, for peaks and then for histograms up to them, so that memory does not grow with their number.
-
     Parameters
     ----------
     net, files
@@ -81,19 +85,8 @@ def calibrate(net: Net, files: Mapping[str, Path], pictures: Sequence[np.ndarray
     origins = blob_origins(net)
     readers = [layer for layer in net.layers if layer.is_convolution]
     runner = _Runner(files, sorted({origins[layer.bottoms[0]] for layer in readers}))
-    peaks = dict.fromkeys(runner.blobs, 0.0)
-    for picture in pictures:
-        for blob, values in runner.run(picture).items():
-            peaks[blob] = float(np.maximum(peaks[blob], np.abs(values).max()))  # NaN stays NaN
-    wrong = [blob for blob, peak in peaks.items() if not np.isfinite(peak)]
-    if wrong:
-        raise GateError(f"got no finite values in the blobs {', '.join(wrong)}; nothing was written. Train the network again")
-    counts = {blob: np.zeros(1, np.int64) for blob in runner.blobs}
-    for picture in pictures if method != "absmax" else ():
-        for blob, values in runner.run(picture).items():
-            if peaks[blob] > 0:
-                counts[blob] = counts[blob] + count_magnitudes(values, peaks[blob])
-    limits = {blob: limit(Histogram(peaks[blob], counts[blob]), method) for blob in runner.blobs} | {INPUT_BLOB: INPUT_LIMIT}
+    ranges = observe(runner.run, pictures, method)
+    limits = {blob: max(-found.low, found.high) for blob, found in ranges.items()} | {INPUT_BLOB: INPUT_LIMIT}
     return {layer.bottoms[0]: limits[origins[layer.bottoms[0]]] for layer in readers}
 
 
@@ -110,7 +103,7 @@ class _Runner:
         if self.net.load_param(str(files["param"])) != 0 or self.net.load_model(str(files["bin"])) != 0:
             raise GateError("ncnn cannot load the float network; nothing was written. Use the pinned pnnx and ncnn")
 
-    def run(self, picture: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, picture: np.ndarray) -> list[tuple[str, np.ndarray]]:
         # The Mat borrows this memory, so the variable must live until the last extract.
         planes = np.ascontiguousarray(((picture.astype(np.float32) - MEAN) / STD).transpose(2, 0, 1))
         extractor: Any = self.net.create_extractor()
@@ -121,7 +114,7 @@ class _Runner:
             code, found[blob] = code or failed, np.array(values)
         if code != 0:
             raise GateError(f"ncnn cannot run the float network (code {code}); nothing was written. Use the pinned pnnx and ncnn")
-        return found
+        return list(found.items())
 
 
 def blob_origins(net: Net) -> dict[str, str]:

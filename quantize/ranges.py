@@ -1,6 +1,6 @@
 """How far a blob's values reach: the largest magnitude that int8 is to hold, out of a histogram of magnitudes. A library.
 
-Three rules. `absmax` clips nothing. `percentile` clips the largest 0.01 %. `kl` takes the limit at which 128 levels lose the
+Three rules. `minmax` clips nothing. `percentile` clips the largest 0.01 %. `entropy` takes the limit at which 128 levels lose the
 least information about the histogram (Migacz, "8-bit inference with TensorRT", GTC 2017), as ncnn's own calibration tool does.
 """
 
@@ -13,11 +13,11 @@ import numpy as np
 
 BINS = 2048
 LEVELS = 128  # magnitudes that an int8 number can have
-STEP = 8  # bins between two limits that `kl` tries: finer ones differ by less than half a percent
+STEP = 8  # bins between two limits that `entropy` tries: finer ones differ by less than half a percent
 PERCENTILE = 99.99
 
-Method = Literal["absmax", "percentile", "kl"]
-METHODS: tuple[Method, ...] = ("absmax", "percentile", "kl")
+Method = Literal["minmax", "percentile", "entropy"]
+METHODS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +46,9 @@ def count_magnitudes(values: np.ndarray, peak: float) -> np.ndarray:
 
 def limit(histogram: Histogram, method: Method) -> float:
     """Return the magnitude that becomes 127; what is larger is clipped to it."""
-    if method == "absmax" or not histogram.counts.any():
+    if method == "minmax" or not histogram.counts.any():
         return histogram.peak
-    bins = _percentile_bins(histogram.counts) if method == "percentile" else _kl_bins(histogram.counts)
+    bins = _percentile_bins(histogram.counts) if method == "percentile" else _entropy_bins(histogram.counts)
     return histogram.peak * bins / BINS
 
 
@@ -58,7 +58,7 @@ def _percentile_bins(counts: np.ndarray) -> int:
     return int(np.searchsorted(reached, reached[-1] * PERCENTILE / 100)) + 1
 
 
-def _kl_bins(counts: np.ndarray) -> int:
+def _entropy_bins(counts: np.ndarray) -> int:
     """Return the number of bins at which the divergence of the quantised histogram from the clipped one is smallest."""
     tries = range(LEVELS, BINS + 1, STEP)
     return min(tries, key=lambda bins: _divergence(counts, bins))

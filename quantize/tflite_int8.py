@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,31 +13,36 @@ from edge_runtime.artifact import Quant
 from edge_runtime.errors import GateError
 from export.command import Converted, input_spec, output_spec
 from export.parity import MEAN, STD
-from export.tflite_file import read_graph, tidy
+from export.tflite_file import convolutions, read_graph, tidy
 from export.to_tflite import TOOLS, to_flatbuffer
 from export.wrapper import Network
+from quantize.observe import observe
+from quantize.recipe import AS_MEASURED, Recipe, layers_of
 
 INPUT_QUANT = Quant(1 / 128, -1)  # q = byte - 128: the bytes of a picture are the input
 OUTPUT_QUANT = Quant(1 / 256, -128)  # what TFLite demands of a sigmoid
 
 
-def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path) -> Converted:
+def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path, recipe: Recipe = AS_MEASURED) -> Converted:
     """Write `folder`/model.tflite, calibrated on (H, W, 3) uint8 RGB pictures.
 
-    Weights are int8 per output channel, activations int8 per tensor, ranges the moving average of every picture's minimum
-    and maximum.
+    Weights are int8 per output channel, activations int8 per tensor, ranges by `recipe.method`; without one, the moving average
+    of every picture's minimum and maximum, as ai-edge-quantizer takes them.
 
     Raises
     ------
     GateError
         The quantiser left floating point in the graph, or another quantisation at its ends.
     """
-    content = _quantize(to_flatbuffer(network), pictures)
-    _check(content)
+    exported = to_flatbuffer(network)
+    kept = layers_of(network, recipe.keep, convolutions(exported))
+    content = _quantize(exported, pictures, recipe, sorted(kept.values()))
+    _check(content, bool(kept))
     path = folder / "model.tflite"
     path.write_bytes(content)
     tensors = input_spec("image", network.size, "NHWC", INPUT_QUANT), output_spec("sky", OUTPUT_QUANT)
-    return Converted({"model": path}, *tensors, "per_channel_symmetric", "per_tensor", TOOLS)
+    stored = "per_channel_symmetric" + (f", {len(kept)} layers float32" if kept else "")
+    return Converted({"model": path}, *tensors, stored, "per_tensor", TOOLS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,23 +56,47 @@ class _Inputs:
             yield {"image": ((picture.astype(np.float32) - MEAN) / STD)[None]}
 
 
-def _quantize(content: bytes, pictures: Sequence[np.ndarray]) -> bytes:
-    from ai_edge_quantizer import quantizer, recipe
+def _quantize(content: bytes, pictures: Sequence[np.ndarray], recipe: Recipe, kept: Sequence[str]) -> bytes:
+    from ai_edge_quantizer import quantizer
+    from ai_edge_quantizer import recipe as recipes
     from ai_edge_quantizer.calibrator import CalibrationMode
 
-    made = quantizer.Quantizer(content, recipe.static_wi8_ai8())
-    inputs = _Inputs(pictures)
+    rules = recipes.static_wi8_ai8()
+    for layer in kept:  # of two rules that fit, the later counts; operators go by their output
+        rules.append({"regex": f"^{layer};?$", "operation": "*", "algorithm_key": quantizer.AlgorithmName.NO_QUANTIZE})
+    made = quantizer.Quantizer(content, rules)
+    inputs = _Inputs(pictures if recipe.method is None else pictures[:1])  # with a method, for the names alone
     ranges: dict[str, Any] = made.calibrate(
         {"serving_default": inputs}, num_threads=1, mode=CalibrationMode.CALIBRATION_PROFILER_BASED
     )
+    if recipe.method is not None:
+        found = observe(_all_tensors(content, list(ranges)), pictures, recipe.method)
+        ranges = {name: {"min": np.array([each.low]), "max": np.array([each.high])} for name, each in found.items()}
     # All bytes must have a value of their own, whatever bytes the calibration pictures hold.
     ranges["image"] = {"min": np.array([(0 - MEAN) / STD]), "max": np.array([(255 - MEAN) / STD])}
     return tidy(bytes(made.quantize(ranges, enable_progress_report=False).quantized_model))
 
 
-def _check(content: bytes) -> None:
+def _all_tensors(content: bytes, names: Sequence[str]) -> Callable[[np.ndarray], list[tuple[str, np.ndarray]]]:
+    """Return what runs one picture through the float network and gives the tensors of these names."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1, experimental_preserve_all_tensors=True)
+    interpreter.allocate_tensors()
+    indices = {tensor["name"]: tensor["index"] for tensor in interpreter.get_tensor_details()}
+    (first,) = interpreter.get_input_details()
+
+    def run(picture: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        interpreter.set_tensor(first["index"], ((picture.astype(np.float32) - MEAN) / STD)[None])
+        interpreter.invoke()
+        return [(name, interpreter.get_tensor(indices[name])) for name in names]
+
+    return run
+
+
+def _check(content: bytes, mixed: bool) -> None:
     graph = read_graph(content)
-    if graph.float_tensors or graph.input != INPUT_QUANT or graph.output != OUTPUT_QUANT:
+    if (graph.float_tensors and not mixed) or graph.input != INPUT_QUANT or graph.output != OUTPUT_QUANT:
         raise GateError(
             f"the quantised TFLite graph has {graph.float_tensors} float tensors, input {graph.input}, output {graph.output}; "
             f"expected 0, {INPUT_QUANT}, {OUTPUT_QUANT}; nothing was written. Use the pinned ai-edge-quantizer"

@@ -139,8 +139,8 @@ def _open_checkpoint(path: Path, threads: int) -> Model:
         return resize_probability(probability, *image.shape[:2])
 
     facts = {
-        "name": f"{checkpoint.arch}-{checkpoint.size}",
-        "arch": checkpoint.arch,
+        "name": f"{checkpoint.name}-{checkpoint.size}",
+        "arch": checkpoint.name,
         "format": "checkpoint",
         "precision": "fp32",
         "input_height": checkpoint.size,

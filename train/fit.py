@@ -31,7 +31,7 @@ from train.conditions import CONDITIONS
 from train.curves import plot_curves
 from train.datasets import Samples, gather, to_tensor
 from train.losses import sky_loss
-from train.models import MODELS, Checkpoint, load_checkpoint, save_checkpoint
+from train.models import MODELS, Checkpoint, load_checkpoint, plan_of, save_checkpoint
 from train.models.unet_lite import UNetLite
 from train.parallel import World, join_world, leave_world, spread
 from train.presets import PRESETS, FitConfig
@@ -67,18 +67,11 @@ class Schedule:
 
 
 class Run:
-    """Everything of a run that changes with its steps."""
+    """Everything of a run that changes with its steps; it starts from `model`, or from the weights that the config names."""
 
-    def __init__(self, config: FitConfig, world: World) -> None:
+    def __init__(self, config: FitConfig, world: World, model: nn.Module | None = None) -> None:
         torch.manual_seed(config.seed)
-        model = MODELS[config.arch]()
-        if config.init is not None:
-            initial = load_checkpoint(config.init)
-            if initial.arch != config.arch:
-                raise InputError(f"--init {config.init} is for {initial.arch}, expected {config.arch}")
-            model.load_state_dict(initial.weights)
-        elif isinstance(model, UNetLite):
-            model.load_imagenet()
+        model = _initial(config) if model is None else model
         self.model = model.to(world.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval()
         maps = spread(self.model, world)
@@ -127,6 +120,18 @@ class Run:
                     mean.lerp_(value, 1.0 - decay)
                 else:
                     mean.copy_(value)
+
+
+def _initial(config: FitConfig) -> nn.Module:
+    if config.init is not None:
+        initial = load_checkpoint(config.init)
+        if initial.arch != config.arch:
+            raise InputError(f"--init {config.init} is for {initial.arch}, expected {config.arch}")
+        return initial.build().train()
+    model = MODELS[config.arch]()
+    if isinstance(model, UNetLite):
+        model.load_imagenet()
+    return model
 
 
 def fit(config: FitConfig) -> Path:
@@ -228,11 +233,16 @@ def _save(run: Run, config: FitConfig, out: Path) -> None:
     partial = out / "resume.partial"
     torch.save(run.state(config), partial)
     partial.replace(out / "resume.pt")
-    weights = {key: value.detach().cpu().contiguous() for key, value in run.average.state_dict().items()}
-    training = {"steps_done": run.step, **_deciding(config)}
-    save_checkpoint(Checkpoint(config.arch, config.sizes[-1], weights, config.weights_license, training), out / "checkpoint.pt")
+    save_average(run, config.arch, config.sizes[-1], config.weights_license, _deciding(config), out / "checkpoint.pt")
     (out / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in run.log))
     plot_curves(run.log, out / "curves.png", title=config.arch)
+
+
+def save_average(run: Run, arch: str, size: int, terms: str, training: dict[str, Any], path: Path) -> None:
+    """Write the averaged weights of a run as a checkpoint; `training` says in plain values how they were made."""
+    weights = {key: value.detach().cpu().contiguous() for key, value in run.average.state_dict().items()}
+    done = {"steps_done": run.step, **training}
+    save_checkpoint(Checkpoint(arch, size, weights, terms, done, plan_of(run.average, arch)), path)
 
 
 def _deciding(config: FitConfig) -> dict[str, Any]:

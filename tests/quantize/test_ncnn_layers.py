@@ -244,7 +244,7 @@ def test_limits_are_of_the_blob_that_each_layer_reads(artifacts: dict[str, Path]
     files = {role: exported.file(role) for role in ("param", "bin")}
     net = read_net(files["param"], files["bin"])
     pictures = parity_pictures(192)[:2]
-    limits = calibrate(net, files, pictures, "absmax")
+    limits = calibrate(net, files, pictures, "minmax")
     readers = {layer.bottoms[0] for layer in net.layers if layer.is_convolution}
     assert set(limits) == readers
     found = [run_ncnn((files["param"], files["bin"]), planes_of(picture), sorted(readers)) for picture in pictures]

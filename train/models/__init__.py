@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from edge_runtime.errors import InputError
+from train.channel_plan import ChannelPlan, apply_plan, read_plan
 from train.models.u2net import u2net, u2netp
 from train.models.unet_lite import teacher, unet_lite, unet_lite_s
 
@@ -39,6 +40,8 @@ class Checkpoint:
         Terms of the weights, which follow the training data.
     training
         How they were made (config, steps, data); plain values only.
+    plan
+        Layers that pruning made narrower (train/channel_plan.py); empty for a network as its builder makes it.
     """
 
     arch: str
@@ -46,19 +49,34 @@ class Checkpoint:
     weights: dict[str, torch.Tensor]
     weights_license: str
     training: dict[str, Any] = field(default_factory=dict)
+    plan: ChannelPlan = field(default_factory=dict)
 
     def build(self) -> nn.Module:
-        """Return the network with these weights, in eval mode."""
-        model = MODELS[self.arch]()
+        """Return the network with these weights, in eval mode; raises `InputError` for a plan that does not fit it."""
+        model = apply_plan(MODELS[self.arch](), self.plan)
         model.load_state_dict(self.weights)
         return model.eval()
+
+    @property
+    def name(self) -> str:
+        """Name of the network for people: `arch`, and of a pruned one how much of its MACs is left, as in u2netp_p15."""
+        if not self.plan:
+            return self.arch
+        left = count_macs(self.build(), self.size) / count_macs(MODELS[self.arch](), self.size)
+        return f"{self.arch}_p{round(100 * left)}"
+
+
+def plan_of(model: nn.Module, arch: str) -> ChannelPlan:
+    """Return the plan that a checkpoint of `model` needs, see `Checkpoint.plan`."""
+    return read_plan(model, MODELS[arch]())
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a weights-only checkpoint atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    torch.save(vars(checkpoint), partial)
+    # A network that was not pruned is saved without a plan, as before there were any.
+    torch.save({key: value for key, value in vars(checkpoint).items() if key != "plan" or value}, partial)
     partial.replace(path)
 
 
@@ -75,7 +93,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise InputError(f"{path} is for {checkpoint.arch!r}, expected one of {', '.join(MODELS)}")
     try:
         checkpoint.build()
-    except (RuntimeError, TypeError) as error:
+    except (InputError, RuntimeError, TypeError) as error:
         raise InputError(f"the weights of {path} do not fit {checkpoint.arch}: {error}") from error
     return checkpoint
 
