@@ -119,7 +119,7 @@ class Stabiliser:
         columns, rows = np.arange(width, dtype=np.float32)[None, :], np.arange(height, dtype=np.float32)[:, None]
         matrix = _affine(before, grey)
         if matrix is None:
-            flow = self._flow.calc(grey, before, None)
+            flow = self._flow.calc(grey, before, np.zeros((*grey.shape, 2), np.float32))
             return flow[..., 0] + columns, flow[..., 1] + rows
         (a, b, c), (d, e, f) = matrix.astype(np.float32)
         return a * columns + (b * rows + c), d * columns + (e * rows + f)
@@ -151,7 +151,7 @@ def _affine(before: np.ndarray, grey: np.ndarray) -> np.ndarray | None:
     corners = cv2.goodFeaturesToTrack(grey, CORNERS, CORNER_QUALITY, CORNER_APART)
     if corners is None or len(corners) < FEWEST:
         return None
-    found, status, _ = cv2.calcOpticalFlowPyrLK(grey, before, corners, None, winSize=WINDOW, maxLevel=LEVELS)
+    found, status, _ = cv2.calcOpticalFlowPyrLK(grey, before, corners, corners.copy(), winSize=WINDOW, maxLevel=LEVELS)
     kept = status.ravel() == 1
     if int(kept.sum()) < FEWEST:
         return None
