@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ WORK_SIDE = 1024  # pixels, at most: long side at which the colours around a pix
 GLOW_SIDE = 256  # and that of the new sky's glow and statistics
 GAINS = (0.12, 2.2)  # least and most that relighting multiplies the light of a foreground by
 SPREADS = (0.8, 1.15)  # and its spread, in the logarithm of light
+DAMPED = 0.7  # power by which the foreground's brightness follows the sky's
 DARK = 1e-3  # light below which a logarithm says nothing
 SHOULDER = 0.8  # light above which a picture's highlights are compressed into what is left up to white
 REACH = 0.015  # of the diagonal: deviation of the glow
@@ -68,8 +70,8 @@ class Tone:
         """Compare the old sky with the new; None where that leaves the foreground as it is.
 
         Mean and spread are carried over as in Reinhard et al. 2001 ("Color transfer between images"), but in the logarithm
-        of light, where a mean becomes a gain and black stays black. Brightness follows by the square root alone: a
-        foreground that is darkened as much as day is to night shows nothing.
+        of light, where a mean becomes a gain and black stays black. Brightness follows by the power 0.7 alone: a foreground
+        that is darkened as much as day is to night shows nothing.
 
         Parameters
         ----------
@@ -84,7 +86,7 @@ class Tone:
         new_mean, new_spread = _statistics(np.clip(new_sky, 0, 1), alpha)
         old_bright, new_bright = float(luminance(old_mean)), float(luminance(new_mean))
         tint = (new_mean / new_bright) / (old_mean / old_bright)
-        gain = np.clip((math.sqrt(new_bright / old_bright) * tint) ** strength, *GAINS)
+        gain = np.clip(((new_bright / old_bright) ** DAMPED * tint) ** strength, *GAINS)
         spread = (new_spread / old_spread) ** (0.25 * strength)
         logs = np.log(np.maximum(luminance(light[alpha < 0.5]), DARK))
         middle = math.exp(float(logs.mean())) if logs.size else 0.2
@@ -113,66 +115,87 @@ def shoulder(light: np.ndarray) -> np.ndarray:
 def replace_sky(
     image: np.ndarray, alpha: np.ndarray, sky: Sky, view: View, look: Look | None = None, time_s: float = 0.0
 ) -> np.ndarray:
-    """Return the picture with another sky.
+    """Return the picture with another sky: `Cutout.of(image, alpha).before(sky, view, look, time_s)`."""
+    return Cutout.of(image, alpha).before(sky, view, look or Look(), time_s)
 
-    Parameters
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """A picture whose sky is about to go, and what does not depend on the new one.
+
+    Attributes
     ----------
     image
         (H, W, 3) uint8, RGB.
     alpha
         (H, W) float32 in [0, 1], share of sky, from `edge_runtime.refine`.
-    sky, time_s
-        The new one, and the second at which it is seen.
-    view
-        The camera.
-    look
-        None = `Look()`.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W, 3) uint8, RGB. Without relighting and halo, pixels of no sky are those of `image`.
-
-    Raises
-    ------
-    InputError
-        Shapes that do not fit each other.
+    around
+        Colours around its pixels, at `factor` x `factor` of them each.
     """
-    check_rgb(image)
-    look = look or Look()
-    size = image.shape[:2]
-    if alpha.shape != size or (view.height, view.width) != size:
-        got = f"a mask of {alpha.shape} and a view of {(view.height, view.width)} for a picture of {size}"
-        raise InputError(f"got {got}, expected all of one size")
-    factor, step = (math.ceil(max(size) / side) for side in (WORK_SIDE, GLOW_SIDE))
-    light, share = _reduced(image, alpha, factor)
-    around = Surroundings.estimate(light, share)
-    light, share = _reduced(image, alpha, step)
-    new_sky = sky.light(view.window(step=step), time_s)
-    tone = Tone.between(light, share, new_sky, look.relight)
-    glow = _glow(new_sky, share, look.halo)
-    grain = _grain(size[1])
-    out = np.empty_like(image)
-    rows = max(1, STRIP_PIXELS // size[1])
-    for top in range(0, size[0], rows):
-        part = slice(top, min(top + rows, size[0]))
-        light, a = to_light(image[part]), alpha[part]
-        planes = (around.sky, around.foreground, around.near)
-        here = Surroundings(*(_enlarged(plane, factor, part, size[1]) for plane in planes))
+
+    image: np.ndarray
+    alpha: np.ndarray
+    around: Surroundings
+    factor: int
+
+    @classmethod
+    def of(cls, image: np.ndarray, alpha: np.ndarray) -> Cutout:
+        """Look at picture and mask; raises `InputError` where their shapes do not fit."""
+        check_rgb(image)
+        if alpha.shape != image.shape[:2]:
+            raise InputError(f"got a mask of {alpha.shape} for a picture of {image.shape[:2]}, expected one size")
+        factor = math.ceil(max(alpha.shape) / WORK_SIDE)
+        return cls(image, alpha, Surroundings.estimate(*_reduced(image, alpha, factor)), factor)
+
+    def before(self, sky: Sky, view: View, look: Look, time_s: float = 0.0) -> np.ndarray:
+        """Return the picture with another sky.
+
+        Parameters
+        ----------
+        sky, time_s
+            The new one, and the second at which it is seen.
+        view
+            The camera; of the picture's size.
+
+        Returns
+        -------
+        np.ndarray
+            (H, W, 3) uint8, RGB. Without relighting and halo, pixels of no sky are those of `image`.
+        """
+        height, width = self.alpha.shape
+        if (view.height, view.width) != (height, width):
+            raise InputError(f"got a view of {(view.height, view.width)} for a picture of {(height, width)}, expected one size")
+        step = math.ceil(max(height, width) / GLOW_SIDE)
+        light, share = _reduced(self.image, self.alpha, step)
+        new_sky = sky.light(view.window(step=step), time_s)
+        tone, glow = Tone.between(light, share, new_sky, look.relight), _glow(new_sky, share, look.halo)
+        grain = _grain(width)
+        out = np.empty_like(self.image)
+        rows = max(1, STRIP_PIXELS // width)
+        for top in range(0, height, rows):
+            part = slice(top, min(top + rows, height))
+            light, a = self._foreground(part, look)
+            if tone is not None:
+                light = tone.apply(light)
+            share = a[..., None]
+            if a.any():
+                light = light + share * (shoulder(sky.light(view.window(part.start, part.stop), time_s)) - light)
+            if glow is not None:
+                light = 1 - (1 - light) * (1 - (1 - share) * _enlarged(glow, step, part, width))
+            levels = to_levels(light) + share * grain[np.arange(part.start, part.stop) % len(grain)]
+            out[part] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+        return out
+
+    def _foreground(self, part: slice, look: Look) -> tuple[np.ndarray, np.ndarray]:
+        """Return the light of the foreground (h, w, 3) and the share of sky (h, w) of some rows, float32."""
+        light, a = to_light(self.image[part]), self.alpha[part]
+        planes = (self.around.sky, self.around.foreground, self.around.near)
+        here = Surroundings(*(_enlarged(plane, self.factor, part, a.shape[1]) for plane in planes))
         if look.sharp:
             a = clear_veil(sharpen(light, a, here))
         if look.spill:
             light = free_foreground(light, a, here)
-        if tone is not None:
-            light = tone.apply(light)
-        share = a[..., None]
-        if a.any():
-            light = light + share * (shoulder(sky.light(view.window(part.start, part.stop), time_s)) - light)
-        if glow is not None:
-            light = 1 - (1 - light) * (1 - (1 - share) * _enlarged(glow, step, part, size[1]))
-        levels = to_levels(light) + share * grain[np.arange(part.start, part.stop) % len(grain)]
-        out[part] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-    return out
+        return light, a
 
 
 def _reduced(image: np.ndarray, alpha: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
@@ -203,6 +226,7 @@ def _enlarged(plane: np.ndarray, factor: int, part: slice, width: int) -> np.nda
     return large[part.start - first * factor : part.stop - first * factor, :width]
 
 
+@functools.lru_cache(maxsize=2)
 def _grain(width: int) -> np.ndarray:
     """Return (64, width, 1) float32 noise of at most one level, triangular: rounding then leaves no bands in a gradient."""
     rng = np.random.default_rng(0)

@@ -24,7 +24,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.image_ops import read_rgb
 from edge_runtime.progress import track
 from edge_runtime.refine import refine
-from edge_runtime.relight import Look, replace_sky
+from edge_runtime.relight import Cutout, Look, replace_sky
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.sky_files import check_target, is_video, open_video, video_sink, write_picture
 from edge_runtime.sky_motion import SkyTracker
@@ -118,10 +118,10 @@ def _picture(config: Replace, segmenter: Segmenter) -> str:
     if not config.animate:
         write_picture(config.out, replace_sky(image, alpha, sky, view, look))
         return said
-    count = max(1, round(config.animate * config.fps))
+    count, cutout = max(1, round(config.animate * config.fps)), Cutout.of(image, alpha)
     with video_sink(config.out, config.fps) as sink:
         for number in track(range(count), "frames"):
-            sink.write(replace_sky(image, alpha, sky, view, look, number / config.fps))
+            sink.write(cutout.before(sky, view, look, number / config.fps))
     return f"{count} frames of {said}"
 
 
@@ -166,7 +166,7 @@ def _view(config: Replace, alpha: np.ndarray) -> View:
     )
     if not math.isfinite(given.y) or not math.isfinite(given.tilt_deg):
         raise InputError(f"got --horizon {config.horizon}, --tilt {config.tilt}, expected numbers")
-    return View(*alpha.shape, given, config.fov)
+    return View(alpha.shape[0], alpha.shape[1], given, config.fov)
 
 
 def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | None) -> Sky:

@@ -63,7 +63,7 @@ def open_video(path: Path) -> Video:
     rate, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
 
     def frames() -> Iterator[np.ndarray]:
-        more, frame = True, first
+        more, frame = True, np.asarray(first)
         while more:
             yield np.ascontiguousarray(frame[..., ::-1])
             more, frame = capture.read()

@@ -17,11 +17,11 @@ from edge_runtime.pyramid import down, up
 
 KNOWN = 0.05  # a share of sky nearer than this to 0 or 1 is known: such pixels are samples of one of the two colours
 SKY_VARIES = 0.15  # deviation of the sky from its estimate, as a share of that of the foreground
-NEAR = 0.015  # of the diagonal: deviation of the Gaussian that says whether both colours are known nearby
+NEAR = 0.025  # of the diagonal: half the side of the window (twice) that says whether both colours are known nearby
 ENOUGH = 0.1  # share of known pixels of either kind nearby from which on they are believed
 CONTRAST = 0.1  # length of B - F, white = 1, at which the line is half believed
 OFF_LINE = 0.15  # distance from the line, as a share of its length, at which a pixel is no mixture of the two
-UNDECIDED = 8.0  # times p (1 - p): how far a mask that has an opinion may be changed
+UNDECIDED = 16.0  # times p (1 - p): how far a mask that has an opinion may be changed
 LEVELS = (0.03, 0.97)  # a share of sky outside becomes 0 or 1: what a mask leaves there would show as a veil
 FEW = 0.02  # weight of a coarser mean in `_spread`
 
@@ -49,8 +49,8 @@ class Surroundings:
             (h, w) float32 in [0, 1], share of sky.
         """
         is_sky, is_other = ((alpha > 1 - KNOWN).astype(np.float32), (alpha < KNOWN).astype(np.float32))
-        sigma = max(0.5, NEAR * math.hypot(*alpha.shape))
-        near = np.minimum(*(cv2.GaussianBlur(known, (0, 0), sigma) for known in (is_sky, is_other)))
+        side = 2 * round(NEAR * math.hypot(*alpha.shape)) + 1
+        near = np.minimum(*(cv2.blur(cv2.blur(known, (side, side)), (side, side)) for known in (is_sky, is_other)))
         first = cls(_spread(light, is_sky), _spread(light, is_other), np.minimum(near / ENOUGH, 1))
         sharp = sharpen(light, alpha, first)
         return cls(first.sky, _spread(free_foreground(light, sharp, first), (1 - sharp) ** 2), first.near)

@@ -90,8 +90,9 @@ def follow(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> np.ndarr
     if found is None or len(found) < FEWEST:
         return None
     start = found.astype(np.float32)
-    there, seen, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None)
-    back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None)
+    anywhere = np.empty_like(start)  # no guess where they went: the answer overwrites it
+    there, seen, _ = cv2.calcOpticalFlowPyrLK(before, after, start, anywhere)
+    back, returned, _ = cv2.calcOpticalFlowPyrLK(after, before, there, np.empty_like(start))
     good = (seen.ravel() == 1) & (returned.ravel() == 1)
     good &= np.linalg.norm((back - start).reshape(-1, 2), axis=1) < RETURN
     p, q = start.reshape(-1, 2)[good], there.reshape(-1, 2)[good]

@@ -62,9 +62,8 @@ class PictureSky:
         np.maximum(up, 0, out=up)
         rise = up + np.float32(FAR)
         # A layer that moves as a whole: what is overhead races, what is at the horizon hardly moves.
-        right, ahead = (
-            part - np.float32(self.wind * time_s * speed) * rise for part, speed in zip((right, ahead), WIND, strict=True)
-        )
+        gone = self.wind * time_s
+        right, ahead = right - np.float32(gone * WIND[0]) * rise, ahead - np.float32(gone * WIND[1]) * rise
         if self.mapping == "overhead":
             scale = np.float32(self.plane_scale)
             detail = np.log2(scale * np.float32(window.pixel_angle) / rise**1.6)

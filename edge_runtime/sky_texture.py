@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 
@@ -14,7 +16,7 @@ class Texture:
     def __init__(self, values: np.ndarray, mirror: bool) -> None:
         self.mirror = mirror
         self.height, self.width = values.shape[:2]
-        self.levels = [np.ascontiguousarray(values, np.float32)]
+        self.levels: list[Any] = [np.ascontiguousarray(values, np.float32)]
         while min(self.levels[-1].shape[:2]) >= 2 * SMALLEST:
             rows, columns = self.levels[-1].shape[:2]
             self.levels.append(cv2.resize(self.levels[-1], (columns // 2, rows // 2), interpolation=cv2.INTER_AREA))
@@ -35,8 +37,9 @@ class Texture:
                 continue
             part = slice(int(rows[0]), int(rows[-1]) + 1)
             across, along = (n / size for n, size in zip(level.shape[1::-1], (self.width, self.height), strict=True))
-            place = [np.float32(k) * (at[part] + 0.5) - np.float32(0.5) for k, at in ((across, x), (along, y))]
-            seen = cv2.remap(level, *place, cv2.INTER_LINEAR, borderMode=border)
+            columns = np.float32(across) * (x[part] + np.float32(0.5)) - np.float32(0.5)
+            lines = np.float32(along) * (y[part] + np.float32(0.5)) - np.float32(0.5)
+            seen = cv2.remap(level, columns, lines, cv2.INTER_LINEAR, borderMode=border)
             out[part] += share[part, :, None] * seen.reshape(out[part].shape)
         return out
 

@@ -58,9 +58,9 @@ def find_horizon(probability: np.ndarray) -> Horizon:
     probability
         (H, W) float32 in [0, 1].
     """
-    shape = probability.shape
-    scale = min(1.0, FIT_SIDE / max(shape))
-    size = (max(1, round(shape[1] * scale)), max(1, round(shape[0] * scale)))
+    rows, across = probability.shape
+    scale = min(1.0, FIT_SIDE / max(rows, across))
+    size = (max(1, round(across * scale)), max(1, round(rows * scale)))
     sky = _large_parts(cv2.resize(probability, size, interpolation=cv2.INTER_AREA) > 0.5)
     height, width = sky.shape
     columns = np.flatnonzero(sky.any(axis=0))
@@ -80,7 +80,7 @@ def _large_parts(sky: np.ndarray) -> np.ndarray:
     """Return `sky` (h, w) bool without its small parts."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(sky.astype(np.uint8), connectivity=4)
     areas = stats[:, cv2.CC_STAT_AREA]
-    keep = areas >= PART_SHARE * max(1, np.count_nonzero(sky))
+    keep = areas >= PART_SHARE * float(np.count_nonzero(sky))
     keep[0] = False  # what is not sky
     return keep[labels] if count > 1 else np.zeros_like(sky)
 
