@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edge_runtime.accuracy import measure_accuracies
-from edge_runtime.artifact import SPEC_FILE, Artifact, read_artifact
+from edge_runtime.artifact import SPEC_FILE, Artifact
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.latency import Runner, find_warnings, take_turns
 from edge_runtime.machine import Gpu, describe_machine, usable_cores
+from edge_runtime.named_models import SMOOTH, is_named, read_model
 from edge_runtime.pairs import Pair, find_pairs
 from edge_runtime.peak_memory import FRAME_HEIGHT, FRAME_WIDTH, measure_apart
 from edge_runtime.results import (
@@ -46,7 +47,7 @@ class BenchmarkConfig:
     """Measure latency, memory, size and accuracy of artifacts on this machine."""
 
     models: tuple[Path, ...]
-    """Artifact folders, or folders that hold some."""
+    """Artifact folders, or folders that hold some; also classical:contour, classical:colour, smooth:DIR."""
     data: Path | None = None
     """Labelled pictures (images/, masks/) for accuracy. Without them only latency, memory and size are measured."""
     split: str = "test"
@@ -119,13 +120,14 @@ def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
     """
     found: dict[Path, Artifact] = {}
     for folder in folders:
-        inside = [folder] if (folder / SPEC_FILE).is_file() else sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
+        alone = is_named(folder) or (folder / SPEC_FILE).is_file()
+        inside = [folder] if alone else sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
         if not inside:
             raise InputError(f"got {folder} without an artifact, expected a folder with {SPEC_FILE}; export one first")
         for path in inside:
             if path.resolve() in found:
                 raise InputError(f"got artifact {path} twice in --models, expected each once")
-            found[path.resolve()] = read_artifact(path)
+            found[path.resolve()] = read_model(path)
     names = Counter(artifact.spec.name for artifact in found.values())
     keys: dict[str, Artifact] = {}
     for place, artifact in found.items():
@@ -203,6 +205,8 @@ def _device(artifact: Artifact, gpu: Gpu | None) -> str:
 
 def _shown_path(folder: Path) -> str:
     """Return `folder` relative to the current one, or its name where that is elsewhere: no absolute paths."""
+    if str(folder).startswith(SMOOTH):
+        return SMOOTH + _shown_path(Path(str(folder).removeprefix(SMOOTH)))
     relative = Path(os.path.relpath(folder))
     return folder.name if relative.parts[:1] == ("..",) or relative.is_absolute() else relative.as_posix()
 

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from edge_runtime.errors import InputError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".hif"})
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for a broken file
+EXPECTED = "a complete JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIF of at most 178 million pixels"
 ORIENTATION_TAG = 0x0112  # EXIF
-TO_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12; bytes 8 to 12
+TIFF_STARTS = (b"II*\0", b"MM\0*")
+STRIP_PIXELS = 1 << 22  # of a large picture that are worked on at once: a copy of all of it would be hundreds of MB
 
 
 def read_rgb(path: Path | str) -> np.ndarray:
-    """Decode a picture as it should be seen.
+    """Decode a picture as it should be seen; the first frame where there are several.
 
-    EXIF orientation is applied, alpha is laid over black, CMYK and palettes become RGB, 16-bit grey is scaled to 8.
+    EXIF orientation is applied, alpha is laid over black, CMYK and palettes become RGB, 16-bit grey is scaled to 8. Colour
+    profiles are ignored. Takes at most about 8 bytes per pixel meanwhile.
 
     Returns
     -------
@@ -43,19 +40,79 @@ def read_rgb(path: Path | str) -> np.ndarray:
     if not path.is_file():
         raise InputError(f"got {path}, expected an existing picture")
     try:
+        with path.open("rb") as file:
+            start = file.read(12)
+        if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+            _register_heif(path)
+        try:
+            return _decode(path)
+        except UnidentifiedImageError:
+            if not start.startswith(TIFF_STARTS):
+                raise
+            return _decode_tiff(path)
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read picture {path}: {error}; expected {EXPECTED}") from error
+
+
+def _decode(path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        # Pillow warns from 89 million pixels on and refuses from 178 on: here that is known, and allowed.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(path) as opened:
             opened.load()
-            turn = TO_UPRIGHT.get(_orientation(opened))
-            return to_rgb8(opened if turn is None else opened.transpose(turn))
-    except DECODE_ERRORS as error:
-        expected = "a complete JPEG, PNG, WebP, BMP or TIFF of at most 178 million pixels"
-        raise InputError(f"cannot read picture {path}: {error}; expected {expected}") from error
+            orientation = _orientation(opened)
+            image = to_rgb8(opened)
+    return _upright(image, orientation)  # after Pillow's copy is gone
+
+
+def _register_heif(path: Path) -> None:
+    """Teach Pillow HEIF, for which it needs a package of its own (extra `heif`)."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise InputError(
+            f"{path} is a HEIF picture, for which pillow-heif is needed; install it (pip install pillow-heif), or convert it"
+        ) from error
+    pillow_heif.register_heif_opener()
+
+
+def _decode_tiff(path: Path) -> np.ndarray:
+    """Decode a TIFF of a kind that Pillow does not know, such as colours in 32-bit float, by OpenCV."""
+    try:
+        values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(f"OpenCV says {error.err}") from error
+    if values is None or values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
+        raise ValueError("neither Pillow nor OpenCV knows this kind of TIFF")
+    if values.dtype != np.uint8:
+        values = _to_8_bits(values, 1 / 257 if values.dtype == np.uint16 else _white(values, values.dtype.kind == "f"))
+    if values.ndim == 2:
+        return np.repeat(values[:, :, None], 3, axis=2)
+    if values.shape[2] == 4:
+        alpha = values[:, :, 3:].astype(np.uint16)
+        values = ((values[:, :, :3] * alpha + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(values[:, :, ::-1])
 
 
 def to_rgb8(picture: Image.Image) -> np.ndarray:
     """Return any Pillow picture as (H, W, 3) uint8 RGB; transparent parts lie over black."""
+    scale = None
     if picture.mode.startswith(("I", "F")):
-        return np.repeat(_deep_grey(picture)[:, :, None], 3, axis=2)
+        scale = 1 / 257 if picture.mode.startswith("I;16") else _white(np.asarray(picture), picture.mode == "F")
+    width, height = picture.size
+    step = max(1, STRIP_PIXELS // max(1, width))
+    if step >= height:
+        return _strip_to_rgb8(picture, scale)
+    out = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        out[top:bottom] = _strip_to_rgb8(picture.crop((0, top, width, bottom)), scale)
+    return out
+
+
+def _strip_to_rgb8(picture: Image.Image, scale: float | None) -> np.ndarray:
+    if scale is not None:
+        return np.repeat(_to_8_bits(np.asarray(picture), scale)[:, :, None], 3, axis=2)
     if picture.mode == "La":  # Pillow converts it to nothing else
         picture = picture.convert("LA")
     if picture.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in picture.info:
@@ -65,17 +122,16 @@ def to_rgb8(picture: Image.Image) -> np.ndarray:
     return np.asarray(picture.convert("RGB"))
 
 
-def _deep_grey(picture: Image.Image) -> np.ndarray:
-    """Return a grey picture of 16 or 32 bits as (H, W) uint8."""
-    values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-    brightest = values.max(initial=0.0)
-    if picture.mode.startswith("I;16"):
-        scale = 1 / 257
-    elif picture.mode == "F" and brightest <= 1:
-        scale = 255.0
-    else:  # I and F do not say what white is: 255 or 65535, by the brightest pixel
-        scale = 1.0 if brightest <= 255 else 1 / 257
-    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
+def _white(values: np.ndarray, is_float: bool) -> float:
+    """Return the factor to 0..255 of values that do not say what white is: 1, 255 or 65535, by the brightest pixel."""
+    brightest = np.fmax.reduce(values, axis=None, initial=0)  # passes NaN over
+    if is_float and brightest <= 1:
+        return 255.0
+    return 1.0 if brightest <= 255 else 1 / 257
+
+
+def _to_8_bits(values: np.ndarray, scale: float) -> np.ndarray:
+    return np.clip(np.rint(np.nan_to_num(values.astype(np.float64)) * scale), 0, 255).astype(np.uint8)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -85,6 +141,17 @@ def _orientation(picture: Image.Image) -> int:
     except Exception:  # Pillow raises many kinds for broken metadata, which is no reason to lose the picture
         return 1
     return value if isinstance(value, int) else 1
+
+
+def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn or mirror (H, W, 3) as EXIF orientation 1 to 8 asks for; other numbers leave it."""
+    if 5 <= orientation <= 8:
+        image = image.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)
 
 
 def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -103,8 +170,12 @@ def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """
     check_rgb(image)
     # Two calls: one would leave the order of the passes to Pillow, which from release 13 on takes the cheaper first.
-    wide = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BILINEAR)
-    return np.asarray(wide.resize((width, height), Image.Resampling.BILINEAR))
+    # The first pass works on each row by itself, so large pictures take it in strips.
+    step = max(1, STRIP_PIXELS // image.shape[1])
+    strips = (Image.fromarray(image[top : top + step]) for top in range(0, image.shape[0], step))
+    wide = [np.asarray(strip.resize((width, strip.height), Image.Resampling.BILINEAR)) for strip in strips]
+    joined = Image.fromarray(wide[0] if len(wide) == 1 else np.concatenate(wide))
+    return np.asarray(joined.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def resize_probability(probability: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -116,7 +187,12 @@ def resize_probability(probability: np.ndarray, height: int, width: int) -> np.n
 
 def to_mask8(probability: np.ndarray) -> np.ndarray:
     """Return round(255 p) as (H, W) uint8."""
-    return np.rint(np.clip(probability, 0.0, 1.0) * 255.0).astype(np.uint8)
+    height, width = probability.shape
+    out = np.empty((height, width), np.uint8)
+    step = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, step):
+        out[top : top + step] = np.rint(np.clip(probability[top : top + step], 0.0, 1.0) * 255.0)
+    return out
 
 
 def check_rgb(image: np.ndarray) -> None:

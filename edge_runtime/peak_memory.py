@@ -21,17 +21,18 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from edge_runtime.artifact import Artifact, read_artifact
+from edge_runtime.artifact import Artifact
 from edge_runtime.backends.tflite import available_interpreters
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.image_ops import resize_rgb, to_mask8
+from edge_runtime.named_models import read_model
 from edge_runtime.results import Memory
 from edge_runtime.segmenter import Segmenter
 
 STATUS = Path("/proc/self/status")
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
-INTERPRETERS = {"onnx": ("onnxruntime",), "ncnn": ("ncnn",), "torch": ("torch",)}
+INTERPRETERS = {"onnx": ("onnxruntime",), "ncnn": ("ncnn",), "torch": ("torch",), "classical": ()}
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class PeakMemory:
     """Run an artifact a few times and print its peak RSS as JSON."""
 
     artifact: Annotated[Path, tyro.conf.Positional]
-    """Folder of the artifact."""
+    """Artifact folder, or another name of edge_runtime/named_models.py."""
     threads: int = 1
     """Threads of the interpreter."""
     device: str = "cpu"
@@ -58,7 +59,7 @@ def measure_here(config: PeakMemory) -> Memory:
     """
     if config.frames < 1:
         raise InputError(f"got --frames {config.frames}, expected 1 or more")
-    artifact = read_artifact(config.artifact)
+    artifact = read_model(config.artifact)
     frame = camera_frame(artifact)
     _import_interpreter(artifact.spec.format)
     baseline, _ = _resident_bytes("VmRSS")

@@ -11,12 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.artifact import SPEC_FILE, read_artifact
+from edge_runtime.artifact import SPEC_FILE
 from edge_runtime.errors import InputError
 from edge_runtime.image_ops import read_rgb, resize_rgb
+from edge_runtime.named_models import CLASSICAL, read_model
+from edge_runtime.overlay import draw_overlay
 from edge_runtime.pairs import find_pairs
 from edge_runtime.report_lines import Line
-from edge_runtime.segment import draw_overlay
 from edge_runtime.segmenter import Segmenter
 
 TILE_WIDTH = 260
@@ -83,7 +84,8 @@ def find_folders(results: dict[str, Any], models: Sequence[Path]) -> dict[str, P
         places = [path.parent for folder in models for path in (*folder.glob(SPEC_FILE), *folder.glob(f"*/{SPEC_FILE}"))]
     else:
         places = [Path(artifact["folder"]) for artifact in artifacts if (Path(artifact["folder"]) / SPEC_FILE).is_file()]
-    by_sha = {read_artifact(place).sha256: place for place in places}
+    places += [Path(artifact["folder"]) for artifact in artifacts if artifact["folder"].startswith(CLASSICAL)]
+    by_sha = {read_model(place).sha256: place for place in places}
     found = {artifact["key"]: by_sha[artifact["sha256"]] for artifact in artifacts if artifact["sha256"] in by_sha}
     if not found:
         raise InputError("got --pictures, but none of the measured artifacts is at hand; give their folders with --models")
@@ -91,7 +93,7 @@ def find_folders(results: dict[str, Any], models: Sequence[Path]) -> dict[str, P
 
 
 def _order(line: Line) -> tuple[int, str]:
-    return ("fp32", "fp16", "int8").index(line.precision), line.format
+    return ("fp32", "fp16", "int8", "uint8").index(line.precision), line.format
 
 
 def _tile_size(image: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ from edge_runtime.report_lines import Line
 
 # Chosen to stand out on white and on near-black, and apart for the colour-blind; networks take them in order.
 COLOURS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590")
-MARKERS = {"onnx": "o", "tflite": "s", "ncnn": "^", "torch": "D"}
-FILLS = {"fp32": "full", "fp16": "left", "int8": "none"}
+MARKERS = {"onnx": "o", "tflite": "s", "ncnn": "^", "torch": "D", "classical": "P"}
+FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
 INK = "#12345e"  # stands for the page's text colour until the SVG is finished; used for nothing else
 REAL_TIME_MS = 1000.0 / 30.0
 LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # how far from its point a label may move

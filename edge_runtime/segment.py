@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import cv2
 import numpy as np
 import tyro
 from PIL import Image, PngImagePlugin
 
 from edge_runtime.artifact import Artifact, file_sha256
 from edge_runtime.cli import run_command
+from edge_runtime.decision import Finding, check_min_sky, judge
 from edge_runtime.errors import InputError
 from edge_runtime.image_ops import read_rgb, to_mask8
+from edge_runtime.overlay import draw_overlay
 from edge_runtime.pairs import list_pictures
 from edge_runtime.progress import track
 from edge_runtime.refine import DEFAULTS, METHOD_VERSION, RefineConfig, refine
-from edge_runtime.segmenter import Segmenter
+from edge_runtime.segmenter import Ensemble, Segmenter, average, average_coarse, load_models
 
 RECORD_KEY = "skyedge"  # PNG text chunk that says how a mask was made; --resume compares it
-SKY_TINT, CONTOUR = (255, 0, 110), (255, 230, 0)  # RGB; colours that no sky has
-TINT_STRENGTH = 0.45
+FINDING_KEY = "skyedge-finding"  # and one that says what was found (edge_runtime/decision.py)
 JPEG_QUALITY, JPEG_SIDE = 90, 65_500
 
 
@@ -38,20 +38,42 @@ class Segment:
 
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Pictures, and folders of pictures."""
-    model: Path
-    """Artifact folder."""
+    model: tyro.conf.UseAppendAction[tuple[Path, ...]]
+    """Artifact folder; also classical:contour, classical:colour, or smooth:DIR, which smooths another's mask. Given several
+    times, the models are averaged."""
     out: Path
     """Folder for the masks; made where it is missing."""
     overlay: bool = False
     """Also write STEM.overlay.jpg: the picture with its sky tinted and the contour drawn, to judge the mask by eye."""
     refine: bool = False
     """Follow the picture's edges: branches, wires, roofs (edge_runtime/refine.py)."""
+    min_sky: float | None = None
+    """Smallest share of the picture, 0 to 1, that counts as sky: with less the mask is empty and stdout says so."""
+    confidence: bool = False
+    """Print the share of sky and how sure the network is, for every picture."""
     resume: bool = False
     """Keep masks that were made from the same picture by the same model with the same options."""
     threads: int = 1
     """CPU threads of the interpreter."""
     device: Literal["cpu", "cuda"] = "cpu"
     """cuda is for artifacts of format torch."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides the masks of a run besides picture and model; `refinement` None leaves the network's map as it is."""
+
+    overlay: bool = False
+    refinement: RefineConfig | None = None
+    min_sky: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture: `written` is False where `--resume` kept what was there."""
+
+    written: bool
+    finding: Finding
 
 
 @dataclass(frozen=True)
@@ -66,27 +88,37 @@ class Job:
 def main(config: Segment) -> None:
     """Segment all pictures; those that cannot be read are named on stderr and make the run end with `InputError`."""
     start = time.monotonic()
+    check_min_sky(config.min_sky)
+    options = Options(config.overlay, DEFAULTS if config.refine else None, config.min_sky)
     pictures, failures = find_pictures(config.inputs)
     jobs = plan(pictures, config.out)
-    segmenter = Segmenter.load(config.model, config.threads, config.device)
+    segmenter = load_models(config.model, config.threads, config.device)
     config.out.mkdir(parents=True, exist_ok=True)
     written, kept, total = 0, 0, len(jobs) + len(failures)
     for message in failures:
         _complain(message)
     for job in track(jobs, "segmenting"):
         try:
-            if segment_one(job, segmenter, config.overlay, config.resume, DEFAULTS if config.refine else None):
-                written += 1
-            else:
-                kept += 1
+            outcome = segment_one(job, segmenter, options, config.resume)
         except InputError as error:
             failures.append(str(error))
             _complain(str(error))
+            continue
+        written, kept = written + outcome.written, kept + (not outcome.written)
+        if config.confidence or not outcome.finding.sky:
+            print(tell(job.picture, outcome.finding, config), flush=True)
     seconds = time.monotonic() - start
     already = f", {kept} kept" if config.resume else ""
     print(f"{written} masks written{already}, {len(failures)} failed, {seconds:.1f} s: {config.out}")
     if failures:
         raise InputError(f"{len(failures)} of {total} inputs failed, named above; all others are done")
+
+
+def tell(picture: Path, finding: Finding, config: Segment) -> str:
+    """Return the line that says what was found in a picture."""
+    share = f"{100 * finding.sky_share:.2f} % of the picture"
+    found = f"sky, {share}" if finding.sky else f"no sky here ({share}, less than --min-sky {config.min_sky:g})"
+    return f"{picture}: {found}" + f", confidence {finding.confidence:.3f}" * config.confidence
 
 
 def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -125,34 +157,48 @@ def plan(pictures: Sequence[Path], out: Path) -> list[Job]:
     return list(jobs.values())
 
 
-def segment_one(job: Job, segmenter: Segmenter, overlay: bool, resume: bool, refinement: RefineConfig | None = None) -> bool:
-    """Segment one picture and return True, or return False where `resume` finds that done.
-
-    `refinement` says how to refine the probability; None leaves it as the network gives it, upsampled bilinearly.
+def segment_one(job: Job, segmenter: Segmenter | Ensemble, options: Options, resume: bool) -> Outcome:
+    """Segment one picture, unless `resume` finds that done.
 
     Raises
     ------
     InputError
-        The picture is missing or broken.
+        The picture is missing or broken, or too large for this machine's memory.
     """
-    record = describe(job.picture, segmenter.artifact, overlay, refinement)
-    if resume and is_done(job, record, overlay):
-        return False
+    record = describe(job.picture, segmenter.artifacts, options)
+    if resume and (finding := find_done(job, record, options.overlay)):
+        return Outcome(False, finding)
+    try:
+        return Outcome(True, _segment(job, segmenter, options, record))
+    except MemoryError as error:
+        raise InputError(f"{job.picture}: not enough memory ({error}); make it smaller, or leave out --overlay") from error
+
+
+def _segment(job: Job, segmenter: Segmenter | Ensemble, options: Options, record: str) -> Finding:
     image = read_rgb(job.picture)
-    if overlay and max(image.shape) > JPEG_SIDE:
+    if options.overlay and max(image.shape) > JPEG_SIDE:
         raise InputError(f"{job.picture} is {image.shape[:2]}, expected sides of at most {JPEG_SIDE} for --overlay")
-    probability = segmenter(image) if refinement is None else refine(image, segmenter.coarse(image), refinement)
-    if overlay:  # first, so that a mask that is there means that its overlay is too
-        picture = Image.fromarray(draw_overlay(image, probability, segmenter.artifact.spec.output.threshold))
+    maps = segmenter.maps(image)
+    coarse = average_coarse(maps)
+    finding = judge(coarse, segmenter.threshold, options.min_sky)
+    if not finding.sky:
+        probability = np.zeros(image.shape[:2], np.float32)
+    elif options.refinement is None:
+        probability = average(maps, *image.shape[:2])
+    else:
+        probability = refine(image, coarse, options.refinement)
+    if options.overlay:  # first, so that a mask that is there means that its overlay is too
+        picture = Image.fromarray(draw_overlay(image, probability, segmenter.threshold))
         _write(job.overlay, lambda path: picture.save(path, format="JPEG", quality=JPEG_QUALITY))
     text = PngImagePlugin.PngInfo()
     text.add_text(RECORD_KEY, record)
+    text.add_text(FINDING_KEY, json.dumps(dataclasses.asdict(finding)))
     mask = Image.fromarray(to_mask8(probability))
     _write(job.mask, lambda path: mask.save(path, format="PNG", pnginfo=text))
-    return True
+    return finding
 
 
-def describe(picture: Path, artifact: Artifact, overlay: bool, refinement: RefineConfig | None = None) -> str:
+def describe(picture: Path, artifacts: Sequence[Artifact], options: Options) -> str:
     """Return all that decides a mask, as JSON: two equal texts mean two equal masks."""
     if not picture.is_file():
         raise InputError(f"got {picture}, expected an existing picture")
@@ -160,55 +206,33 @@ def describe(picture: Path, artifact: Artifact, overlay: bool, refinement: Refin
         picture_sha256 = file_sha256(picture)
     except OSError as error:
         raise InputError(f"cannot read picture {picture}: {error}; expected a readable file") from error
-    contract = [dataclasses.asdict(part) for part in (artifact.spec.input, artifact.spec.output)]
+    refinement = options.refinement
     record = {
         "picture_sha256": picture_sha256,
-        "model_sha256": artifact.sha256,
-        "contract_sha256": hashlib.sha256(json.dumps(contract).encode()).hexdigest(),
-        "overlay": overlay,
+        "models": [{"model_sha256": artifact.sha256, "contract_sha256": _contract_sha256(artifact)} for artifact in artifacts],
+        "overlay": options.overlay,
+        "refine": refinement and {"version": METHOD_VERSION, **dataclasses.asdict(refinement)},
+        "min_sky": options.min_sky,
     }
-    if refinement is not None:  # no key without it, so that masks of releases that could not refine still count
-        record["refine"] = {"version": METHOD_VERSION, **dataclasses.asdict(refinement)}
     return json.dumps(record)
 
 
-def is_done(job: Job, record: str, overlay: bool) -> bool:
-    """Tell whether the outputs of `job` are there, whole, and made as `record` says."""
+def _contract_sha256(artifact: Artifact) -> str:
+    contract = [dataclasses.asdict(part) for part in (artifact.spec.input, artifact.spec.output)]
+    return hashlib.sha256(json.dumps(contract).encode()).hexdigest()
+
+
+def find_done(job: Job, record: str, overlay: bool) -> Finding | None:
+    """Return what was found in a picture whose outputs are there, whole, and made as `record` says, else None."""
     if not job.mask.is_file() or (overlay and not job.overlay.is_file()):
-        return False
+        return None
     try:
         with Image.open(job.mask) as mask:
             mask.load()  # a mask that a power cut left incomplete fails here
-            return mask.info.get(RECORD_KEY) == record
-    except (OSError, SyntaxError, ValueError):
-        return False
-
-
-def draw_overlay(image: np.ndarray, probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Tint the sky of a picture and draw the contour of its mask.
-
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8, RGB.
-    probability
-        (H, W) float32 in [0, 1].
-    threshold
-        Probability at which the contour runs.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W, 3) uint8, RGB.
-    """
-    share = (TINT_STRENGTH * probability)[:, :, None]
-    tinted = np.rint(image * (1 - share) + np.asarray(SKY_TINT, np.float32) * share).astype(np.uint8)
-    sky = (probability >= threshold).astype(np.uint8)
-    width = max(1, round(max(image.shape[:2]) / 500))
-    # Outside the picture counts as sky here, so that no line runs along its border.
-    inside = cv2.erode(sky, np.ones((2 * width + 1, 2 * width + 1), np.uint8))
-    tinted[sky != inside] = CONTOUR
-    return tinted
+            same = mask.info.get(RECORD_KEY) == record
+            return Finding(**json.loads(mask.info[FINDING_KEY])) if same else None
+    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _write(target: Path, save: Callable[[Path], None]) -> None:

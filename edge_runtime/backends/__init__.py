@@ -16,12 +16,14 @@ BACKENDS: dict[str, tuple[str, str]] = {  # format -> module, class
     "tflite": ("edge_runtime.backends.tflite", "TfliteBackend"),
     "ncnn": ("edge_runtime.backends.ncnn_net", "NcnnBackend"),
     "torch": ("edge_runtime.backends.torch_ref", "TorchBackend"),
+    "classical": ("edge_runtime.backends.classical", "ClassicalBackend"),
 }
 DEVICES: dict[str, tuple[str, ...]] = {  # format -> devices
     "onnx": ("cpu",),
     "tflite": ("cpu",),
     "ncnn": ("cpu",),
     "torch": ("cpu", "cuda"),
+    "classical": ("cpu",),
 }
 
 

@@ -18,7 +18,8 @@ from edge_runtime import Segmenter
 from edge_runtime.artifact import read_artifact
 from edge_runtime.errors import InputError
 from edge_runtime.image_ops import read_rgb, to_mask8
-from edge_runtime.segment import Segment, draw_overlay, find_pictures, main, plan
+from edge_runtime.overlay import draw_overlay
+from edge_runtime.segment import Segment, find_pictures, main, plan
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def command(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def run(inputs: Sequence[Path], model: Path, out: Path, overlay: bool = False, resume: bool = False) -> None:
-    main(Segment(tuple(inputs), model, out, overlay=overlay, resume=resume))
+    main(Segment(tuple(inputs), (model,), out, overlay=overlay, resume=resume))
 
 
 def mask_of(path: Path) -> np.ndarray:

@@ -1,0 +1,34 @@
+"""Classical methods, and smoothing on top of any model, behind the protocol of the interpreters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_runtime.artifact import Artifact
+from edge_runtime.backends import Backend
+from edge_runtime.classical import METHODS, smooth
+
+
+class ClassicalBackend:
+    """A method of `edge_runtime.classical`. OpenCV's thread count holds for the whole process and is the caller's."""
+
+    name = "opencv"
+
+    def __init__(self, artifact: Artifact, threads: int, device: str) -> None:
+        self._method = METHODS[artifact.spec.name.removeprefix("classical-")]
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Segment (H, W, 3) uint8 RGB; returns (H, W) float32, 0 or 1."""
+        return self._method(image)
+
+
+class SmoothedBackend:
+    """Another backend whose map is smoothed."""
+
+    def __init__(self, inner: Backend) -> None:
+        self.name = inner.name
+        self._inner = inner
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Segment (H, W, 3) uint8 RGB; returns (H, W) float32 in [0, 1]."""
+        return smooth(self._inner.run(image))
