@@ -241,7 +241,7 @@ def test_segment_refine(artifacts: dict[str, Path], trees: list[Scene], tmp_path
         assert np.array_equal(mask, to_mask8(refine(image, segmenter.coarse(image))))
         assert not np.array_equal(mask, to_mask8(segmenter(image)))
     times = [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").iterdir())]
-    main(Segment((pictures,), model, tmp_path / "out", refine=True, resume=True))
+    main(Segment((pictures,), (model,), tmp_path / "out", refine=True, resume=True))
     assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").iterdir())] == times
-    main(Segment((pictures,), model, tmp_path / "out", resume=True))
+    main(Segment((pictures,), (model,), tmp_path / "out", resume=True))
     assert all(path.stat().st_mtime_ns not in times for path in (tmp_path / "out").iterdir())
