@@ -119,10 +119,14 @@ release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench
 	@test -n "$(DATA)" || { echo "got no DATA, expected make release DATA=DIR with the splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(RELEASED:%=$(BENCH)/%/model.json)
 	for kind in $(RELEASED); do rm -rf models/$$kind; cp -r $(BENCH)/$$kind models/$$kind; done
+	$(PY) train/scenes.py --out runs/indoor --count 500 --seed 300000 --split test --kind indoor
 	for net in $(LITE) u2netp; do \
 	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data $(DATA) --split test --out runs/eval-$$net; \
 	  cp runs/eval-$$net/metrics.json models/$$net/metrics.json; \
+	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data runs/indoor --split test --out runs/eval-$$net-indoor; \
+	  cp runs/eval-$$net-indoor/metrics.json models/$$net/metrics_indoor.json; \
 	  $(PY) train/model_card.py models/$$net; done
+	$(PY) train/comparison.py
 	$(PY) train/scenes.py --out build/example --count 1 --seed 3 --split test
 	$(PY) -m edge_runtime.segment build/example/test/images --model models/unet_lite/tflite-int8 --out build/example/masks --overlay
 	mkdir -p results && cp build/example/masks/*.overlay.jpg results/example.jpg

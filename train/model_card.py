@@ -36,7 +36,7 @@ class Config:
     """Write README.md of a released model folder."""
 
     folder: Annotated[Path, tyro.conf.Positional]
-    """Folder with checkpoint.pt, metrics.json (of train/evaluate.py) and FORMAT-PRECISION artifacts."""
+    """Folder with checkpoint.pt, metrics.json and metrics_indoor.json (of train/evaluate.py) and FORMAT-PRECISION artifacts."""
 
 
 def card(folder: Path) -> str:
@@ -44,10 +44,7 @@ def card(folder: Path) -> str:
     checkpoint = load_checkpoint(folder / "checkpoint.pt")
     if checkpoint.arch not in SUMMARIES:
         raise InputError(f"got a checkpoint of {checkpoint.arch}, expected a released one: {', '.join(SUMMARIES)}")
-    try:
-        metrics = json.loads((folder / "metrics.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"cannot read {folder / 'metrics.json'}: {error}; write it with train/evaluate.py") from error
+    metrics, indoor = _read(folder / "metrics.json"), _read(folder / "metrics_indoor.json")
     model = checkpoint.build()
     tagged = {f"*scene: {tag}*": values for tag, values in metrics["tags"].items()}
     sets = {"**all**": metrics["pooled"], **metrics["sources"], **tagged}
@@ -58,22 +55,31 @@ def card(folder: Path) -> str:
         gmacs=count_macs(model, checkpoint.size) / 1e9,
         settings=[(name, _plain(value)) for name, value in checkpoint.training.items() if value is not None],
         metrics=metrics,
+        indoor_count=indoor["pooled"]["count"],
+        indoor_called_sky=_cell(indoor["pooled"]["nosky_fpr"], digits=5),
         columns=COLUMNS,
         rows=[[name, values["count"], *(_cell(values.get(key)) for key, _ in COLUMNS)] for name, values in sets.items()],
         artifacts=[read_artifact(path.parent) for path in sorted(folder.glob("*/model.json"))],
     )
 
 
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}; write it with train/evaluate.py") from error
+
+
 def _plain(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _cell(metric: dict[str, float | None] | None) -> str:
+def _cell(metric: dict[str, float | None] | None, digits: int = 3) -> str:
     if metric is None or metric["value"] is None:
         return "–"
     if metric.get("low") is None:
-        return f"{metric['value']:.3f}"
-    return f"{metric['value']:.3f} ({metric['low']:.3f}–{metric['high']:.3f})"
+        return f"{metric['value']:.{digits}f}"
+    return f"{metric['value']:.{digits}f} ({metric['low']:.{digits}f}–{metric['high']:.{digits}f})"
 
 
 def main(config: Config) -> None:
