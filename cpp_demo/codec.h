@@ -25,7 +25,8 @@ struct RawPicture {
 // What `decode` reads, for messages.
 extern const char* const kPictureFormats;
 
-// The error says in a few words why `file` is no picture.
+// `file` is of one of these formats and was asked by pixel_count() how large it is. The error says in a few words why
+// it is no picture.
 Result<RawPicture> decode(const std::vector<std::uint8_t>& file);
 
 // The mask as an 8-bit, one-channel PNG, or nothing where the library fails.

@@ -11,11 +11,10 @@
 #include <limits>
 
 #include "codec.h"
+#include "picture_head.h"
 
 namespace skyedge {
 namespace {
-
-constexpr std::int64_t kMostPixels = std::int64_t{1} << 30;  // the same as OpenCV's limit
 
 // stb takes the missing part of a BMP for zeros; the header says how long the file should be.
 bool is_cut_bmp(const std::vector<std::uint8_t>& file) {
@@ -40,13 +39,13 @@ Result<RawPicture> decode(const std::vector<std::uint8_t>& file) {
     if (is_cut_bmp(file)) {
         return Error{"the BMP is cut short"};
     }
+    if (has_wrong_huffman_table(file)) {
+        return Error{"a Huffman table has more than 256 codes"};
+    }
     const auto size = static_cast<int>(file.size());
     RawPicture picture;
     if (stbi_info_from_memory(file.data(), size, &picture.width_px, &picture.height_px, &picture.channels) == 0) {
         return Error{"not a picture, or broken"};
-    }
-    if (std::int64_t{picture.width_px} * picture.height_px > kMostPixels) {
-        return Error{"it has more than 2^30 pixels"};
     }
     picture.deep = stbi_is_16_bit_from_memory(file.data(), size) != 0;
     int* const width = &picture.width_px;

@@ -21,16 +21,28 @@ Result<FlagValues> parse_flags(const std::vector<std::string>& words, const std:
             return Error{"got '" + words[i] + "', expected one of " + expected + "; see skyedge --help"};
         }
         const bool inline_value = equals != std::string::npos;
+        if (flag->kind == FlagKind::kSwitch) {
+            if (inline_value) {
+                return Error{"got '" + words[i] + "', expected " + name + " without a value; see skyedge --help"};
+            }
+            values[name] = {""};
+            continue;
+        }
         if (!inline_value && i + 1 == words.size()) {
             return Error{"got " + name + " without a value, expected " + name + " VALUE; see skyedge --help"};
         }
         std::vector<std::string>& given = values[name];
         given.push_back(inline_value ? words[i].substr(equals + 1) : words[++i]);
-        if (given.size() > 1 && !flag->repeatable) {
+        if (given.size() > 1 && flag->kind != FlagKind::kRepeatable) {
             return Error{"got " + name + " twice, expected it once"};
         }
     }
     return values;
+}
+
+std::string text_of(const FlagValues& values, const std::string& name) {
+    const auto found = values.find(name);
+    return found == values.end() ? std::string() : found->second.front();
 }
 
 Result<std::string> need_path(const FlagValues& values, const std::string& name) {

@@ -6,13 +6,14 @@
 #include <utility>
 
 #include "codec.h"
-#include "exif.h"
 #include "files.h"
+#include "picture_head.h"
 
 namespace skyedge {
 namespace {
 
 constexpr int kChannels = 3;
+constexpr std::uint64_t kMostPixels = 178956970;  // Pillow's limit, so Python's too
 
 // Alpha over black: round(value * alpha / 255).
 std::uint8_t over_black(unsigned value, unsigned alpha) {
@@ -92,6 +93,13 @@ Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::strin
     }
     if (is_cut_jpeg(file)) {
         return unreadable(name, "the JPEG is cut short");
+    }
+    const std::optional<std::uint64_t> count = pixel_count(file);
+    if (!count) {
+        return unreadable(name, "got a file of another kind");
+    }
+    if (*count > kMostPixels) {
+        return unreadable(name, "it claims " + std::to_string(*count) + " pixels, more than 178 million");
     }
     const Result<RawPicture> decoded = decode(file);
     if (!decoded) {

@@ -5,13 +5,7 @@
 #include <cstring>
 #include <utility>
 
-// The loops below compute the same integers, or the same rounded floats, on every CPU; on x86 the program picks the
-// version for AVX2 where the CPU has it. 64-bit Arm always has the instructions that they need.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__)
-#define SKYEDGE_SIMD __attribute__((target_clones("avx2", "default")))
-#else
-#define SKYEDGE_SIMD
-#endif
+#include "simd.h"
 
 namespace skyedge {
 namespace {

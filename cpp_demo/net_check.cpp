@@ -20,13 +20,13 @@ constexpr const char* kAgain = "; export the artifact again";
 constexpr const char* kConvolution = "Convolution";
 constexpr const char* kDepthwise = "ConvolutionDepthWise";
 // Layers without weights, of those that are built in (get_ncnn.py).
-constexpr const char* kPlain[] = {"BinaryOp", "Clip",        "Concat",    "Crop",    "Flatten", "HardSigmoid",
-                                  "Input",    "HardSwish",   "Interp",    "Noop",    "Padding", "Permute",
-                                  "Pooling",  "ReLU",        "Reshape",   "Sigmoid", "Slice",   "Split"};
+constexpr const char* kPlain[] = {"BinaryOp", "Clip",      "Concat",  "Crop",    "Flatten", "HardSigmoid",
+                                  "Input",    "HardSwish", "Interp",  "Noop",    "Padding", "Permute",
+                                  "Pooling",  "ReLU",      "Reshape", "Sigmoid", "Slice",   "Split"};
 constexpr std::size_t kMostLayers = 4096;
 constexpr std::size_t kMostBlobsOfLayer = 64;
-constexpr std::size_t kMostWord = 255;    // ncnn's buffer for a name
-constexpr int kMostValue = 1 << 20;       // any number of a layer but for its count of weights
+constexpr std::size_t kMostWord = 255;  // ncnn's buffer for a name
+constexpr int kMostValue = 1 << 20;     // any number of a layer but for its count of weights
 constexpr int kMostWeights = 1 << 28;
 constexpr int kMostKey = 31;
 constexpr int kOldArray = -23300;  // the key of an array is kOldArray - ID, its value starts with the length
@@ -109,8 +109,7 @@ bool parse_value(std::string_view word, std::set<int>& keys, Layer& layer) {
     if (!array && numbers.size() == 1) {
         layer.numbers[key] = numbers.front();
     }
-    return negative ? !numbers.empty() && numbers.front() == static_cast<double>(numbers.size() - 1)
-                    : !numbers.empty();
+    return negative ? !numbers.empty() && numbers.front() == static_cast<double>(numbers.size() - 1) : !numbers.empty();
 }
 
 Result<Layer> parse_line(std::string_view line, std::size_t number) {
@@ -147,7 +146,8 @@ Result<std::size_t> check_graph(const std::vector<Layer>& layers) {
     std::set<std::string> made, used, names;
     for (const Layer& layer : layers) {
         const auto fault = [&](const std::string& blob, const char* expected) {
-            return Error{"layer " + quoted(layer.name) + ": got blob " + quoted(blob) + ", expected " + expected + kAgain};
+            return Error{"layer " + quoted(layer.name) + ": got blob " + quoted(blob) + ", expected " + expected +
+                         kAgain};
         };
         const bool source = layer.kind == "Input";
         if (source ? !layer.bottoms.empty() : layer.bottoms.empty()) {
@@ -164,7 +164,8 @@ Result<std::size_t> check_graph(const std::vector<Layer>& layers) {
             }
         }
         if (layer.tops.empty() || !names.insert(layer.name).second) {
-            return Error{"layer " + quoted(layer.name) + ": expected a name of its own and a blob to come out" + kAgain};
+            return Error{"layer " + quoted(layer.name) + ": expected a name of its own and a blob to come out" +
+                         kAgain};
         }
     }
     return made.size();
@@ -186,8 +187,9 @@ Result<std::vector<Layer>> parse_param(const std::vector<std::uint8_t>& param) {
     const auto layer_count = counts.size() == 2 ? count_of(counts[0]) : std::nullopt;
     const auto blob_count = counts.size() == 2 ? count_of(counts[1]) : std::nullopt;
     if (!layer_count || !blob_count || *layer_count != lines.size() - 2 || *layer_count > kMostLayers) {
-        return Error{"got " + quoted(lines.size() < 2 ? "" : lines[1]) + " on line 2 of .param, expected the numbers of " +
-                     "layers, " + std::to_string(lines.size() < 2 ? 0 : lines.size() - 2) + ", and blobs" + kAgain};
+        return Error{"got " + quoted(lines.size() < 2 ? "" : lines[1]) +
+                     " on line 2 of .param, expected the numbers of " + "layers, " +
+                     std::to_string(lines.size() < 2 ? 0 : lines.size() - 2) + ", and blobs" + kAgain};
     }
     std::vector<Layer> layers;
     for (std::size_t i = 2; i < lines.size(); ++i) {
@@ -228,7 +230,8 @@ struct Tail {
 
 // The sizes of a convolution, checked; its weights are of `tag`.
 Result<std::size_t> convolution_bytes(const Layer& layer, std::uint32_t tag) {
-    const Error fault{"layer " + quoted(layer.name) + ": got numbers of a convolution that do not fit together" + kAgain};
+    const Error fault{"layer " + quoted(layer.name) + ": got numbers of a convolution that do not fit together" +
+                      kAgain};
     const bool depthwise = layer.kind == kDepthwise;
     const auto outputs = whole(layer, kOutputs, 1, 1 << 14, 0);
     const auto columns = whole(layer, kKernelWidth, 1, 64, 0);
@@ -289,8 +292,8 @@ Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std:
         at += bytes.value();
     }
     if (at != bin.size()) {
-        return Error{"got " + std::to_string(bin.size() - at) + " bytes in .bin beyond what .param describes, expected 0" +
-                     kAgain};
+        return Error{"got " + std::to_string(bin.size() - at) +
+                     " bytes in .bin beyond what .param describes, expected 0" + kAgain};
     }
     return std::nullopt;
 }

@@ -189,12 +189,20 @@ Failure SkySegmenter::segment(const Image& image, Workspace& workspace, Probabil
             return prepared.error();
         }
         Workspace::Memory& memory = *prepared.value();
-        memory.to_input.resize(image, spec().input.width_px, spec().input.height_px, memory.resized);
-        if (Failure failure = run(memory.resized, memory, memory.small)) {
+        if (Failure failure = run_resized(image, memory, memory.small)) {
             return failure;
         }
         memory.to_picture.resize(memory.small, image.width_px, image.height_px, sky);
         return std::nullopt;
+    } catch (const std::exception& error) {  // memory that cannot be had
+        return Error{std::string("cannot segment the picture: ") + error.what()};
+    }
+}
+
+Failure SkySegmenter::coarse(const Image& image, Workspace& workspace, Probability& sky) const {
+    try {
+        const Result<Workspace::Memory*> prepared = prepare(image, workspace);
+        return prepared ? run_resized(image, *prepared.value(), sky) : prepared.error();
     } catch (const std::exception& error) {  // memory that cannot be had
         return Error{std::string("cannot segment the picture: ") + error.what()};
     }
@@ -247,6 +255,11 @@ Result<Workspace::Memory*> SkySegmenter::prepare(const Image& image, Workspace& 
         memory.extractor->set_workspace_allocator(&memory.pool);
     }
     return &memory;
+}
+
+Failure SkySegmenter::run_resized(const Image& image, Workspace::Memory& memory, Probability& sky) const {
+    memory.to_input.resize(image, spec().input.width_px, spec().input.height_px, memory.resized);
+    return run(memory.resized, memory, sky);
 }
 
 Failure SkySegmenter::run(const Image& resized, Workspace::Memory& memory, Probability& sky) const {

@@ -35,12 +35,16 @@ public:
     // kMostThreads).
     static Result<SkySegmenter> load(const std::filesystem::path& folder, int threads);
 
-    // The same for an artifact whose files come from elsewhere, such as an app's resources; nobody checks their SHA-256.
+    // The same for an artifact whose files come from elsewhere, such as an app's resources; nobody checks their
+    // SHA-256.
     static Result<SkySegmenter> from_artifact(Artifact artifact, int threads);
 
     // Gives the probability of sky at every pixel of the picture, at the picture's own size. After a failure `sky`
     // means nothing.
     Failure segment(const Image& image, Workspace& workspace, Probability& sky) const;
+
+    // The same, but stops at the network's own size: what refine() wants.
+    Failure coarse(const Image& image, Workspace& workspace, Probability& sky) const;
 
     // The same without the resizes: `image` must have the network's input size.
     Failure infer(const Image& image, Workspace& workspace, Probability& sky) const;
@@ -57,6 +61,7 @@ private:
     explicit SkySegmenter(std::shared_ptr<const Network> network);
 
     Result<Workspace::Memory*> prepare(const Image& image, Workspace& workspace) const;
+    Failure run_resized(const Image& image, Workspace::Memory& memory, Probability& sky) const;
     Failure run(const Image& resized, Workspace::Memory& memory, Probability& sky) const;
 
     std::shared_ptr<const Network> network_;

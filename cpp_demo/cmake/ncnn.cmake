@@ -25,8 +25,12 @@ else()
   if(CMAKE_CROSSCOMPILING)
     set(cross --toolchain "${CMAKE_TOOLCHAIN_FILE}")
   endif()
+  set(compiler "")
+  if(SKYEDGE_FUZZ)  # CMake tells get_ncnn.py that the compiler is Clang, but ncnn has no part in this: GCC's build will do
+    set(compiler "${CMAKE_COMMAND}" -E env --unset=CC --unset=CXX)
+  endif()
   execute_process(
-    COMMAND "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/get_ncnn.py" ${cross}
+    COMMAND ${compiler} "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/get_ncnn.py" ${cross}
     OUTPUT_VARIABLE built OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE code)
   if(NOT code EQUAL 0)
     message(FATAL_ERROR "get_ncnn.py failed (exit ${code}); its message is above")
