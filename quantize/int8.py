@@ -1,35 +1,40 @@
 """Quantise to int8 after training: `python quantize/int8.py --calib DIR [--format onnx tflite ncnn] [--eval DIR] [--out DIR]`.
 
 A quarter of the calibration pictures is kept back: the masks of int8 and fp32 must agree on it. With --eval, labelled pictures,
-int8 may lose at most --max-drop points of pooled IoU. A format that fails writes nothing, and the command exits with 1.
+int8 may lose at most --max-drop points of pooled IoU. `--keep-float AUTO` leaves the most sensitive convolutions in float, as few
+as it takes. A format that fails writes nothing, and the command exits with 1.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from rich.console import Console
 
-from edge_runtime.artifact import Artifact, GoldenPair, Quantization, write_artifact
+from edge_runtime.artifact import Artifact, GoldenPair, ModelSpec, Quantization, write_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
-from edge_runtime.image_ops import resize_probability, resize_rgb
-from edge_runtime.metrics import evaluate_pairs, pool
-from edge_runtime.pairs import Pair, find_pairs
 from export.command import Converted, default_out, draft_spec, from_here, quiet, shown_flags, write_candidate
-from export.parity import parity_pictures, pooled_agreement, run_backend, run_torch
+from export.parity import parity_pictures, run_backend
 from export.wrapper import Network, load_network
 from quantize import ncnn_int8, onnx_int8, tflite_int8
 from quantize.calibration import Manifest, divide, make_manifest, read_resized
+from quantize.checks import Checks, gate, measure, prepare
+from quantize.ranges import Method
+from quantize.recipe import Recipe, check_names
+from quantize.sensitivity import rank
 
-Convert = Callable[[Network, Sequence[np.ndarray], Path], Converted]
+Convert = Callable[[Network, Sequence[np.ndarray], Path, Recipe], Converted]
+AUTO = "AUTO"
+RANKED_ON = 32  # pictures that rank the layers, and as many to find their ranges: enough for an order
 CONVERTERS: dict[str, Convert] = {"onnx": onnx_int8.convert, "tflite": tflite_int8.convert, "ncnn": ncnn_int8.convert}
 
 
@@ -57,30 +62,13 @@ class Int8Config:
     """Largest loss of pooled IoU on --eval, in points (hundredths of IoU)."""
     min_agreement: float = 0.95
     """Smallest agreement with fp32: IoU of the masks, pooled over the quarter of --calib that is kept back."""
+    method: Method | None = None
+    """How ranges of activations are found: minmax, percentile or entropy. Default: what did best for the format."""
+    keep_float: tuple[str, ...] = ()
+    """Convolutions to leave in float, by module name (quantize/sensitivity.py lists them); AUTO: as few of the most sensitive
+    ones as bring the loss on --eval under --max-drop."""
     out: Path | None = None
     """The artifact's folder; for several formats, the folder of their folders. Default: build/NAME-SIZE-int8-FORMAT."""
-
-
-@dataclass(frozen=True, eq=False)
-class Checks:
-    """What every int8 network is compared with; float32 results are computed once for all formats.
-
-    Attributes
-    ----------
-    held_out
-        Pictures at the input size, (H, W, 3) uint8 RGB.
-    masks
-        (N, H, W) float32 probabilities of the float32 network on `held_out`.
-    pairs
-        Labelled pictures of --eval; empty without it.
-    iou
-        Pooled IoU of the float32 network on `pairs`, 0 to 1; None without --eval.
-    """
-
-    held_out: list[np.ndarray]
-    masks: np.ndarray
-    pairs: list[Pair]
-    iou: float | None
 
 
 def quantize(config: Int8Config) -> list[Artifact]:
@@ -96,17 +84,19 @@ def quantize(config: Int8Config) -> list[Artifact]:
     _check(config)
     console = Console(stderr=True)
     network = load_network(config.checkpoint, config.size)
+    check_names(network, frozenset(config.keep_float) - {AUTO})
     chosen = divide(config.calib, config.count, config.seed)
     console.print(
-        f"{network.checkpoint.arch}: calibrating on {len(chosen.calibration)} pictures, checking on {len(chosen.held_out)}"
+        f"{network.checkpoint.name}: calibrating on {len(chosen.calibration)} pictures, checking on {len(chosen.held_out)}"
     )
     pictures, manifest = read_resized(chosen.calibration, network.size), make_manifest(chosen)
-    checks = _prepare(config, network, read_resized(chosen.held_out, network.size))
+    checks = prepare(network, read_resized(chosen.held_out, network.size), config.eval, config.split)
+    job = _Job(config, network, pictures, manifest, checks)
     written, failures = [], []
     for name in config.format:
         console.print(f"quantising to {name}")
         try:
-            written.append(_quantize_one(config, name, network, pictures, manifest, checks))
+            written.append(_quantize_one(job, name))
         except GateError as error:
             failures.append(f"{name}: {error}")
     if failures:
@@ -114,70 +104,84 @@ def quantize(config: Int8Config) -> list[Artifact]:
     return written
 
 
-def _quantize_one(
-    config: Int8Config, name: str, network: Network, pictures: Sequence[np.ndarray], manifest: Manifest, checks: Checks
-) -> Artifact:
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What every attempt to quantise starts from."""
+
+    config: Int8Config
+    network: Network
+    pictures: Sequence[np.ndarray]
+    manifest: Manifest
+    checks: Checks
+
+    @functools.cached_property
+    def ranking(self) -> list[str]:
+        """Names of the convolutions, the most sensitive first; measured when it is first asked for, once for all formats."""
+        labelled = self.checks.labelled
+        assert labelled is not None
+        return [score.name for score in rank(self.network, self.pictures[:RANKED_ON], labelled.some(RANKED_ON))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """A quantised network, measured; `failure` says why it is not good enough."""
+
+    draft: ModelSpec
+    converted: Converted
+    golden: GoldenPair
+    failure: GateError | None
+
+
+def _quantize_one(job: _Job, name: str) -> Artifact:
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
-        with quiet():
-            converted = CONVERTERS[name](network, pictures, Path(folder))
-        quantization = Quantization("int8", converted.weights, converted.activations, manifest.calibration)
-        command = " ".join(["python quantize/int8.py", *shown_flags(dataclasses.replace(config, format=(name,)))])
-        draft = draft_spec(network, name, converted, quantization, command)
-        golden = parity_pictures(network.size)[0]
-        with quiet():
-            backend = open_backend(write_candidate(Path(folder), draft, converted, golden))
-        metrics = _measure(backend.run, checks, run_backend(backend, checks.held_out))
-        out = _out(config, name, draft.name)
-        print(_line(out, converted, metrics), flush=True)
-        _gate(metrics, config)
-        provenance = draft.provenance | {"calibration": manifest.entries}
-        draft = dataclasses.replace(draft, metrics=metrics, provenance=provenance)
-        return write_artifact(out, draft, converted.files, GoldenPair(golden, backend.run(golden)))
+        auto = job.config.keep_float == (AUTO,)
+        attempt = _try(job, name, Path(folder), frozenset() if auto else frozenset(job.config.keep_float))
+        if auto and attempt.failure is not None:
+            attempt = _fewest(job, name, Path(folder), attempt)
+        out = _out(job.config, name, attempt.draft.name)
+        print(_line(out, attempt.converted, attempt.draft), flush=True)
+        if attempt.failure is not None:
+            raise attempt.failure
+        return write_artifact(out, attempt.draft, attempt.converted.files, attempt.golden)
 
 
-def _prepare(config: Int8Config, network: Network, held_out: list[np.ndarray]) -> Checks:
-    masks = run_torch(network.reference, held_out)
-    if config.eval is None:
-        return Checks(held_out, masks, [], None)
-    pairs = find_pairs(config.eval, config.split)
-    return Checks(held_out, masks, pairs, _iou(lambda image: run_torch(network.reference, [image])[0], network.size, pairs))
+def _fewest(job: _Job, name: str, folder: Path, worst: _Attempt) -> _Attempt:
+    """Return the attempt with the fewest of the most sensitive layers in float that is good enough; else the last."""
+    console, failing, count, best = Console(stderr=True), 0, 1, worst
+    while best.failure is not None and count <= max(1, len(job.ranking) // 2):
+        console.print(f"{name}: {best.failure}; leaving {count} layers in float")
+        best = _try(job, name, folder, frozenset(job.ranking[:count]))
+        failing, count = (count, 2 * count) if best.failure is not None else (failing, count)
+    while best.failure is None and count - failing > 1:
+        middle = (failing + count) // 2
+        attempt = _try(job, name, folder, frozenset(job.ranking[:middle]))
+        console.print(f"{name}: {middle} layers in float are {'enough' if attempt.failure is None else 'too few'}")
+        if attempt.failure is None:
+            best, count = attempt, middle
+        else:
+            failing = middle
+    return best
 
 
-def _iou(run: Callable[[np.ndarray], np.ndarray], size: int, pairs: Sequence[Pair]) -> float:
-    """Return the pooled IoU over `pairs`, 0 to 1, of a network that maps a picture at the input size to probabilities."""
-
-    def predict(image: np.ndarray) -> np.ndarray:
-        return resize_probability(run(resize_rgb(image, size, size)), *image.shape[:2])
-
-    iou = pool(evaluate_pairs(predict, pairs)).iou
-    if iou is None:
-        raise InputError("got no sky in the masks of --eval, expected some; without it IoU says nothing")
-    return iou
-
-
-def _measure(run: Callable[[np.ndarray], np.ndarray], checks: Checks, got: np.ndarray) -> dict[str, Any]:
-    """Return `metrics` of model.json: agreement with fp32, and with --eval the IoU of both."""
-    metrics: dict[str, Any] = {
-        "agreement": {"to": "torch fp32", "value": pooled_agreement(checks.masks, got), "pictures": len(got)}
-    }
-    if checks.iou is not None:
-        iou = _iou(run, got.shape[1], checks.pairs)
-        drop = 100.0 * (checks.iou - iou)
-        metrics["eval"] = {"pictures": len(checks.pairs), "iou_fp32": checks.iou, "iou": iou, "drop_points": drop}
-    return metrics
+def _try(job: _Job, name: str, folder: Path, keep: frozenset[str]) -> _Attempt:
+    place = Path(tempfile.mkdtemp(dir=folder))
+    with quiet():
+        converted = CONVERTERS[name](job.network, job.pictures, place, Recipe(job.config.method, keep))
+    quantization = Quantization("int8", converted.weights, converted.activations, job.manifest.calibration)
+    command = " ".join(["python quantize/int8.py", *shown_flags(dataclasses.replace(job.config, format=(name,)))])
+    draft = draft_spec(job.network, name, converted, quantization, command)
+    picture = parity_pictures(job.network.size)[0]
+    with quiet():
+        backend = open_backend(write_candidate(place, draft, converted, picture))
+    metrics = measure(backend.run, job.checks, run_backend(backend, job.checks.held_out))
+    provenance = draft.provenance | {"calibration": job.manifest.entries, "kept_float": sorted(keep)}
+    draft = dataclasses.replace(draft, metrics=metrics, provenance=provenance)
+    failure = gate(metrics, job.config.min_agreement, job.config.max_drop)
+    return _Attempt(draft, converted, GoldenPair(picture, backend.run(picture)), failure)
 
 
-def _gate(metrics: dict[str, Any], config: Int8Config) -> None:
-    advice = "nothing was written. Calibrate on more, and more varied, pictures of the kind that the network will see"
-    value = metrics["agreement"]["value"]
-    if not value >= config.min_agreement:
-        raise GateError(f"agreement with fp32 is {value:.4f}, expected at least {config.min_agreement}; {advice}")
-    if "eval" in metrics and not metrics["eval"]["drop_points"] <= config.max_drop:
-        drop = metrics["eval"]["drop_points"]
-        raise GateError(f"int8 loses {drop:.2f} points of pooled IoU, expected at most {config.max_drop}; {advice}")
-
-
-def _line(out: Path, converted: Converted, metrics: dict[str, Any]) -> str:
+def _line(out: Path, converted: Converted, draft: ModelSpec) -> str:
+    metrics = draft.metrics
     size_bytes = sum(path.stat().st_size for path in converted.files.values())
     agreed = metrics["agreement"]
     line = f"{from_here(out)}  {size_bytes / 1e6:.2f} MB  agreement {agreed['value']:.4f} on {agreed['pictures']} pictures"
@@ -185,7 +189,8 @@ def _line(out: Path, converted: Converted, metrics: dict[str, Any]) -> str:
         scored = metrics["eval"]
         line += f"  IoU {scored['iou']:.4f}, fp32 {scored['iou_fp32']:.4f}"
         line += f", drop {scored['drop_points']:.2f} points on {scored['pictures']} pictures"
-    return line
+    kept = draft.provenance["kept_float"]
+    return f"{line}  in float: {', '.join(kept)}" if kept else line
 
 
 def _out(config: Int8Config, name: str, artifact_name: str) -> Path:
@@ -204,6 +209,11 @@ def _check(config: Int8Config) -> None:
         raise InputError(f"got --min-agreement {config.min_agreement}, expected a mask IoU, 0 to 1")
     if config.split is not None and config.eval is None:
         raise InputError(f"got --split {config.split} without --eval, expected both; --calib takes its split as a folder")
+    if AUTO in config.keep_float and (config.keep_float != (AUTO,) or config.eval is None):
+        got = " ".join(config.keep_float) + ("" if config.eval else " without --eval")
+        raise InputError(
+            f"got --keep-float {got}, expected AUTO alone, with labelled pictures in --eval, or names of convolutions"
+        )
 
 
 def main(config: Int8Config) -> None:

@@ -25,6 +25,7 @@ from quantize import ncnn_int8
 from quantize.int8 import CONVERTERS, Int8Config, quantize
 from quantize.ncnn_file import DEPTHWISE, Net, Weights, read_net, write_net
 from quantize.ncnn_int8 import calibrate, quantize_net
+from quantize.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def test_cpp_program_gives_the_same_masks(
 def test_collapsed_network_is_refused(
     scene_dir: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def collapsed(network: Network, pictures: Sequence[np.ndarray], folder: Path) -> Converted:
+    def collapsed(network: Network, pictures: Sequence[np.ndarray], folder: Path, _recipe: Recipe) -> Converted:
         """Quantise with limits so wide that every value rounds to 0: the masks are blank."""
         converted = ncnn_int8.convert(network, pictures, folder)
         net = read_net(folder / "model.ncnn.param", folder / "model.ncnn.bin")
