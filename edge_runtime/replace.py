@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import sys
 import time
 from collections import Counter
@@ -18,21 +19,26 @@ from typing import Annotated
 
 import numpy as np
 import tyro
+from PIL import Image
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.image_ops import read_rgb
 from edge_runtime.progress import track
-from edge_runtime.refine import refine
+from edge_runtime.refine import DEFAULTS, refine
 from edge_runtime.relight import Cutout, Look, replace_sky
 from edge_runtime.segmenter import Segmenter
-from edge_runtime.sky_files import check_target, is_video, open_video, video_sink, write_picture
 from edge_runtime.sky_motion import SkyTracker
 from edge_runtime.sky_pictures import Mapping, PictureSky, VideoSky, rows_of_sky
 from edge_runtime.sky_presets import PRESETS, Sky, make_sky
 from edge_runtime.sky_view import Horizon, View, find_horizon
+from edge_runtime.video import FrameSegmenter
+from edge_runtime.video_io import CODECS, Pacing, TimedFrame, VideoSink, VideoSource, is_live, is_video
 
 LONGEST_S = 600.0  # of an animation
+LINE_S = 10.0  # between lines of progress
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+QUALITY = 95  # of JPEG and WebP
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,8 @@ def main(config: Replace) -> None:
 
 def _check(config: Replace, video: bool) -> None:
     """Raise `InputError` for what can be told without reading a picture."""
+    if is_live(config.input) or is_live(config.sky):
+        raise InputError(f"got {config.input} and --sky {config.sky}, expected files; record the camera or stream first")
     if video and config.animate:
         raise InputError(f"got --animate with the video {config.input}, expected a picture; leave --animate out")
     if not (0 <= config.animate <= LONGEST_S and 1 <= config.fps <= 240 and 0 <= config.min_sky <= 1):
@@ -94,7 +102,9 @@ def _check(config: Replace, video: bool) -> None:
         raise InputError(f"got --horizon {config.horizon}, expected a share of the picture's height in -2..3, such as 0.6")
     if config.sky not in PRESETS and not Path(config.sky).is_file():
         raise InputError(f"got --sky {config.sky}, expected {', '.join(PRESETS)}, or an existing picture or video")
-    check_target(config.out, video or config.animate > 0)
+    suffixes = tuple(CODECS) if video or config.animate else PICTURE_SUFFIXES
+    if config.out.suffix.lower() not in suffixes or config.out.is_dir():
+        raise InputError(f"got --out {config.out}, expected a file that ends in {', '.join(suffixes)} (--animate makes a video)")
     for source in (config.input, Path(config.sky)):
         if config.out.resolve() == source.resolve():
             raise InputError(f"got {source} as input and output, expected two files; choose another --out")
@@ -116,10 +126,10 @@ def _picture(config: Replace, segmenter: Segmenter) -> str:
     look = Look(config.relight, config.halo)
     said = f"{image.shape[1]} x {image.shape[0]} pixels, {100 * share:.1f} % sky, {_say(view.horizon)}"
     if not config.animate:
-        write_picture(config.out, replace_sky(image, alpha, sky, view, look))
+        _write(config.out, replace_sky(image, alpha, sky, view, look))
         return said
     count, cutout = max(1, round(config.animate * config.fps)), Cutout.of(image, alpha)
-    with video_sink(config.out, config.fps) as sink:
+    with VideoSink(config.out, config.fps, alpha.shape) as sink:
         for number in track(range(count), "frames"):
             sink.write(cutout.before(sky, view, look, number / config.fps))
     return f"{count} frames of {said}"
@@ -127,35 +137,74 @@ def _picture(config: Replace, segmenter: Segmenter) -> str:
 
 def _video(config: Replace, segmenter: Segmenter) -> str:
     """Replace the sky of a video, frame by frame; return what was done."""
-    video = open_video(config.input)
-    look, tracker = Look(config.relight, config.halo), SkyTracker()
-    first: View | None = None
-    sky: Sky | None = None
-    steps: Counter[str] = Counter()
-    with video_sink(config.out, video.rate) as sink:
-        for number, image in enumerate(video.frames):
-            alpha = refine(image, segmenter.coarse(image))
-            motion = tracker.step(image, alpha)
-            steps[motion.source] += number > 0
-            if float(alpha.mean()) < config.min_sky:
-                steps["untouched"] += 1
-                sink.write(image)
-                continue
-            if first is None or sky is None:
-                # Seen from the first frame with a sky; the motion up to there is undone in it.
-                first = dataclasses.replace(_view(config, alpha), motion=np.linalg.inv(motion.matrix))
-                sky = open_sky(config, first, segmenter, None)
-            view = dataclasses.replace(first, motion=motion.matrix @ first.motion)
-            sink.write(replace_sky(image, alpha, sky, view, look, number / video.rate))
-            if number % 100 == 99:
-                print(f"{number + 1} of {video.count or 'unknown'} frames", file=sys.stderr, flush=True)
-        if first is None:
-            raise InputError(
-                f"got {config.input} without a frame of at least {100 * config.min_sky:.0f} % sky, so there is no sky to "
-                "replace, and nothing was written; --min-sky 0 replaces it all the same"
-            )
-    followed = f"motion from sky {steps['sky']}, from background {steps['background']}, none {steps['none']}"
-    return f"{sink.count} frames, {steps['untouched']} with too little sky left as they were, {followed}, {_say(first.horizon)}"
+    source = VideoSource(config.input)
+    try:
+        frame = source.read()
+        if frame is None:
+            raise InputError(f"{config.input} holds no frame that can be decoded, expected a video; record it again")
+        shot, pacing = _Shot(config, segmenter), Pacing(source.rate)
+        shown = time.monotonic()
+        with VideoSink(config.out, source.rate, frame.image.shape[:2]) as sink:
+            while frame is not None:
+                picture = shot.replace(frame, source.frames - 1, source.rate)
+                following = source.read()
+                for _ in range(pacing.copies(frame.time_s, None if following is None else following.time_s)):
+                    sink.write(picture)
+                frame = following
+                if time.monotonic() - shown >= LINE_S:
+                    shown = time.monotonic()
+                    print(f"{config.input}: {source.frames} frames", file=sys.stderr, flush=True)
+            if shot.horizon is None:
+                raise InputError(
+                    f"got {config.input} without a frame of at least {100 * config.min_sky:.0f} % sky, so there is no sky to "
+                    "replace, and nothing was written; --min-sky 0 replaces it all the same"
+                )
+        missing = source.shortfall()
+        if missing:
+            raise InputError(f"{missing}: what could be read is in {config.out}")
+        return f"{source.frames} frames, {shot.report()}"
+    finally:
+        source.close()
+
+
+class _Shot:
+    """The frames of a video, one after the other, from cut to cut."""
+
+    def __init__(self, config: Replace, segmenter: Segmenter) -> None:
+        self.config, self.segmenter = config, segmenter
+        self.look = Look(config.relight, config.halo)
+        self.frames = FrameSegmenter(segmenter, stabilise=True, refinement=DEFAULTS)
+        self.tracker, self.cuts = SkyTracker(), 0
+        self.sky: Sky | None = None
+        self.first: View | None = None
+        self.horizon: Horizon | None = None
+        self.steps: Counter[str] = Counter()
+
+    def replace(self, frame: TimedFrame, number: int, rate: float) -> np.ndarray:
+        """Return the next frame (H, W, 3) uint8 RGB with its new sky, or as it is where it has hardly any."""
+        image, alpha = frame.image, self.frames(frame.image)
+        if self.frames.cuts > self.cuts:
+            self.tracker, self.first, self.cuts = SkyTracker(), None, self.frames.cuts
+        motion = self.tracker.step(image, alpha)
+        self.steps[motion.source] += 1
+        if float(alpha.mean()) < self.config.min_sky:
+            self.steps["untouched"] += 1
+            return image
+        if self.first is None:  # the motion up to here is undone in it
+            self.first = dataclasses.replace(_view(self.config, alpha), motion=np.linalg.inv(motion.matrix))
+            self.horizon = self.horizon or self.first.horizon
+        if self.sky is None:
+            self.sky = open_sky(self.config, self.first, self.segmenter, None)
+        view = dataclasses.replace(self.first, motion=motion.matrix @ self.first.motion)
+        time_s = number / rate if frame.time_s is None else frame.time_s
+        return replace_sky(image, alpha, self.sky, view, self.look, time_s)
+
+    def report(self) -> str:
+        """Return in words what the frames had."""
+        assert self.horizon is not None
+        followed = ", ".join(f"{name} {self.steps[name]}" for name in ("start", "sky", "background", "none"))
+        left = f"{self.steps['untouched']} left as they were (too little sky)"
+        return f"{left}, {self.cuts} cuts, motion from: {followed}, {_say(self.horizon)}"
 
 
 def _view(config: Replace, alpha: np.ndarray) -> View:
@@ -175,11 +224,25 @@ def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | 
         return make_sky(config.sky, config.seed, config.wind, loop_s)
     path = Path(config.sky)
     if is_video(path):
-        frame = next(open_video(path).frames)
-        return VideoSky(path, view, config.mapping, rows_of_sky(segmenter.coarse(frame), path))
+        source = VideoSource(path)
+        frame = source.read()
+        source.close()
+        rows = 1.0 if frame is None else rows_of_sky(segmenter.coarse(frame.image), path)
+        return VideoSky(path, view, config.mapping, rows)
     picture = read_rgb(path)
-    rows = max(1, round(rows_of_sky(segmenter.coarse(picture), path) * len(picture)))
-    return PictureSky(picture[:rows], view, config.mapping, config.wind, loop_s)
+    kept = max(1, round(rows_of_sky(segmenter.coarse(picture), path) * len(picture)))
+    return PictureSky(picture[:kept], view, config.mapping, config.wind, loop_s)
+
+
+def _write(path: Path, picture: np.ndarray) -> None:
+    """Write (H, W, 3) uint8 RGB in one step, by the suffix of `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        Image.fromarray(picture).save(partial, quality=QUALITY)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _say(horizon: Horizon) -> str:

@@ -21,7 +21,7 @@ RETURN = 0.5  # pixels: how near to its start a corner must come on the way back
 IN_LINE = 1.0  # pixels: how far off the common motion it may be
 FEWEST, SHARE = 10, 0.4  # corners in line, and their share of those found, for a motion to be believed
 
-Source = Literal["sky", "background", "none"]
+Source = Literal["start", "sky", "background", "none"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Motion:
     matrix
         (3, 3) float64, takes (column, row, 1) of the first frame to this one: rotation and translation.
     source
-        What the last step was read from; "none": nothing could be followed, and the sky stood still.
+        What the last step was read from; "none": nothing could be followed, and the sky stood still; "start": first frame.
     """
 
     matrix: np.ndarray
@@ -63,7 +63,7 @@ class SkyTracker:
         if scale < 1:
             grey, alpha = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (grey, alpha))
         now = (grey, _inner(alpha > SKY_IS), _inner(alpha < OTHER_IS))
-        source: Source = "none"
+        source: Source = "start" if self.before is None else "none"
         if self.before is not None and self.before[0].shape == grey.shape:
             for name, where in (("sky", self.before[1]), ("background", self.before[2])):
                 moved = follow(self.before[0], grey, where)

@@ -14,6 +14,7 @@ from edge_runtime.sky_light import to_light
 from edge_runtime.sky_presets import FAR, WIND
 from edge_runtime.sky_texture import Texture
 from edge_runtime.sky_view import View, Window
+from edge_runtime.video_io import VideoSource
 
 LONGEST = 4096  # pixels: long side of a sky picture as it is kept
 PLANE_SPAN = 4.0  # heights of the cloud layer that the long side of a picture taken straight up covers
@@ -81,31 +82,27 @@ class VideoSky:
 
     def __init__(self, path: Path, view: View, mapping: Mapping = "ahead", rows: float = 1.0) -> None:
         self.path, self.view, self.mapping, self.rows = path, view, mapping, rows
-        self.capture = cv2.VideoCapture(str(path))
-        self.rate = self.capture.get(cv2.CAP_PROP_FPS) or 25.0
-        self.number, self.sky = -1, PictureSky(self._next(), view, mapping, wind=0)
-        self.number = 0
+        self.source = VideoSource(path)
+        self.number, self.sky = 0, self._next()
 
     def light(self, window: Window, time_s: float) -> np.ndarray:
-        """Return the light of the frame at a time in seconds; times must not fall."""
-        wanted = int(time_s * self.rate + 1e-6)
-        if wanted > self.number:
-            for _ in range(wanted - self.number - 1):
-                self._next()
-            self.sky, self.number = PictureSky(self._next(), self.view, self.mapping, wind=0), wanted
+        """Return the light of the frame at a time in seconds, as `PictureSky`; times must not fall."""
+        wanted = int(time_s * self.source.rate + 1e-6)
+        while self.number < wanted:
+            self.sky, self.number = self._next(), self.number + 1
         return self.sky.light(window, 0.0)
 
-    def _next(self) -> np.ndarray:
-        """Return the next frame, (h, w, 3) uint8 RGB, the first after the last."""
-        read, frame = self.capture.read()
-        if not read:
-            self.capture.release()
-            self.capture = cv2.VideoCapture(str(self.path))
-            read, frame = self.capture.read()
-        if not read:
+    def _next(self) -> PictureSky:
+        """Return the next frame, the first after the last."""
+        frame = self.source.read()
+        if frame is None:
+            self.source.close()
+            self.source = VideoSource(self.path)
+            frame = self.source.read()
+        if frame is None:
             raise InputError(f"got the sky {self.path} without a frame that can be decoded, expected a video")
-        frame = np.ascontiguousarray(frame[..., ::-1])
-        return frame[: max(1, round(self.rows * len(frame)))]
+        kept = max(1, round(self.rows * len(frame.image)))
+        return PictureSky(frame.image[:kept], self.view, self.mapping, wind=0)
 
 
 def rows_of_sky(probability: np.ndarray, path: Path) -> float:
