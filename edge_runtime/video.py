@@ -85,7 +85,10 @@ class FrameSegmenter:
 
     def coarse(self, image: np.ndarray) -> np.ndarray:
         """Return the probability (h, w) float32 of a frame (H, W, 3) uint8 RGB at the network's own size."""
-        probability = self.segmenter.coarse(image)
+        return self.steady(image, self.segmenter.coarse(image))
+
+    def steady(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        """Return what the network said of the next frame (h, w) float32, stabilised where that is wanted."""
         if self.stabiliser is None:
             return probability
         small = cv2.resize(image, probability.shape[::-1], interpolation=cv2.INTER_AREA)

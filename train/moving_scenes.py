@@ -274,7 +274,9 @@ def _passing(rng: np.random.Generator, plate: Canvas, size: tuple[int, int], fra
 def _car(layer: Canvas, x: float, y: float, tall: float, colour: np.ndarray) -> None:
     """Paint a car whose wheels stand at (x, y)."""
     long, deck = tall * 2.2, y - tall * 0.55
-    layer.fill([[x - long / 2, y - tall * 0.12], [x - long / 2, deck], [x + long / 2, deck], [x + long / 2, y - tall * 0.12]], colour)
+    layer.fill(
+        [[x - long / 2, y - tall * 0.12], [x - long / 2, deck], [x + long / 2, deck], [x + long / 2, y - tall * 0.12]], colour
+    )
     cabin = [[x - long * 0.32, deck], [x - long * 0.2, y - tall], [x + long * 0.18, y - tall], [x + long * 0.34, deck]]
     layer.fill(cabin, colour * 0.5)
     for wheel in (x - long * 0.3, x + long * 0.3):
