@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full bench release cpp cpp-arm lint packages clean
+.PHONY: setup demo test test-full bench release cpp cpp-arm cpp-sanitize cpp-fuzz lint packages clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -15,7 +15,8 @@ help:  ## (default) what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
-CPP_PACKAGES := g++ make cmake libopencv-imgproc-dev libopencv-imgcodecs-dev nlohmann-json3-dev
+CPP_PACKAGES := g++ make cmake libopencv-imgproc-dev libopencv-imgcodecs-dev libopencv-videoio-dev nlohmann-json3-dev
+FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
 AARCH64_PACKAGES := g++-aarch64-linux-gnu qemu-user libstb-dev
 
 # $(call install_packages,LIST): install what dpkg does not have, as root or through sudo; else print the line and stop.
@@ -142,6 +143,25 @@ cpp-arm: cpp  ## build cpp_demo as one static binary for 64-bit Arm and run its 
 	  -DCMAKE_TOOLCHAIN_FILE=$(CURDIR)/cpp_demo/cmake/aarch64.cmake
 	cmake --build cpp_demo/build/aarch64 --parallel 2
 	ctest --test-dir cpp_demo/build/aarch64 --output-on-failure
+
+cpp-sanitize: $(STAMP) packages  ## cpp_demo's tests with AddressSanitizer and UndefinedBehaviorSanitizer, fuzzing corpus included
+	cmake -S cpp_demo -B cpp_demo/build/sanitize -DCMAKE_BUILD_TYPE=Release -DSKYEDGE_SANITIZE=ON -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
+	cmake --build cpp_demo/build/sanitize --parallel 2
+	ctest --test-dir cpp_demo/build/sanitize --output-on-failure
+
+FUZZ_SECONDS ?= 600
+cpp-fuzz: $(STAMP) packages  ## fuzz the C++ readers of artifacts and pictures for FUZZ_SECONDS each; build/fuzz/ keeps what they find
+	$(call install_packages,$(FUZZ_PACKAGES))
+	mkdir -p build/fuzz && $(PY) cpp_demo/fuzz/seeds.py build/fuzz/seeds
+	for codec in opencv stb; do \
+	  cmake -S cpp_demo -B cpp_demo/build/fuzz-$$codec -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++-14 -DSKYEDGE_FUZZ=ON \
+	    -DSKYEDGE_CODEC=$$codec -DPython3_EXECUTABLE=$(CURDIR)/$(PY); \
+	  cmake --build cpp_demo/build/fuzz-$$codec --parallel 2 --target fuzz_model fuzz_picture; done
+	for job in model:opencv picture:opencv picture:stb; do \
+	  kind=$${job%:*}; mkdir -p build/fuzz/$$job; \
+	  cpp_demo/build/fuzz-$${job#*:}/fuzz/fuzz_$$kind -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=60 -rss_limit_mb=2500 \
+	    -close_fd_mask=2 -dict=cpp_demo/fuzz/$$kind.dict -artifact_prefix=build/fuzz/ \
+	    build/fuzz/$$job build/fuzz/seeds/$$kind tests/cpp_demo/corpus/$$kind; done
 
 lint: $(STAMP)  ## ruff and mypy
 	$(PY) -m ruff check .

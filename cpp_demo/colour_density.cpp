@@ -31,23 +31,30 @@ SKYEDGE_SIMD void add_scaled(const float* __restrict from, float weight, float* 
     }
 }
 
-// Blurs along the axis whose bins are `stride` apart, in blocks of kColourBins * stride.
+// Blurs along the axis whose bins are `stride` apart, in blocks of kColourBins * stride. Most colours are not in the
+// picture, so rows of nothing are left out.
 void blur(std::vector<float>& table, std::size_t stride, const std::vector<float>& kernel) {
     constexpr int kBins = kColourBins;
     const int reach = static_cast<int>(kernel.size() / 2);
     std::vector<float> block(kBins * stride);
     for (std::size_t start = 0; start < table.size(); start += block.size()) {
-        float* const at = table.data() + start;
-        if (std::all_of(at, at + block.size(), [](float density) { return density == 0.0F; })) {
-            continue;  // most colours are not in the picture
-        }
-        std::copy_n(at, block.size(), block.begin());
-        std::fill_n(at, block.size(), 0.0F);
-        for (int to = 0; to < kBins; ++to) {
-            for (int from = std::max(0, to - reach); from <= std::min(kBins - 1, to + reach); ++from) {
-                add_scaled(block.data() + static_cast<std::size_t>(from) * stride,
-                           kernel[static_cast<std::size_t>(from - to + reach)],
-                           at + static_cast<std::size_t>(to) * stride, stride);
+        float* const out = table.data() + start;
+        std::copy_n(out, block.size(), block.begin());
+        std::fill_n(out, block.size(), 0.0F);
+        for (int from = 0; from < kBins; ++from) {
+            const float* const row = block.data() + static_cast<std::size_t>(from) * stride;
+            if (std::all_of(row, row + stride, [](float density) { return density == 0.0F; })) {
+                continue;
+            }
+            const int first = std::max(0, from - reach);
+            const int last = std::min(kBins - 1, from + reach);
+            const float* weight = kernel.data() + (first - from + reach);
+            if (stride == 1) {  // along the bins in place of across them
+                add_scaled(weight, *row, out + first, static_cast<std::size_t>(last - first + 1));
+                continue;
+            }
+            for (int to = first; to <= last; ++to, ++weight) {
+                add_scaled(row, *weight, out + static_cast<std::size_t>(to) * stride, stride);
             }
         }
     }

@@ -6,8 +6,8 @@ the layers that ours are made of. Needs numpy and Pillow.
 
 from __future__ import annotations
 
-import itertools
 import io
+import itertools
 import json
 import struct
 import sys

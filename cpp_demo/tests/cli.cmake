@@ -1,5 +1,5 @@
 # The command line: exit codes, messages, and that a refused call writes nothing.
-# cmake -DSKYEDGE=... -DWRITE_TINY=... -DSCRATCH=... [-DEMULATOR=...] -P cli.cmake
+# cmake -DSKYEDGE=... -DWRITE_TINY=... -DSCRATCH=... -DVIDEO=opencv|none [-DEMULATOR=...] -P cli.cmake
 file(REMOVE_RECURSE "${SCRATCH}")
 file(MAKE_DIRECTORY "${SCRATCH}/out")
 execute_process(COMMAND ${EMULATOR} "${WRITE_TINY}" "${SCRATCH}/tiny" "${SCRATCH}/picture.png" COMMAND_ERROR_IS_FATAL ANY)
@@ -48,6 +48,24 @@ expect(2 "No such file" segment ${model} --input "${SCRATCH}/nowhere.png" ${outp
 expect(2 "expected a complete JPEG" segment ${model} --input "${SCRATCH}/tiny/model.json" ${output})
 expect(2 "cannot write" segment ${model} ${input} --output "${SCRATCH}/nowhere/mask.png")
 
+expect(2 "got '--refine=yes', expected --refine without a value" segment ${model} ${input} ${output} --refine=yes)
+expect(2 "got neither --mask nor --model" refine ${input} ${output})
+expect(2 "got --mask and --model" refine ${input} ${output} ${model} --mask "${SCRATCH}/picture.png")
+expect(2 "got '--overlay', expected one of --model" refine ${model} ${input} ${output} --overlay)
+expect(2 "got the same file" refine --mask "${SCRATCH}/picture.png" ${input} --output "${SCRATCH}/picture.png")
+
+expect(2 "got no --input" video ${model})
+expect(2 "got '--refine', expected one of --model" video ${model} ${input} --refine)
+expect(2 "ending in .mp4 or .avi" video ${model} ${input} --output "${SCRATCH}/out/a.png")
+expect(2 "got --frames '-1'" video ${model} ${input} --frames -1)
+if(VIDEO STREQUAL "opencv")
+  expect(2 "expected an existing video file" video ${model} --input "${SCRATCH}/nowhere.mp4")
+  expect(2 "camera 987, which does not open" video ${model} --input 987)
+  expect(2 "no video that this build" video ${model} --input "${SCRATCH}/tiny/model.json" --output "${SCRATCH}/out/a.mp4")
+else()
+  expect(2 "built without a video decoder" video ${model} --input "${SCRATCH}/nowhere.mp4" --output "${SCRATCH}/out/a.mp4")
+endif()
+
 expect(2 "got no --model" bench)
 expect(2 "got '--output', expected one of --model" bench ${model} ${output})
 expect(2 "got --runs '0'" bench ${model} --runs 0)
@@ -66,6 +84,9 @@ file(APPEND "${SCRATCH}/damaged/model.bin" "x")
 expect(2 "got 21 bytes, expected 20" segment --model "${SCRATCH}/damaged" ${input} ${output})
 
 expect(0 "mask.png: 30 x 40 pixels, 5" segment ${model} ${input} ${output})
+expect(0 "ms  together" segment ${model} ${input} ${output} --refine --timing)
+expect(0 "mask.png: 30 x 40 pixels" refine ${model} ${input} ${output})
+expect(0 "mask.png: 30 x 40 pixels, 50.0 % sky" refine --mask "${SCRATCH}/picture.png" ${input} ${output})
 expect(0 "mask.png: 30 x 40 pixels, 5" segment --model=${SCRATCH}/tiny --input=${SCRATCH}/picture.png
   --output=${SCRATCH}/out/mask.png --threads=2)
 file(GLOB written RELATIVE "${SCRATCH}/out" "${SCRATCH}/out/*")

@@ -1,0 +1,98 @@
+"""`skyedge video`: every frame becomes the mask that Python makes of it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge_runtime.image_ops import read_rgb, to_mask8
+from edge_runtime.segmenter import Segmenter
+
+FRAMES = 5
+
+
+@pytest.fixture(scope="module")
+def skyedge(project_root: Path) -> Path:
+    """Return the program that `make cpp` builds."""
+    program = project_root / "cpp_demo" / "build" / "skyedge"
+    if not program.is_file():
+        pytest.skip("cpp_demo/build/skyedge is not built; run `make cpp`")
+    return program
+
+
+@pytest.fixture(scope="module")
+def clip(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a video that moves over a scene."""
+    path = tmp_path_factory.mktemp("video") / "clip.avi"
+    image = read_rgb(sorted((scene_dir / "test" / "images").iterdir())[0])
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (256, 192))
+    assert writer.isOpened()
+    for number in range(FRAMES):
+        writer.write(np.ascontiguousarray(image[number : number + 192, 8 * number : 8 * number + 256, ::-1]))
+    writer.release()
+    return path
+
+
+def frames(path: Path) -> list[np.ndarray]:
+    """Return the frames of a video as (H, W, 3) uint8 RGB."""
+    capture, found = cv2.VideoCapture(str(path)), []
+    while True:
+        read, frame = capture.read()
+        if not read:
+            return found
+        found.append(frame[:, :, ::-1])
+
+
+def run(skyedge: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run `skyedge video`."""
+    return subprocess.run([skyedge, "video", *words], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mp4"])
+def test_masks_are_pythons(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path, suffix: str) -> None:
+    output = tmp_path / f"masks.{suffix}"
+    done = run(skyedge, "--model", artifacts["ncnn-fp32"], "--input", clip, "--output", output)
+    assert done.returncode == 0, done.stderr
+    assert f"{FRAMES} frames of 256 x 192 pixels" in done.stdout
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["decode", "network", "mask", "draw", "encode"]
+    assert [path.name for path in tmp_path.iterdir()] == [output.name]
+    segmenter, masks = Segmenter.load(artifacts["ncnn-fp32"]), frames(output)
+    assert len(masks) == FRAMES
+    for mask, frame in zip(masks, frames(clip), strict=True):
+        wanted = to_mask8(segmenter(np.ascontiguousarray(frame))).astype(int)
+        # Both codecs lose some; a frame that is not this one's differs by far more.
+        assert np.abs(mask.astype(int).mean(axis=2) - wanted).mean() < 4
+
+
+def test_overlay_and_limit(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    words = ("--model", artifacts["ncnn-fp32"], "--input", clip, "--output", tmp_path / "overlay.avi")
+    done = run(skyedge, *words, "--overlay", "--frames", "2")
+    assert done.returncode == 0 and "2 frames of" in done.stdout, done.stderr
+    segmenter = Segmenter.load(artifacts["ncnn-fp32"])
+    for shown, frame in zip(frames(tmp_path / "overlay.avi"), frames(clip), strict=False):
+        sky = segmenter(np.ascontiguousarray(frame))[:, :, None]
+        wanted = frame * (1 - 0.5 * sky) + 0.5 * sky * np.array([0, 120, 255])
+        assert np.abs(shown - wanted).mean() < 6
+
+
+def test_without_an_output_only_times_are_shown(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [skyedge, "video", "--model", artifacts["ncnn-fp32"], "--input", clip], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "nothing written: 5 frames" in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_half_written(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.avi").write_bytes(b"RIFF" + bytes(5000))
+    for words, said in (
+        (("--input", tmp_path / "broken.avi", "--output", tmp_path / "out.avi"), "broken.avi"),
+        (("--input", clip, "--output", tmp_path / "none" / "out.avi"), "cannot write"),
+    ):
+        done = run(skyedge, "--model", artifacts["ncnn-fp32"], *words)
+        assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.avi"]
