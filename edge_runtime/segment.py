@@ -26,6 +26,8 @@ from edge_runtime.pairs import list_pictures
 from edge_runtime.progress import track
 from edge_runtime.refine import DEFAULTS, METHOD_VERSION, RefineConfig, refine
 from edge_runtime.segmenter import Ensemble, Segmenter, average, average_coarse, load_models
+from edge_runtime.video import VideoOptions, segment_video
+from edge_runtime.video_io import CODECS, is_video
 
 RECORD_KEY = "skyedge"  # PNG text chunk that says how a mask was made; --resume compares it
 FINDING_KEY = "skyedge-finding"  # and one that says what was found (edge_runtime/decision.py)
@@ -36,15 +38,16 @@ JPEG_QUALITY, JPEG_SIDE = 90, 65_500
 class Segment:
     """Write the sky mask of every picture: STEM.png, 8-bit, round(255 p), at the upright picture's own size."""
 
-    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Pictures, and folders of pictures."""
+    inputs: Annotated[tuple[str | Path, ...], tyro.conf.Positional]
+    """Pictures, and folders of pictures; or one video file, camera number or stream URL."""
     model: tyro.conf.UseAppendAction[tuple[Path, ...]]
     """Artifact folder; also classical:contour, classical:colour, or smooth:DIR, which smooths another's mask. Given several
     times, the models are averaged."""
     out: Path
-    """Folder for the masks; made where it is missing."""
+    """Folder for the masks; made where it is missing. Of a video the file: .mp4, .mov, .avi, .webm or .mkv (lossless)."""
     overlay: bool = False
-    """Also write STEM.overlay.jpg: the picture with its sky tinted and the contour drawn, to judge the mask by eye."""
+    """Also write STEM.overlay.jpg: the picture with its sky tinted and the contour drawn, to judge the mask by eye. Of a video
+    the result is that instead of the grey mask."""
     refine: bool = False
     """Follow the picture's edges: branches, wires, roofs (edge_runtime/refine.py)."""
     min_sky: float | None = None
@@ -53,6 +56,12 @@ class Segment:
     """Print the share of sky and how sure the network is, for every picture."""
     resume: bool = False
     """Keep masks that were made from the same picture by the same model with the same options."""
+    stabilise: bool = True
+    """Videos: take the flicker out along the motion of the camera (edge_runtime/stabilise.py)."""
+    show: bool = False
+    """Videos: show the result as it is made; q ends the run. Needs opencv-python and a screen."""
+    seconds: float = 0.0
+    """Videos: stop after so many; 0 = at the end, of a camera with Ctrl-C."""
     threads: int = 1
     """CPU threads of the interpreter."""
     device: Literal["cpu", "cuda"] = "cpu"
@@ -87,10 +96,12 @@ class Job:
 
 def main(config: Segment) -> None:
     """Segment all pictures; those that cannot be read are named on stderr and make the run end with `InputError`."""
+    if config.out.suffix.lower() in CODECS or any(map(is_video, config.inputs)):
+        return segment_one_video(config)
     start = time.monotonic()
     check_min_sky(config.min_sky)
     options = Options(config.overlay, DEFAULTS if config.refine else None, config.min_sky)
-    pictures, failures = find_pictures(config.inputs)
+    pictures, failures = find_pictures([Path(path) for path in config.inputs])
     jobs = plan(pictures, config.out)
     segmenter = load_models(config.model, config.threads, config.device)
     config.out.mkdir(parents=True, exist_ok=True)
@@ -112,6 +123,17 @@ def main(config: Segment) -> None:
     print(f"{written} masks written{already}, {len(failures)} failed, {seconds:.1f} s: {config.out}")
     if failures:
         raise InputError(f"{len(failures)} of {total} inputs failed, named above; all others are done")
+
+
+def segment_one_video(config: Segment) -> None:
+    """Segment the video that a command line names."""
+    if len(config.inputs) != 1:
+        raise InputError(f"got {len(config.inputs)} inputs for {config.out}, expected one video at a time")
+    if config.resume or config.confidence or config.min_sky is not None:
+        raise InputError("got --resume, --confidence or --min-sky with a video, expected them with pictures; leave them out")
+    refinement = DEFAULTS if config.refine else None
+    options = VideoOptions(config.out, config.overlay, config.stabilise, refinement, config.show, config.seconds)
+    segment_video(config.inputs[0], load_models(config.model, config.threads, config.device), options)
 
 
 def tell(picture: Path, finding: Finding, config: Segment) -> str:

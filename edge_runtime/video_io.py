@@ -18,7 +18,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv", ".gif"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv"})
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "XVID", ".webm": "VP90", ".mkv": "FFV1"}
 DEFAULT_RATE = 25.0  # frames a second of sources that do not say
 RATES = (1.0, 240.0)  # what is believed

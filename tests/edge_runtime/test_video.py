@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -15,9 +17,11 @@ import pytest
 from PIL import Image
 
 from edge_runtime import Segmenter
+from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
 from edge_runtime.image_ops import to_mask8
 from edge_runtime.refine import DEFAULTS
+from edge_runtime.segment import Segment, main
 from edge_runtime.video import FrameSegmenter, VideoOptions, VideoResult, open_window, segment_video, summary
 from edge_runtime.video_io import Pacing, TimedFrame, VideoSink, VideoSource, is_live, is_video
 from edge_runtime.video_threads import QUEUE, Pipe
@@ -270,7 +274,7 @@ def test_what_a_video_is(tmp_path: Path) -> None:
     (tmp_path / "folder.mp4").mkdir()
     for source in ("0", "rtsp://host/a", "http://host/a.jpg", "a.MP4", tmp_path / "a.webm"):
         assert is_video(source), source
-    for source in ("a.jpg", "folder", tmp_path / "folder.mp4", tmp_path / "7", "a.png"):
+    for source in ("a.jpg", "a.gif", "folder", tmp_path / "folder.mp4", tmp_path / "7", "a.png"):
         assert not is_video(source), source
     assert is_live("0") and is_live("rtsp://host/a") and not is_live("a.mp4")
 
@@ -296,3 +300,37 @@ def test_the_last_line() -> None:
     assert line == (
         "50 frames of 128 x 72 (2.00 s) in 1.00 s: 2.00 x real time, 3 dropped, 2 repeated to keep time, 1 cuts: a.mp4"
     )
+
+
+def test_the_command(clip: Path, segmenter: Segmenter, project_root: Path, tmp_path: Path) -> None:
+    out, models = tmp_path / "masks.mkv", project_root / "models"
+    words = [sys.executable, "-m", "edge_runtime.segment", str(clip), "--model", str(models / "unet_lite_s" / "onnx-fp32")]
+    done = subprocess.run([*words, "--out", str(out), "--no-stabilise"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{FRAMES} frames of 128 x 72 (0.80 s) in ") and done.stdout.count("\n") == 1
+    assert " x real time, 0 dropped: " in done.stdout
+    assert np.array_equal(read(out)[0].image[..., 0], to_mask8(segmenter(read(clip)[0].image)))
+    if "GUI:                           NONE" in cv2.getBuildInformation():
+        done = subprocess.run([*words, "--out", str(tmp_path / "b.mp4"), "--show"], capture_output=True, text=True)
+        assert done.returncode == 2 and "opencv-python" in done.stderr and "Traceback" not in done.stderr
+        assert not (tmp_path / "b.mp4").exists()
+
+
+def test_what_the_command_refuses(clip: Path, project_root: Path, tmp_path: Path) -> None:
+    model, out = (project_root / "models" / "unet_lite_s" / "onnx-fp32",), tmp_path / "masks.mkv"
+    for config, message in (
+        (Segment((clip, clip), model, out), "expected one video at a time"),
+        (Segment((clip,), model, out, resume=True), "expected them with pictures"),
+        (Segment((clip,), model, out, min_sky=0.1), "expected them with pictures"),
+        (Segment((clip,), model, tmp_path / "folder"), "expected a file that ends in .mp4"),
+        (Segment((tmp_path / "absent.mp4",), model, out), "expected an existing video"),
+    ):
+        with pytest.raises(InputError, match=message):
+            main(config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_url_arrives_as_it_was_given() -> None:
+    """A `Path` would make one slash of two."""
+    url = "rtsp://host//live?a=b"
+    assert parse([url, "--model", "m", "--out", "a.mp4"], Segment).inputs == (url,)
