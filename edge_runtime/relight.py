@@ -230,5 +230,5 @@ def _enlarged(plane: np.ndarray, factor: int, part: slice, width: int) -> np.nda
 def _grain(width: int) -> np.ndarray:
     """Return (64, width, 1) float32 noise of at most one level, triangular: rounding then leaves no bands in a gradient."""
     rng = np.random.default_rng(0)
-    tile = rng.random((64, 64), np.float32) + rng.random((64, 64), np.float32) - 1
-    return np.tile(tile, (1, -(-width // 64)))[:, :width, None]
+    tile = rng.random((64, 256), np.float32) + rng.random((64, 256), np.float32) - 1
+    return np.tile(tile, (1, -(-width // 256)))[:, :width, None]

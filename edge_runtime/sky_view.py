@@ -96,7 +96,7 @@ def _straight(x: np.ndarray, y: np.ndarray, height: int, width: int) -> tuple[fl
         below = level.size - first - int(inside[first])
         score = int(inside[first]) - 0.002 * width * abs(tilt)  # of two lines alike, the more level one
         if inside[first] >= STRAIGHT * width and below <= BELOW * width and (best is None or score > best[0]):
-            best = (score, level[first] + near, math.tan(math.radians(tilt)))
+            best = (score, float(level[first : first + inside[first]].mean()), math.tan(math.radians(tilt)))
     if best is None:
         return None
     on_line = np.abs(y - best[2] * x - best[1]) <= near
