@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,21 @@ def scene_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("scenes")
     _run("train/scenes.py", "--out", folder, "--count", "12", "--seed", "7", "--size", "240", "320", "--split", "test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def split_scenes(scene_dir: Path) -> Callable[[Path, int, int], Path]:
+    """Return a function (folder, train, val) that copies that many scenes into those splits of `folder`, and returns it."""
+
+    def copy(folder: Path, train: int, val: int = 0) -> Path:
+        for split, chosen in (("train", slice(None, train)), ("val", slice(train, train + val))):
+            for kind in ("images", "masks"):
+                for path in sorted((scene_dir / "test" / kind).iterdir())[chosen]:
+                    (folder / split / kind).mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, folder / split / kind)
+        return folder
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,13 +38,8 @@ def test_groups_stay_together_and_sources_are_spread() -> None:
 
 
 @pytest.fixture(scope="module")
-def data(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("ablation")
-    for kind in ("images", "masks"):
-        (root / "train" / kind).mkdir(parents=True)
-        for path in sorted((scene_dir / "test" / kind).iterdir())[:6]:
-            shutil.copy(path, root / "train" / kind)
-    return root
+def data(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return split_scenes(tmp_path_factory.mktemp("ablation"), train=6)
 
 
 def test_it_runs_and_goes_on(data: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,9 @@ from train.evaluate import open_model
 
 
 @pytest.fixture(scope="module")
-def data(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three scenes in `train`; the first has a void band."""
-    root = tmp_path_factory.mktemp("labelled")
-    for kind in ("images", "masks"):
-        (root / "train" / kind).mkdir(parents=True)
-        for path in sorted((scene_dir / "test" / kind).iterdir())[:3]:
-            shutil.copy(path, root / "train" / kind)
+    root = split_scenes(tmp_path_factory.mktemp("labelled"), train=3)
     mask = sorted((root / "train" / "masks").iterdir())[0]
     values = np.array(Image.open(mask))
     values[:20] = VOID

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +29,8 @@ SMALL = FitConfig("unet_lite_s", sizes=(64,), steps=(10,), batches=(2,), precisi
 
 
 @pytest.fixture(scope="module")
-def data(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scenes as a data set with a `train` and a `val` split."""
-    root = tmp_path_factory.mktemp("data")
-    for split, chosen in (("train", slice(None, 9)), ("val", slice(9, None))):
-        for kind in ("images", "masks"):
-            (root / split / kind).mkdir(parents=True)
-            for path in sorted((scene_dir / "test" / kind).iterdir())[chosen]:
-                shutil.copy(path, root / split / kind)
-    return root
+def data(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return split_scenes(tmp_path_factory.mktemp("data"), train=9, val=3)
 
 
 def command(project_root: Path, *words: str | Path) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +20,8 @@ from train.parallel import GlobalBatchNorm2d, globalise
 
 
 @pytest.fixture(scope="module")
-def data(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("parallel")
-    for split, chosen in (("train", slice(None, 8)), ("val", slice(8, None))):
-        for kind in ("images", "masks"):
-            (root / split / kind).mkdir(parents=True)
-            for path in sorted((scene_dir / "test" / kind).iterdir())[chosen]:
-                shutil.copy(path, root / split / kind)
-    return root
+def data(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return split_scenes(tmp_path_factory.mktemp("parallel"), train=8, val=4)
 
 
 def train(root: Path, processes: int, *words: str | Path) -> subprocess.CompletedProcess[str]:
