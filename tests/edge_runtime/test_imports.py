@@ -17,7 +17,7 @@ OUR_OTHER_FOLDERS = {"train", "export", "quantize", "cpp_demo"}
 # Never needed to run a network on a device, or needed by one backend alone and then imported when it is opened.
 HEAVY = {
     "torch", "tensorflow", "matplotlib", "jinja2", "jsonschema", "yaml", "onnx", "litert_torch", "ai_edge_quantizer",
-    "pnnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "ncnn",
+    "pnnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "ncnn", "pillow_heif",
 }  # fmt: skip
 
 
