@@ -106,6 +106,9 @@ Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::strin
         return unreadable(name, decoded.error().message);
     }
     const RawPicture& picture = decoded.value();
+    if (picture.width_px < 1 || picture.height_px < 1) {  // stb reads such a BMP
+        return unreadable(name, "it has no pixels");
+    }
     if (picture.channels < 1 || picture.channels > 4) {
         return unreadable(name, "got " + std::to_string(picture.channels) + " channels");
     }

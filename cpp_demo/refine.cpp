@@ -24,6 +24,7 @@ constexpr float kUnsure = 0.01F, kRaise = 9.0F, kLower = 99.0F, kRare = 1e-4F;
 constexpr float kOpinion = 0.05F, kWrongFrom = 0.05F, kWrongTo = 0.2F;
 constexpr float kExplainedFrom = 0.1F, kExplainedTo = 0.5F, kQuiet = 0.01F;
 constexpr float kFaint = 0.1F, kDistinct = 0.2F, kStill = 0.005F;
+constexpr float kSeen = 0.15F, kEvidence = 0.01F, kClear = 0.45F;
 constexpr std::size_t kChannels = 3;
 
 using Planes = std::array<Plane, 4>;  // A for R, G, B in 0..1, and b
@@ -223,11 +224,19 @@ Plane distinct(const Scene& scene) {
             squared.values[i] += covariance * covariance;
         }
     }
+    // The less the contrast is, the more samples of both it takes to believe it.
+    const auto samples = [&](const auto& seen) {
+        return scene.to_grid(map(weight, [&](std::size_t i) { return seen(p[i]) ? 1.0F : 0.0F; }));
+    };
+    const Plane others = samples([](float each) { return each < kSeen; });
+    const Plane skies = samples([](float each) { return each > 1 - kSeen; });
     return map(total, [&](std::size_t i) {
         const float mean_p = sum_p.values[i] / total.values[i];
         const float variance = std::max(sum_pp.values[i] / total.values[i] - mean_p * mean_p, 0.0F);
-        return smooth_step((std::sqrt(squared.values[i]) + kStill * kDistinct) / (variance + kStill), kFaint,
-                           kDistinct);
+        const float contrast = (std::sqrt(squared.values[i]) + kStill * kDistinct) / (variance + kStill);
+        const float clear = std::min(contrast, kClear);
+        const float evidence = std::min(others.values[i], skies.values[i]) * clear * clear;
+        return smooth_step(contrast, kFaint, kDistinct) * smooth_step(evidence, 0.0F, kEvidence);
     });
 }
 

@@ -41,6 +41,8 @@ void test_large_claims_are_refused() {
                 "claims 4294967296 pixels");
     CHECK_HOLDS(refused("GIF89a"), "cannot read picture name: got a file of another kind");
     CHECK_HOLDS(refused(""), "the file is empty");
+    const std::string no_rows = raw("BM\x52\0\0\0\0\0\0\0\x3E\0\0\0\x28\0\0\0\x58\0\0\0\0\0\0\0\1\0\1\0") + zeros(58);
+    CHECK_HOLDS(refused(no_rows), "cannot read picture name: ");
 }
 
 void test_huffman_tables() {
