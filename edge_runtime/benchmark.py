@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from edge_runtime.accuracy import measure_accuracies
 from edge_runtime.artifact import SPEC_FILE, Artifact
+from edge_runtime.benchmark_table import format_table
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.latency import Runner, find_warnings, take_turns
@@ -40,11 +41,12 @@ from edge_runtime.results import (
 
 GENERATED = "scenes"  # the source that generated scenes have in their manifest
 MAX_THREADS = 256
+MAX_MINUTES = 600
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """Measure latency, memory, size and accuracy of artifacts on this machine."""
+    """Measure latency, memory, size and accuracy of artifacts, on this machine or with --device."""
 
     models: tuple[Path, ...]
     """Artifact folders, or folders that hold some; also classical:contour, classical:colour, smooth:DIR."""
@@ -64,6 +66,20 @@ class BenchmarkConfig:
     """Name of the artifact that ratios refer to; by default the fp32 torch artifact with the most MACs."""
     device_name: str = ""
     """What to call this device, e.g. "Raspberry Pi 5"; by default what it calls itself."""
+    device: str = ""
+    """Run the C++ program on ncnn artifacts there: host (this machine), ssh://user@host:port or adb://SERIAL."""
+    minutes: float = 0.0
+    """With --device: go on in short runs for so long and tell how latency drifts as the device warms up."""
+    binary: Path | None = None
+    """With --device: the skyedge to run, in place of the one that was built here for the device's architecture."""
+    device_cache: str = ""
+    """With --device: folder there. Default: ~/.cache/skyedge; with adb /data/local/tmp/skyedge."""
+    keep_cache: bool = True
+    """With --device: leave the program and the artifacts there, so that they need not travel again."""
+    device_prefix: str = ""
+    """With --device: words to run the program through there, e.g. "taskset f0"."""
+    ssh_config: Path | None = None
+    """With --device ssh://: configuration for ssh in place of your own (host keys, keys, names)."""
     out: Path | None = None
     """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick where it was quick."""
 
@@ -78,6 +94,8 @@ def benchmark(config: BenchmarkConfig) -> Results:
     """
     _check(config)
     artifacts = find_artifacts(config.models)
+    if config.device:
+        return _benchmark_device(config, artifacts)
     pairs = _choose_pairs(config)
     gpu = _gpu(config, artifacts)
     facts = {key: _facts(key, artifact, config.threads[0], _device(artifact, gpu)) for key, artifact in artifacts.items()}
@@ -108,6 +126,28 @@ def benchmark(config: BenchmarkConfig) -> Results:
         artifacts=tuple(dataclasses.replace(fact, accuracy=accuracy.get(key)) for key, fact in facts.items()),
         rows=rows,
     )
+
+
+def _benchmark_device(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Results:
+    from edge_runtime.devices import DeviceJob, measure_device  # a host tool, not needed on a device
+
+    if config.reference and config.reference not in artifacts:
+        raise InputError(f"got --reference {config.reference!r}, expected one of {', '.join(artifacts)}")
+    job = DeviceJob(
+        device=config.device,
+        artifacts=artifacts,
+        shown={key: _shown_path(artifact.folder) for key, artifact in artifacts.items()},
+        threads=config.threads,
+        rule=QUICK if config.quick else FULL,
+        minutes=config.minutes,
+        name=config.device_name,
+        binary=config.binary,
+        cache=config.device_cache,
+        keep_cache=config.keep_cache,
+        prefix=config.device_prefix,
+        ssh_config=config.ssh_config,
+    )
+    return dataclasses.replace(measure_device(job, log), reference=config.reference or None)
 
 
 def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
@@ -223,29 +263,14 @@ def _check(config: BenchmarkConfig) -> None:
         raise InputError(f"got --threads {config.threads}, expected each count once")
     if config.eval_count is not None and config.eval_count < 1:
         raise InputError(f"got --eval-count {config.eval_count}, expected 1 or more")
+    if not config.device and any((config.minutes, config.binary, config.device_cache, config.device_prefix, config.ssh_config)):
+        raise InputError("got flags for a device, expected --device host, ssh://user@host:port or adb://SERIAL with them")
+    if config.device and config.data is not None:
+        raise InputError("got --data with --device, which measures latency alone; measure accuracy here, without --device")
+    if not 0.0 <= config.minutes <= MAX_MINUTES:
+        raise InputError(f"got --minutes {config.minutes:g}, expected 0 to {MAX_MINUTES}")
     if config.out is not None and config.out.is_dir():
         raise InputError(f"got the folder {config.out} as --out, expected a file such as results.json")
-
-
-def format_table(results: Results) -> str:
-    """Return the rows as plain text, fastest first."""
-    facts = {fact.key: fact for fact in results.artifacts}
-    name = results.data.iou_name if results.data else "no data"
-    lines = [
-        f"{'artifact':34} {'runtime':46} {'threads':>7} {'infer p50/p90/p95 ms':>24} {'end_to_end p50':>14} "
-        f"{'MiB':>6} {'IoU ' + name:>12}"
-    ]
-    for row in sorted(results.rows, key=lambda row: row.infer.p50_ms):
-        fact = facts[row.artifact]
-        iou = fact.accuracy.pooled["iou"] if fact.accuracy else None
-        times = f"{row.infer.p50_ms:.2f} / {row.infer.p90_ms:.2f} / {row.infer.p95_ms:.2f}"
-        lines.append(
-            f"{row.artifact:34} {row.label:46} {row.threads:>7} {times:>24} {row.end_to_end.p50_ms:>14.2f} "
-            f"{fact.memory.peak_bytes / 2**20:>6.0f} {'-' if iou is None else format(iou, '.4f'):>12}"
-        )
-    if results.quick:
-        lines.append("quick: at least 20 runs each, less than the full rule (100 runs and 10 s)")
-    return "\n".join(lines + [f"warning: {warning}" for warning in results.warnings])
 
 
 def log(text: str) -> None:
@@ -254,12 +279,16 @@ def log(text: str) -> None:
 
 
 def default_out(results: Results) -> Path:
-    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json; a quick result must not take the place of a full one."""
+    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json; a quick result must not take the place of a full one.
+
+    Results with --device go to results/devices/: what they measured is another program.
+    """
     device = re.sub(r"[^a-z0-9]+", "-", results.machine.name.lower()).strip("-")
     runtimes = "-".join(sorted({fact.format for fact in results.artifacts}))
     threads = "-".join(f"t{count}" for count in sorted({row.threads for row in results.rows}))
     quick = "_quick" * results.quick
-    return Path("results") / f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}{quick}.json"
+    folder = Path("results", "devices") if results.device_run else Path("results")
+    return folder / f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}{quick}.json"
 
 
 def main(config: BenchmarkConfig) -> None:
@@ -268,6 +297,10 @@ def main(config: BenchmarkConfig) -> None:
     out = config.out or default_out(results)
     write_results(results, out)
     print(format_table(results))
+    if results.device_run is not None:
+        from edge_runtime.devices import format_run
+
+        print(format_run(results.device_run))
     print(out)
 
 

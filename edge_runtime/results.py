@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edge_runtime.device_record import DeviceRun
 from edge_runtime.machine import Machine
 
 SCHEMA_VERSION = 1
@@ -174,7 +176,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class Results:
-    """One result file: one machine, one moment, artifacts and their rows. `reference` is the key that ratios go to."""
+    """One result file: one machine, one moment, artifacts and their rows. `reference` is the key that ratios go to.
+
+    `device_run` tells how another device was measured from here; None, or missing in the file, where nothing did so.
+    """
 
     schema_version: int
     created_utc: str
@@ -188,6 +193,28 @@ class Results:
     reference: str | None
     artifacts: tuple[ArtifactFacts, ...]
     rows: tuple[Row, ...]
+    device_run: DeviceRun | None = None
+
+
+def decode(kind: Any, value: Any) -> Any:
+    """Return what the JSON `value`, which obeys the schema, stands for: the reverse of `dataclasses.asdict`.
+
+    Parameters
+    ----------
+    kind
+        A dataclass, or the type of a field of one.
+    """
+    inner = typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return kind(**{name: decode(hint, value[name]) for name, hint in typing.get_type_hints(kind).items() if name in value})  # type: ignore[operator]
+    if value is not None and type(None) in inner:
+        return decode(inner[0], value)
+    if typing.get_origin(kind) is tuple:
+        kinds = inner[:1] * len(value) if inner[-1] is ... else inner
+        return tuple(decode(each, item) for each, item in zip(kinds, value, strict=True))
+    if typing.get_origin(kind) is dict:
+        return {key: decode(inner[1], item) for key, item in value.items()}
+    return value
 
 
 def write_results(results: Results, path: Path) -> None:
