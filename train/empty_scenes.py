@@ -28,7 +28,7 @@ from train.scenes import generate
 SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)  # 0: never says "no sky"
 MISSES_ALLOWED = 0.01  # of the pictures of val with sky, for the share that is recommended
 LITTLE = 0.05  # of the picture: misses among pictures with less sky than this are told apart
-ROOM_SIZE = (384, 512)  # height, width in pixels
+ROOM_SIZE = (288, 384)  # height, width in pixels
 RELEASED = ("models/unet_lite_s/tflite-int8", "models/unet_lite/tflite-int8", "models/u2netp/tflite-int8")
 
 
