@@ -18,6 +18,8 @@ help:  ## (default) what there is
 CPP_PACKAGES := g++ make cmake libopencv-imgproc-dev libopencv-imgcodecs-dev libopencv-videoio-dev nlohmann-json3-dev
 FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
 AARCH64_PACKAGES := g++-aarch64-linux-gnu qemu-user libstb-dev
+# Where systemd runs, Debian's package of the ssh server would start one for good: there it is left to you, and tests skip it.
+DEVICE_PACKAGES := adb openssh-client $(if $(wildcard /run/systemd/system),,openssh-server)
 
 # $(call install_packages,LIST): install what dpkg does not have, as root or through sudo; else print the line and stop.
 define install_packages
@@ -50,7 +52,7 @@ venv-package:
 	$(call install_packages,python3-venv)
 
 packages:  ## Debian packages of the C++ demo, for this machine and for 64-bit Arm
-	$(call install_packages,$(CPP_PACKAGES) $(AARCH64_PACKAGES))
+	$(call install_packages,$(CPP_PACKAGES) $(AARCH64_PACKAGES) $(DEVICE_PACKAGES))
 
 # ---- artifacts: $(1)/NETWORK/FORMAT-PRECISION/model.json from models/NETWORK/checkpoint.pt -------------------------------
 LITE := unet_lite unet_lite_s
