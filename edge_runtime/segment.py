@@ -51,7 +51,8 @@ class Segment:
     refine: bool = False
     """Follow the picture's edges: branches, wires, roofs (edge_runtime/refine.py)."""
     min_sky: float | None = None
-    """Smallest share of the picture, 0 to 1, that counts as sky: with less the mask is empty and stdout says so."""
+    """Smallest share of the picture, 0 to 1, that counts as sky: with less the mask is empty and stdout says so. A
+    good start is 0.01; results/empty/ has its error."""
     confidence: bool = False
     """Print the share of sky and how sure the network is, for every picture."""
     resume: bool = False
