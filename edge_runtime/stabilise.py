@@ -1,10 +1,11 @@
 """Masks of a video without flicker: a running mean along the motion of the camera, at the network's resolution.
 
 Each frame's probability is averaged with what was known of the same place. Where places went is found from tracked corners
-(Shi & Tomasi 1994; pyramidal Lucas-Kanade, Bouguet 2000), to which an affine motion of the whole frame is fitted (RANSAC):
-a sky has no texture that dense flow could hold on to. Frames that no such motion explains are compared by dense flow instead
-(DIS, Kroeger et al. 2016). Where a place does not look as it did, where it was out of sight, and after a cut, nothing
-is carried over. A place where the network changes its mind is believed from the second frame on.
+(Shi & Tomasi 1994; pyramidal Lucas-Kanade, Bouguet 2000), to which an affine motion of the whole frame is fitted (RANSAC)
+and taken where it explains the frame better than standing still: a sky has no texture that dense flow could hold on to.
+Frames that no such motion explains are compared by dense flow instead (DIS, Kroeger et al. 2016). Where a place does not
+look as it did, where it was out of sight, and after a cut, nothing is carried over. A place where the network changes its
+mind is believed from the second frame on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ FEWEST, INLIERS, REACH = 8, 0.4, 1.0  # corners for a fit, share that must agree
 WINDOW, LEVELS = (15, 15), 3  # of Lucas-Kanade
 UNSURE = 0.5  # weight of a probability of 0.5; those of 0 and 1 weigh 1
 GAIN = (0.6, 1.6)  # by how much contrast may change from frame to frame and still be matched
+MOST = 20  # grey levels of difference that count
 FLAT = 25.0  # variance of grey levels below which contrast says nothing
 
 
@@ -28,7 +30,7 @@ FLAT = 25.0  # variance of grey levels below which contrast says nothing
 class StabiliseConfig:
     """How strongly frames are averaged."""
 
-    memory: float = 12.0
+    memory: float = 6.0
     """Frames that a place may be averaged over, 1 or more; 1 switches averaging off."""
     tolerance: float = 6.0
     """Difference of grey levels (0 to 255), after brightness was matched, at which half of the trust is lost."""
@@ -122,7 +124,11 @@ class Stabiliser:
             flow = self._flow.calc(grey, before, np.zeros((*grey.shape, 2), np.float32))
             return flow[..., 0] + columns, flow[..., 1] + rows
         (a, b, c), (d, e, f) = matrix.astype(np.float32)
-        return a * columns + (b * rows + c), d * columns + (e * rows + f)
+        x, y = a * columns + (b * rows + c), d * columns + (e * rows + f)
+        # Corners on things that pass may outnumber those of the background, before a camera that stands still.
+        if _misfit(grey, _moved(before, x, y)) < _misfit(grey, before):
+            return x, y
+        return np.repeat(columns, height, 0), np.repeat(rows, width, 1)
 
     def _trust(self, grey: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Return how far each place looks as it did, 0 to 1."""
@@ -157,6 +163,11 @@ def _affine(before: np.ndarray, grey: np.ndarray) -> np.ndarray | None:
         return None
     matrix, agree = cv2.estimateAffine2D(corners[kept], found[kept], method=cv2.RANSAC, ransacReprojThreshold=REACH)
     return None if matrix is None or float(agree.mean()) < INLIERS else matrix
+
+
+def _misfit(grey: np.ndarray, seen: np.ndarray) -> float:
+    """Return how little two frames agree: mean difference of grey levels; where they show different things counts little."""
+    return float(np.minimum(cv2.absdiff(grey, seen), MOST).mean())
 
 
 def _difference(grey: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -52,10 +52,10 @@ class Config:
 
     models: tuple[Path, ...] = (Path("models/unet_lite_s/onnx-int8"), Path("models/unet_lite/onnx-int8"))  # artifacts
     out: Path = Path("results/video")  # folder of the figures
-    shots: int = 4  # of each kind
-    frames: int = 32  # of each shot
+    shots: int = 2  # of each kind
+    frames: int = 24  # of each shot
     size: tuple[int, int] = (360, 640)  # height, width of a frame in pixels
-    seed: int = 90_000  # of the first shot; the settings were chosen on shots from 1000 on
+    seed: int = 95_000  # of the first shot; the settings were chosen on shots from 1000, 3000 and 90000 on
 
 
 @dataclass
