@@ -49,7 +49,7 @@ def imported_names(path: Path, top_level_only: bool) -> set[str]:
 
 
 def test_the_core_is_there() -> None:
-    expected = {"artifact", "image_ops", "metrics", "pairs", "backends", "segmenter", "segment", "verify", "benchmark"}
+    expected = {"artifact", "image_ops", "metrics", "pairs", "backends", "segmenter", "segment", "verify", "benchmark", "video"}
     assert {f"edge_runtime.{name}" for name in expected} <= set(DEVICE_CORE)
 
 
