@@ -24,7 +24,7 @@ constexpr float kUnsure = 0.01F, kRaise = 9.0F, kLower = 99.0F, kRare = 1e-4F;
 constexpr float kOpinion = 0.05F, kWrongFrom = 0.05F, kWrongTo = 0.2F;
 constexpr float kExplainedFrom = 0.1F, kExplainedTo = 0.5F, kQuiet = 0.01F;
 constexpr float kFaint = 0.1F, kDistinct = 0.2F, kStill = 0.005F;
-constexpr float kSeen = 0.15F, kEvidence = 0.01F, kClear = 0.45F;
+constexpr float kVague = 0.2F, kVivid = 0.4F, kSeen = 0.2F, kEvidence = 0.01F, kClear = 0.45F;
 constexpr std::size_t kChannels = 3;
 
 using Planes = std::array<Plane, 4>;  // A for R, G, B in 0..1, and b
@@ -73,6 +73,42 @@ struct Scene {
     Plane from_grid(Plane plane) const { return up(std::move(plane), halvings, p.width_px, p.height_px); }
 };
 
+// Per cell of the grid how far colour and probability move together, going by the network alone.
+struct Moves {
+    Plane length;    // of cov(I, p)
+    Plane variance;  // of p
+
+    // How far the colour moves as p goes from 0 to 1: the contrast of sky and the rest. `unknown` where p hardly moves.
+    float contrast(std::size_t cell, float unknown) const {
+        return (length.values[cell] + kStill * unknown) / (variance.values[cell] + kStill);
+    }
+};
+
+Moves find_moves(const Scene& scene) {
+    const std::vector<float>& p = scene.p.values;
+    const Plane weight = map(scene.p, [&](std::size_t i) { return confidence(p[i]); });
+    const Plane total = scene.to_grid(weight);
+    const auto sum = [&](const auto& value) {
+        return scene.to_grid(map(weight, [&](std::size_t i) { return weight.values[i] * value(i); }));
+    };
+    const Plane sum_p = sum([&](std::size_t i) { return p[i]; });
+    const Plane sum_pp = sum([&](std::size_t i) { return p[i] * p[i]; });
+    Plane squared(total.width_px, total.height_px);
+    for (const Plane& colour : scene.colour) {
+        const Plane with_p = sum([&](std::size_t i) { return colour.values[i] * p[i]; });
+        const Plane alone = sum([&](std::size_t i) { return colour.values[i]; });
+        for (std::size_t i = 0; i < squared.values.size(); ++i) {
+            const float mean_p = sum_p.values[i] / total.values[i];
+            const float covariance = (with_p.values[i] - alone.values[i] * mean_p) / total.values[i];
+            squared.values[i] += covariance * covariance;
+        }
+    }
+    return {map(total, [&](std::size_t i) { return std::sqrt(squared.values[i]); }), map(total, [&](std::size_t i) {
+                const float mean_p = sum_p.values[i] / total.values[i];
+                return std::max(sum_pp.values[i] / total.values[i] - mean_p * mean_p, 0.0F);
+            })};
+}
+
 // How far a verdict `said` is believed at every pixel, 1 to 0: no further than it agrees with known pixels nearby.
 // Where it would raise p, those that are known not to be sky are asked, and those that are sky elsewhere.
 template <class Raises>
@@ -92,8 +128,8 @@ Plane trust(const Scene& scene, const Plane& said, const Raises& raises) {
     return map(scene.p, [&](std::size_t i) { return 1 - (raises(i) ? raising : lowering).values[i]; });
 }
 
-// Decides the unsure pixels by the colours of the sure ones.
-Plane by_density(const Scene& scene) {
+// Decides the unsure pixels by the colours of the sure ones, where sky and the rest clearly differ in colour.
+Plane by_density(const Scene& scene, const Moves& apart) {
     constexpr std::size_t kBins = std::size_t{kColourBins} * kColourBins * kColourBins;
     const std::vector<float>& p = scene.p.values;
     std::vector<std::uint32_t> sky_counts(kBins), other_counts(kBins);
@@ -125,8 +161,10 @@ Plane by_density(const Scene& scene) {
     });
     const Plane by_colour = map(scene.p, [&](std::size_t i) { return ratio[bins[i]] / (1 + ratio[bins[i]]); });
     const Plane believed = trust(scene, by_colour, [&](std::size_t i) { return decided.values[i] > p[i]; });
+    const Plane share = scene.from_grid(
+        map(apart.length, [&](std::size_t i) { return smooth_step(apart.contrast(i, kVivid), kVague, kVivid); }));
     for (std::size_t i = 0; i < p.size(); ++i) {
-        decided.values[i] = p[i] + believed.values[i] * (decided.values[i] - p[i]);
+        decided.values[i] = p[i] + share.values[i] * believed.values[i] * (decided.values[i] - p[i]);
     }
     return decided;
 }
@@ -203,37 +241,15 @@ Fit fit(const Scene& scene, const Plane& target) {
     return result;
 }
 
-// Per cell of the grid, 0 to 1, whether sky and the rest differ in colour there, going by the network alone: the length
-// of cov(I, p) / var(p).
-Plane distinct(const Scene& scene) {
-    const std::vector<float>& p = scene.p.values;
-    const Plane weight = map(scene.p, [&](std::size_t i) { return confidence(p[i]); });
-    const Plane total = scene.to_grid(weight);
-    const auto sum = [&](const auto& value) {
-        return scene.to_grid(map(weight, [&](std::size_t i) { return weight.values[i] * value(i); }));
-    };
-    const Plane sum_p = sum([&](std::size_t i) { return p[i]; });
-    const Plane sum_pp = sum([&](std::size_t i) { return p[i] * p[i]; });
-    Plane squared(total.width_px, total.height_px);
-    for (const Plane& colour : scene.colour) {
-        const Plane with_p = sum([&](std::size_t i) { return colour.values[i] * p[i]; });
-        const Plane alone = sum([&](std::size_t i) { return colour.values[i]; });
-        for (std::size_t i = 0; i < squared.values.size(); ++i) {
-            const float mean_p = sum_p.values[i] / total.values[i];
-            const float covariance = (with_p.values[i] - alone.values[i] * mean_p) / total.values[i];
-            squared.values[i] += covariance * covariance;
-        }
-    }
-    // The less the contrast is, the more samples of both it takes to believe it.
+// Per cell of the grid, 0 to 1, whether sky and the rest differ in colour there, and enough of both is known.
+Plane distinct(const Scene& scene, const Moves& apart, const Plane& target) {
     const auto samples = [&](const auto& seen) {
-        return scene.to_grid(map(weight, [&](std::size_t i) { return seen(p[i]) ? 1.0F : 0.0F; }));
+        return scene.to_grid(map(target, [&](std::size_t i) { return seen(target.values[i]) ? 1.0F : 0.0F; }));
     };
-    const Plane others = samples([](float each) { return each < kSeen; });
-    const Plane skies = samples([](float each) { return each > 1 - kSeen; });
-    return map(total, [&](std::size_t i) {
-        const float mean_p = sum_p.values[i] / total.values[i];
-        const float variance = std::max(sum_pp.values[i] / total.values[i] - mean_p * mean_p, 0.0F);
-        const float contrast = (std::sqrt(squared.values[i]) + kStill * kDistinct) / (variance + kStill);
+    const Plane others = samples([](float p) { return p < kSeen; });
+    const Plane skies = samples([](float p) { return p > 1 - kSeen; });
+    return map(others, [&](std::size_t i) {
+        const float contrast = apart.contrast(i, kDistinct);
         const float clear = std::min(contrast, kClear);
         const float evidence = std::min(others.values[i], skies.values[i]) * clear * clear;
         return smooth_step(contrast, kFaint, kDistinct) * smooth_step(evidence, 0.0F, kEvidence);
@@ -241,9 +257,9 @@ Plane distinct(const Scene& scene) {
 }
 
 // A and b at the working size, blended with the network's probability where the guard does not believe them.
-Planes guarded(const Scene& scene, const Plane& target) {
+Planes guarded(const Scene& scene, const Moves& apart, const Plane& target) {
     Fit found = fit(scene, target);
-    const Plane told = distinct(scene);
+    const Plane told = distinct(scene, apart, target);
     const Plane share = scene.from_grid(map(told, [&](std::size_t i) {
         return smooth_step(found.explained.values[i], kExplainedFrom, kExplainedTo) * told.values[i];
     }));
@@ -383,9 +399,10 @@ Failure refine(const Image& image, const Probability& coarse, Probability& sky, 
         const double cells = static_cast<double>(std::max(scene.p.width_px, scene.p.height_px)) / kGridSide;
         scene.halvings = std::max(2, static_cast<int>(std::nearbyint(std::log2(cells))));
         spent.shrink_ms = watch.lap_ms();
-        const Plane target = by_density(scene);
+        const Moves apart = find_moves(scene);
+        const Plane target = by_density(scene, apart);
         spent.density_ms = watch.lap_ms();
-        Planes planes = guarded(scene, target);
+        Planes planes = guarded(scene, apart, target);
         spent.fit_ms = watch.lap_ms();
         apply(image, std::move(planes), factor, sky);
         spent.apply_ms = watch.lap_ms();
