@@ -23,7 +23,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.image_ops import check_rgb
 from edge_runtime.pyramid import down, shrink, to_working, up
 
-METHOD_VERSION = 1  # raise it with every change that changes masks: `segment --resume` compares it
+METHOD_VERSION = 2  # raise it with every change that changes masks: `segment --resume` compares it
 LOW, HIGH, BIAS = 0.3, 0.5, 0.8  # below LOW and above HIGH the network has an opinion; BIAS shapes how soon it is sure
 CONFIDENCE_FLOOR = 0.01  # the public code leaves 0 in between, so a cell of undecided pixels is 0 / 0
 UNSURE = 0.01  # density decides where p is further than this from 0 and 1; the others are its samples
@@ -35,6 +35,10 @@ EXPLAINED_FROM, EXPLAINED_TO = 0.1, 0.5  # share of the variance of p that the l
 QUIET = 0.01  # variance of p below which there is nothing to explain
 FAINT, DISTINCT = 0.1, 0.2  # contrast of sky and the rest, white = 1: below, above which colour tells nothing, enough
 STILL = 0.005  # variance of p below which its contrast is not known
+VAGUE, VIVID = 0.2, 0.4  # the same for density, which stakes more on colour
+SEEN = 0.2  # p at most this far from 0 or 1 is a sample of what is not sky, or of sky
+EVIDENCE = 0.01  # share of samples, of the rarer of both, times contrast squared: enough to refine
+CLEAR = 0.45  # contrast above which more of it is no more evidence
 STRIP_PIXELS = 1 << 18  # of the picture; a strip's planes then stay near the cache
 
 
@@ -50,9 +54,10 @@ class RefineConfig:
     density
         Let the colours of sure pixels decide the unsure ones first (gaps between branches).
     guard
-        Leave the probability as it is where colour cannot tell sky from the rest: their colours nearby hardly differ
-        (`_distinct`), the fit explains too little of the probability (`_fit`), or density or fit, asked about pixels
-        nearby of which the network is sure, are wrong about them (`_trust`).
+        Leave the probability as it is where colour cannot tell sky from the rest: their colours nearby hardly differ, or
+        too few pixels of the one or the other are known (`_distinct`), the fit explains too little of the probability
+        (`_fit`), or density or fit, asked about pixels nearby of which the network is sure, are wrong about them
+        (`_trust`).
     work_side, grid_side
         Long sides of the working picture (at most) and of the grid (to a factor of sqrt 2). The paper's grid is 64; 32
         was better on scenes of other seeds and on `val` than 64 and 16.
@@ -146,7 +151,8 @@ def solve_symmetric(m: list[np.ndarray], r: list[np.ndarray]) -> list[np.ndarray
 def _weighted(guide: np.ndarray, p: np.ndarray, config: RefineConfig) -> list[np.ndarray]:
     """Return A (three planes) and b at the working size, steps 1 to 4 of the paper, blended with p by the guard."""
     halvings = max(2, round(math.log2(max(p.shape) / config.grid_side)))
-    target = _by_density(guide, p, halvings, config) if config.density else p
+    apart = _moves(guide, p, halvings) if config.guard else None
+    target = _by_density(guide, p, apart, halvings, config) if config.density else p
     weight = confidence(target)
     total = down(weight, halvings)
 
@@ -155,8 +161,8 @@ def _weighted(guide: np.ndarray, p: np.ndarray, config: RefineConfig) -> list[np
 
     a, b, explained = _fit(guide, target, config.eps, mean)
     planes = [up(plane, halvings, p.shape) for plane in (*a, b)]
-    if config.guard:
-        share = _smooth_step(explained, EXPLAINED_FROM, EXPLAINED_TO) * _distinct(guide, p, halvings)
+    if apart is not None:
+        share = _smooth_step(explained, EXPLAINED_FROM, EXPLAINED_TO) * _distinct(apart, target, halvings)
         fitted = _linear(guide, planes)
         share = up(share, halvings, p.shape) * _trust(fitted, fitted > p, p, halvings)
         for plane in planes:
@@ -192,11 +198,10 @@ def _fit(
     return a, b, explained
 
 
-def _distinct(guide: np.ndarray, p: np.ndarray, halvings: int) -> np.ndarray:
-    """Return per cell of the grid, 0 to 1, whether sky and the rest differ in colour there, going by the network alone.
+def _moves(guide: np.ndarray, p: np.ndarray, halvings: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return per cell of the grid the length of cov(I, p) and var(p), going by the network alone, white = 1.
 
-    The contrast is the length of cov(I, p) / var(p): how far the colour moves as p goes from 0 to 1. Where p hardly moves
-    nothing speaks against refining.
+    Their ratio is the contrast of sky and the rest: how far the colour moves as p goes from 0 to 1.
     """
     weight = confidence(p)
     total = down(weight, halvings)
@@ -206,15 +211,36 @@ def _distinct(guide: np.ndarray, p: np.ndarray, halvings: int) -> np.ndarray:
     for k in range(3):
         colour = weight * (cv2.extractChannel(guide, k).astype(np.float32) / 255)
         squared += ((down(colour * p, halvings) - down(colour, halvings) * mean_p) / total) ** 2
-    contrast = (np.sqrt(squared) + STILL * DISTINCT) / (variance + STILL)
-    return _smooth_step(contrast, FAINT, DISTINCT)
+    return np.sqrt(squared), variance
 
 
-def _by_density(guide: np.ndarray, p: np.ndarray, halvings: int, config: RefineConfig) -> np.ndarray:
+def _contrast(apart: tuple[np.ndarray, np.ndarray], unknown: float) -> np.ndarray:
+    """Return the contrast per cell; `unknown` where p hardly moves, for nothing speaks against refining there."""
+    length, variance = apart
+    return (length + STILL * unknown) / (variance + STILL)
+
+
+def _distinct(apart: tuple[np.ndarray, np.ndarray], target: np.ndarray, halvings: int) -> np.ndarray:
+    """Return per cell of the grid, 0 to 1, whether sky and the rest differ in colour there, and enough of both is known.
+
+    The less the contrast, the more samples it takes to believe it: the error of a mean over n of them goes with
+    1 / sqrt(n), so the evidence is n times the contrast squared. Where one of both has no samples (a wire in the haze or
+    a corner of sky that the network only guesses at) the fit would stand on the other alone, and wash out what was seen.
+    """
+    contrast = _contrast(apart, DISTINCT)
+    samples = np.minimum(*(down(seen.astype(np.float32), halvings) for seen in (target < SEEN, target > 1 - SEEN)))
+    evidence = samples * np.minimum(contrast, CLEAR) ** 2
+    return _smooth_step(contrast, FAINT, DISTINCT) * _smooth_step(evidence, 0, EVIDENCE)
+
+
+def _by_density(
+    guide: np.ndarray, p: np.ndarray, apart: tuple[np.ndarray, np.ndarray] | None, halvings: int, config: RefineConfig
+) -> np.ndarray:
     """Step 5 of the paper, before the others: decide the unsure pixels by the colours of the sure ones.
 
     The paper takes p_i = density of sky colours, normalised to [0, 1], and leaves open how. Here it is set against the
-    density of the colours that are not sky, times the network's odds, within bounds: a white wall stays a wall.
+    density of the colours that are not sky, times the network's odds, within bounds: a white wall stays a wall. With
+    `apart` (`_moves`), the guard, it decides only where sky and the rest clearly differ in colour.
     """
     sky, other = p > 1 - UNSURE, p < UNSURE
     unsure = ~(sky | other)
@@ -226,9 +252,10 @@ def _by_density(guide: np.ndarray, p: np.ndarray, halvings: int, config: RefineC
     odds = np.clip(ratio, 1 / LOWER, RAISE)[bins[unsure]]
     decided = p.copy()
     decided[unsure] = odds * p[unsure] / (odds * p[unsure] + 1 - p[unsure])
-    if config.guard:
+    if apart is not None:
         by_colour = (ratio / (1 + ratio))[bins]
-        decided = p + _trust(by_colour, decided > p, p, halvings) * (decided - p)
+        share = up(_smooth_step(_contrast(apart, VIVID), VAGUE, VIVID), halvings, p.shape)
+        decided = p + share * _trust(by_colour, decided > p, p, halvings) * (decided - p)
     return decided
 
 
