@@ -217,6 +217,18 @@ bool is_cut_jpeg(const std::vector<std::uint8_t>& file) {
     return true;
 }
 
+bool is_cut_png(const std::vector<std::uint8_t>& file) {
+    const Bytes bytes(file.data(), file.size());
+    if (!is_png(bytes)) {
+        return false;
+    }
+    std::size_t at = 8;
+    while (at + 12 <= bytes.size() && !bytes.from(at + 4).starts_with("IEND"sv)) {
+        at += 12 + std::size_t{bytes.big32(at)};
+    }
+    return at + 12 > bytes.size();
+}
+
 bool has_wrong_huffman_table(const std::vector<std::uint8_t>& file) {
     constexpr std::uint32_t kHuffmanTables = 0xC4;
     constexpr std::size_t kLengths = 16, kMostCodes = 256;

@@ -17,6 +17,9 @@ int exif_orientation(const std::vector<std::uint8_t>& file);
 // Returns whether the file is a JPEG whose pixels do not reach their end marker: decoders fill in grey without a word.
 bool is_cut_jpeg(const std::vector<std::uint8_t>& file);
 
+// Returns whether the file is a PNG whose chunks do not reach its end chunk: stb takes memory for them before it looks.
+bool is_cut_png(const std::vector<std::uint8_t>& file);
+
 // Returns whether the file is a JPEG with a Huffman table of more than 256 codes, which no encoder makes and at which
 // stb (Debian's of 2022) writes past its own table.
 bool has_wrong_huffman_table(const std::vector<std::uint8_t>& file);

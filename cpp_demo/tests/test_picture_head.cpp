@@ -58,9 +58,20 @@ void test_huffman_tables() {
     CHECK(!wrong("no JPEG"));
 }
 
+void test_cut_png() {
+    const auto cut = [](const std::string& file) { return skyedge::is_cut_png(bytes(file)); };
+    const std::string start = raw("\x89PNG\r\n\x1a\n\0\0\0\3abcd123crc_");
+    const std::string end = raw("\0\0\0\0IEND\xAE\x42\x60\x82");
+    CHECK(!cut(start + end) && !cut(start + end + "more"));
+    CHECK(cut(start) && cut(start + end.substr(0, 11)));
+    CHECK(cut(start + raw("\x3E\0\0\0IDAT") + end) && cut(start + raw("\xFF\xFF\xFF\xFFIDAT") + end));
+    CHECK(!cut("no PNG"));
+}
+
 }  // namespace
 
 int main() {
+    test_cut_png();
     test_pixel_count();
     test_large_claims_are_refused();
     test_huffman_tables();
