@@ -196,8 +196,8 @@ def markdown(report: dict[str, Any]) -> str:
         f"# Flicker of {report['model']['name']}",
         "",
         f"`python train/flicker.py`: {shots} shots of {frames} frames of {size} of each kind, seeds from {report['seed']}. Each",
-        "cell: without stabilisation -> with it. Lower is steadier; what each figure is says `train/flicker.py`. The exact mask is",
-        "the truth at the network's size, brought to the frame's: what no steadier network could go below, unless by chance.",
+        "cell: without stabilisation -> with it. Lower is steadier; what each figure is says `train/flicker.py`. The exact mask",
+        "is the truth at the network's size, brought to the frame's size: its flicker is that of sampling alone.",
         "",
         "| motion | IoU | dtSSD | dtSSD of the exact mask | dtSSD at the network's size | along the motion | less, % | "
         "along, exact mask | "
