@@ -1,0 +1,301 @@
+"""Correct a mask by strokes: `python -m edge_runtime.correct PICTURE --model DIR --sky X,Y --out MASK.png`.
+
+A stroke says of some pixels what they are. How far around it that holds is found in two steps, both at a reduced size:
+`cv2.floodFill` takes what is joined to the stroke, has a like colour and the other label, and goes further where the
+network was unsure; `cv2.grabCut` (Rother et al. 2004) then cuts between that and the rest, whose labels the network gives.
+What has changed is brought to the picture's edges by `edge_runtime.refine`. Nothing else of the mask changes: not a pixel
+further from the strokes than `REACH`, none that is not joined to a stroke, none against the stroke's direction.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import tyro
+from PIL import Image
+
+from edge_runtime.cli import run_command
+from edge_runtime.corrected_pair import check_free, save_pair, write_mask
+from edge_runtime.errors import InputError
+from edge_runtime.image_ops import DECODE_ERRORS, check_rgb, read_rgb, to_mask8
+from edge_runtime.pairs import VOID
+from edge_runtime.refine import refine
+from edge_runtime.segmenter import Segmenter
+
+SKY, OTHER = 255, 0  # values of a stroke; VOID is no stroke
+WORK_SIDE = 400  # long side of the picture that is cut: bounds the time of a graph cut, whatever the picture's size
+REACH = 0.35  # of the long side: how far from a stroke the mask may change at most
+DEPTHS, LEAST = 4.0, 2.0  # the same in depths (how far inside the wrong area the stroke lies), and pixels added to it
+LIKE, LIKE_UNSURE = 10, 30  # levels per channel that the flood allows, from the stroke's colour: where p is sure, unsure
+SURE = 0.1  # p at most this far from 0 or 1 is sure
+CUTS = 2  # rounds of grabCut
+MARGIN = 12  # pixels of the working picture around what may change, for the colours of both sides
+MIX = 4.0  # pixels of the working picture over which the joined change ends
+
+
+@dataclass(frozen=True)
+class Correct:
+    """Correct the sky mask of a picture where strokes or points say that it is wrong."""
+
+    picture: Annotated[Path, tyro.conf.Positional]
+    """Picture; points count in pixels of it as it is seen, upright, from the upper left corner, 0,0."""
+    out: Path
+    """PNG to write: 8-bit, round(255 p), of the upright picture's size. It may be the file of --mask."""
+    model: Path | None = None
+    """Artifact folder that makes the mask to correct."""
+    mask: Path | None = None
+    """Mask to correct, in place of --model: 8-bit PNG of the picture's size."""
+    strokes: Path | None = None
+    """PNG of the picture's size: 255 sky, 0 not sky, 128 or transparent where nothing is said."""
+    sky: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """X,Y of a point that is sky; can be repeated."""
+    not_sky: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """X,Y of a point that is not sky; can be repeated."""
+    save_pair: Path | None = None
+    """Also write picture and mask to images/ and masks/ of this folder, as train/ reads them; never over a file."""
+
+
+def main(config: Correct) -> None:
+    """Correct one mask; say on stdout how much of it changed."""
+    if (config.model is None) == (config.mask is None):
+        raise InputError("got both or neither of --model and --mask, expected one: what makes the mask, or the mask")
+    if config.save_pair:
+        check_free(config.save_pair, config.picture.stem)
+    if config.out.resolve() in {path.resolve() for path in (config.picture, config.strokes) if path}:
+        raise InputError(f"got --out {config.out}, an input that would be overwritten; choose another name")
+    image = read_rgb(config.picture)
+    strokes = read_strokes(config, image.shape[:2])
+    if config.mask is not None:
+        before = read_values(config.mask, image.shape[:2], "mask").astype(np.float32) / 255
+    else:
+        assert config.model is not None
+        before = refine(image, Segmenter.load(config.model).coarse(image))
+    after = correct(image, before, strokes)
+    mask = to_mask8(after)
+    if config.save_pair:
+        save_pair(config.save_pair, config.picture, mask)
+    write_mask(config.out, mask)
+    changed = np.count_nonzero((after >= 0.5) != (before >= 0.5)) / after.size
+    print(f"{100 * changed:.2f}% of the pixels changed, {np.count_nonzero(strokes != VOID)} were given: {config.out}")
+
+
+def correct(image: np.ndarray, probability: np.ndarray, strokes: np.ndarray) -> np.ndarray:
+    """Correct a mask where strokes contradict it.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3) uint8, RGB.
+    probability
+        (H, W) float32 in [0, 1]: the mask.
+    strokes
+        (H, W) uint8: 255 sky, 0 not sky, 128 nothing said.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W) float32 in [0, 1]. Strokes are obeyed exactly: 1 and 0 there.
+
+    Raises
+    ------
+    InputError
+        The sizes differ, a stroke has another value, or there is none.
+    """
+    check_rgb(image)
+    if not image.shape[:2] == probability.shape == strokes.shape:
+        shapes = f"picture {image.shape[:2]}, mask {probability.shape}, strokes {strokes.shape}"
+        raise InputError(f"got {shapes}, expected one (height, width) for all three")
+    check_strokes(strokes)
+    size = _working_size(strokes.shape)
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    p = np.clip(cv2.resize(probability, size, interpolation=cv2.INTER_AREA), 0, 1)
+    given = _shrink_strokes(strokes, size)
+    result = probability.copy()
+    for value in (SKY, OTHER):
+        changed = _changed(small, p, given, value)
+        if changed.any():
+            _bring_back(image, probability, p, changed, value, result)
+    result[strokes == SKY], result[strokes == OTHER] = 1, 0
+    return result
+
+
+def check_strokes(strokes: np.ndarray) -> None:
+    """Raise `InputError` where strokes hold another value than 0, 128, 255, or nothing but 128."""
+    counts = np.bincount(strokes.ravel(), minlength=256)
+    counts[[SKY, OTHER]] *= -1
+    if (wrong := np.flatnonzero(np.where(np.arange(256) == VOID, 0, counts) > 0)).size:
+        raise InputError(f"got strokes of the value {wrong[0]}, expected 255 sky, 0 not sky, 128 nothing said; draw hard edges")
+    if not (counts < 0).any():
+        raise InputError("got no stroke, expected one at least; draw one with 255 or 0, or give --sky X,Y or --not-sky X,Y")
+
+
+def read_strokes(config: Correct, shape: tuple[int, ...]) -> np.ndarray:
+    """Return strokes and points of a command as (H, W) uint8, 128 where nothing is said."""
+    strokes = np.full(shape, VOID, np.uint8)
+    if config.strokes is not None:
+        strokes = read_values(config.strokes, shape, "strokes").copy()
+        check_strokes(strokes)
+    for words, value, flag in ((config.sky, SKY, "--sky"), (config.not_sky, OTHER, "--not-sky")):
+        for word in words:
+            x, y = _point(word, flag)
+            if not (0 <= x < shape[1] and 0 <= y < shape[0]):
+                raise InputError(f"got {flag} {word}, expected 0,0 to {shape[1] - 1},{shape[0] - 1}: the picture ends there")
+            if strokes[y, x] not in (VOID, value):
+                raise InputError(f"got {flag} {word}, where the opposite is said too; expected one of the two, remove one")
+            strokes[y, x] = value
+    check_strokes(strokes)
+    return strokes
+
+
+def read_values(path: Path, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """Read a PNG of 8 bits as (H, W) uint8; what is transparent is 128. Raises `InputError` for any other file or size."""
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            if opened.mode.startswith(("I", "F")):
+                raise InputError(f"{what} {path} has mode {opened.mode}, expected 8 bits; convert it")
+            if not opened.has_transparency_data:
+                grey = np.asarray(opened.convert("L"))
+            else:
+                grey, alpha = np.asarray(opened.convert("RGBA").convert("LA")).transpose(2, 0, 1)
+                grey = np.where(alpha == 0, np.uint8(VOID), grey)
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read {what} {path}: {error}; expected an 8-bit PNG") from error
+    if grey.shape != tuple(shape):
+        raise InputError(f"{what} {path} is {grey.shape}, expected {tuple(shape)} (height, width) as the upright picture")
+    return grey
+
+
+def _point(word: str, flag: str) -> tuple[int, int]:
+    try:
+        x, y = (int(number) for number in word.split(","))
+    except ValueError as error:
+        raise InputError(f"got {flag} {word}, expected X,Y in whole pixels, for example {flag} 640,120") from error
+    return x, y
+
+
+def _working_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return (width, height) of the working picture."""
+    factor = max(1.0, max(shape) / WORK_SIDE)
+    return max(1, math.ceil(shape[1] / factor)), max(1, math.ceil(shape[0] / factor))
+
+
+def _shrink_strokes(strokes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return strokes at the working size: a pixel that holds any has it; one that holds both says nothing."""
+    small = np.full((size[1], size[0]), VOID, np.uint8)
+    hits = []
+    for value in (SKY, OTHER):
+        y, x = np.nonzero(strokes == value)
+        hit = np.zeros(small.shape, bool)
+        hit[y * size[1] // strokes.shape[0], x * size[0] // strokes.shape[1]] = True
+        hits.append(hit)
+    small[hits[0] & ~hits[1]] = SKY
+    small[hits[1] & ~hits[0]] = OTHER
+    return small
+
+
+def _changed(small: np.ndarray, p: np.ndarray, given: np.ndarray, value: int) -> np.ndarray:
+    """Return as (h, w) bool what the strokes of one value turn to it, at the working size."""
+    seeds = given == value
+    open_to = (p < 0.5) if value == SKY else (p >= 0.5)
+    wrong = seeds & open_to
+    if not wrong.any():
+        return wrong
+    near = _near(wrong, open_to)
+    grown = _flood(small, p, wrong, open_to & near & (given != OTHER + SKY - value))
+    part = _around(near)  # the colours of a cut are those nearby, not those of a like house elsewhere
+    cut = np.zeros_like(near)
+    cut[part] = _cut(small[part], p[part], grown[part], given[part], value, near[part])
+    return _joined((cut | wrong) & open_to & near, wrong)
+
+
+def _around(near: np.ndarray) -> tuple[slice, slice]:
+    """Return the part of the working picture that a cut looks at."""
+    x, y, width, height = cv2.boundingRect(near.astype(np.uint8))
+    return slice(max(0, y - MARGIN), y + height + MARGIN), slice(max(0, x - MARGIN), x + width + MARGIN)
+
+
+def _near(wrong: np.ndarray, open_to: np.ndarray) -> np.ndarray:
+    """Return where strokes may change the mask: one deep inside a wrong area changes much, one at its edge mends the edge."""
+    depth = cv2.distanceTransform(np.pad(open_to.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    near = wrong.astype(np.uint8)
+    for x, y in _spread(wrong):
+        reach = min(REACH * max(wrong.shape), DEPTHS * float(depth[y, x]) + LEAST)
+        cv2.circle(near, (int(x), int(y)), round(reach), 1, cv2.FILLED)
+    return near.view(bool)
+
+
+def _flood(small: np.ndarray, p: np.ndarray, wrong: np.ndarray, allowed: np.ndarray) -> np.ndarray:
+    """Return what is joined to wrong pixels within `allowed` and has about their colour, from one seed per stroke part."""
+    calm = cv2.bilateralFilter(small, 5, 20, 5)
+    unsure = np.minimum(p, 1 - p) > SURE
+    found = wrong.copy()
+    for levels, where in ((LIKE, allowed), (LIKE_UNSURE, allowed & unsure | wrong)):
+        blocked = np.pad((~where).astype(np.uint8), 1, constant_values=1)
+        for x, y in _spread(wrong):
+            if not where[y, x]:
+                continue
+            mask = blocked.copy()
+            flags = 4 | cv2.FLOODFILL_FIXED_RANGE | cv2.FLOODFILL_MASK_ONLY | (2 << 8)
+            cv2.floodFill(calm, mask, (int(x), int(y)), 0, (levels,) * 3, (levels,) * 3, flags)
+            found |= mask[1:-1, 1:-1] == 2
+    return found
+
+
+def _spread(wrong: np.ndarray, count: int = 64) -> np.ndarray:
+    """Return at most `count` of the wrong pixels as (n, 2) x, y, evenly along the strokes."""
+    y, x = np.nonzero(wrong)
+    picked = np.unique(np.linspace(0, len(x) - 1, min(count, len(x))).round().astype(int))
+    return np.stack([x[picked], y[picked]], 1)
+
+
+def _cut(small: np.ndarray, p: np.ndarray, grown: np.ndarray, given: np.ndarray, value: int, near: np.ndarray) -> np.ndarray:
+    """Return what grabCut gives to `value`: strokes are certain, `grown` is likely, the network decides how the rest starts."""
+    small = np.ascontiguousarray(small)
+    labels = np.where(p >= 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    labels[p > 1 - SURE], labels[p < SURE] = cv2.GC_FGD, cv2.GC_BGD
+    unsure = cv2.dilate(grown.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))).view(bool)
+    labels[unsure & near] = np.where(p >= 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD)[unsure & near]
+    labels[grown] = cv2.GC_PR_FGD if value == SKY else cv2.GC_PR_BGD
+    labels[given == SKY], labels[given == OTHER] = cv2.GC_FGD, cv2.GC_BGD
+    is_sky = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    if is_sky.all() or not is_sky.any():  # grabCut wants both
+        return grown
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cv2.setRNGSeed(0)
+    cv2.grabCut(small, labels, None, *models, CUTS, cv2.GC_INIT_WITH_MASK)
+    is_sky = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    return is_sky if value == SKY else ~is_sky
+
+
+def _joined(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Return the connected parts of a mask that hold a seed."""
+    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    wanted = np.unique(parts[seeds & mask])
+    return np.isin(parts, wanted[wanted > 0])
+
+
+def _bring_back(
+    image: np.ndarray, before: np.ndarray, p: np.ndarray, changed: np.ndarray, value: int, result: np.ndarray
+) -> None:
+    """Write what has changed into `result` (H, W), along the picture's edges, and only in the stroke's direction."""
+    wanted = p.copy()
+    wanted[changed] = value / 255
+    found = refine(image, wanted)
+    distance = cv2.distanceTransform((~changed).astype(np.uint8), cv2.DIST_L2, 5)
+    share = np.clip(1 - distance / MIX, 0, 1).astype(np.float32)
+    share = cv2.resize(share, before.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    found = before + share * (found - before)
+    if value == SKY:
+        np.maximum(result, found, out=result, where=share > 0)
+    else:
+        np.minimum(result, found, out=result, where=share > 0)
+
+
+if __name__ == "__main__":
+    run_command(main, Correct)
