@@ -29,7 +29,7 @@ from edge_runtime.refine import DEFAULTS, refine
 from edge_runtime.relight import Cutout, Look, replace_sky
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.sky_motion import SkyTracker
-from edge_runtime.sky_pictures import Mapping, PictureSky, VideoSky, rows_of_sky
+from edge_runtime.sky_pictures import Mapping, PictureSky, VideoSky, rows_of_sky, without_land
 from edge_runtime.sky_presets import PRESETS, Sky, make_sky
 from edge_runtime.sky_view import Horizon, View, find_horizon
 from edge_runtime.video import FrameSegmenter
@@ -230,8 +230,9 @@ def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | 
         rows = 1.0 if frame is None else rows_of_sky(segmenter.coarse(frame.image), path)
         return VideoSky(path, view, config.mapping, rows)
     picture = read_rgb(path)
-    kept = max(1, round(rows_of_sky(segmenter.coarse(picture), path) * len(picture)))
-    return PictureSky(picture[:kept], view, config.mapping, config.wind, loop_s)
+    probability = refine(picture, segmenter.coarse(picture))
+    kept = max(1, round(rows_of_sky(probability, path) * len(picture)))
+    return PictureSky(without_land(picture[:kept], probability[:kept]), view, config.mapping, config.wind, loop_s)
 
 
 def _write(path: Path, picture: np.ndarray) -> None:

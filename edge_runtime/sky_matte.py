@@ -23,7 +23,7 @@ CONTRAST = 0.1  # length of B - F, white = 1, at which the line is half believed
 OFF_LINE = 0.15  # distance from the line, as a share of its length, at which a pixel is no mixture of the two
 UNDECIDED = 16.0  # times p (1 - p): how far a mask that has an opinion may be changed
 LEVELS = (0.03, 0.97)  # a share of sky outside becomes 0 or 1: what a mask leaves there would show as a veil
-FEW = 0.02  # weight of a coarser mean in `_spread`
+FEW = 0.02  # weight of a coarser mean in `spread`
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +51,9 @@ class Surroundings:
         is_sky, is_other = ((alpha > 1 - KNOWN).astype(np.float32), (alpha < KNOWN).astype(np.float32))
         side = 2 * round(NEAR * math.hypot(*alpha.shape)) + 1
         near = np.minimum(*(cv2.blur(cv2.blur(known, (side, side)), (side, side)) for known in (is_sky, is_other)))
-        first = cls(_spread(light, is_sky), _spread(light, is_other), np.minimum(near / ENOUGH, 1))
+        first = cls(spread(light, is_sky), spread(light, is_other), np.minimum(near / ENOUGH, 1))
         sharp = sharpen(light, alpha, first)
-        return cls(first.sky, _spread(free_foreground(light, sharp, first), (1 - sharp) ** 2), first.near)
+        return cls(first.sky, spread(free_foreground(light, sharp, first), (1 - sharp) ** 2), first.near)
 
 
 def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.ndarray:
@@ -104,7 +104,7 @@ def free_foreground(light: np.ndarray, alpha: np.ndarray, around: Surroundings) 
     return np.clip(around.foreground + residual * (rest / (rest * rest + SKY_VARIES**2 * a * a)), 0, 1)
 
 
-def _spread(light: np.ndarray, weight: np.ndarray) -> np.ndarray:
+def spread(light: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Return the weighted mean of `light` (h, w, 3) around every pixel, over no more than it takes to find some weight.
 
     A pyramid of sums, walked down again: each level keeps its own mean as far as it has weight, and else that of the

@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.sky_light import to_light
+from edge_runtime.sky_matte import spread
 from edge_runtime.sky_presets import FAR, WIND
 from edge_runtime.sky_texture import Texture
 from edge_runtime.sky_view import View, Window
@@ -18,6 +19,7 @@ from edge_runtime.video_io import VideoSource
 
 LONGEST = 4096  # pixels: long side of a sky picture as it is kept
 PLANE_SPAN = 4.0  # heights of the cloud layer that the long side of a picture taken straight up covers
+DROWNED = 0.05  # sine of the elevation at which a plane overhead is mostly haze, of the picture's mean light
 LAND = 0.5  # share of sky in a row of a sky picture below which it is taken for land, and cut off with all below
 ENOUGH = 0.15  # share of the rows that must be left
 
@@ -38,7 +40,8 @@ class PictureSky:
         scale = min(1.0, LONGEST / max(picture.shape[:2]))
         if scale < 1:
             picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        self.texture = Texture(to_light(picture), mirror=True)
+        light = to_light(picture)
+        self.texture, self.mean = Texture(light, mirror=True), light.mean(axis=(0, 1))
         long_side = max(self.texture.height, self.texture.width)
         # As if by the same lens, but so large that it reaches as high as the camera sees.
         highest = float(view.window(step=max(1, view.height // 16)).directions()[1].max())
@@ -68,7 +71,9 @@ class PictureSky:
         if self.mapping == "overhead":
             scale = np.float32(self.plane_scale)
             detail = np.log2(scale * np.float32(window.pixel_angle) / rise**1.6)
-            return self.texture.at(right / rise * scale, ahead / rise * scale, detail)
+            x = right / rise * scale + np.float32(self.texture.width / 2)  # no mirror line straight ahead
+            seen = self.texture.at(x, ahead / rise * scale, detail)
+            return seen + np.exp(-up / np.float32(DROWNED))[..., None] * (self.mean - seen)
         flat = np.hypot(right, ahead)
         elevation = np.arctan2(up, flat)
         across = np.arctan2(right, ahead) * (flat / np.hypot(flat, up))  # no pinch overhead
@@ -103,6 +108,22 @@ class VideoSky:
             raise InputError(f"got the sky {self.path} without a frame that can be decoded, expected a video")
         kept = max(1, round(self.rows * len(frame.image)))
         return PictureSky(frame.image[:kept], self.view, self.mapping, wind=0)
+
+
+def without_land(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Return a sky picture (H, W, 3) uint8 in which what is not sky (masts, birds, branches) has the sky's colours around it.
+
+    Parameters
+    ----------
+    probability
+        (H, W) float32 in [0, 1], of the picture.
+    """
+    pure = cv2.erode((probability > 0.9).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
+    if not pure.any() or pure.all():
+        return picture
+    around = spread(picture.astype(np.float32), pure)
+    share = cv2.blur(pure, (5, 5), borderType=cv2.BORDER_REPLICATE)[..., None] * pure[..., None]
+    return np.clip(np.rint(around + share * (picture - around)), 0, 255).astype(np.uint8)
 
 
 def rows_of_sky(probability: np.ndarray, path: Path) -> float:

@@ -11,7 +11,7 @@ import pytest
 
 from edge_runtime.errors import InputError
 from edge_runtime.sky_motion import SkyTracker
-from edge_runtime.sky_pictures import PictureSky, rows_of_sky
+from edge_runtime.sky_pictures import PictureSky, rows_of_sky, without_land
 from edge_runtime.sky_presets import PRESETS, make_sky
 from edge_runtime.sky_texture import Texture
 from edge_runtime.sky_view import Horizon, View, find_horizon
@@ -176,6 +176,17 @@ def test_land_is_cut_off_a_sky_picture() -> None:
     assert rows_of_sky(np.zeros((9, 9), np.float32), Path("a.jpg")) == 1  # a painting
     with pytest.raises(InputError, match="crop it to its sky"):
         rows_of_sky(below(0, 0.08, (100, 100)), Path("a.jpg"))
+
+
+def test_masts_are_taken_out_of_a_sky_picture() -> None:
+    picture = np.full((80, 160, 3), (90, 140, 220), np.uint8)
+    picture[30:, 60:66] = 20
+    mask = np.ones((80, 160), np.float32)
+    mask[29:, 59:67] = 0
+    found = without_land(picture, mask)
+    assert np.abs(found.astype(int) - (90, 140, 220)).max() <= 1
+    for nothing in (np.zeros_like(mask), np.ones_like(mask)):
+        assert np.array_equal(without_land(picture, nothing), picture)
 
 
 # --- motion -----------------------------------------------------------------------------------------------------------
