@@ -17,17 +17,30 @@ from export.tflite_file import convolutions, read_graph, tidy
 from export.to_tflite import TOOLS, to_flatbuffer
 from export.wrapper import Network
 from quantize.observe import observe
+from quantize.ranges import Method
 from quantize.recipe import AS_MEASURED, Recipe, layers_of
 
 INPUT_QUANT = Quant(1 / 128, -1)  # q = byte - 128: the bytes of a picture are the input
 OUTPUT_QUANT = Quant(1 / 256, -128)  # what TFLite demands of a sigmoid
 
 
-def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path, recipe: Recipe = AS_MEASURED) -> Converted:
+# Not ai-edge-quantizer's own way, the moving average of every picture's ends: it clips what most pictures do not reach. u2netp
+# calibrated on 32 pictures of sky/val loses so 2.7 points of IoU on the 27 of ADE20K there, agreement with fp32 0.947; by minmax
+# 0.1 and 0.996, by percentile 0.4 and 0.987.
+METHOD: Method = "minmax"
+
+
+def convert(
+    network: Network,
+    pictures: Sequence[np.ndarray],
+    folder: Path,
+    recipe: Recipe = AS_MEASURED,
+    moving_average: bool = False,
+) -> Converted:
     """Write `folder`/model.tflite, calibrated on (H, W, 3) uint8 RGB pictures.
 
-    Weights are int8 per output channel, activations int8 per tensor, ranges by `recipe.method`; without one, the moving average
-    of every picture's minimum and maximum, as ai-edge-quantizer takes them.
+    Weights are int8 per output channel, activations int8 per tensor, ranges by `recipe.method`, minmax without one, or as
+    ai-edge-quantizer takes them: the moving average of every picture's minimum and maximum.
 
     Raises
     ------
@@ -36,7 +49,8 @@ def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path, reci
     """
     exported = to_flatbuffer(network)
     kept = layers_of(network, recipe.keep, convolutions(exported))
-    content = _quantize(exported, pictures, recipe, sorted(kept.values()))
+    method = None if moving_average else recipe.method or METHOD
+    content = _quantize(exported, pictures, method, sorted(kept.values()))
     _check(content, bool(kept))
     path = folder / "model.tflite"
     path.write_bytes(content)
@@ -56,7 +70,7 @@ class _Inputs:
             yield {"image": ((picture.astype(np.float32) - MEAN) / STD)[None]}
 
 
-def _quantize(content: bytes, pictures: Sequence[np.ndarray], recipe: Recipe, kept: Sequence[str]) -> bytes:
+def _quantize(content: bytes, pictures: Sequence[np.ndarray], method: Method | None, kept: Sequence[str]) -> bytes:
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer import recipe as recipes
     from ai_edge_quantizer.calibrator import CalibrationMode
@@ -65,12 +79,12 @@ def _quantize(content: bytes, pictures: Sequence[np.ndarray], recipe: Recipe, ke
     for layer in kept:  # of two rules that fit, the later counts; operators go by their output
         rules.append({"regex": f"^{layer};?$", "operation": "*", "algorithm_key": quantizer.AlgorithmName.NO_QUANTIZE})
     made = quantizer.Quantizer(content, rules)
-    inputs = _Inputs(pictures if recipe.method is None else pictures[:1])  # with a method, for the names alone
+    inputs = _Inputs(pictures if method is None else pictures[:1])  # with a method, for the names alone
     ranges: dict[str, Any] = made.calibrate(
         {"serving_default": inputs}, num_threads=1, mode=CalibrationMode.CALIBRATION_PROFILER_BASED
     )
-    if recipe.method is not None:
-        found = observe(_all_tensors(content, list(ranges)), pictures, recipe.method)
+    if method is not None:
+        found = observe(_all_tensors(content, list(ranges)), pictures, method)
         ranges = {name: {"min": np.array([each.low]), "max": np.array([each.high])} for name, each in found.items()}
     # All bytes must have a value of their own, whatever bytes the calibration pictures hold.
     ranges["image"] = {"min": np.array([(0 - MEAN) / STD]), "max": np.array([(255 - MEAN) / STD])}
