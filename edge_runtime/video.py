@@ -150,7 +150,7 @@ def summary(result: VideoResult, options: VideoOptions) -> str:
     height, width = result.size
     what = f"{result.frames} frames of {width} x {height} ({result.video_s:.2f} s) in {result.wall_s:.2f} s"
     extra = f", {result.repeated} repeated to keep time" if result.repeated else ""
-    cuts = f", {result.cuts} cuts" if options.stabilise else ""
+    cuts = f", {result.cuts} cut{'' if result.cuts == 1 else 's'}" if options.stabilise else ""
     return f"{what}: {result.real_time_factor:.2f} x real time, {result.dropped} dropped{extra}{cuts}: {options.out}"
 
 

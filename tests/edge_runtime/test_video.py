@@ -298,7 +298,7 @@ def test_the_last_line() -> None:
     result = VideoResult(50, 3, 2, 1, (72, 128), 2.0, 1.0)
     line = summary(result, VideoOptions(Path("a.mp4")))
     assert line == (
-        "50 frames of 128 x 72 (2.00 s) in 1.00 s: 2.00 x real time, 3 dropped, 2 repeated to keep time, 1 cuts: a.mp4"
+        "50 frames of 128 x 72 (2.00 s) in 1.00 s: 2.00 x real time, 3 dropped, 2 repeated to keep time, 1 cut: a.mp4"
     )
 
 
