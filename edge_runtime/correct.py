@@ -266,9 +266,9 @@ def _cut(small: np.ndarray, p: np.ndarray, grown: np.ndarray, given: np.ndarray,
     is_sky = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     if is_sky.all() or not is_sky.any():  # grabCut wants both
         return grown
-    models = np.zeros((1, 65)), np.zeros((1, 65))
+    sky_model, other_model = np.zeros((1, 65)), np.zeros((1, 65))
     cv2.setRNGSeed(0)
-    cv2.grabCut(small, labels, None, *models, CUTS, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(small, labels, (0, 0, 1, 1), other_model, sky_model, CUTS, cv2.GC_INIT_WITH_MASK)
     is_sky = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     return is_sky if value == SKY else ~is_sky
 

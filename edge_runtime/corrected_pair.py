@@ -17,7 +17,7 @@ from edge_runtime.pairs import VOID
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
     """Write (H, W) uint8 as a PNG, whole or not at all."""
-    _place(path, lambda partial: Image.fromarray(mask).save(partial, format="PNG"), os.replace)
+    place(path, lambda partial: Image.fromarray(mask).save(partial, format="PNG"), os.replace)
 
 
 def check_free(folder: Path, stem: str) -> None:
@@ -41,15 +41,15 @@ def save_pair(folder: Path, picture: Path, mask: np.ndarray) -> None:
     check_free(folder, picture.stem)
     image_place, mask_place = folder / "images" / picture.name, folder / "masks" / f"{picture.stem}.png"
     label = Image.fromarray(np.where(mask == VOID, np.uint8(VOID + 1), mask))
-    _place(mask_place, lambda partial: label.save(partial, format="PNG"), _link_new)
+    place(mask_place, lambda partial: label.save(partial, format="PNG"), _link_new)
     try:
-        _place(image_place, lambda partial: shutil.copyfile(picture, partial), _link_new)
+        place(image_place, lambda partial: shutil.copyfile(picture, partial), _link_new)
     except BaseException:
         mask_place.unlink()  # ours: _link_new made it
         raise
 
 
-def _place(target: Path, save: Callable[[Path], object], move: Callable[[Path, Path], object]) -> None:
+def place(target: Path, save: Callable[[Path], object], move: Callable[[Path, Path], object]) -> None:
     """Let `save` write a file beside `target`, then `move` it there: a killed run leaves no half file of that name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")

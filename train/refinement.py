@@ -27,7 +27,7 @@ from edge_runtime.pairs import find_pairs, read_pair
 from edge_runtime.refine import RefineConfig, refine
 from edge_runtime.results import write_atomic
 from edge_runtime.segmenter import Segmenter
-from train.refinement_speed import Speed, measure
+from train.refinement_speed import measure_sizes
 from train.scenes import generate
 
 METHODS: dict[str, RefineConfig | None] = {
@@ -218,7 +218,7 @@ def measure_parts(config: Config, segmenter: Segmenter) -> Iterator[tuple[str, A
                 },
             )
         if "speed" in config.parts:
-            yield "speed", measure(Speed())
+            yield "speed", measure_sizes()
 
 
 def write_sheets(config: Config, segmenter: Segmenter) -> None:
