@@ -1,0 +1,170 @@
+"""Train under int8: `python quantize/qat.py --checkpoint FILE --data DIR [DIR ...] --out DIR`.
+
+NNCF puts fake quantisation around the weights and activations of the torch network; a short training, on labels mixed with the
+opinion of the float network (as train/prune.py does), then moves the weights to where rounding hurts less (Jacob et al. 2018,
+"Quantization and training of neural networks for efficient integer-arithmetic-only inference", section 3). What is saved is a
+checkpoint with those weights and without NNCF's nodes: `quantize/int8.py` and all exporters take it as any other. Batch norm
+keeps its statistics, and its scales commute with weight scales per output channel, so folding it later changes no rounding.
+
+NNCF compiles its C++ functions at the first use: give it a compiler, and minutes.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import nn
+from torch.utils.data import DataLoader
+
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from export.command import quiet
+from train.datasets import Samples, gather
+from train.fit import pooled_iou
+from train.losses import sky_loss
+from train.models import Checkpoint, load_checkpoint, plan_of, save_checkpoint
+
+CALIBRATION_BATCHES = 16  # of `batch` views each: NNCF starts from their ranges
+
+
+@dataclass(frozen=True)
+class Config:
+    """Fine-tune a checkpoint under fake quantisation."""
+
+    checkpoint: Path
+    """Checkpoint to start from; as it is, it is the teacher too."""
+    data: tuple[Path, ...] = ()
+    """Folders in the layout of edge_runtime/pairs.py; their `train` splits train, `val` scores before and after."""
+    out: Path = Path("runs/qat")
+    """Folder for checkpoint.pt and qat.json."""
+    steps: int = 300
+    """Optimiser steps."""
+    batch: int = 8
+    """Pictures in a step."""
+    lr: float = 3e-5
+    """Learning rate of AdamW, which falls linearly to zero."""
+    distill: float = 0.5
+    """Share of the float network's opinion in the target of a labelled pixel; void pixels get that alone."""
+    seed: int = 0
+    """Seed of every sample."""
+    threads: int = 1
+    """CPU threads of torch."""
+    workers: int = 0
+    """Processes that prepare the pictures; 0 does it in between."""
+    val_count: int = 60
+    """Pictures of the validation split that score the start and the end; 0 scores nothing."""
+
+
+def train(config: Config) -> Path:
+    """Fine-tune and return the path of the checkpoint.
+
+    Raises
+    ------
+    InputError
+        Bad values, no data, or a bad checkpoint.
+    """
+    if min(config.steps, config.batch, config.threads) < 1 or not 0.0 <= config.distill <= 1.0 or config.val_count < 0:
+        raise InputError(f"got {config}, expected counts of 1 or more and --distill between 0 and 1")
+    start = load_checkpoint(config.checkpoint)
+    pairs, val = gather(config.data, "train"), gather(config.data, "val") if config.val_count else []
+    if not pairs:
+        raise InputError("got no labelled picture in --data, expected DIR/train/images and DIR/train/masks")
+    val = val[:: max(1, -(-len(val) // max(1, config.val_count)))]
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    total = (config.steps + CALIBRATION_BATCHES) * config.batch
+    samples = Samples(pairs, np.full(total, start.size), config.seed)
+    batches = [list(range(first, first + config.batch)) for first in range(0, total, config.batch)]
+    teacher = start.build().to(device)
+    console = Console(stderr=True)
+    model = wrap(
+        start.build().to(device), [samples[i][0][None].to(device) for group in batches[:CALIBRATION_BATCHES] for i in group]
+    )
+    history: dict[str, Any] = {"fake_int8_val_iou_before": pooled_iou(model.eval(), val, start.size) if val else None}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.0)
+    loader = DataLoader(samples, batch_sampler=batches[CALIBRATION_BATCHES:], num_workers=config.workers)
+    losses = []
+    for step, batch in enumerate(track(loader, "training under int8", total=config.steps, console=console)):
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * (1.0 - step / config.steps)
+        losses.append(_step(model, teacher, optimizer, [tensor.to(device) for tensor in batch], config.distill))
+    history |= {"loss": losses, "fake_int8_val_iou": pooled_iou(model.eval(), val, start.size) if val else None}
+    plain = {key: value for key, value in dataclasses.asdict(config).items() if key not in ("out", "threads", "workers", "data")}
+    training = {"qat": plain | {"checkpoint": config.checkpoint.name}, "before": start.training}
+    weights = plain_weights(model, start)
+    save_checkpoint(
+        Checkpoint(start.arch, start.size, weights, start.weights_license, training, plan_of(start.build(), start.arch)),
+        config.out / "checkpoint.pt",
+    )
+    (config.out / "qat.json").write_text(json.dumps(history, indent=1) + "\n")
+    return config.out / "checkpoint.pt"
+
+
+def wrap(model: nn.Module, inputs: list[torch.Tensor]) -> nn.Module:
+    """Return a copy of `model` with NNCF's fake quantisation, its ranges taken from (1, 3, size, size) `inputs`.
+
+    Weights are symmetric per output channel, activations per tensor: what quantize/int8.py will do.
+    """
+    os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "1800")  # minutes of a C++ compiler, on a busy machine
+    os.environ.setdefault("NNCF_CI", "1")  # else NNCF reports its use to its makers
+    # Its build needs ninja, which lies beside this interpreter.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    with quiet():
+        import nncf
+
+        return nncf.quantize(
+            copy.deepcopy(model).eval(),
+            nncf.Dataset(inputs),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(inputs),
+            # It would change biases that training sets anyway.
+            advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=True),
+        )
+
+
+def plain_weights(model: nn.Module, start: Checkpoint) -> dict[str, torch.Tensor]:
+    """Return the network's own weights out of a state dict that holds NNCF's ranges too."""
+    state = model.state_dict()
+    missing = [name for name in start.weights if name not in state]
+    assert not missing, f"NNCF renamed {missing[:3]}"
+    return {name: state[name].detach().cpu().contiguous() for name in start.weights}
+
+
+def _step(
+    model: nn.Module, teacher: nn.Module, optimizer: torch.optim.Optimizer, batch: list[torch.Tensor], share: float
+) -> float:
+    image, sky, valid = batch
+    with torch.no_grad():
+        opinion = torch.sigmoid(teacher(image))
+    target = torch.where(valid > 0, (1.0 - share) * sky + share * opinion, opinion)
+    model.train()
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
+    loss = sky_loss([model(image)], target, torch.ones_like(valid))
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+    optimizer.step()
+    return round(loss.item(), 5)
+
+
+def main(config: Config) -> None:
+    """Train and print the checkpoint's path."""
+    print(train(config))
+
+
+if __name__ == "__main__":
+    run_command(main, Config)

@@ -1,0 +1,43 @@
+"""Training under int8: what comes out is a plain checkpoint whose weights moved."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from edge_runtime.artifact import read_artifact
+from edge_runtime.errors import InputError
+from quantize.int8 import Int8Config, quantize
+from quantize.qat import Config, train
+from train.models import load_checkpoint
+
+
+@pytest.mark.full  # NNCF compiles its C++ functions at the first use, which takes minutes
+def test_checkpoint_is_plain_and_quantises(tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path, project_root: Path) -> None:
+    data = tmp_path / "data"
+    for split, count in (("train", "6"), ("val", "4")):
+        words = ["train/scenes.py", "--out", data, "--count", count, "--size", "120", "160", "--split", split]
+        subprocess.run([sys.executable, *map(str, words)], cwd=project_root, check=True)
+    path = train(Config(tiny_checkpoint, (data,), tmp_path / "out", steps=3, batch=2, val_count=4))
+    before, after = load_checkpoint(tiny_checkpoint), load_checkpoint(path)
+    assert after.weights.keys() == before.weights.keys() and (after.arch, after.size) == (before.arch, before.size)
+    moved = [key for key, value in after.weights.items() if not torch.equal(value, before.weights[key])]
+    assert "stem.0.weight" in moved and not [key for key in moved if "running" in key], "batch norm keeps its statistics"
+    assert max(float((after.weights[key] - before.weights[key]).abs().max()) for key in moved) < 1e-2
+    history = json.loads((tmp_path / "out" / "qat.json").read_text())
+    assert len(history["loss"]) == 3 and history["fake_int8_val_iou"] > 0.5
+    quantize(Int8Config(scene_dir, path, format=("ncnn",), out=tmp_path / "ncnn"))
+    assert read_artifact(tmp_path / "ncnn").spec.metrics["agreement"]["value"] > 0.95
+
+
+def test_bad_words_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--distill between 0 and 1"):
+        train(Config(tiny_checkpoint, (tmp_path,), steps=0))
+    with pytest.raises(InputError, match="got no labelled picture in --data"):
+        train(Config(tiny_checkpoint, (), tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
