@@ -52,7 +52,7 @@ SCENES = ((3, (384, 512)), (4, (97, 61)), (5, (900, 1300)), (6, (1111, 2050)))
 
 @pytest.mark.parametrize(("seed", "size"), SCENES)
 def test_masks_are_pythons(skyedge: Path, tmp_path: Path, seed: int, size: tuple[int, int]) -> None:
-    scene = generate(seed, size)
+    scene = generate(seed, size, kind="trees")
     Image.fromarray(scene.image).save(tmp_path / "picture.png", compress_level=0)
     for side in (64, 200):  # what a network gives: smooth, at another size than the picture's
         small = to_mask8(np.clip(resize_probability(scene.alpha, side, side), 0, 1))
@@ -67,7 +67,7 @@ def test_masks_are_pythons(skyedge: Path, tmp_path: Path, seed: int, size: tuple
 
 
 def test_a_mask_of_the_pictures_size(skyedge: Path, tmp_path: Path) -> None:
-    scene = generate(8, (1030, 700))
+    scene = generate(8, (1030, 700), kind="city")
     Image.fromarray(scene.image).save(tmp_path / "picture.png", compress_level=0)
     rng = np.random.default_rng(8)
     mask = np.asarray(Image.fromarray(rng.integers(0, 256, (9, 7), dtype=np.uint8)).resize((700, 1030)))
