@@ -1,5 +1,5 @@
 # The command line: exit codes, messages, and that a refused call writes nothing.
-# cmake -DSKYEDGE=... -DWRITE_TINY=... -DSCRATCH=... -DVIDEO=opencv|none [-DEMULATOR=...] -P cli.cmake
+# cmake -DSKYEDGE=... -DWRITE_TINY=... -DSCRATCH=... -DVIDEO=opencv|none -DSANITIZE=ON|OFF [-DEMULATOR=...] -P cli.cmake
 file(REMOVE_RECURSE "${SCRATCH}")
 file(MAKE_DIRECTORY "${SCRATCH}/out")
 execute_process(COMMAND ${EMULATOR} "${WRITE_TINY}" "${SCRATCH}/tiny" "${SCRATCH}/picture.png" COMMAND_ERROR_IS_FATAL ANY)
@@ -60,7 +60,9 @@ expect(2 "ending in .mp4 or .avi" video ${model} ${input} --output "${SCRATCH}/o
 expect(2 "got --frames '-1'" video ${model} ${input} --frames -1)
 if(VIDEO STREQUAL "opencv")
   expect(2 "expected an existing video file" video ${model} --input "${SCRATCH}/nowhere.mp4")
-  expect(2 "camera 987, which does not open" video ${model} --input 987)
+  if(NOT SANITIZE)  # libusb, which OpenCV asks for cameras, leaks
+    expect(2 "camera 987, which does not open" video ${model} --input 987)
+  endif()
   expect(2 "no video that this build" video ${model} --input "${SCRATCH}/tiny/model.json" --output "${SCRATCH}/out/a.mp4")
 else()
   expect(2 "built without a video decoder" video ${model} --input "${SCRATCH}/nowhere.mp4" --output "${SCRATCH}/out/a.mp4")
