@@ -107,7 +107,7 @@ def test_network_with_undefined_values_is_refused(artifacts: dict[str, Path], tm
     bad = Net(net.layers, {**net.weights, name: Weights(broken, net.weights[name].bias)})
     files = {"param": tmp_path / "param", "bin": tmp_path / "bin"}
     write_net(bad, files["param"], files["bin"])
-    with pytest.raises(GateError, match="got no finite values in the blobs .*Train the network again"):
+    with pytest.raises(GateError, match="got no finite values in .*Train the network again"):
         calibrate(bad, files, parity_pictures(192)[:1])
     files["bin"].write_bytes(b"")
     with pytest.raises(GateError, match="ncnn cannot load the float network"):
