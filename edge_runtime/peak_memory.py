@@ -62,11 +62,11 @@ def measure_here(config: PeakMemory) -> Memory:
     artifact = read_model(config.artifact)
     frame = camera_frame(artifact)
     _import_interpreter(artifact.spec.format)
-    baseline, _ = _resident_bytes("VmRSS")
+    baseline, _ = resident_bytes("VmRSS")
     segmenter = Segmenter.load(config.artifact, threads=config.threads, device=config.device)
     for _ in range(config.frames):
         to_mask8(segmenter(frame))
-    peak, method = _resident_bytes("VmHWM")
+    peak, method = resident_bytes("VmHWM")
     return Memory(method, baseline, peak, config.frames, config.threads)
 
 
@@ -108,7 +108,7 @@ def _import_interpreter(artifact_format: str) -> None:
         return
 
 
-def _resident_bytes(field: str) -> tuple[int, str]:
+def resident_bytes(field: str) -> tuple[int, str]:
     """Return `field` of this process in bytes and how it was got; some containers and systems have only ru_maxrss."""
     status = STATUS.read_text() if STATUS.is_file() else ""
     found = re.search(rf"^{field}:\s*(\d+) kB", status, re.MULTILINE)

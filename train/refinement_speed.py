@@ -49,7 +49,7 @@ def main(config: Speed) -> None:
     import cv2
     import numpy as np
 
-    from edge_runtime.peak_memory import _resident_bytes
+    from edge_runtime.peak_memory import resident_bytes
     from edge_runtime.refine import refine
     from train.scenes import generate
 
@@ -60,7 +60,7 @@ def main(config: Speed) -> None:
     size = (config.width, config.height)
     image = cv2.resize(scene.image, size, interpolation=cv2.INTER_CUBIC)
     probability = cv2.resize(scene.alpha, (256, 256), interpolation=cv2.INTER_AREA)
-    before, _ = _resident_bytes("VmHWM")
+    before, _ = resident_bytes("VmHWM")
     refine(image, probability)
     walls, cpus = [], []
     for _ in range(config.runs):
@@ -75,7 +75,7 @@ def main(config: Speed) -> None:
         "threads": 1,
         "wall_ms": {"median": round(float(np.median(walls)), 1), "min": round(min(walls), 1)},
         "cpu_ms": {"median": round(float(np.median(cpus)), 1), "min": round(min(cpus), 1)},
-        "peak_rss_growth_pictures": round((_resident_bytes("VmHWM")[0] - before) / image.nbytes, 2),
+        "peak_rss_growth_pictures": round((resident_bytes("VmHWM")[0] - before) / image.nbytes, 2),
         "load_average": round(os.getloadavg()[0], 2),
     }
     print(json.dumps(figures))
