@@ -18,15 +18,6 @@ from edge_runtime.machine import describe_machine
 from edge_runtime.report import ReportConfig, report
 
 
-@pytest.fixture(scope="module")
-def skyedge(project_root: Path) -> Path:
-    """Return the program that `make cpp` builds."""
-    program = project_root / "cpp_demo" / "build" / "skyedge"
-    if not program.is_file():
-        pytest.skip("cpp_demo/build/skyedge is not built; run `make cpp`")
-    return program
-
-
 def bench(skyedge: Path, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run `skyedge bench` for a moment."""
     command = [skyedge, "bench", "--runs", "12", "--seconds", "0.05", *words]

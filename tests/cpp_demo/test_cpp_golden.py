@@ -28,15 +28,6 @@ EXTREMES = (  # height and width in, height and width out
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def build(project_root: Path) -> Path:
-    """Return the folder that `make cpp` fills."""
-    folder = project_root / "cpp_demo" / "build"
-    if not (folder / "skyedge").is_file():
-        pytest.skip("cpp_demo/build/skyedge is not built; run `make cpp`")
-    return folder
-
-
 def segment(build: Path, model: Path, picture: Path, output: Path) -> subprocess.CompletedProcess[str]:
     """Run `skyedge segment`."""
     command = [build / "skyedge", "segment", "--model", model, "--input", picture, "--output", output]

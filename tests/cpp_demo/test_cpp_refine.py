@@ -18,15 +18,6 @@ from train.scenes import generate
 ATOL, SHARE = 2, 0.999
 
 
-@pytest.fixture(scope="module")
-def skyedge(project_root: Path) -> Path:
-    """Return the program that `make cpp` builds."""
-    program = project_root / "cpp_demo" / "build" / "skyedge"
-    if not program.is_file():
-        pytest.skip("cpp_demo/build/skyedge is not built; run `make cpp`")
-    return program
-
-
 def run(skyedge: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the program."""
     return subprocess.run([skyedge, *words], capture_output=True, text=True)

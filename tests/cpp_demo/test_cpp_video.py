@@ -16,15 +16,6 @@ FRAMES = 5
 
 
 @pytest.fixture(scope="module")
-def skyedge(project_root: Path) -> Path:
-    """Return the program that `make cpp` builds."""
-    program = project_root / "cpp_demo" / "build" / "skyedge"
-    if not program.is_file():
-        pytest.skip("cpp_demo/build/skyedge is not built; run `make cpp`")
-    return program
-
-
-@pytest.fixture(scope="module")
 def clip(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a video that moves over a scene."""
     path = tmp_path_factory.mktemp("video") / "clip.avi"
