@@ -217,7 +217,11 @@ def test_a_device_lost_in_the_middle(server: Server, models: Path) -> None:
 
 
 def test_an_interrupt_ends_what_runs_there(server: Server, models: Path) -> None:
-    process = subprocess.Popen(command(*server.flags()), cwd=models, stderr=subprocess.PIPE, text=True)
+    # A test run in the background of a shell ignores SIGINT, and what it starts would too.
+    process = subprocess.Popen(
+        command(*server.flags()), cwd=models, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     assert process.stderr
     assert any("turn 1 of" in line for line in process.stderr)
     process.send_signal(signal.SIGINT)

@@ -62,7 +62,7 @@ def test_it_runs_and_goes_on(data: Path, tmp_path: Path) -> None:
 
 def test_refusals(data: Path, tmp_path: Path) -> None:
     config = Config((data,), runs=tmp_path / "runs", out=tmp_path / "a.json")
-    with pytest.raises(InputError, match="variants snow, expected some of none"):
+    with pytest.raises(InputError, match="variants snow, expected some of other_sky"):
         ablate(dataclasses.replace(config, variants=("snow",)))
     with pytest.raises(InputError, match="expected 2 or more"):
         ablate(dataclasses.replace(config, folds=1))
