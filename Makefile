@@ -102,6 +102,7 @@ BENCH := build/bench
 # U2-Netp in float16 gains nothing in the runtimes that compute in float32 all the same, and is slow to measure.
 U2NETP_BENCH := $(filter-out torch-fp16 onnx-fp16,$(LITE_SET))
 BENCH_MODELS := $(foreach net,$(LITE),$(LITE_SET:%=$(BENCH)/$(net)/%)) $(U2NETP_BENCH:%=$(BENCH)/u2netp/%)
+CLASSICAL := classical:contour classical:colour
 BENCH_CALIB := $(or $(wildcard $(DATA)/val),$(DATA))
 $(call float_rules,$(BENCH))
 $(call int8_rules,$(BENCH),$(BENCH_CALIB),,--eval $(BENCH_CALIB) --count 200)
@@ -110,7 +111,7 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(BENCH_MODELS))
 	$(PY) -m edge_runtime.verify $(BENCH_MODELS)
-	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) --data $(DATA) --split "$(call split_of,$(DATA))" --threads 1 2 > $(BENCH)/said
+	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data $(DATA) --split "$(call split_of,$(DATA))" --threads 1 2 > $(BENCH)/said
 	@cat $(BENCH)/said
 	$(PY) -m edge_runtime.report $$(tail -n 1 $(BENCH)/said) --out $(BENCH)/report --readme README.md
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
