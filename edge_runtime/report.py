@@ -22,6 +22,7 @@ from rich.table import Table
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.report_advice import Choice, choose, not_measured
 from edge_runtime.report_lines import (
     Line,
     int8_sentences,
@@ -65,6 +66,7 @@ class Part:
     front: set[tuple[str, int]]
     pareto: list[Markup]
     latency: list[Markup]
+    choices: list[Choice]
     strips: list[Strip]
 
 
@@ -121,6 +123,7 @@ def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
         effects=effects,
         int8=int8_sentences(effects),
         colours=network_colours(lines),
+        elsewhere=not_measured({part.file: part.results for part in parts}),
         quick=any(part.results["quick"] for part in parts),
     )
 
@@ -146,7 +149,7 @@ def _part(
             pareto.append(Markup(pareto_svg(measured, best, named, iou_name, title, colours)))
         latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colours)))
     strips = make_strips(lines, find_folders(results, models), pictures) if pictures else []
-    return Part(name, results, lines, front, pareto, latency, strips)
+    return Part(name, results, lines, front, pareto, latency, choose(lines), strips)
 
 
 def _shown_files(config: ReportConfig) -> dict[str, str]:

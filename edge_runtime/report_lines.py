@@ -24,6 +24,8 @@ class Line:
     ----------
     network
         Architecture, with input size or parameters where those tell networks of one report apart.
+    nosky_fpr
+        Share of pixels called sky in the pictures without any, 0 to 1.
     speed_up
         Latency (`infer`, p50) of the reference at the same thread count, divided by this one's.
     """
@@ -52,6 +54,7 @@ class Line:
     iou_low: float | None
     iou_high: float | None
     boundary_iou: float | None
+    nosky_fpr: float | None
     peak_bytes: int
     baseline_bytes: int
     speed_up: float | None
@@ -173,6 +176,7 @@ def _line(
         iou_low=low,
         iou_high=high,
         boundary_iou=accuracy and accuracy["pooled"]["boundary_iou"],
+        nosky_fpr=accuracy and accuracy["pooled"]["nosky_fpr"],
         peak_bytes=artifact["memory"]["peak_bytes"],
         baseline_bytes=artifact["memory"]["baseline_bytes"],
         speed_up=reference_ms / infer["p50_ms"] if reference_ms and infer["p50_ms"] else None,

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import InputError
+from edge_runtime.report_advice import choose, not_measured
 from edge_runtime.report_lines import Line, int8_sentences, precision_effects
 
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
 
 def markdown(loaded: dict[str, dict[str, Any]], lines: Sequence[Line], shown: dict[str, str]) -> str:
-    """Return a compact table for each result file: a row per artifact, latencies of all thread counts side by side.
+    """Return for each result file a compact table, a row per artifact with latencies of all thread counts side by side, and
+    which artifact to take; then how to measure machines that no file is of.
 
     Parameters
     ----------
@@ -24,9 +26,8 @@ def markdown(loaded: dict[str, dict[str, Any]], lines: Sequence[Line], shown: di
     shown
         File name -> how to name the file in the text.
     """
-    return "\n".join(
-        _section(results, [line for line in lines if line.file == name], shown[name]) for name, results in loaded.items()
-    )
+    sections = [_section(results, [line for line in lines if line.file == name], shown[name]) for name, results in loaded.items()]
+    return "\n".join([*sections, _elsewhere(loaded)])
 
 
 def replace_section(readme: str, text: str, path: Path) -> str:
@@ -48,7 +49,7 @@ def _section(results: dict[str, Any], lines: Sequence[Line], file: str) -> str:
     for count in threads:
         suffix = f", {count} thread{'s' * (count > 1)}" if several else ""
         head += [f"infer p50{suffix}", f"end_to_end p50{suffix}"]
-    head += ["speed-up", iou, "boundary IoU", "peak RSS MiB"]
+    head += ["speed-up", iou, "boundary IoU", "no-sky %", "peak RSS MiB"]
     in_order = sorted(lines, key=lambda line: (line.threads, line.infer_p50_ms))
     keys = dict.fromkeys(line.key for line in in_order)
     rows = [_row([line for line in lines if line.key == key], threads) for key in keys]
@@ -56,7 +57,28 @@ def _section(results: dict[str, Any], lines: Sequence[Line], file: str) -> str:
     out += ["| " + " | ".join(head) + " |", "|" + "---|" * 3 + "---:|" * (len(head) - 3)]
     out += ["| " + " | ".join(row) + " |" for row in rows]
     notes = [*int8_sentences(precision_effects(lines)), *results["warnings"]]
-    return "\n".join([*out, "", *(f"- {_escape(note)}" for note in notes)]).rstrip() + "\n"
+    out += ["", *(f"- {_escape(note)}" for note in notes)]
+    return "\n".join([*out, *_advice(results, lines)]).rstrip() + "\n"
+
+
+def _advice(results: dict[str, Any], lines: Sequence[Line]) -> list[str]:
+    choices = choose(lines)
+    if not choices:
+        return []
+    threads = choices[0].line.threads
+    title = f"**Which one should I take** on {_escape(results['machine']['name'])} ({threads} thread{'s' * (threads > 1)})?"
+    table = [["you want", "take", "end_to_end ms", "size MB", "IoU"], ["---"] * 2 + ["---:"] * 3]
+    for choice in choices:
+        line = choice.line
+        table.append(
+            [choice.wish, f"`{line.key}`", f"{line.end_to_end_p50_ms:.2f}", f"{line.size_bytes / 1e6:.2f}", f"{line.iou:.3f}"]
+        )
+    return ["", title, "", *("| " + " | ".join(row) + " |" for row in table)]
+
+
+def _elsewhere(loaded: dict[str, dict[str, Any]]) -> str:
+    rows = [f"- {kind}: not measured here. Measure it: `{command}`" for kind, command in not_measured(loaded)]
+    return "\n".join(["**On other machines:**", "", *rows]) + "\n"
 
 
 def _row(lines: Sequence[Line], threads: Sequence[int]) -> list[str]:
@@ -70,6 +92,7 @@ def _row(lines: Sequence[Line], threads: Sequence[int]) -> list[str]:
     first = by_threads.get(threads[0])
     cells.append("reference" if line.is_reference else f"{first.speed_up:.1f}" if first and first.speed_up else "-")
     cells += ["-" if value is None else f"{value:.3f}" for value in (line.iou, line.boundary_iou)]
+    cells.append("-" if line.nosky_fpr is None else f"{100 * line.nosky_fpr:.2f}")
     return [*cells, f"{line.peak_bytes / 2**20:.0f}"]
 
 
@@ -90,7 +113,7 @@ def _about(results: dict[str, Any], lines: Sequence[Line], threads: Sequence[int
             if data["iou_name"] == "scenes"
             else f"{data['iou_name']}{'/' * bool(data['split'])}{data['split']}"
         )
-        parts.append(f"Pooled IoU on {data['count']} pictures of {name}.")
+        parts.append(f"Pooled IoU on {data['count']} pictures of {name}; no-sky: pixels called sky where there is none.")
     reference = next((line for line in lines if line.is_reference), None)
     if reference:
         at = f", at {threads[0]} thread{'s' * (threads[0] > 1)}" if len(threads) > 1 else ""

@@ -109,6 +109,7 @@ class Config:
         Path("models/unet_lite"),
         Path("models/unet_lite_s"),
         Path("models/u2netp"),
+        Path("models/teacher"),
     )
     """Model folders with metrics.json (of train/evaluate.py on the test split)."""
     out: Path = Path("results/comparison/published.md")

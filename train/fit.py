@@ -37,7 +37,7 @@ from train.parallel import World, join_world, leave_world, spread
 from train.presets import PRESETS, FitConfig
 
 # Fields that say how a run is sliced and watched; all others decide its weights and must not change on --resume.
-SLICING = {"out", "resume", "stop_at_step", "save_minutes", "threads", "workers"}
+SLICING = {"val", "out", "resume", "stop_at_step", "save_minutes", "threads", "workers", "store"}
 
 
 class Schedule:
@@ -144,7 +144,7 @@ def fit(config: FitConfig) -> Path:
     """
     if not config.data:
         raise InputError("got no --data, expected one or more folders with train/images and train/masks")
-    pairs, val_pairs = gather(config.data, "train"), gather(config.data, "val")
+    pairs, val_pairs = gather(config.data, "train"), gather(config.val or config.data, "val")
     if not pairs:
         raise InputError("got no labelled picture in --data, expected DIR/train/images and DIR/train/masks")
     return fit_pairs(config, pairs, val_pairs)
@@ -233,14 +233,21 @@ def _save(run: Run, config: FitConfig, out: Path) -> None:
     partial = out / "resume.partial"
     torch.save(run.state(config), partial)
     partial.replace(out / "resume.pt")
-    save_average(run, config.arch, config.sizes[-1], config.weights_license, _deciding(config), out / "checkpoint.pt")
+    training = _deciding(config) | ({"before": load_checkpoint(config.init).training} if config.init else {})
+    dtype = torch.float16 if config.store == "fp16" else torch.float32
+    save_average(run, config.arch, config.sizes[-1], config.weights_license, training, out / "checkpoint.pt", dtype)
     (out / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in run.log))
     plot_curves(run.log, out / "curves.png", title=config.arch)
 
 
-def save_average(run: Run, arch: str, size: int, terms: str, training: dict[str, Any], path: Path) -> None:
+def save_average(
+    run: Run, arch: str, size: int, terms: str, training: dict[str, Any], path: Path, dtype: torch.dtype = torch.float32
+) -> None:
     """Write the averaged weights of a run as a checkpoint; `training` says in plain values how they were made."""
-    weights = {key: value.detach().cpu().contiguous() for key, value in run.average.state_dict().items()}
+    weights = {
+        key: value.detach().cpu().to(dtype if value.is_floating_point() else value.dtype).contiguous()
+        for key, value in run.average.state_dict().items()
+    }
     done = {"steps_done": run.step, **training}
     save_checkpoint(Checkpoint(arch, size, weights, terms, done, plan_of(run.average, arch)), path)
 

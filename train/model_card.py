@@ -14,13 +14,24 @@ from edge_runtime.artifact import read_artifact
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from train.models import count_macs, count_parameters, load_checkpoint
+from train.presets import PRESETS
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 SUMMARIES = {
     "unet_lite": "A lightweight U-Net: EfficientNet-Lite0 encoder to stride 32, depthwise-separable decoder.",
     "unet_lite_s": "The small sister of unet_lite: the encoder ends at stride 16, and the input is smaller.",
     "u2netp": "U2-Netp (Qin et al. 2020), trained from random weights; here as the full-precision reference.",
+    "u2netp_pruned": "U2-Netp with whole channels taken out, most of them at full resolution.",
+    "teacher": "A U-Net with the EfficientNet-Lite2 encoder: the accuracy reference, and what the small networks learned from.",
 }
+# Folder name in a checkpoint's record -> where the recipe finds or makes it.
+FOLDERS = {"sky": "../shared/data/sky", "train-scenes": "runs/train-scenes", "softened": "runs/softened"}
+SCENES = [f"python train/scenes.py --out runs/train-scenes --count 700 --seed {seed} --split train" for seed in (100000, 200000)]
+FLAGS = ("conditions", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed", "precision")
+SOFTEN = (
+    "python train/distill.py models/teacher/checkpoint.pt --data ../shared/data/sky --unlabelled ../shared/data/unlabelled "
+    "--out runs/softened"
+)
 COLUMNS = (
     ("iou", "pooled IoU"),
     ("iou_per_image", "per-image IoU"),
@@ -42,18 +53,20 @@ class Config:
 def card(folder: Path) -> str:
     """Return the model card of `folder` as Markdown; every figure is read from the folder's files."""
     checkpoint = load_checkpoint(folder / "checkpoint.pt")
-    if checkpoint.arch not in SUMMARIES:
-        raise InputError(f"got a checkpoint of {checkpoint.arch}, expected a released one: {', '.join(SUMMARIES)}")
+    kind = checkpoint.arch + "_pruned" * bool(checkpoint.plan)
+    if kind not in SUMMARIES:
+        raise InputError(f"got a checkpoint of {kind}, expected a released one: {', '.join(SUMMARIES)}")
     metrics, indoor = _read(folder / "metrics.json"), _read(folder / "metrics_indoor.json")
     model = checkpoint.build()
     tagged = {f"*scene: {tag}*": values for tag, values in metrics["tags"].items()}
     sets = {"**all**": metrics["pooled"], **metrics["sources"], **tagged}
     return jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined).render(
         checkpoint=checkpoint,
-        summary=SUMMARIES[checkpoint.arch],
+        summary=SUMMARIES[kind],
         parameters=count_parameters(model),
         gmacs=count_macs(model, checkpoint.size) / 1e9,
-        settings=[(name, _plain(value)) for name, value in checkpoint.training.items() if value is not None],
+        recipe=recipe(checkpoint.training),
+        settings=[(name, _plain(value)) for name, value in _settings(checkpoint.training).items() if value not in (None, [], {})],
         metrics=metrics,
         indoor_count=indoor["pooled"]["count"],
         indoor_called_sky=_cell(indoor["pooled"]["nosky_fpr"], digits=5),
@@ -61,6 +74,31 @@ def card(folder: Path) -> str:
         rows=[[name, values["count"], *(_cell(values.get(key)) for key, _ in COLUMNS)] for name, values in sets.items()],
         artifacts=[read_artifact(path.parent) for path in sorted(folder.glob("*/model.json"))],
     )
+
+
+def recipe(training: dict[str, Any]) -> list[str]:
+    """Return the commands of a checkpoint's record, first things first; an earlier run that it started from is part of it."""
+    settings = _settings(training)
+    data = settings.get("data", [])
+    commands = recipe(training["before"]) if training.get("before") else []
+    commands += [line for line in SCENES if "train-scenes" in data and line not in commands]
+    commands += [SOFTEN] * ("softened" in data and SOFTEN not in commands)
+    folders = " ".join(FOLDERS.get(name, name) for name in data)
+    if "pruned" in training:
+        return [*commands, f"python train/prune.py u2netp --data {folders} --macs {settings['macs']:g}"]
+    preset = PRESETS[settings["arch"]]
+    flags = ["--init runs/FIRST/checkpoint.pt"] * bool(settings["init"])
+    for name in FLAGS:
+        values = settings.get(name, [])
+        values = values if isinstance(values, list) else [values]
+        wanted = getattr(preset, name)
+        if values != list(wanted if isinstance(wanted, tuple) else [wanted]):
+            flags.append(f"--{name} {' '.join(map(str, values))}")
+    return [*commands, " ".join([f"python train/fit.py {settings['arch']} --data {folders}", *flags])]
+
+
+def _settings(training: dict[str, Any]) -> dict[str, Any]:
+    return training["pruned"] if "pruned" in training else {name: value for name, value in training.items() if name != "before"}
 
 
 def _read(path: Path) -> dict[str, Any]:

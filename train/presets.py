@@ -15,6 +15,8 @@ class FitConfig:
     """Network: unet_lite, unet_lite_s, u2netp, u2net or teacher."""
     data: tuple[Path, ...] = ()
     """Folders in the layout of edge_runtime/pairs.py; their `train` splits train, `val` makes the curve."""
+    val: tuple[Path, ...] = ()
+    """Folders whose `val` splits make the curve. Default: those of --data."""
     out: Path | None = None
     """Run folder (checkpoint.pt, resume.pt, log.jsonl, curves.png). Default: runs/fit-ARCH."""
     init: Path | None = None
@@ -55,14 +57,17 @@ class FitConfig:
     """Save the resume state at this step and leave, as if killed there. For long runs in slices, and for tests."""
     resume: bool = False
     """Go on from resume.pt in the run folder, with the same config."""
+    store: Literal["fp32", "fp16"] = "fp32"
+    """How the checkpoint holds its weights. fp16 halves the file; whatever reads it computes in float32 all the same."""
     weights_license: str = "research, non-commercial"
     """Terms of the weights that come out, which follow the data."""
 
 
+HELPFUL = ("night", "fisheye")  # the conditions that gained in results/ablation/ablation.md; the teacher was trained before it
 PRESETS: dict[str, FitConfig] = {
-    "unet_lite": FitConfig("unet_lite", sizes=(256,), steps=(1500,), batches=(16,)),
-    "unet_lite_s": FitConfig("unet_lite_s", sizes=(192,), steps=(2000,), batches=(16,), precision="fp32"),
-    "u2netp": FitConfig("u2netp", sizes=(160, 224), steps=(1600, 1000), batches=(10, 8), val_count=60),
+    "unet_lite": FitConfig("unet_lite", conditions=HELPFUL, sizes=(256,), steps=(2000,), batches=(16,), precision="fp32"),
+    "unet_lite_s": FitConfig("unet_lite_s", conditions=HELPFUL, sizes=(192,), steps=(2000,), batches=(16,), precision="fp32"),
+    "u2netp": FitConfig("u2netp", conditions=HELPFUL, sizes=(160, 224), steps=(1600, 1000), batches=(10, 8), val_count=60),
     "teacher": FitConfig(
         "teacher",
         conditions=("other_sky", "night", "fog", "fisheye"),
@@ -70,5 +75,6 @@ PRESETS: dict[str, FitConfig] = {
         steps=(2000, 2500),
         batches=(16, 8),
         precision="fp32",
+        store="fp16",
     ),
 }

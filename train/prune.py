@@ -227,10 +227,10 @@ class Pruning:
     def _soften(self, batch: list[torch.Tensor]) -> list[torch.Tensor]:
         """Mix the teacher's opinion into the labels, and put it alone where there is none; see train/distill.py."""
         image, sky, valid = (tensor.to(self.device) for tensor in batch)
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            opinion = torch.sigmoid(self.teacher(image.contiguous(memory_format=torch.channels_last)).float())
         if self.config.distill == 0.0:
             return [image, sky, valid]
+        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            opinion = torch.sigmoid(self.teacher(image.contiguous(memory_format=torch.channels_last)).float())
         share = self.config.distill
         return [image, torch.where(valid > 0, (1.0 - share) * sky + share * opinion, opinion), torch.ones_like(valid)]
 

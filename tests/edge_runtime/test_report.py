@@ -19,6 +19,7 @@ import pytest
 from edge_runtime.benchmark import BenchmarkConfig, benchmark
 from edge_runtime.errors import InputError
 from edge_runtime.report import ReportConfig, report
+from edge_runtime.report_advice import choose, not_measured
 from edge_runtime.report_lines import Line, int8_sentences, make_lines, pareto_front, precision_effects
 from edge_runtime.report_markdown import BEGIN, END, replace_section
 from edge_runtime.report_plots import latency_svg, network_colours, pareto_svg, standalone
@@ -166,6 +167,42 @@ def test_int8_that_is_slower_is_said_plainly(factor: float, verdict: str, words:
     report(ReportConfig((path,), out=tmp_path / "out"))
     for name in ("index.html", "table.md"):
         assert words in (tmp_path / "out" / name).read_text()
+
+
+def test_advice_follows_the_figures(measured: Path, tmp_path: Path) -> None:
+    line = dataclasses.replace(
+        lines_of(measured)[0], precision="fp32", format="onnx", label="onnxruntime fp32, cpu", infer_p50_ms=9.0
+    )
+    int8 = dataclasses.replace(line, precision="int8", label="onnxruntime int8, cpu")
+    lines = [
+        dataclasses.replace(line, key="good", end_to_end_p50_ms=10.0, iou=0.90, size_bytes=9),
+        dataclasses.replace(line, key="as good", network="b", end_to_end_p50_ms=8.0, iou=0.8995, size_bytes=8),
+        dataclasses.replace(line, key="small", network="c", format="ncnn", end_to_end_p50_ms=7.0, iou=0.885, size_bytes=2),
+        dataclasses.replace(line, key="fast", network="d", end_to_end_p50_ms=5.0, iou=0.881, size_bytes=7),
+        dataclasses.replace(line, key="too bad", network="e", end_to_end_p50_ms=1.0, iou=0.80, size_bytes=1),
+        dataclasses.replace(line, key="more threads", network="f", end_to_end_p50_ms=1.0, iou=0.99, threads=line.threads + 1),
+        dataclasses.replace(line, key="torch", network="g", format="torch", end_to_end_p50_ms=1.0, iou=0.99),
+        dataclasses.replace(line, key="no iou", network="h", end_to_end_p50_ms=1.0, iou=None),
+        # fast end to end, but slower than its own fp32
+        dataclasses.replace(int8, key="slow int8", infer_p50_ms=10.0, end_to_end_p50_ms=1.0, iou=0.90, size_bytes=1),
+    ]
+    assert [choice.line.key for choice in choose(lines)] == ["as good", "fast", "small", "small"]
+    assert choose(lines[-3:-1]) == []
+    report(ReportConfig((measured,), out=tmp_path / "out"))
+    for name in ("index.html", "table.md"):
+        text = (tmp_path / "out" / name).read_text()
+        assert "Which one should I take" in text and "Android phone: not measured here" in text
+
+
+def test_machines_that_were_measured_need_no_command(measured: Path) -> None:
+    here = json.loads(measured.read_text())
+    board = here | {"machine": here["machine"] | {"architecture": "aarch64"}}
+    emulated = board | {"device_run": {"link": "adb", "emulator": "qemu"}}
+    kinds = [kind for kind, _ in not_measured({"r": here | {"machine": here["machine"] | {"architecture": "x86_64"}}})]
+    assert len(kinds) == 4 and not_measured({"r": emulated}) == not_measured({})
+    assert [kind for kind, _ in not_measured({"r": board})] == [kind for kind in kinds if "Arm" not in kind]
+    phone = board | {"device_run": {"link": "adb", "emulator": None}}
+    assert [kind for kind, _ in not_measured({"r": phone})] == kinds[2:]
 
 
 def test_networks_of_one_architecture_are_told_apart(measured: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Checkpoint:
     size
         Side of the square input in pixels that the network was trained for.
     weights
-        State dict, float32.
+        State dict, float32, or float16 to halve the file; `build` makes float32 of either.
     weights_license
         Terms of the weights, which follow the training data.
     training
