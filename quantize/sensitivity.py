@@ -57,8 +57,8 @@ class Config:
     """How ranges are found."""
     seed: int = 0
     """Seed of the calibration pictures."""
-    out: Path = Path("build/sensitivity")
-    """Folder for sensitivity.json, sensitivity.md and sensitivity.png."""
+    out: Path = Path("results/quantize")
+    """Folder for sensitivity-NETWORK.json, .md and .png."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def markdown(scores: Sequence[LayerScore]) -> str:
 
 
 def measure(config: Config) -> dict[str, Any]:
-    """Rank, write the three files and return what sensitivity.json holds; raises `InputError` for bad words or pictures."""
+    """Rank, write the three files and return what the JSON file holds; raises `InputError` for bad words or pictures."""
     if config.count < 1:
         raise InputError(f"got --count {config.count}, expected 1 or more pictures")
     split = config.split or ("val" if "val" in splits(config.data) else None)
@@ -238,9 +238,10 @@ def measure(config: Config) -> dict[str, Any]:
         "layers": [dataclasses.asdict(score) for score in scores],
     }  # fmt: skip
     config.out.mkdir(parents=True, exist_ok=True)
-    write_atomic(config.out / "sensitivity.json", json.dumps(result, indent=1) + "\n")
-    write_atomic(config.out / "sensitivity.md", markdown(scores))
-    plot(scores, f"{network.checkpoint.name}, {network.size} pixels", config.out / "sensitivity.png")
+    path = config.out / f"sensitivity-{network.checkpoint.name}.json"
+    write_atomic(path, json.dumps(result, indent=1) + "\n")
+    write_atomic(path.with_suffix(".md"), markdown(scores))
+    plot(scores, f"{network.checkpoint.name}, {network.size} pixels", path.with_suffix(".png"))
     return result
 
 

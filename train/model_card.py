@@ -67,6 +67,7 @@ def card(folder: Path) -> str:
         gmacs=count_macs(model, checkpoint.size) / 1e9,
         recipe=recipe(checkpoint.training),
         settings=[(name, _plain(value)) for name, value in _settings(checkpoint.training).items() if value not in (None, [], {})],
+        rounds=_rounds(checkpoint.training),
         metrics=metrics,
         indoor_count=indoor["pooled"]["count"],
         indoor_called_sky=_cell(indoor["pooled"]["nosky_fpr"], digits=5),
@@ -95,6 +96,11 @@ def recipe(training: dict[str, Any]) -> list[str]:
         if values != list(wanted if isinstance(wanted, tuple) else [wanted]):
             flags.append(f"--{name} {' '.join(map(str, values))}")
     return [*commands, " ".join([f"python train/fit.py {settings['arch']} --data {folders}", *flags])]
+
+
+def _rounds(training: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what the pruning run wrote of its rounds, wherever it stands in the chain of runs; empty where there was none."""
+    return training.get("history") or (_rounds(training["before"]) if training.get("before") else [])
 
 
 def _settings(training: dict[str, Any]) -> dict[str, Any]:

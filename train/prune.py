@@ -285,7 +285,8 @@ def parts_left(checkpoint: Checkpoint) -> Iterator[tuple[str, float]]:
         for number, each in parts:
             path = f"{name}.{number}".rstrip(".")
             before = sum(parameter.numel() for parameter in full.get_submodule(path).parameters())
-            yield path, sum(parameter.numel() for parameter in each.parameters()) / before
+            if before:  # pooling has none
+                yield path, sum(parameter.numel() for parameter in each.parameters()) / before
 
 
 def _check(config: PruneConfig, start: Checkpoint) -> None:

@@ -125,16 +125,24 @@ def test_slicing_options_do_not_count_as_a_change(data: Path, tmp_path: Path) ->
     fit(dataclasses.replace(config, stop_at_step=1))
     fit(dataclasses.replace(config, resume=True, save_minutes=9.0))
     assert torch.load(tmp_path / "resume.pt", weights_only=True)["step"] == 2
-    fit(dataclasses.replace(config, resume=True))  # a finished run: nothing is left to do
+    whole = load_checkpoint(tmp_path / "checkpoint.pt")
+    halved = load_checkpoint(fit(dataclasses.replace(config, resume=True, store="fp16")))  # finished: nothing else is left to do
     assert len(read_log(tmp_path)) == 2
+    for key, value in whole.weights.items():
+        assert torch.equal(halved.weights[key], value.half() if value.is_floating_point() else value)
+    assert {value.dtype for value in halved.build().parameters()} == {torch.float32}
 
 
 def test_init_starts_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
     first = fit(dataclasses.replace(SMALL, data=(data,), out=tmp_path / "a", steps=(1,)))
     start = Run(dataclasses.replace(SMALL, init=first), World(0, 1, torch.device("cpu"))).model.state_dict()
     assert all(torch.equal(value, start[key]) for key, value in load_checkpoint(first).weights.items())
+    second = load_checkpoint(
+        fit(dataclasses.replace(SMALL, data=(data,), val=(data,), init=first, out=tmp_path / "b", steps=(1,)))
+    )
+    assert second.training["before"] == load_checkpoint(first).training
     with pytest.raises(InputError, match="is for unet_lite_s, expected u2netp"):
-        fit(FitConfig("u2netp", data=(data,), init=first, out=tmp_path / "b"))
+        fit(FitConfig("u2netp", data=(data,), init=first, out=tmp_path / "c"))
 
 
 def test_schedule() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import InputError
-from train.model_card import SUMMARIES, card
+from train.model_card import SUMMARIES, card, recipe
+from train.presets import PRESETS
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
@@ -26,3 +27,18 @@ def test_metrics_must_be_there(project_root: Path, tmp_path: Path) -> None:
     shutil.copy(project_root / "models" / "unet_lite_s" / "checkpoint.pt", tmp_path)
     with pytest.raises(InputError, match="train/evaluate.py"):
         card(tmp_path)
+
+
+def test_recipe_names_every_run_that_led_to_the_weights() -> None:
+    preset = PRESETS["unet_lite_s"]
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(preset).items()}
+    first = settings | {"data": ["sky", "train-scenes"], "init": None}
+    second = settings | {"data": ["softened", "train-scenes"], "init": "checkpoint.pt", "steps": [7], "lr": 0.5, "before": first}
+    scenes, more, fit, soften, again = recipe(second)
+    assert "100000" in scenes and "200000" in more
+    assert fit == "python train/fit.py unet_lite_s --data ../shared/data/sky runs/train-scenes"
+    assert soften.startswith("python train/distill.py models/teacher/checkpoint.pt ")
+    folders = "--data runs/softened runs/train-scenes --init runs/FIRST/checkpoint.pt"
+    assert again == f"python train/fit.py unet_lite_s {folders} --steps 7 --lr 0.5"
+    pruned = recipe({"pruned": {"data": ["sky"], "macs": 0.05}, "before": first})
+    assert pruned == [scenes, more, fit, "python train/prune.py u2netp --data ../shared/data/sky --macs 0.05"]
