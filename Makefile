@@ -100,12 +100,12 @@ demo: $(STAMP)  ## export, verify, segment, benchmark, report; on scenes, or on 
 
 # ---- make bench: the full rule; the only source of figures in the README ------------------------------------------------
 BENCH := build/bench
-# U2-Netp in float16 gains nothing in onnxruntime, which computes in float32 all the same, and is slow to measure.
-U2NETP_BENCH := $(filter-out onnx-fp16,$(LITE_SET))
+# U2-Netp is slow to measure: the reference, the fastest float runtimes, and its best int8.
+U2NETP_BENCH := torch-fp32 onnx-fp32 tflite-fp32 ncnn-fp16 tflite-int8
 # The graph of the public sky network at its input size, for latency; its weights here were trained at another.
 PUBLIC := $(BENCH)/u2netp/ncnn-fp16-384
-BENCH_MODELS := $(foreach net,$(LITE),$(LITE_SET:%=$(BENCH)/$(net)/%)) \
-  $(foreach net,u2netp u2netp_pruned,$(U2NETP_BENCH:%=$(BENCH)/$(net)/%)) $(BENCH)/teacher/onnx-fp32 $(PUBLIC)
+BENCH_MODELS := $(foreach net,$(LITE),$(LITE_SET:%=$(BENCH)/$(net)/%)) $(U2NETP_BENCH:%=$(BENCH)/u2netp/%) \
+  $(BENCH)/teacher/onnx-fp32 $(PUBLIC)
 CLASSICAL := classical:contour classical:colour
 BENCH_CALIB := $(or $(wildcard $(DATA)/val),$(DATA))
 $(call float_rules,$(BENCH))
@@ -124,9 +124,8 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
-RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) \
-  u2netp/ncnn-fp16 u2netp/tflite-int8 u2netp_pruned/onnx-fp32 u2netp_pruned/tflite-int8 u2netp_pruned/ncnn-fp16
-SCORED := $(LITE) u2netp u2netp_pruned teacher
+RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8
+SCORED := $(LITE) u2netp teacher
 
 release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench), test metrics and model cards in models/
 	@test -n "$(DATA)" || { echo "got no DATA, expected make release DATA=DIR with the splits val/ and test/" >&2; exit 2; }
