@@ -12,7 +12,6 @@ from edge_runtime.errors import InputError
 from train.model_card import card, recipe
 from train.presets import PRESETS
 
-
 RELEASED = sorted(path.parent.name for path in (Path(__file__).parents[2] / "models").glob("*/checkpoint.pt"))
 
 
