@@ -58,8 +58,8 @@ packages:  ## Debian packages of the C++ demo, for this machine and for 64-bit A
 LITE := unet_lite unet_lite_s
 FORMATS := onnx tflite ncnn torch
 # In float16 torch gains nothing: it is here as the reference.
-LITE_SET := torch-fp32 $(foreach format,onnx tflite ncnn,$(format)-fp32 $(format)-fp16 $(format)-int8)
-U2NETP_SET := torch-fp32 ncnn-fp16 tflite-int8
+FULL_SET := torch-fp32 $(foreach format,onnx tflite ncnn,$(format)-fp32 $(format)-fp16 $(format)-int8)
+DEMO_U2NETP := torch-fp32 ncnn-fp16 tflite-int8
 
 # $(call float_rule,ROOT,FORMAT,PRECISION)
 define float_rule
@@ -81,7 +81,7 @@ DEMO_DATA := $(or $(DATA),$(DEMO_SCENES))
 # Labelled pictures of a user may have splits or not.
 split_of = $(if $(wildcard $(1)/images),,test)
 DEMO_SPLIT := $(call split_of,$(DEMO_DATA))
-DEMO_MODELS := $(foreach net,$(LITE),$(LITE_SET:%=$(DEMO)/$(net)/%)) $(U2NETP_SET:%=$(DEMO)/u2netp/%)
+DEMO_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(DEMO)/$(net)/%)) $(DEMO_U2NETP:%=$(DEMO)/u2netp/%)
 $(call float_rules,$(DEMO))
 $(call int8_rules,$(DEMO),$(DEMO_SCENES)/train,$(DEMO_SCENES)/manifest.csv,--count 40)
 
@@ -100,12 +100,9 @@ demo: $(STAMP)  ## export, verify, segment, benchmark, report; on scenes, or on 
 
 # ---- make bench: the full rule; the only source of figures in the README ------------------------------------------------
 BENCH := build/bench
-# U2-Netp is slow to measure: the reference, the fastest float runtimes, and its best int8.
-U2NETP_BENCH := torch-fp32 onnx-fp32 tflite-fp32 ncnn-fp16 tflite-int8
 # The graph of the public sky network at its input size, for latency; its weights here were trained at another.
 PUBLIC := $(BENCH)/u2netp/ncnn-fp16-384
-BENCH_MODELS := $(foreach net,$(LITE),$(LITE_SET:%=$(BENCH)/$(net)/%)) $(U2NETP_BENCH:%=$(BENCH)/u2netp/%) \
-  $(BENCH)/teacher/onnx-fp32 $(PUBLIC)
+BENCH_MODELS := $(foreach net,$(LITE) u2netp u2netp_p5,$(FULL_SET:%=$(BENCH)/$(net)/%)) $(BENCH)/teacher/onnx-fp32 $(PUBLIC)
 CLASSICAL := classical:contour classical:colour
 BENCH_CALIB := $(or $(wildcard $(DATA)/val),$(DATA))
 $(call float_rules,$(BENCH))
@@ -124,8 +121,9 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
-RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8
-SCORED := $(LITE) u2netp teacher
+RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8 \
+  $(foreach kind,onnx-int8 tflite-int8 ncnn-fp16,u2netp_p5/$(kind))
+SCORED := $(LITE) u2netp u2netp_p5 teacher
 
 release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench), test metrics and model cards in models/
 	@test -n "$(DATA)" || { echo "got no DATA, expected make release DATA=DIR with the splits val/ and test/" >&2; exit 2; }
