@@ -1,6 +1,5 @@
 // skyedge segment and skyedge refine: a picture into a mask.
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 
 #include "commands.h"
@@ -8,6 +7,7 @@
 #include "image_io.h"
 #include "refine.h"
 #include "sky_segmenter.h"
+#include "stopwatch.h"
 
 namespace skyedge {
 namespace {
@@ -27,14 +27,11 @@ struct PictureCommand {
 // What took how long, in order.
 class Laps {
 public:
-    void lap(const char* name) {
-        const auto now = std::chrono::steady_clock::now();
-        add(name, std::chrono::duration<double, std::milli>(now - start_).count());
-        start_ = now;
-    }
+    void lap(const char* name) { laps_.push_back({name, watch_.lap_ms()}); }
+    // A time that was measured elsewhere; the next lap begins now.
     void add(const char* name, double ms) {
         laps_.push_back({name, ms});
-        start_ = std::chrono::steady_clock::now();
+        watch_ = Stopwatch();
     }
     void print() const {
         double total = 0.0;
@@ -51,7 +48,7 @@ private:
         double ms;
     };
     std::vector<Lap> laps_;
-    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+    Stopwatch watch_;
 };
 
 Result<PictureCommand> parse(const std::vector<std::string>& words, bool refine) {

@@ -53,7 +53,7 @@ def convert(
     """Write `folder`/model.onnx, calibrated on (H, W, 3) uint8 RGB pictures: float32 in and out, uint8 and int8 between.
 
     Weights are int8 per output channel, activations uint8 per tensor, ranges by `recipe.method`; without one, the minimum and
-    maximum over all pictures. The input's are those of a byte.
+    maximum over all pictures. The input's are those of a byte, the output's those of a probability.
     """
     from onnx import numpy_helper
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
@@ -66,6 +66,8 @@ def convert(
     found = observe(_all_tensors(model), pictures, recipe.method or METHOD)
     ends = {name: [{"rmin": np.float32(each.low), "rmax": np.float32(each.high)}] for name, each in found.items()}
     byte_range = {"rmin": np.float32((0 - MEAN) / STD), "rmax": np.float32((255 - MEAN) / STD)}
+    # Sky and not sky are the two peaks of its histogram: `entropy` would clip the sky's, and no pixel would reach 0.5.
+    probability = {"rmin": np.float32(0.0), "rmax": np.float32(1.0)}
     scales = weight_scales(model, frozenset(kept.values())) if variant.per_channel else {}
     quantize_static(
         model,
@@ -76,7 +78,7 @@ def convert(
         activation_type=QuantType.QUInt8 if variant.activations == "uint8" else QuantType.QInt8,
         weight_type=QuantType.QInt8,
         nodes_to_exclude=sorted(kept.values()),
-        extra_options={"TensorQuantOverrides": {**ends, "image": [byte_range], **scales}},
+        extra_options={"TensorQuantOverrides": {**ends, "image": [byte_range], "sky": [probability], **scales}},
     )
     tensors = input_spec("image", network.size, "NCHW"), output_spec("sky")
     stored = "per_channel_symmetric" if variant.per_channel else "per_tensor_symmetric"

@@ -21,7 +21,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from train.scene_parts.canvas import Canvas
-from train.scene_parts.light import pick
+from train.scene_parts.passing import cars_and_people
 from train.scenes import KINDS, NO_SKY_KINDS, OUTDOOR_SKIES, compose
 
 Motion = Literal["tripod", "pan", "handheld", "dolly", "objects", "clouds", "exposure", "cut"]
@@ -33,7 +33,6 @@ TRIES = 50
 PURE = 0.99  # from this share of sky on a pixel is the sky's
 BESIDE, CLOSE = 0.02, 0.006  # of the width: as far as this from the foreground, and from things, `Frame.back` is theirs
 WEATHER = (0.26, 0.3, 0.22, 0.14, 0.08)  # in the order of OUTDOOR_SKIES
-DARK = ((40, 44, 52), (120, 30, 30), (200, 200, 205), (30, 60, 110), (70, 90, 60), (25, 25, 28))  # of what passes, sRGB
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,15 +56,6 @@ class Frame:
     alpha: np.ndarray
     back: np.ndarray
     shot: int
-
-
-@dataclass(frozen=True)
-class _Passing:
-    """A thing that crosses the picture: its layer on the plate, and pixels of the frame that it moves in each."""
-
-    paint: np.ndarray
-    cover: np.ndarray
-    step: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -143,7 +133,7 @@ def _shot(
     height, width = size
     plate, weather = _plate(rng, size, *look)
     paths = _paths(rng, motion, frames, size)
-    passing = _passing(rng, plate, size, frames) if motion == "objects" else []
+    passing = cars_and_people(rng, plate, size, frames) if motion == "objects" else []
     ground = np.dstack([plate.paint, plate.alpha])
     exposure = _exposure(plate, weather)
     beside, close = (np.ones((2 * round(share * width) + 1,) * 2, np.uint8) for share in (BESIDE, CLOSE))
@@ -252,48 +242,6 @@ def _matrix(plate: Canvas, size: tuple[int, int], shift: np.ndarray, turn_deg: f
 
 def _warp(plane: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
     return cv2.warpAffine(plane, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderMode=border)
-
-
-def _passing(rng: np.random.Generator, plate: Canvas, size: tuple[int, int], frames: int) -> list[_Passing]:
-    """Make two cars and two people, each in front of the skyline in the middle of the shot."""
-    found = []
-    for number in range(4):
-        layer = Canvas(plate.height, plate.width, plate.light, plate.sky, plate.horizon)
-        x = plate.width / 2 + rng.uniform(-0.35, 0.35) * size[1]
-        column = plate.alpha[:, int(np.clip(x, 0, plate.width - 1))] > 0.5
-        skyline = float(np.argmin(column)) if not column.all() else plate.height * plate.horizon
-        tall = rng.uniform(0.1, 0.22) * size[0] * (1.0 if number % 2 else 1.6)
-        y = float(np.clip(skyline, 0.25 * plate.height, 0.75 * plate.height)) + tall * rng.uniform(0.2, 0.5)
-        colour = plate.light.on(pick(rng, DARK), 0.5)
-        (_car if number % 2 else _person)(layer, x, y, tall, colour)
-        speed = rng.choice([-1, 1]) * rng.uniform(3, 7) * size[1] / 640
-        found.append(_Passing(layer.paint, 1 - layer.alpha, np.array([speed, 0.0])))
-    return found
-
-
-def _car(layer: Canvas, x: float, y: float, tall: float, colour: np.ndarray) -> None:
-    """Paint a car whose wheels stand at (x, y)."""
-    long, deck = tall * 2.2, y - tall * 0.55
-    layer.fill(
-        [[x - long / 2, y - tall * 0.12], [x - long / 2, deck], [x + long / 2, deck], [x + long / 2, y - tall * 0.12]], colour
-    )
-    cabin = [[x - long * 0.32, deck], [x - long * 0.2, y - tall], [x + long * 0.18, y - tall], [x + long * 0.34, deck]]
-    layer.fill(cabin, colour * 0.5)
-    for wheel in (x - long * 0.3, x + long * 0.3):
-        _disc(layer, wheel, y - tall * 0.15, tall * 0.16, colour * 0.1)
-
-
-def _person(layer: Canvas, x: float, y: float, tall: float, colour: np.ndarray) -> None:
-    """Paint somebody whose feet stand at (x, y)."""
-    wide = tall * 0.13
-    body = [[x - wide, y], [x - wide * 1.2, y - tall * 0.78], [x + wide * 1.2, y - tall * 0.78], [x + wide, y]]
-    layer.fill(body, colour)
-    _disc(layer, x, y - tall * 0.88, tall * 0.1, colour * 0.8)
-
-
-def _disc(layer: Canvas, x: float, y: float, radius: float, colour: np.ndarray) -> None:
-    turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    layer.fill(np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], -1), colour)
 
 
 def _exposure(plate: Canvas, weather: str) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -17,7 +18,7 @@ from edge_runtime.pairs import find_pairs
 from export.command import Converted
 from export.parity import run_torch
 from export.wrapper import Network, load_network
-from quantize import compare, int8, sensitivity
+from quantize import compare, int8, onnx_int8, sensitivity
 from quantize.int8 import CONVERTERS, Int8Config, quantize
 from quantize.labelled import LabelledSet
 from quantize.observe import Range, observe
@@ -169,3 +170,12 @@ def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> 
     assert all(len(row["infer_ms"]) == 2 for row in result["rows"])
     table = compare.markdown(result)
     assert table.count("\n| ") == 1 + len(result["rows"]) and "NNCF with accuracy control" in table
+
+
+def test_clipping_methods_spare_the_probability(network: Network, labelled: LabelledSet, tmp_path: Path) -> None:
+    onnx_int8.convert(network, labelled.images, tmp_path, Recipe(method="entropy"))
+    graph = onnx.load(tmp_path / "model.onnx").graph
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    (last,) = (node for node in graph.node if "sky" in node.output)
+    assert last.op_type == "DequantizeLinear"
+    assert values[last.input[1]] == pytest.approx(1 / 255) and values[last.input[2]] == 0
