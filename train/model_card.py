@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,9 @@ from edge_runtime.artifact import read_artifact
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from train.models import count_macs, count_parameters, load_checkpoint
-from train.presets import PRESETS
+from train.presets import PRESETS, FitConfig
+from train.prune import PRESETS as PRUNED
+from train.prune import PruneConfig
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 SUMMARIES = {
@@ -28,6 +31,7 @@ SUMMARIES = {
 FOLDERS = {"sky": "../shared/data/sky", "train-scenes": "runs/train-scenes", "softened": "runs/softened"}
 SCENES = [f"python train/scenes.py --out runs/train-scenes --count 700 --seed {seed} --split train" for seed in (100000, 200000)]
 FLAGS = ("conditions", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed", "precision")
+PRUNING_FLAGS = ("macs", "rounds", "steps", "final_steps", "batch", "importance", "conditions", "lr", "ema", "seed", "precision")
 SOFTEN = (
     "python train/distill.py models/teacher/checkpoint.pt --data ../shared/data/sky --unlabelled ../shared/data/unlabelled "
     "--out runs/softened"
@@ -86,16 +90,22 @@ def recipe(training: dict[str, Any]) -> list[str]:
     commands += [SOFTEN] * ("softened" in data and SOFTEN not in commands)
     folders = " ".join(FOLDERS.get(name, name) for name in data)
     if "pruned" in training:
-        return [*commands, f"python train/prune.py u2netp --data {folders} --macs {settings['macs']:g}"]
-    preset = PRESETS[settings["arch"]]
+        flags = _flags(settings, PRUNED["u2netp"], PRUNING_FLAGS)
+        return [*commands, " ".join([f"python train/prune.py u2netp --data {folders}", *flags])]
     flags = ["--init runs/FIRST/checkpoint.pt"] * bool(settings["init"])
-    for name in FLAGS:
-        values = settings.get(name, [])
-        values = values if isinstance(values, list) else [values]
-        wanted = getattr(preset, name)
-        if values != list(wanted if isinstance(wanted, tuple) else [wanted]):
-            flags.append(f"--{name} {' '.join(map(str, values))}")
+    flags += _flags(settings, PRESETS[settings["arch"]], FLAGS)
     return [*commands, " ".join([f"python train/fit.py {settings['arch']} --data {folders}", *flags])]
+
+
+def _flags(settings: dict[str, Any], preset: FitConfig | PruneConfig, names: Sequence[str]) -> list[str]:
+    """Return the flags of those settings that are not the preset's."""
+    flags = []
+    for name in names:
+        values, wanted = settings.get(name, []), getattr(preset, name)
+        values = values if isinstance(values, list) else [values]
+        if values != list(wanted if isinstance(wanted, tuple) else [wanted]):
+            flags.append(" ".join([f"--{name.replace('_', '-')}", *map(str, values)]))
+    return flags
 
 
 def _rounds(training: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 from edge_runtime.errors import InputError
 from train.model_card import card, recipe
 from train.presets import PRESETS
+from train.prune import PRESETS as PRUNED
 
 RELEASED = sorted(path.parent.name for path in (Path(__file__).parents[2] / "models").glob("*/checkpoint.pt"))
 
@@ -42,5 +43,6 @@ def test_recipe_names_every_run_that_led_to_the_weights() -> None:
     assert soften.startswith("python train/distill.py models/teacher/checkpoint.pt ")
     folders = "--data runs/softened runs/train-scenes --init runs/FIRST/checkpoint.pt"
     assert again == f"python train/fit.py unet_lite_s {folders} --steps 7 --lr 0.5"
-    pruned = recipe({"pruned": {"data": ["sky"], "macs": 0.05}, "before": first})
-    assert pruned == [scenes, more, fit, "python train/prune.py u2netp --data ../shared/data/sky --macs 0.05"]
+    settings = vars(PRUNED["u2netp"]) | {"data": ["sky"], "macs": 0.05, "final_steps": 9, "conditions": []}
+    pruned = recipe({"pruned": settings, "before": first})
+    assert pruned == [scenes, more, fit, "python train/prune.py u2netp --data ../shared/data/sky --macs 0.05 --final-steps 9"]
