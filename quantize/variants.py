@@ -145,10 +145,18 @@ def _nncf_onnx() -> Iterator[Way]:
     def convert(material: Material, folder: Path) -> Converted:
         import nncf
         import onnx
+        from nncf.quantization.advanced_parameters import QuantizationParameters
 
         converted = to_onnx.convert(material.network, "fp32", folder)
         model = onnx.load(converted.files["model"])
-        made = nncf.quantize(model, nncf.Dataset(material.pictures, feed), preset=nncf.QuantizationPreset.MIXED)
+        # Depthwise convolutions would get scales per channel on their inputs too, which onnxruntime cannot add up.
+        one_scale = nncf.AdvancedQuantizationParameters(activations_quantization_params=QuantizationParameters(per_channel=False))
+        made = nncf.quantize(
+            model,
+            nncf.Dataset(material.pictures, feed),
+            preset=nncf.QuantizationPreset.MIXED,
+            advanced_parameters=one_scale,
+        )
         onnx.save(made, str(converted.files["model"]))
         return converted
 
