@@ -66,7 +66,7 @@ def choose(lines: Sequence[Line]) -> list[Choice]:
         Choice(f"speed, for at most {100 * GOOD_ENOUGH:g} points of IoU", min(good, key=_latency)),
         Choice(f"a small file, for at most {100 * GOOD_ENOUGH:g} points of IoU", min(good, key=lambda line: line.size_bytes)),
     ]
-    return choices + [Choice("the C++ class (ncnn)", min(ncnn, key=_latency))] * bool(ncnn)
+    return choices + ([Choice("the C++ class (ncnn)", min(ncnn, key=_latency))] if ncnn else [])
 
 
 def not_measured(loaded: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:

@@ -187,6 +187,7 @@ def test_advice_follows_the_figures(measured: Path, tmp_path: Path) -> None:
         dataclasses.replace(int8, key="slow int8", infer_p50_ms=10.0, end_to_end_p50_ms=1.0, iou=0.90, size_bytes=1),
     ]
     assert [choice.line.key for choice in choose(lines)] == ["as good", "fast", "small", "small"]
+    assert [choice.line.key for choice in choose(lines[:2])] == ["as good", "as good", "as good"]  # nothing in ncnn
     assert choose(lines[-3:-1]) == []
     report(ReportConfig((measured,), out=tmp_path / "out"))
     for name in ("index.html", "table.md"):
