@@ -22,7 +22,7 @@ from matplotlib.transforms import Bbox
 from edge_runtime.report_lines import Line
 
 # Chosen to stand out on white and on near-black, and apart for the colour-blind; networks take them in order.
-COLOURS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590")
+COLOURS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
 MARKERS = {"onnx": "o", "tflite": "s", "ncnn": "^", "torch": "D", "classical": "P"}
 FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
 INK = "#12345e"  # stands for the page's text colour until the SVG is finished; used for nothing else
