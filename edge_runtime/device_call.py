@@ -22,21 +22,22 @@ BEAT_SECONDS = 5  # between two samples of the battery, which are the sign of li
 
 # The device's own shell cleans up, also where the link breaks: its stdin then ends, `watch` sees that and ends the shell.
 # Background jobs of a shell have no stdin, hence the copy as 3. What sleeps must not hold stdout open.
+# `cleanup` must end whatever the moment: KILL, since a TERM that reaches a subshell before it has set its trap is lost; `$!`,
+# since a signal may come between the start of a job and the line that keeps its number; and no bare `wait`, which waits for all.
 _RUN = """
 cd {cache} || exit 1
 exec 3<&0
 run=$PWD/skyedge-run-$$ main=$$ bench= watch= beat=
-cleanup() {{ kill $beat; kill -9 $bench $watch; wait; rm -rf "$run"; }} 2>/dev/null
+cleanup() {{ set -- $! $bench $watch $beat; [ $# = 0 ] || {{ kill -9 "$@"; wait "$@"; }}; rm -rf "$run"; }} 2>/dev/null
 trap 'exit 130' HUP INT TERM PIPE
 mkdir "$run" && cd "$run" || exit 1
 {links}
 state before
 {prefix} ./skyedge {words} --json result.json >/dev/null 3<&- & bench=$!
 (read -r _ <&3; kill -TERM $main) >/dev/null 2>&1 & watch=$!
-(trap 'kill $nap; exit' TERM PIPE
-while kill -0 $main 2>/dev/null; do
+(while kill -0 $main && [ -d "$run" ]; do
   printf 'alive\\t-\\t-\\n'; battery
-  sleep {beat} >/dev/null 2>&1 3<&- & nap=$!; wait $nap
+  sleep {beat} >/dev/null 2>&1 3<&-
 done) 2>/dev/null & beat=$!
 wait $bench
 code=$?
