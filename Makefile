@@ -86,8 +86,8 @@ $(call float_rules,$(DEMO))
 $(call int8_rules,$(DEMO),$(DEMO_SCENES)/train,$(DEMO_SCENES)/manifest.csv,--count 40)
 
 $(DEMO_SCENES)/manifest.csv: $(STAMP)
-	$(PY) train/scenes.py --out $(DEMO_SCENES) --count 64 --seed 1000 --split train
-	$(PY) train/scenes.py --out $(DEMO_SCENES) --count 24 --seed 2000 --split test
+	$(PY) -m scenes.render --out $(DEMO_SCENES) --count 64 --seed 1000 --split train
+	$(PY) -m scenes.render --out $(DEMO_SCENES) --count 24 --seed 2000 --split test
 
 demo: $(STAMP)  ## export, verify, segment, benchmark, report; on scenes, or on your labelled pictures with DATA=DIR
 	@$(MAKE) --no-print-directory $(DEMO_SCENES)/manifest.csv
@@ -129,15 +129,15 @@ release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench
 	@test -n "$(DATA)" || { echo "got no DATA, expected make release DATA=DIR with the splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(RELEASED:%=$(BENCH)/%/model.json)
 	for kind in $(RELEASED); do rm -rf models/$$kind; cp -r $(BENCH)/$$kind models/$$kind; done
-	$(PY) train/scenes.py --out runs/indoor --count 500 --seed 300000 --split test --kind indoor
+	$(PY) -m scenes.render --out runs/indoor --count 500 --seed 300000 --split test --kind indoor
 	for net in $(SCORED); do \
 	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data $(DATA) --split test --out runs/eval-$$net; \
 	  cp runs/eval-$$net/metrics.json models/$$net/metrics.json; \
 	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data runs/indoor --split test --out runs/eval-$$net-indoor; \
 	  cp runs/eval-$$net-indoor/metrics.json models/$$net/metrics_indoor.json; \
 	  $(PY) train/model_card.py models/$$net; done
-	$(PY) train/comparison.py
-	$(PY) train/scenes.py --out build/example --count 1 --seed 3 --split test
+	$(PY) studies/published.py
+	$(PY) -m scenes.render --out build/example --count 1 --seed 3 --split test
 	$(PY) -m edge_runtime.segment build/example/test/images --model models/unet_lite/tflite-int8 --out build/example/masks --overlay
 	mkdir -p results && cp build/example/masks/*.overlay.jpg results/example.jpg
 

@@ -3,7 +3,7 @@
 A stroke says of some pixels what they are. How far around it that holds is found in two steps, both at a reduced size:
 `cv2.floodFill` takes what is joined to the stroke, has a like colour and the other label, and goes further where the
 network was unsure; `cv2.grabCut` (Rother et al. 2004) then cuts between that and the rest, whose labels the network gives.
-What has changed is brought to the picture's edges by `edge_runtime.refine`. Nothing else of the mask changes: not a pixel
+What has changed is brought to the picture's edges by `edge_runtime.masks.refine`. Nothing else of the mask changes: not a pixel
 further from the strokes than `REACH`, none that is not joined to a stroke, none against the stroke's direction.
 """
 
@@ -20,11 +20,11 @@ import tyro
 from PIL import Image
 
 from edge_runtime.cli import run_command
-from edge_runtime.corrected_pair import check_free, save_pair, write_mask
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import DECODE_ERRORS, check_rgb, read_rgb, to_mask8
-from edge_runtime.pairs import VOID
-from edge_runtime.refine import refine
+from edge_runtime.images.dataset import VOID
+from edge_runtime.images.ops import DECODE_ERRORS, check_rgb, read_rgb, to_mask8
+from edge_runtime.masks.refine import refine
+from edge_runtime.masks.saved_pair import check_free, save_pair, write_mask
 from edge_runtime.segmenter import Segmenter
 
 SKY, OTHER = 255, 0  # values of a stroke; VOID is no stroke

@@ -16,21 +16,21 @@ import numpy as np
 import tyro
 from PIL import Image, PngImagePlugin
 
-from edge_runtime.artifact import Artifact, file_sha256
+from edge_runtime.artifact.artifact import Artifact, file_sha256
 from edge_runtime.cli import run_command
-from edge_runtime.decision import Finding, check_min_sky, judge
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import read_rgb, to_mask8
-from edge_runtime.overlay import draw_overlay
-from edge_runtime.pairs import list_pictures
+from edge_runtime.images.dataset import list_pictures
+from edge_runtime.images.ops import read_rgb, to_mask8
+from edge_runtime.images.overlay import draw_overlay
+from edge_runtime.masks.presence import Finding, check_min_sky, judge
+from edge_runtime.masks.refine import DEFAULTS, METHOD_VERSION, RefineConfig, refine
 from edge_runtime.progress import track
-from edge_runtime.refine import DEFAULTS, METHOD_VERSION, RefineConfig, refine
 from edge_runtime.segmenter import Ensemble, Segmenter, average, average_coarse, load_models
-from edge_runtime.video import VideoOptions, segment_video
-from edge_runtime.video_io import CODECS, is_video
+from edge_runtime.video.io import CODECS, is_video
+from edge_runtime.video.pipeline import VideoOptions, segment_video
 
 RECORD_KEY = "skyedge"  # PNG text chunk that says how a mask was made; --resume compares it
-FINDING_KEY = "skyedge-finding"  # and one that says what was found (edge_runtime/decision.py)
+FINDING_KEY = "skyedge-finding"  # and one that says what was found (edge_runtime/masks/presence.py)
 JPEG_QUALITY, JPEG_SIDE = 90, 65_500
 
 
@@ -49,7 +49,7 @@ class Segment:
     """Also write STEM.overlay.jpg: the picture with its sky tinted and the contour drawn, to judge the mask by eye. Of a video
     the result is that instead of the grey mask."""
     refine: bool = False
-    """Follow the picture's edges: branches, wires, roofs (edge_runtime/refine.py)."""
+    """Follow the picture's edges: branches, wires, roofs (edge_runtime/masks/refine.py)."""
     min_sky: float | None = None
     """Smallest share of the picture, 0 to 1, that counts as sky: with less the mask is empty and stdout says so. A
     good start is 0.01; results/empty/ has its error."""
@@ -58,7 +58,7 @@ class Segment:
     resume: bool = False
     """Keep masks that were made from the same picture by the same model with the same options."""
     stabilise: bool = True
-    """Videos: take the flicker out along the motion of the camera (edge_runtime/stabilise.py)."""
+    """Videos: take the flicker out along the motion of the camera (edge_runtime/masks/stabilise.py)."""
     show: bool = False
     """Videos: show the result as it is made; q ends the run. Needs opencv-python and a screen."""
     seconds: float = 0.0

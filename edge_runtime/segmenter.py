@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.artifact import Artifact
+from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import Backend, open_backend
+from edge_runtime.backends.classical_artifact import SmoothedArtifact, read_model
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import resize_probability, resize_rgb
-from edge_runtime.named_models import SmoothedArtifact, read_model
+from edge_runtime.images.ops import resize_probability, resize_rgb
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Segmenter:
         Parameters
         ----------
         model
-            Artifact folder (`model.json` and its files), or another name of `edge_runtime.named_models`.
+            Artifact folder (`model.json` and its files), or another name of `edge_runtime.backends.classical_artifact`.
         threads
             CPU threads of the interpreter.
         device
@@ -77,7 +77,7 @@ class Segmenter:
         return resize_probability(self.coarse(image), *image.shape[:2])
 
     def coarse(self, image: np.ndarray) -> np.ndarray:
-        """Segment one picture and stop at the network's own size, as `edge_runtime.refine` wants it.
+        """Segment one picture and stop at the network's own size, as `edge_runtime.masks.refine` wants it.
 
         Parameters
         ----------

@@ -10,10 +10,10 @@ import torch
 
 from edge_runtime.backends import Backend
 from edge_runtime.errors import GateError, InputError
-from edge_runtime.image_ops import resize_rgb
-from edge_runtime.metrics import agreement
-from export.wrapper import SkyProbability
-from train.scenes import generate
+from edge_runtime.images.ops import resize_rgb
+from edge_runtime.metrics.iou import agreement
+from export.network import SkyProbability
+from scenes.render import generate
 
 MAX_ABS_FP32 = 1e-4  # largest difference in probability between two float32 runtimes
 MIN_AGREEMENT_FP16 = 0.999  # mask IoU with float32
@@ -28,7 +28,7 @@ GOLDEN_ATOL = {"fp32": 1e-4, "fp16": 3e-2, "int8": 2.5e-1}
 
 @dataclass(frozen=True)
 class SceneChoice:
-    """Arguments of `train.scenes.generate` for one parity picture."""
+    """Arguments of `scenes.render.generate` for one parity picture."""
 
     seed: int
     kind: str

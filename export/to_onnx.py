@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from edge_runtime.artifact import Artifact
+from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.cli import run_command
-from export.command import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
-from export.wrapper import Network
+from export.network import Network
+from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
 
 if TYPE_CHECKING:
     import onnx

@@ -9,11 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.artifact import Artifact
+from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.cli import run_command
-from export.command import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
-from export.tflite_file import tidy
-from export.wrapper import Network
+from export.network import Network
+from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
+from export.tflite_graph import tidy
 
 TOOLS = ("ai-edge-litert", "ai-edge-quantizer", "litert-converter", "litert-torch")
 

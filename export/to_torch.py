@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from edge_runtime.artifact import Artifact
+from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.cli import run_command
-from export.command import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
-from export.wrapper import Network
+from export.network import Network
+from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
 
 
 class Widen(nn.Module):

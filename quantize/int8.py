@@ -18,18 +18,18 @@ from typing import Literal
 import numpy as np
 from rich.console import Console
 
-from edge_runtime.artifact import Artifact, GoldenPair, ModelSpec, Quantization, write_artifact
+from edge_runtime.artifact.artifact import Artifact, GoldenPair, ModelSpec, Quantization, write_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
-from export.command import Converted, default_out, draft_spec, from_here, quiet, shown_flags, write_candidate
+from export.network import Network, load_network
 from export.parity import parity_pictures, run_backend
-from export.wrapper import Network, load_network
-from quantize import ncnn_int8, onnx_int8, tflite_int8
-from quantize.calibration import Manifest, divide, make_manifest, read_resized
-from quantize.checks import Checks, gate, measure, prepare
-from quantize.ranges import Method
-from quantize.recipe import Recipe, check_names
+from export.pipeline import Converted, default_out, draft_spec, from_here, quiet, shown_flags, write_candidate
+from quantize.calibration.calibration_set import Manifest, divide, make_manifest, read_resized
+from quantize.calibration.checks import Checks, gate, measure, prepare
+from quantize.calibration.ranges import Method
+from quantize.calibration.recipe import Recipe, check_names
+from quantize.formats import ncnn_int8, onnx_int8, tflite_int8
 from quantize.sensitivity import rank
 
 Convert = Callable[[Network, Sequence[np.ndarray], Path, Recipe], Converted]

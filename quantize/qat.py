@@ -29,10 +29,10 @@ from torch.utils.data import DataLoader
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from export.command import quiet
-from train.datasets import Samples, gather
+from export.pipeline import quiet
+from train.data.datasets import Samples, gather
+from train.engine.losses import sky_loss
 from train.fit import pooled_iou
-from train.losses import sky_loss
 from train.models import Checkpoint, load_checkpoint, plan_of, save_checkpoint
 
 CALIBRATION_BATCHES = 16  # of `batch` views each: NNCF starts from their ranges
@@ -45,7 +45,7 @@ class Config:
     checkpoint: Path
     """Checkpoint to start from; as it is, it is the teacher too."""
     data: tuple[Path, ...] = ()
-    """Folders in the layout of edge_runtime/pairs.py; their `train` splits train, `val` scores before and after."""
+    """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train, `val` scores before and after."""
     out: Path = Path("runs/qat")
     """Folder for checkpoint.pt and qat.json."""
     steps: int = 300

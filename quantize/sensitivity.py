@@ -23,16 +23,16 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
+from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.pairs import find_pairs, splits
-from edge_runtime.results import write_atomic
+from edge_runtime.images.dataset import find_pairs, splits
+from export.network import Network, SkyProbability, load_network
 from export.parity import pooled_agreement, run_torch
-from export.wrapper import Network, SkyProbability, load_network
-from quantize.calibration import divide, read_resized
-from quantize.labelled import LabelledSet
-from quantize.observe import Range, observe
-from quantize.ranges import Method
+from quantize.calibration.calibration_set import divide, read_resized
+from quantize.calibration.labelled import LabelledSet
+from quantize.calibration.observe import Range, observe
+from quantize.calibration.ranges import Method
 
 SHOWN = 10  # layers in the table on stdout
 

@@ -51,7 +51,7 @@ def sky_data() -> Path:
 def scene_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 12 procedural scenes in the `test` split, with masks and manifest."""
     folder = tmp_path_factory.mktemp("scenes")
-    _run("train/scenes.py", "--out", folder, "--count", "12", "--seed", "7", "--size", "240", "320", "--split", "test")
+    _run("-m", "scenes.render", "--out", folder, "--count", "12", "--seed", "7", "--size", "240", "320", "--split", "test")
     return folder
 
 

@@ -1,6 +1,6 @@
 """Bring a public data set into the house's layout: `python train/adapters.py NAME SOURCE --out DIR`.
 
-SOURCE is a folder as the owners publish it, unpacked. DIR then is what `edge_runtime.pairs` reads, so training,
+SOURCE is a folder as the owners publish it, unpacked. DIR then is what `edge_runtime.images.dataset` reads, so training,
 evaluation, int8 and the benchmark take it like any other folder::
 
     DIR/SPLIT/images/ID.jpg   DIR/SPLIT/masks/ID.png   DIR/manifest.csv     SPLIT: train, val, test
@@ -11,7 +11,7 @@ now and not in the middle of a training run. With `--max-side` a larger picture 
 (`image_ops.resize_rgb`) and saved as PNG, which loses nothing more, and its mask takes the nearest label: labels are
 never mixed.
 
-DIR appears whole or not at all. Trees, places and terms of the data sets: `train.adapter_parts`.
+DIR appears whole or not at all. Trees, places and terms of the data sets: `train.data.sources`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from PIL import Image
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import read_rgb, resize_rgb
-from edge_runtime.pairs import VOID
+from edge_runtime.images.dataset import VOID
+from edge_runtime.images.ops import read_rgb, resize_rgb
 from edge_runtime.progress import track
-from train.adapter_parts import ade20k, camvid, cityscapes, folder, skyfinder
-from train.adapter_parts.plan import SKY, Item, Plan
-from train.links import link_or_copy
-from train.scenes import MANIFEST_FIELDS
+from scenes.render import MANIFEST_FIELDS
+from train.data.links import link_or_copy
+from train.data.sources import ade20k, camvid, cityscapes, folder, skyfinder
+from train.data.sources.plan import SKY, Item, Plan
 
 FOLDER_OPTIONS = ("image_folder", "mask_folder", "sky_value", "void_value", "split")  # fields that `folder` alone reads
 

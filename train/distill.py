@@ -23,12 +23,12 @@ from rich.progress import track
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import read_rgb
-from edge_runtime.pairs import Pair, find_pairs, read_pair
-from train.datasets import gather
+from edge_runtime.images.dataset import Pair, find_pairs, read_pair
+from edge_runtime.images.ops import read_rgb
+from scenes.render import mask_bytes
+from train.data.datasets import gather
+from train.data.links import link_or_copy
 from train.evaluate import Model, open_model
-from train.links import link_or_copy
-from train.scenes import mask_bytes
 
 RECORD = "distill.json"
 

@@ -18,11 +18,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edge_runtime.artifact import SPEC_FILE, file_sha256
+from edge_runtime.artifact.artifact import SPEC_FILE, file_sha256
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import resize_probability, resize_rgb
-from edge_runtime.metrics import (
+from edge_runtime.images.dataset import Pair, find_pairs, splits
+from edge_runtime.images.ops import resize_probability, resize_rgb
+from edge_runtime.metrics.histograms import Reliability, reliability
+from edge_runtime.metrics.iou import (
     METRIC_NAMES,
     RESAMPLES,
     THRESHOLD,
@@ -32,11 +34,9 @@ from edge_runtime.metrics import (
     group_by_source,
     pool,
 )
-from edge_runtime.pairs import Pair, find_pairs, splits
-from edge_runtime.ranking import Reliability, reliability
 from edge_runtime.segmenter import Segmenter
-from train.datasets import to_tensor
-from train.evaluation_plots import plot_distributions, plot_reliability, plot_violins, worst_sheet
+from train.data.datasets import to_tensor
+from train.engine.evaluation_plots import plot_distributions, plot_reliability, plot_violins, worst_sheet
 from train.models import load_checkpoint
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -72,7 +72,7 @@ class Config:
     model: Annotated[Path, tyro.conf.Positional]
     """A checkpoint.pt of train/fit.py, or an artifact folder."""
     data: tuple[Path, ...]
-    """Folders of pictures and masks in a layout of edge_runtime/pairs.py."""
+    """Folders of pictures and masks in a layout of edge_runtime/images/dataset.py."""
     split: str = "test"
     """Split to measure; `none` for folders without splits (DIR/images, DIR/masks)."""
     out: Path | None = None

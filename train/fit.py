@@ -1,6 +1,6 @@
 """Train a network: `python train/fit.py PRESET --data DIR [DIR ...]`.
 
-On several GPUs or machines: `torchrun --nproc_per_node N train/fit.py PRESET ...` (train/parallel.py); `batches` stays the
+On several GPUs or machines: `torchrun --nproc_per_node N train/fit.py PRESET ...` (train/engine/parallel.py); `batches` stays the
 number of pictures in a step over all processes. train/slurm.sh is an example for a cluster.
 """
 
@@ -25,16 +25,16 @@ from torch.utils.data import DataLoader
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import resize_rgb
-from edge_runtime.pairs import Pair, read_pair
-from train.conditions import CONDITIONS
-from train.curves import plot_curves
-from train.datasets import Samples, gather, to_tensor
-from train.losses import sky_loss
+from edge_runtime.images.dataset import Pair, read_pair
+from edge_runtime.images.ops import resize_rgb
+from train.data.conditions import CONDITIONS
+from train.data.datasets import Samples, gather, to_tensor
+from train.engine.curves import plot_curves
+from train.engine.losses import sky_loss
+from train.engine.parallel import World, join_world, leave_world, spread
+from train.engine.presets import PRESETS, FitConfig
 from train.models import MODELS, Checkpoint, load_checkpoint, plan_of, save_checkpoint
 from train.models.unet_lite import UNetLite
-from train.parallel import World, join_world, leave_world, spread
-from train.presets import PRESETS, FitConfig
 
 # Fields that say how a run is sliced and watched; all others decide its weights and must not change on --resume.
 SLICING = {"val", "out", "resume", "stop_at_step", "save_minutes", "threads", "workers", "store"}

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import jinja2
 import tyro
 
-from edge_runtime.artifact import read_artifact
+from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from train.engine.presets import PRESETS, FitConfig
 from train.models import count_macs, count_parameters, load_checkpoint
-from train.presets import PRESETS, FitConfig
 from train.prune import PRESETS as PRUNED
 from train.prune import PruneConfig
 
@@ -29,7 +29,7 @@ SUMMARIES = {
 }
 # Folder name in a checkpoint's record -> where the recipe finds or makes it.
 FOLDERS = {"sky": "../shared/data/sky", "train-scenes": "runs/train-scenes", "softened": "runs/softened"}
-SCENES = [f"python train/scenes.py --out runs/train-scenes --count 700 --seed {seed} --split train" for seed in (100000, 200000)]
+SCENES = [f"python -m scenes.render --out runs/train-scenes --count 700 --seed {seed} --split train" for seed in (100000, 200000)]
 FLAGS = ("conditions", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed", "precision")
 PRUNING_FLAGS = ("macs", "rounds", "steps", "final_steps", "batch", "importance", "conditions", "lr", "ema", "seed", "precision")
 SOFTEN = (

@@ -1,8 +1,8 @@
 """Prune a trained network: `python train/prune.py PRESET --data DIR [DIR ...]`.
 
-In rounds: channels are taken out (train/channel_choice.py), then the rest is trained by the loss of train/fit.py, on labels mixed
-with the opinion of the network as it was before the first round (distillation; see train/distill.py for why a mixed target is
-all that it takes). The MACs fall by the same factor in every round. The learning rate warms up and falls once in a round.
+Each round removes channels (train/engine/channel_choice.py), then trains the rest with the loss of train/fit.py on labels mixed
+with the prediction of the unpruned network (distillation, see train/distill.py).
+The MACs fall by the same factor in every round. The learning rate warms up and falls once in a round.
 The checkpoint that comes out holds its widths and loads without the pruning library; `train/fit.py ARCH --init CHECKPOINT`
 trains it for longer, on a GPU too.
 """
@@ -24,18 +24,18 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
+from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.pairs import Pair
-from edge_runtime.results import write_atomic
-from train.channel_choice import Importance, Rule, prune_to
-from train.channel_plan import apply_plan
-from train.datasets import Samples, gather
+from edge_runtime.images.dataset import Pair
+from train.data.datasets import Samples, gather
+from train.engine.channel_choice import Importance, Rule, prune_to
+from train.engine.losses import sky_loss
+from train.engine.parallel import World
+from train.engine.presets import FitConfig
 from train.fit import Run, Schedule, pooled_iou, save_average, train_step
-from train.losses import sky_loss
 from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_of
-from train.parallel import World
-from train.presets import FitConfig
+from train.models.channel_plan import apply_plan
 
 SLICING = {"out", "resume", "stop_at_step", "save_minutes", "threads", "workers"}  # as in train/fit.py
 WARMUP = 0.1  # share of a round in which the learning rate rises
@@ -48,7 +48,7 @@ class PruneConfig:
     checkpoint: Path
     """Checkpoint to prune; it is the teacher too, unless --teacher names another."""
     data: tuple[Path, ...] = ()
-    """Folders in the layout of edge_runtime/pairs.py; their `train` splits train, `val` makes the curve."""
+    """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train, `val` makes the curve."""
     macs: float = 0.15
     """What is to be left of the MACs of the network as its builder makes it, 0 to 1, at --size."""
     size: int | None = None
@@ -62,7 +62,7 @@ class PruneConfig:
     batch: int = 8
     """Pictures in a step."""
     importance: Importance = "taylor"
-    """What makes a channel important, see train/channel_choice.py. Straight after a quarter of the MACs of unet_lite
+    """What makes a channel important, see train/engine/channel_choice.py. Straight after a quarter of the MACs of unet_lite
     was pruned, val IoU (0.940 before) was 0.852 by taylor, 0.833 by fisher, 0.19 by l1, 0.16 by l2 and by bn."""
     power: float = 1.0
     """Importance is divided by the MACs saved to this power."""

@@ -11,7 +11,6 @@ import random
 from pathlib import Path
 
 import numpy as np
-
 from edge_runtime.image_ops import resize_rgb
 
 GOLDEN = Path(__file__).resolve().parent / "golden" / "resize.txt"

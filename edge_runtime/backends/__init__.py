@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from edge_runtime.artifact import Artifact
+from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.errors import InputError
 
 # Modules are imported when an artifact of their format is opened: a device has one interpreter, rarely all.

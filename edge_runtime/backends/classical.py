@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge_runtime.artifact import Artifact
+from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import Backend
-from edge_runtime.classical import METHODS, smooth
+from edge_runtime.backends.classical_methods import METHODS, smooth
 
 
 class ClassicalBackend:
-    """A method of `edge_runtime.classical`. OpenCV's thread count holds for the whole process and is the caller's."""
+    """A method of `classical_methods`. OpenCV's thread count holds for the whole process and is the caller's."""
 
     name = "opencv"
 

@@ -13,8 +13,8 @@ from types import ModuleType
 import cv2
 import numpy as np
 
+from edge_runtime.artifact.spec import InputSpec, ModelSpec, OutputSpec, Quant
 from edge_runtime.errors import InputError
-from edge_runtime.model_spec import InputSpec, ModelSpec, OutputSpec, Quant
 
 # A sigmoid in half precision may leave [0, 1] by this much; more means that the output is no probability.
 RANGE_SLACK = 1e-3

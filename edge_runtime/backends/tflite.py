@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.artifact import Artifact
+from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.artifact.spec import Quant
 from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, missing_interpreter
 from edge_runtime.errors import InputError
-from edge_runtime.model_spec import Quant
 
 # Modules that hold a class `Interpreter`, the maintained and lightest first.
 INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")

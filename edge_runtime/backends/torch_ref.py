@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.artifact import Artifact
+from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, import_interpreter
 from edge_runtime.errors import InputError
 

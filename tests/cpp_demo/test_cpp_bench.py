@@ -13,9 +13,9 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edge_runtime.artifact import read_artifact
-from edge_runtime.machine import describe_machine
-from edge_runtime.report import ReportConfig, report
+from edge_runtime.artifact.artifact import read_artifact
+from edge_runtime.benchmark.machine import describe_machine
+from edge_runtime.report.build import ReportConfig, report
 
 
 def bench(skyedge: Path, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -43,7 +43,7 @@ def result(skyedge: Path, two_artifacts: Path) -> dict[str, Any]:
 
 
 def test_the_json_is_a_result_file(result: dict[str, Any]) -> None:
-    jsonschema.validate(result, json.loads(files("edge_runtime").joinpath("results.schema.json").read_text()))
+    jsonschema.validate(result, json.loads(files("edge_runtime.benchmark").joinpath("results.schema.json").read_text()))
     assert result["quick"] and result["rule"] == {"turns": 10, "min_runs": 12, "min_seconds": 0.05}
     assert result["frame"] == {"height": 480, "width": 640, "content": "a generated gradient with noise"}
 

@@ -1,4 +1,4 @@
-"""`skyedge refine` against edge_runtime/refine.py: the same method, so the same mask, but for rounding."""
+"""`skyedge refine` against edge_runtime/masks/refine.py: the same method, so the same mask, but for rounding."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.image_ops import read_rgb, resize_probability, to_mask8
-from edge_runtime.refine import refine
+from edge_runtime.images.ops import read_rgb, resize_probability, to_mask8
+from edge_runtime.masks.refine import refine
 from edge_runtime.segmenter import Segmenter
-from train.scenes import generate
+from scenes.render import generate
 
 # Sums in another order; and OpenCV rounds a half to even where the mean of the picture's pixels is taken.
 ATOL, SHARE = 2, 0.999

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.image_ops import read_rgb, to_mask8
+from edge_runtime.images.ops import read_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 
 FRAMES = 5

@@ -12,7 +12,7 @@ from PIL import Image
 
 from edge_runtime.correct import Correct, correct, main
 from edge_runtime.errors import InputError
-from edge_runtime.pairs import VOID, find_pairs, read_pair
+from edge_runtime.images.dataset import VOID, find_pairs, read_pair
 
 
 def picture(scale: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from edge_runtime import Segmenter
-from edge_runtime.decision import judge
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import read_rgb, resize_probability, to_mask8
-from edge_runtime.refine import refine
+from edge_runtime.images.ops import read_rgb, resize_probability, to_mask8
+from edge_runtime.masks.presence import judge
+from edge_runtime.masks.refine import refine
 from edge_runtime.segment import Segment, main
 from edge_runtime.segmenter import Ensemble, load_models
 

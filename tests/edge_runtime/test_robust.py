@@ -17,7 +17,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import STRIP_PIXELS, read_rgb, resize_rgb, to_mask8, to_rgb8
+from edge_runtime.images.ops import STRIP_PIXELS, read_rgb, resize_rgb, to_mask8, to_rgb8
 from edge_runtime.segment import Segment, main
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
@@ -185,7 +185,7 @@ def test_strips_give_what_the_whole_gives(mode: str, monkeypatch: pytest.MonkeyP
     assert image.mode == mode
     whole, small, mask = to_rgb8(image), resize_rgb(to_rgb8(image), 20, 24), rng.random((50, 40), np.float32)
     expected = to_mask8(mask)
-    monkeypatch.setattr("edge_runtime.image_ops.STRIP_PIXELS", 7 * 40)
+    monkeypatch.setattr("edge_runtime.images.ops.STRIP_PIXELS", 7 * 40)
     assert np.array_equal(to_rgb8(image), whole)
     assert np.array_equal(resize_rgb(whole, 20, 24), small)
     assert np.array_equal(to_mask8(mask), expected)

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from edge_runtime import Segmenter
-from edge_runtime.artifact import read_artifact
+from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import InputError
-from edge_runtime.image_ops import read_rgb, to_mask8
-from edge_runtime.overlay import draw_overlay
+from edge_runtime.images.ops import read_rgb, to_mask8
+from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.segment import Segment, find_pictures, main, plan
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.artifact import read_artifact
+from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.errors import GateError
 from export import to_ncnn, to_onnx, to_tflite, to_torch
-from export.command import Converted, ExportConfig, run_export
-from export.tflite_file import read_graph
-from export.wrapper import Network, load_network
+from export.network import Network, load_network
+from export.pipeline import Converted, ExportConfig, run_export
+from export.tflite_graph import read_graph
 from train.models import Checkpoint, load_checkpoint, save_checkpoint
 
 EXPORTERS = {"onnx": to_onnx, "tflite": to_tflite, "ncnn": to_ncnn, "torch": to_torch}
@@ -171,7 +171,7 @@ def test_commands_refuse_with_2_and_explain_themselves(tmp_path: Path, project_r
 
 QUIET_SCRIPT = """
 import logging, subprocess, sys
-from export.command import quiet
+from export.pipeline import quiet
 with quiet():
     print("python")
     logging.warning("a logger that a converter sets up")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.artifact import read_artifact
+from edge_runtime.artifact.artifact import read_artifact
 from export import to_ncnn, to_onnx, to_tflite, to_torch
-from export.command import ExportConfig
+from export.pipeline import ExportConfig
 from quantize.int8 import Int8Config, quantize
-from train.channel_choice import Rule, prune_to
+from train.engine.channel_choice import Rule, prune_to
 from train.models import Checkpoint, count_macs, load_checkpoint, plan_of, save_checkpoint
 
 SIZE = 64

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edge_runtime.errors import InputError
-from export.wrapper import SkyProbability, fold_batch_norm, load_network
+from export.network import SkyProbability, fold_batch_norm, load_network
 from train.models import MODELS, count_parameters
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.artifact import Artifact, Quant, read_artifact
+from edge_runtime.artifact.artifact import Artifact, Quant, read_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.backends.tensors import InputEncoder
 from edge_runtime.errors import GateError, InputError
-from export.tflite_file import read_graph
+from export.tflite_graph import read_graph
 from quantize.int8 import Int8Config, quantize
 
 

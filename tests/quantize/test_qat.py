@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from edge_runtime.artifact import read_artifact
+from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import InputError
 from quantize.int8 import Int8Config, quantize
 from quantize.qat import Config, train
@@ -21,7 +21,7 @@ from train.models import load_checkpoint
 def test_checkpoint_is_plain_and_quantises(tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path, project_root: Path) -> None:
     data = tmp_path / "data"
     for split, count in (("train", "6"), ("val", "4")):
-        words = ["train/scenes.py", "--out", data, "--count", count, "--size", "120", "160", "--split", split]
+        words = ["-m", "scenes.render", "--out", data, "--count", count, "--size", "120", "160", "--split", split]
         subprocess.run([sys.executable, *map(str, words)], cwd=project_root, check=True)
     path = train(Config(tiny_checkpoint, (data,), tmp_path / "out", steps=3, batch=2, val_count=4))
     before, after = load_checkpoint(tiny_checkpoint), load_checkpoint(path)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.pairs import VOID, find_pairs, read_pair
+from edge_runtime.images.dataset import VOID, find_pairs, read_pair
 from train.distill import Config, soften
 from train.evaluate import open_model
 

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.metrics import METRIC_NAMES, ImageMetrics, evaluate_image
-from edge_runtime.pairs import find_pairs
+from edge_runtime.images.dataset import find_pairs
+from edge_runtime.metrics.iou import METRIC_NAMES, ImageMetrics, evaluate_image
+from train.engine.evaluation_plots import plot_distributions, plot_violins, worst_order, worst_sheet
 from train.evaluate import Config, evaluate, open_model
-from train.evaluation_plots import plot_distributions, plot_violins, worst_order, worst_sheet
 
 PLOTS = {"violins.png", "distributions.png", "reliability.png", "worst_iou.png", "worst_mae.png"}
 FILES = {"metrics.json", "per_image.csv", *PLOTS}

@@ -20,10 +20,10 @@ from PIL import Image
 
 from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
+from train.engine.parallel import World
+from train.engine.presets import PRESETS, FitConfig
 from train.fit import Run, Schedule, fit
 from train.models import load_checkpoint
-from train.parallel import World
-from train.presets import PRESETS, FitConfig
 
 SMALL = FitConfig("unet_lite_s", sizes=(64,), steps=(10,), batches=(2,), precision="fp32", warmup=2, val_every=5)
 

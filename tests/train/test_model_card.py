@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import InputError
+from train.engine.presets import PRESETS
 from train.model_card import card, recipe
-from train.presets import PRESETS
 from train.prune import PRESETS as PRUNED
 
 RELEASED = sorted(path.parent.name for path in (Path(__file__).parents[2] / "models").glob("*/checkpoint.pt"))

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from edge_runtime.errors import InputError
-from train.channel_choice import Group, Rule, _Cost, choose, prune_to
-from train.channel_plan import apply_plan
+from train.engine.channel_choice import Group, Rule, _Cost, choose, prune_to
 from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_of, save_checkpoint
+from train.models.channel_plan import apply_plan
 from train.prune import PruneConfig, parts_left, prune
 
 MAGNITUDE = Rule("l2", 1.0, 4, {})
@@ -110,7 +110,7 @@ def test_bad_plans_are_refused(tmp_path: Path) -> None:
 def scenes(tmp_path_factory: pytest.TempPathFactory, project_root: Path) -> Path:
     folder = tmp_path_factory.mktemp("pruning")
     for split, count in (("train", "6"), ("val", "2")):
-        words = ["train/scenes.py", "--out", folder, "--count", count, "--size", "96", "128", "--split", split]
+        words = ["-m", "scenes.render", "--out", folder, "--count", count, "--size", "96", "128", "--split", split]
         subprocess.run([sys.executable, *map(str, words)], cwd=project_root, check=True)
     return folder
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from edge_runtime.errors import InputError
-from train.channel_plan import ChannelPlan, apply_plan, read_plan
+from train.models.channel_plan import ChannelPlan, apply_plan, read_plan
 from train.models.u2net import u2net, u2netp
 from train.models.unet_lite import teacher, unet_lite, unet_lite_s
 
@@ -41,7 +41,7 @@ class Checkpoint:
     training
         How they were made (config, steps, data); plain values only.
     plan
-        Layers that pruning made narrower (train/channel_plan.py); empty for a network as its builder makes it.
+        Layers that pruning made narrower (train/models/channel_plan.py); empty for a network as its builder makes it.
     """
 
     arch: str

@@ -1,0 +1,1 @@
+"""The artifact contract: what `model.json` holds, and the one reader and writer of artifact folders."""

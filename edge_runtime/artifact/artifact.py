@@ -1,0 +1,241 @@
+"""The artifact: one folder with one `model.json`, the only contract between writers and runners of networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.artifact.spec import (
+    FILE_NAMES,
+    PRECISIONS,
+    SCHEMA_PATH,
+    SCHEMA_VERSION,
+    Calibration,
+    FileEntry,
+    Golden,
+    InputSpec,
+    ModelSpec,
+    OutputSpec,
+    Quant,
+    Quantization,
+    check_spec,
+    format_spec,
+    parse_spec,
+)
+from edge_runtime.errors import InputError
+
+__all__ = [
+    "FILE_NAMES", "GOLDEN_FILES", "PRECISIONS", "SCHEMA_PATH", "SCHEMA_VERSION", "SPEC_FILE", "Artifact", "Calibration",
+    "FileEntry", "Golden", "GoldenPair", "InputSpec", "ModelSpec", "OutputSpec", "Quant", "Quantization", "check_spec",
+    "file_sha256", "format_spec", "parse_spec", "read_artifact", "write_artifact",
+]  # fmt: skip
+
+SPEC_FILE = "model.json"
+GOLDEN_FILES = ("golden_in.npy", "golden_out.npy")
+
+
+@dataclass(frozen=True)
+class GoldenPair:
+    """A picture and the mask it must give.
+
+    Attributes
+    ----------
+    input
+        (H, W, 3) uint8, RGB, at the network's input size, before normalisation.
+    output
+        (H, W) float32 in [0, 1]: probability of sky.
+    """
+
+    input: np.ndarray
+    output: np.ndarray
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact whose spec and files were checked."""
+
+    folder: Path
+    spec: ModelSpec
+
+    def file(self, role: str) -> Path:
+        """Return the path of the file with `role`: `model`, or `param` and `bin` for ncnn."""
+        return self.folder / self.spec.files[role].path
+
+    @property
+    def precision(self) -> str:
+        """`fp32`, `fp16` or `int8`."""
+        return self.spec.quantization.precision
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the network's input in pixels."""
+        shape = self.spec.input.shape
+        return (shape[1], shape[2]) if self.spec.input.layout == "NHWC" else (shape[2], shape[3])
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the model's files together."""
+        return sum(entry.bytes for entry in self.spec.files.values())
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the model: its file's; for several files, that of their hex digests joined in order of role."""
+        digests = [self.spec.files[role].sha256 for role in sorted(self.spec.files)]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    def golden(self) -> GoldenPair:
+        """Read the golden pair; raises `InputError` where it is broken or does not fit the input size."""
+        try:
+            pair = GoldenPair(
+                np.load(self.folder / self.spec.golden.input, allow_pickle=False),
+                np.load(self.folder / self.spec.golden.output, allow_pickle=False),
+            )
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"cannot read the golden pair of {self.folder}: {error}; export it again") from error
+        _check_golden(pair, self.size)
+        return pair
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """Read and check an artifact: the spec, then size and SHA-256 of every file, then that the golden files exist.
+
+    Raises
+    ------
+    InputError
+        No such folder, a spec that breaks the contract, or a file that is missing or differs from what the spec says.
+    """
+    path = folder / SPEC_FILE
+    if not path.is_file():
+        got = f"a folder without {SPEC_FILE}" if folder.is_dir() else "no such folder"
+        raise InputError(f"got {folder}: {got}, expected an artifact folder; make one with export/to_*.py")
+    try:
+        spec = parse_spec(path.read_text(encoding="utf-8"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read {path}: {error}") from error
+    artifact = Artifact(folder, spec)
+    for role, entry in spec.files.items():
+        _check_file(artifact.file(role), entry)
+    for name in (spec.golden.input, spec.golden.output):
+        if not (folder / name).is_file():
+            raise InputError(f"got no {folder / name}, expected the file that {SPEC_FILE} names; export it again")
+    return artifact
+
+
+def write_artifact(folder: Path, draft: ModelSpec, files: Mapping[str, Path], golden: GoldenPair) -> Artifact:
+    """Write an artifact whole or not at all: a temporary sibling folder, fsync, check by reading, rename.
+
+    Parameters
+    ----------
+    folder
+        Becomes the artifact. An artifact that is there is replaced; any other folder that is not empty is refused.
+    draft
+        The spec with `files` empty and `golden.atol` set; `files` and the golden names are filled in.
+    files
+        Role -> file to copy, with the roles of `FILE_NAMES[draft.format]`.
+    golden
+        The pair that `verify` replays.
+
+    Raises
+    ------
+    InputError
+        The draft breaks the contract, or `folder` holds something else.
+    """
+    names = FILE_NAMES.get(draft.format, {})
+    if set(files) != set(names):
+        raise InputError(f"got files {sorted(files)}, expected {sorted(names)} for format {draft.format!r}")
+    _check_replaceable(folder)
+    folder = folder.absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.replaced")
+    try:
+        partial.mkdir()
+        _fill(partial, draft, {names[role]: (role, source) for role, source in files.items()}, golden)
+        read_artifact(partial).golden()
+        if folder.exists():
+            folder.rename(replaced)
+        partial.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if replaced.exists() and not folder.exists():
+            replaced.rename(folder)  # the last rename failed: the old artifact stays
+        shutil.rmtree(replaced, ignore_errors=True)
+    return read_artifact(folder)
+
+
+def _fill(partial: Path, draft: ModelSpec, copies: Mapping[str, tuple[str, Path]], golden: GoldenPair) -> None:
+    entries = {}
+    for name, (role, source) in copies.items():
+        shutil.copyfile(source, partial / name)
+        entries[role] = FileEntry(name, file_sha256(partial / name), (partial / name).stat().st_size)
+    for name, array in zip(GOLDEN_FILES, (golden.input, golden.output), strict=True):
+        np.save(partial / name, array)
+    spec = dataclasses.replace(draft, files=entries, golden=Golden(GOLDEN_FILES[0], GOLDEN_FILES[1], draft.golden.atol))
+    (partial / SPEC_FILE).write_text(format_spec(spec), encoding="utf-8")
+    for path in [*partial.iterdir(), partial]:
+        _sync(path)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_file(path: Path, entry: FileEntry) -> None:
+    if not path.is_file():
+        raise InputError(f"got no {path}, expected the file that {SPEC_FILE} names; copy or export it again")
+    size = path.stat().st_size
+    if size != entry.bytes:
+        raise InputError(f"{path}: got {size} bytes, expected {entry.bytes}; copy or export it again")
+    digest = file_sha256(path)
+    if digest != entry.sha256:
+        raise InputError(f"{path}: got sha256 {digest}, expected {entry.sha256}; copy or export it again")
+
+
+def _check_golden(pair: GoldenPair, size: tuple[int, int]) -> None:
+    image, sky = pair.input, pair.output
+    if image.dtype != np.uint8 or image.shape != (*size, 3):
+        raise InputError(f"golden input: got {image.dtype} {image.shape}, expected uint8 {(*size, 3)}; export it again")
+    if sky.dtype != np.float32 or sky.shape != size:
+        raise InputError(f"golden output: got {sky.dtype} {sky.shape}, expected float32 {size}; export it again")
+    if not bool(np.all((sky >= 0) & (sky <= 1))):
+        raise InputError("golden output: got values outside 0 to 1, expected probabilities; export it again")
+
+
+def _check_replaceable(folder: Path) -> None:
+    """Refuse to delete what is not an artifact: a file, or a folder with files that no model.json accounts for."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"got the file {folder}, expected a folder to write an artifact into")
+    present = {path.name for path in folder.iterdir()}
+    known: set[str] = set()
+    if SPEC_FILE in present:
+        try:
+            values = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
+            known = {SPEC_FILE, *GOLDEN_FILES, *(entry["path"] for entry in values["files"].values())}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            known = set()
+    if present - known:
+        listed = ", ".join(sorted(present - known)[:5])
+        raise InputError(f"{folder} holds {listed}, expected an artifact or an empty or new folder; choose another")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

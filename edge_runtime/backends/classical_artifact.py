@@ -1,0 +1,145 @@
+"""What `--model` may name: an artifact folder, `classical:contour`, `classical:colour`, or `smooth:` before any of these.
+
+Classical methods have no weights, hence no folder and no `model.json`; they become an `Artifact` in memory, so that
+whatever takes a network takes them too. They consist of a source file: its size is theirs, and their SHA-256 comes from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.artifact.artifact import Artifact, GoldenPair, file_sha256, read_artifact
+from edge_runtime.artifact.spec import SCHEMA_VERSION, FileEntry, Golden, InputSpec, ModelSpec, OutputSpec, Quantization
+from edge_runtime.backends import classical_methods
+from edge_runtime.errors import InputError
+
+CLASSICAL, SMOOTH = "classical:", "smooth:"
+SOURCE = Path(classical_methods.__file__)
+GOLDEN_HORIZON = 0.55  # of the golden picture's height
+HELP = "an artifact folder, classical:contour, classical:colour, or smooth: before one of these"
+
+
+@dataclass(frozen=True)
+class ClassicalArtifact(Artifact):
+    """A method of `edge_runtime.backends.classical_methods` that looks like an artifact; nothing of it lies in `folder`."""
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the source file's digest and the method's name: methods share the file."""
+        return _digest(self.spec.files["model"].sha256, self.spec.name)
+
+    def file(self, role: str) -> Path:
+        """Return the source file."""
+        return SOURCE
+
+    def golden(self) -> GoldenPair:
+        """Draw a blue sky over brown ground with a level horizon, where both methods must find exactly the sky."""
+        height, width = self.size
+        horizon = round(GOLDEN_HORIZON * height)
+        image = np.empty((height, width, 3), np.uint8)
+        image[:horizon] = np.linspace((70, 120, 200), (170, 200, 235), horizon).astype(np.uint8)[:, None]
+        noise = np.random.default_rng(0).integers(-12, 13, (height - horizon, width, 1))
+        image[horizon:] = np.array((96, 78, 54)) + noise
+        sky = np.zeros((height, width), np.float32)
+        sky[:horizon] = 1
+        return GoldenPair(image, sky)
+
+
+@dataclass(frozen=True)
+class SmoothedArtifact(Artifact):
+    """`inner`, whose map is smoothed before it is used."""
+
+    inner: Artifact
+
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of that of `inner` and the source file's."""
+        return _digest(self.inner.sha256, self.spec.files["smooth"].sha256)
+
+    def file(self, role: str) -> Path:
+        """Return the path of a file of `inner`, or the source file for the role `smooth`."""
+        return SOURCE if role == "smooth" else self.inner.file(role)
+
+    def golden(self) -> GoldenPair:
+        """Return the golden pair of `inner`, its output smoothed."""
+        pair = self.inner.golden()
+        return GoldenPair(pair.input, classical_methods.smooth(pair.output))
+
+
+def is_named(model: Path | str) -> bool:
+    """Tell whether `model` is no folder but a name with a meaning of its own."""
+    return str(model).startswith((CLASSICAL, SMOOTH))
+
+
+def read_model(model: Path | str) -> Artifact:
+    """Read and check whatever `model` names (`HELP` says what it may be).
+
+    Raises
+    ------
+    InputError
+        An unknown method, or an artifact that is missing or broken.
+    """
+    text = str(model)
+    if text.startswith(SMOOTH):
+        return _smoothed(text)
+    if text.startswith(CLASSICAL):
+        return _classical(text)
+    return read_artifact(Path(model))
+
+
+def _classical(text: str) -> ClassicalArtifact:
+    method = text.removeprefix(CLASSICAL)
+    if method not in classical_methods.METHODS:
+        expected = " or ".join(CLASSICAL + name for name in classical_methods.METHODS)
+        raise InputError(f"got model {text!r}, expected {expected}")
+    spec = ModelSpec(
+        schema_version=SCHEMA_VERSION,
+        name=f"classical-{method}",
+        arch=f"classical_{method}",
+        format="classical",
+        files={"model": _source()},
+        input=InputSpec(
+            name="image",
+            shape=(1, classical_methods.HEIGHT, classical_methods.WIDTH, 3),
+            layout="NHWC",
+            dtype="uint8",
+            color="RGB",
+            resize="pillow_bilinear",
+            mean=(0, 0, 0),
+            std=(1, 1, 1),
+            quant=None,
+        ),
+        output=OutputSpec(name="sky", meaning="probability", threshold=0.5, dtype="float32", quant=None),
+        quantization=Quantization(precision="uint8", weights="none", activations="none", calibration=None),
+        golden=Golden(input="drawn", output="drawn", atol=0.0),
+        provenance={},
+        metrics={},
+        weights_license="Apache-2.0",
+    )
+    return ClassicalArtifact(Path(text), spec)
+
+
+def _smoothed(text: str) -> SmoothedArtifact:
+    inner = read_model(text.removeprefix(SMOOTH))
+    if isinstance(inner, SmoothedArtifact):
+        raise InputError(f"got model {text!r}, expected {SMOOTH} once")
+    spec = dataclasses.replace(
+        inner.spec,
+        name=f"{inner.spec.name}+smooth",
+        arch=f"{inner.spec.arch}+smooth",
+        files={**inner.spec.files, "smooth": _source()},
+    )
+    return SmoothedArtifact(Path(text), spec, inner)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
+
+
+def _source() -> FileEntry:
+    return FileEntry(SOURCE.name, file_sha256(SOURCE), SOURCE.stat().st_size)

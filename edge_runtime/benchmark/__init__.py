@@ -1,0 +1,1 @@
+"""Latency, memory and accuracy of artifacts on this machine. `results.schema.json` describes the result files."""

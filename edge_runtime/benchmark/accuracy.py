@@ -1,0 +1,64 @@
+"""Accuracy of several artifacts on the same pictures, as many at a time as there are cores."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from edge_runtime.benchmark.machine import usable_cores
+from edge_runtime.benchmark.results import Accuracy
+from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import Pair
+from edge_runtime.metrics.iou import bootstrap, evaluate_pairs, group_by_source, pool
+from edge_runtime.segmenter import Segmenter
+
+
+def measure_accuracies(
+    artifacts: Mapping[str, Path], devices: Mapping[str, str], pairs: Sequence[Pair], log: Callable[[str], None]
+) -> dict[str, Accuracy]:
+    """Measure every artifact on `pairs`, each in a process of its own with one thread.
+
+    Parameters
+    ----------
+    artifacts
+        Key -> artifact folder.
+    devices
+        Key -> `cpu` or `cuda`.
+    pairs
+        Labelled pictures; each is scored at its own size.
+    log
+        Takes a line when an artifact is done.
+
+    Raises
+    ------
+    InputError
+        An artifact or a picture that cannot be used, with the artifact's key.
+    """
+    # spawn: the interpreters' thread pools, which this process has started already, do not survive a fork
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(usable_cores(), len(artifacts)), mp_context=context) as workers:
+        jobs = {workers.submit(_measure, folder, devices[key], pairs): key for key, folder in artifacts.items()}
+        measured = {}
+        for job in as_completed(jobs):
+            key = jobs[job]
+            try:
+                measured[key] = job.result()
+            except InputError as error:
+                workers.shutdown(cancel_futures=True)
+                raise InputError(f"artifact {key}, measuring accuracy: {error}") from error
+            log(f"accuracy: {key} on {len(pairs)} pictures, {len(measured)} of {len(jobs)} artifacts done")
+    return measured
+
+
+def _measure(folder: Path, device: str, pairs: Sequence[Pair]) -> Accuracy:
+    images = evaluate_pairs(Segmenter.load(folder, threads=1, device=device), pairs)
+    interval = bootstrap(images)["iou"]
+    return Accuracy(
+        count=len(images),
+        pooled=dataclasses.asdict(pool(images)),
+        iou_interval=(interval.low, interval.high) if interval else None,
+        per_source={name: dataclasses.asdict(pool(group)) for name, group in group_by_source(pairs, images).items()},
+    )

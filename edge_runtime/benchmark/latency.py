@@ -1,0 +1,139 @@
+"""Time artifacts that take turns.
+
+Latency is batch 1: `infer` from a picture of the input size (normalise, quantise, run) to its probabilities,
+`end_to_end` from a decoded 640x480 RGB frame (resize, infer, back to 640x480) to its 8-bit mask. All stay open and
+are timed in short slices, in an order that rotates: a machine that gets warm or busy slows all of them alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import cv2
+
+from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.benchmark.machine import Gpu, busy_seconds, load_average
+from edge_runtime.benchmark.memory import camera_frame
+from edge_runtime.benchmark.results import Load, Row, Rule, summarise
+from edge_runtime.errors import InputError
+from edge_runtime.images.ops import resize_rgb, to_mask8
+from edge_runtime.segmenter import Segmenter
+from edge_runtime.verify import replay
+
+# Cores that others may keep busy meanwhile. The load average before the start is recorded but not judged: measuring memory, which
+# comes first, makes one by itself.
+BUSY_CORES = 0.1
+STARVED_CORES = 0.95  # a row that gets less of a core than this was interrupted
+PAUSE_SECONDS = 0.02  # lets the thread pool of the last runtime stop spinning before the next one is timed
+KINDS = ("infer", "end_to_end")
+
+
+class Runner:
+    """One artifact at one thread count, held open, and the times that it took."""
+
+    def __init__(self, key: str, artifact: Artifact, threads: int, device: str) -> None:
+        self.key, self.artifact, self.threads, self.device = key, artifact, threads, device
+        with naming(key, "being opened"):
+            self.segmenter = Segmenter.load(artifact.folder, threads=threads, device=device)
+            self.frame = camera_frame(artifact)
+            self.small = resize_rgb(self.frame, *artifact.size)
+            self.golden = replay(self.segmenter)
+        self.samples_ns: dict[str, list[int]] = {kind: [] for kind in KINDS}
+        self.cpu_seconds = dict.fromkeys(KINDS, 0.0)
+
+    def run(self, kind: str) -> None:
+        """Do once what `kind` stands for."""
+        if kind == "infer":
+            self.segmenter.backend.run(self.small)
+        else:
+            to_mask8(self.segmenter(self.frame))
+
+    def time_slice(self, kind: str, rule: Rule) -> None:
+        """Time a slice of `kind`, after an untimed run that fills the caches again and sets torch's threads."""
+        cv2.setNumThreads(self.threads)  # it tabulates the input and enlarges the output, by default on all cores
+        samples, clock = self.samples_ns[kind], time.perf_counter_ns
+        with naming(self.key, f"timing {kind}"):
+            self.run(kind)
+            runs, spent_ns, cpu = 0, 0, time.process_time()
+            while runs < rule.slice_runs or spent_ns < rule.slice_seconds * 1e9:
+                before = clock()
+                self.run(kind)
+                samples.append(clock() - before)
+                runs, spent_ns = runs + 1, spent_ns + samples[-1]
+            self.cpu_seconds[kind] += time.process_time() - cpu
+
+    def row(self, gpu: Gpu | None) -> Row:
+        """Return this runner's row of the table, labelled with where it ran."""
+        device = f"cuda: {gpu.name}" if self.device == "cuda" and gpu else self.device
+        timings = {kind: summarise(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in KINDS}
+        name = self.segmenter.backend.name
+        return Row(self.key, f"{name} {self.artifact.precision}, {device}", name, device, self.threads, **timings)
+
+
+def take_turns(runners: list[Runner], rule: Rule, log: Callable[[str], None]) -> Load:
+    """Time all `runners` in `rule.turns` rounds, each starting with another one.
+
+    Returns
+    -------
+    Load
+        What the machine was busy with before, after, and with other things meanwhile.
+
+    Raises
+    ------
+    InputError
+        An artifact that fails, named.
+    """
+    before, busy, own, start = load_average(), busy_seconds(), time.process_time(), time.monotonic()
+    for turn in range(rule.turns):
+        shift = turn * len(runners) // rule.turns
+        for runner in runners[shift:] + runners[:shift]:
+            time.sleep(PAUSE_SECONDS)
+            for kind in KINDS if turn % 2 == 0 else reversed(KINDS):
+                runner.time_slice(kind, rule)
+        left = (time.monotonic() - start) / (turn + 1) * (rule.turns - turn - 1)
+        log(f"latency: turn {turn + 1} of {rule.turns} done, about {left:.0f} s left")
+    elapsed, busy_after, other = time.monotonic() - start, busy_seconds(), None
+    if busy is not None and busy_after is not None:
+        other = round(max(0.0, busy_after - busy - (time.process_time() - own)) / elapsed, 2)
+    return Load(before, load_average(), other)
+
+
+def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, cores: int) -> tuple[str, ...]:
+    """Return what speaks against trusting the figures of this run, in words."""
+    found = [
+        f"{runner.key} with {runner.threads} threads differs from its golden mask by {runner.golden.max_abs:.3g}, "
+        f"more than {runner.golden.atol:.3g}: its masks are not those that were exported."
+        for runner in runners
+        if not runner.golden.ok
+    ]
+    if load.other_cores_busy is not None and load.other_cores_busy > BUSY_CORES:
+        found.append(
+            f"Other processes kept {load.other_cores_busy:.2f} of {cores} cores busy during the measurement, "
+            "so latencies may be too high."
+        )
+    on_cpu = [row for row in rows if row.device == "cpu"]
+    starved = [row for row in on_cpu if min(row.infer.cores_used, row.end_to_end.cores_used) < STARVED_CORES]
+    if starved:
+        found.append(
+            f"{len(starved)} of {len(on_cpu)} rows on the CPU had less than {STARVED_CORES} of a core while they were "
+            "timed: they waited for something else."
+        )
+    over = sorted({row.threads for row in rows if row.threads > cores})
+    if over:
+        found.append(f"The rows with {', '.join(map(str, over))} threads ran on {cores} cores.")
+    return tuple(found)
+
+
+@contextmanager
+def naming(key: str, doing: str) -> Iterator[None]:
+    """Turn whatever an interpreter raises into an `InputError` that names the artifact."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"artifact {key}, {doing}: {error}") from error
+    except Exception as error:  # interpreters raise their own types, which this module must not import
+        raise InputError(
+            f"artifact {key}, {doing}: got {type(error).__name__}: {error}; expected a mask; run edge_runtime.verify on it"
+        ) from error

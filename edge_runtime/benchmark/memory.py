@@ -1,0 +1,127 @@
+"""Peak RSS of one artifact, in a process of its own: `python -m edge_runtime.benchmark.memory ARTIFACT`.
+
+The benchmark starts one such process per artifact: memory that one artifact has freed would otherwise be counted for
+the next. `ru_maxrss` will not do on Linux: a new process inherits the peak of the one that started it (measured: 788
+MiB for an interpreter of 9 MiB, started by a process of 788 MiB), whereas VmHWM starts afresh with the program.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import json
+import re
+import resource
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends.classical_artifact import read_model
+from edge_runtime.backends.tflite import available_interpreters
+from edge_runtime.benchmark.results import Memory
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from edge_runtime.images.ops import resize_rgb, to_mask8
+from edge_runtime.segmenter import Segmenter
+
+STATUS = Path("/proc/self/status")
+FRAME_HEIGHT, FRAME_WIDTH = 480, 640
+INTERPRETERS = {"onnx": ("onnxruntime",), "ncnn": ("ncnn",), "torch": ("torch",), "classical": ()}
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """Run an artifact a few times and print its peak RSS as JSON."""
+
+    artifact: Annotated[Path, tyro.conf.Positional]
+    """Artifact folder, or another name of edge_runtime/backends/classical_artifact.py."""
+    threads: int = 1
+    """Threads of the interpreter."""
+    device: str = "cpu"
+    """cpu, or cuda for a torch artifact; memory on the GPU is not counted."""
+    frames: int = 3
+    """End-to-end runs before the peak is read."""
+
+
+def measure_here(config: PeakMemory) -> Memory:
+    """Open and run the artifact in this process. Only meaningful in a process that has done nothing else.
+
+    Raises
+    ------
+    InputError
+        The artifact or its interpreter is broken or missing.
+    """
+    if config.frames < 1:
+        raise InputError(f"got --frames {config.frames}, expected 1 or more")
+    artifact = read_model(config.artifact)
+    frame = camera_frame(artifact)
+    _import_interpreter(artifact.spec.format)
+    baseline, _ = resident_bytes("VmRSS")
+    segmenter = Segmenter.load(config.artifact, threads=config.threads, device=config.device)
+    for _ in range(config.frames):
+        to_mask8(segmenter(frame))
+    peak, method = resident_bytes("VmHWM")
+    return Memory(method, baseline, peak, config.frames, config.threads)
+
+
+def measure_apart(folder: Path, threads: int, device: str) -> Memory:
+    """Measure in a new process; a crash of native code there becomes an `InputError` that names the artifact."""
+    command = [
+        sys.executable,
+        "-m",
+        "edge_runtime.benchmark.memory",
+        str(folder),
+        "--threads",
+        str(threads),
+        "--device",
+        device,
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode == 0:
+        return Memory(**json.loads(done.stdout.splitlines()[-1]))
+    last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")
+    how = f"was ended by signal {-done.returncode}" if done.returncode < 0 else f"gave exit code {done.returncode}"
+    raise InputError(
+        f"artifact {folder} does not run: its process {how} ({last.removeprefix('error: ')}); "
+        f"expected three masks; run `python -m edge_runtime.verify {folder}` and export it again"
+    )
+
+
+def camera_frame(artifact: Artifact) -> np.ndarray:
+    """Return the artifact's golden scene as a camera frame, (480, 640, 3) uint8 RGB; what it shows costs no time."""
+    return resize_rgb(artifact.golden().input, FRAME_HEIGHT, FRAME_WIDTH)
+
+
+def _import_interpreter(artifact_format: str) -> None:
+    """Import what the backend will import. Where nothing can be, opening the artifact says what is missing."""
+    for name in available_interpreters() if artifact_format == "tflite" else INTERPRETERS[artifact_format]:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            continue
+        return
+
+
+def resident_bytes(field: str) -> tuple[int, str]:
+    """Return `field` of this process in bytes and how it was got; some containers and systems have only ru_maxrss."""
+    status = STATUS.read_text() if STATUS.is_file() else ""
+    found = re.search(rf"^{field}:\s*(\d+) kB", status, re.MULTILINE)
+    if found:
+        return int(found.group(1)) * 1024, field
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024, "ru_maxrss"
+
+
+def main(config: PeakMemory) -> None:
+    """Print the memory as one line of JSON."""
+    print(json.dumps(dataclasses.asdict(measure_here(config))))
+
+
+if __name__ == "__main__":
+    run_command(main, PeakMemory)

@@ -1,0 +1,303 @@
+"""Measure artifacts on this machine: latency, memory, size and accuracy go to one result file.
+
+`python -m edge_runtime.benchmark --models DIR... --data DIR --threads 1 2 --out results.json`
+
+Every artifact first runs in a process of its own. That gives its peak RSS, and where one is broken, the benchmark stops
+and names it before anything is timed. See `edge_runtime.benchmark.latency` for what is timed and how.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from edge_runtime.artifact.artifact import SPEC_FILE, Artifact
+from edge_runtime.backends.classical_artifact import SMOOTH, is_named, read_model
+from edge_runtime.benchmark.accuracy import measure_accuracies
+from edge_runtime.benchmark.latency import Runner, find_warnings, take_turns
+from edge_runtime.benchmark.machine import Gpu, describe_machine, usable_cores
+from edge_runtime.benchmark.memory import FRAME_HEIGHT, FRAME_WIDTH, measure_apart
+from edge_runtime.benchmark.results import (
+    FULL,
+    QUICK,
+    SCHEMA_VERSION,
+    ArtifactFacts,
+    DataFacts,
+    Frame,
+    Results,
+    write_results,
+)
+from edge_runtime.benchmark.table import format_table
+from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import Pair, find_pairs
+
+GENERATED = "scenes"  # the source that generated scenes have in their manifest
+MAX_THREADS = 256
+MAX_MINUTES = 600
+
+
+@dataclass(frozen=True)
+class BenchmarkConfig:
+    """Measure latency, memory, size and accuracy of artifacts, on this machine or with --device."""
+
+    models: tuple[Path, ...]
+    """Artifact folders, or folders that hold some; also classical:contour, classical:colour, smooth:DIR."""
+    data: Path | None = None
+    """Labelled pictures (images/, masks/) for accuracy. Without them only latency, memory and size are measured."""
+    split: str = "test"
+    """Split of the data to use; "" where it has none."""
+    threads: tuple[int, ...] = (1,)
+    """Thread counts of interpreter and OpenCV, each of which gives a row for every artifact."""
+    quick: bool = False
+    """At least 20 runs instead of 100 runs and 10 s; the result says so wherever it is shown."""
+    eval_count: int | None = None
+    """Pictures to use for accuracy, spread evenly over the data; all by default."""
+    torch_device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where torch artifacts run; auto takes CUDA where there is one."""
+    reference: str = ""
+    """Name of the artifact that ratios refer to; by default the fp32 torch artifact with the most MACs."""
+    device_name: str = ""
+    """What to call this device, e.g. "Raspberry Pi 5"; by default what it calls itself."""
+    device: str = ""
+    """Run the C++ program on ncnn artifacts there: host (this machine), ssh://user@host:port or adb://SERIAL."""
+    minutes: float = 0.0
+    """With --device: go on in short runs for so long and tell how latency drifts as the device warms up."""
+    binary: Path | None = None
+    """With --device: the skyedge to run, in place of the one that was built here for the device's architecture."""
+    device_cache: str = ""
+    """With --device: folder there. Default: ~/.cache/skyedge; with adb /data/local/tmp/skyedge."""
+    keep_cache: bool = True
+    """With --device: leave the program and the artifacts there, so that they need not travel again."""
+    device_prefix: str = ""
+    """With --device: words to run the program through there, e.g. "taskset f0"."""
+    ssh_config: Path | None = None
+    """With --device ssh://: configuration for ssh in place of your own (host keys, keys, names)."""
+    out: Path | None = None
+    """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick where it was quick."""
+
+
+def benchmark(config: BenchmarkConfig) -> Results:
+    """Measure as `config` says and return the result.
+
+    Raises
+    ------
+    InputError
+        Nothing to measure, a broken artifact (named), a data set without masks, or a flag out of range.
+    """
+    _check(config)
+    artifacts = find_artifacts(config.models)
+    if config.device:
+        return _benchmark_device(config, artifacts)
+    pairs = _choose_pairs(config)
+    gpu = _gpu(config, artifacts)
+    facts = {key: _facts(key, artifact, config.threads[0], _device(artifact, gpu)) for key, artifact in artifacts.items()}
+    reference = choose_reference(facts, config.reference)
+    runners = [
+        Runner(key, artifact, threads, _device(artifact, gpu))
+        for key, artifact in artifacts.items()
+        for threads in config.threads
+    ]
+    rule = QUICK if config.quick else FULL
+    log(f"{len(runners)} rows: {len(artifacts)} artifacts, threads {', '.join(map(str, config.threads))}")
+    load = take_turns(runners, rule, log)
+    rows = tuple(runner.row(gpu) for runner in runners)
+    folders = {key: artifact.folder for key, artifact in artifacts.items()}
+    devices = {key: _device(artifact, gpu) for key, artifact in artifacts.items()}
+    accuracy = measure_accuracies(folders, devices, pairs, log) if pairs else {}
+    return Results(
+        schema_version=SCHEMA_VERSION,
+        created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        quick=config.quick,
+        rule=rule,
+        machine=describe_machine(config.device_name, gpu),
+        load=load,
+        warnings=find_warnings(runners, rows, load, usable_cores()),
+        data=_data_facts(config, pairs),
+        frame=Frame(FRAME_HEIGHT, FRAME_WIDTH, "the artifact's golden scene, resized"),
+        reference=reference,
+        artifacts=tuple(dataclasses.replace(fact, accuracy=accuracy.get(key)) for key, fact in facts.items()),
+        rows=rows,
+    )
+
+
+def _benchmark_device(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Results:
+    from edge_runtime.devices.measure import DeviceJob, measure_device  # a host tool, not needed on a device
+
+    if config.reference and config.reference not in artifacts:
+        raise InputError(f"got --reference {config.reference!r}, expected one of {', '.join(artifacts)}")
+    job = DeviceJob(
+        device=config.device,
+        artifacts=artifacts,
+        shown={key: _shown_path(artifact.folder) for key, artifact in artifacts.items()},
+        threads=config.threads,
+        rule=QUICK if config.quick else FULL,
+        minutes=config.minutes,
+        name=config.device_name,
+        binary=config.binary,
+        cache=config.device_cache,
+        keep_cache=config.keep_cache,
+        prefix=config.device_prefix,
+        ssh_config=config.ssh_config,
+    )
+    return dataclasses.replace(measure_device(job, log), reference=config.reference or None)
+
+
+def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
+    """Read every artifact among `folders` and one level below; keys are names, with the folder where names clash.
+
+    Raises
+    ------
+    InputError
+        A folder without an artifact, a broken artifact, or the same one twice.
+    """
+    found: dict[Path, Artifact] = {}
+    for folder in folders:
+        alone = is_named(folder) or (folder / SPEC_FILE).is_file()
+        inside = [folder] if alone else sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
+        if not inside:
+            raise InputError(f"got {folder} without an artifact, expected a folder with {SPEC_FILE}; export one first")
+        for path in inside:
+            if path.resolve() in found:
+                raise InputError(f"got artifact {path} twice in --models, expected each once")
+            found[path.resolve()] = read_model(path)
+    names = Counter(artifact.spec.name for artifact in found.values())
+    keys: dict[str, Artifact] = {}
+    for place, artifact in found.items():
+        name = artifact.spec.name
+        keys[name if names[name] == 1 else f"{name} ({place.parent.name}/{place.name})"] = artifact
+    return keys
+
+
+def choose_reference(facts: dict[str, ArtifactFacts], wanted: str) -> str | None:
+    """Return the key of the artifact that ratios refer to: `wanted`, else the fp32 torch one with the most MACs."""
+    if wanted and wanted not in facts:
+        raise InputError(f"got --reference {wanted!r}, expected one of {', '.join(facts)}")
+    full = [fact for fact in facts.values() if fact.format == "torch" and fact.precision == "fp32"]
+    return wanted or (max(full, key=lambda fact: fact.macs or 0).key if full else None)
+
+
+def _facts(key: str, artifact: Artifact, threads: int, device: str) -> ArtifactFacts:
+    log(f"memory: {key}")
+    spec, (height, width) = artifact.spec, artifact.size
+    return ArtifactFacts(
+        key=key,
+        name=spec.name,
+        arch=spec.arch,
+        format=spec.format,
+        precision=artifact.precision,
+        folder=_shown_path(artifact.folder),
+        sha256=artifact.sha256,
+        size_bytes=artifact.size_bytes,
+        input_height=height,
+        input_width=width,
+        macs=_count(spec.provenance.get("macs")),
+        parameters=_count(spec.provenance.get("parameters")),
+        weights_license=spec.weights_license,
+        memory=measure_apart(artifact.folder, threads, device),
+        accuracy=None,
+    )
+
+
+def _choose_pairs(config: BenchmarkConfig) -> list[Pair]:
+    if config.data is None:
+        return []
+    pairs = find_pairs(config.data, config.split or None)
+    count = len(pairs) if config.eval_count is None else min(config.eval_count, len(pairs))
+    return [pairs[index * len(pairs) // count] for index in range(count)]
+
+
+def _data_facts(config: BenchmarkConfig, pairs: list[Pair]) -> DataFacts | None:
+    if config.data is None:
+        return None
+    generated = all(pair.source == GENERATED for pair in pairs)
+    total = len(find_pairs(config.data, config.split or None))
+    return DataFacts(GENERATED if generated else config.data.resolve().name, config.split, len(pairs), total)
+
+
+def _gpu(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Gpu | None:
+    """Return the CUDA device that torch artifacts will run on, or None; torch is not asked where nothing needs it."""
+    if config.torch_device == "cpu" or all(artifact.spec.format != "torch" for artifact in artifacts.values()):
+        return None
+    try:
+        import torch
+    except ImportError:
+        return None  # opening the artifact says what is missing and how to get it
+    if not torch.cuda.is_available():
+        if config.torch_device == "cuda":
+            raise InputError(
+                "got --torch-device cuda, expected a CUDA device that torch can use; leave the flag out to use the CPU"
+            )
+        return None
+    return Gpu(torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory, str(torch.version.cuda))
+
+
+def _device(artifact: Artifact, gpu: Gpu | None) -> str:
+    return "cuda" if gpu is not None and artifact.spec.format == "torch" else "cpu"
+
+
+def _shown_path(folder: Path) -> str:
+    """Return `folder` relative to the current one, or its name where that is elsewhere: no absolute paths."""
+    if str(folder).startswith(SMOOTH):
+        return SMOOTH + _shown_path(Path(str(folder).removeprefix(SMOOTH)))
+    relative = Path(os.path.relpath(folder))
+    return folder.name if relative.parts[:1] == ("..",) or relative.is_absolute() else relative.as_posix()
+
+
+def _count(value: Any) -> int | None:
+    """Return a count from an artifact's provenance, where anything may stand."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _check(config: BenchmarkConfig) -> None:
+    if not config.threads or any(not 1 <= threads <= MAX_THREADS for threads in config.threads):
+        raise InputError(f"got --threads {config.threads}, expected counts of 1 to {MAX_THREADS}")
+    if len(set(config.threads)) != len(config.threads):
+        raise InputError(f"got --threads {config.threads}, expected each count once")
+    if config.eval_count is not None and config.eval_count < 1:
+        raise InputError(f"got --eval-count {config.eval_count}, expected 1 or more")
+    if not config.device and any((config.minutes, config.binary, config.device_cache, config.device_prefix, config.ssh_config)):
+        raise InputError("got flags for a device, expected --device host, ssh://user@host:port or adb://SERIAL with them")
+    if config.device and config.data is not None:
+        raise InputError("got --data with --device, which measures latency alone; measure accuracy here, without --device")
+    if not 0.0 <= config.minutes <= MAX_MINUTES:
+        raise InputError(f"got --minutes {config.minutes:g}, expected 0 to {MAX_MINUTES}")
+    if config.out is not None and config.out.is_dir():
+        raise InputError(f"got the folder {config.out} as --out, expected a file such as results.json")
+
+
+def log(text: str) -> None:
+    """Write progress to stderr; the device core has no progress bars."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def default_out(results: Results) -> Path:
+    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json; a quick result must not take the place of a full one.
+
+    Results with --device go to results/devices/: what they measured is another program.
+    """
+    device = re.sub(r"[^a-z0-9]+", "-", results.machine.name.lower()).strip("-")
+    runtimes = "-".join(sorted({fact.format for fact in results.artifacts}))
+    threads = "-".join(f"t{count}" for count in sorted({row.threads for row in results.rows}))
+    quick = "_quick" * results.quick
+    folder = Path("results", "devices") if results.device_run else Path("results")
+    return folder / f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}{quick}.json"
+
+
+def main(config: BenchmarkConfig) -> None:
+    """Measure, write the result file, print the table and the file's path."""
+    results = benchmark(config)
+    out = config.out or default_out(results)
+    write_results(results, out)
+    print(format_table(results))
+    if results.device_run is not None:
+        from edge_runtime.devices.measure import format_run
+
+        print(format_run(results.device_run))
+    print(out)

@@ -1,0 +1,26 @@
+"""The rows of a benchmark as plain text; `edge_runtime.report` makes the page."""
+
+from __future__ import annotations
+
+from edge_runtime.benchmark.results import Results
+
+
+def format_table(results: Results) -> str:
+    """Return the rows as plain text, fastest first."""
+    facts = {fact.key: fact for fact in results.artifacts}
+    name = results.data.iou_name if results.data else "no data"
+    lines = [
+        f"{'artifact':34} {'runtime':46} {'threads':>7} {'infer p50/p90/p95 ms':>24} {'end_to_end p50':>14} "
+        f"{'MiB':>6} {'IoU ' + name:>12}"
+    ]
+    for row in sorted(results.rows, key=lambda row: row.infer.p50_ms):
+        fact = facts[row.artifact]
+        iou = fact.accuracy.pooled["iou"] if fact.accuracy else None
+        times = f"{row.infer.p50_ms:.2f} / {row.infer.p90_ms:.2f} / {row.infer.p95_ms:.2f}"
+        lines.append(
+            f"{row.artifact:34} {row.label:46} {row.threads:>7} {times:>24} {row.end_to_end.p50_ms:>14.2f} "
+            f"{fact.memory.peak_bytes / 2**20:>6.0f} {'-' if iou is None else format(iou, '.4f'):>12}"
+        )
+    if results.quick:
+        lines.append("quick: at least 20 runs each, less than the full rule (100 runs and 10 s)")
+    return "\n".join(lines + [f"warning: {warning}" for warning in results.warnings])

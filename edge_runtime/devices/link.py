@@ -1,0 +1,284 @@
+"""The way to a device: `host`, `ssh://user@host:port` or `adb://SERIAL`, each with the system's own client.
+
+A link runs shell text there and carries files there. Keys, passwords and host keys stay with `ssh` and `adb`.
+"""
+
+from __future__ import annotations
+
+import queue
+import shlex
+import subprocess
+import tarfile
+import tempfile
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from edge_runtime.devices.errors import NO_ROOM, explain, lost
+from edge_runtime.errors import InputError
+
+EXPECTED = "expected host, ssh://user@host:port or adb://SERIAL"
+GRACE_SECONDS = 2.0  # for a command that is to end
+PATIENCE_SECONDS = 60.0  # of silence, after which a device is taken for lost
+CARRY_SECONDS = 600.0  # for carrying files, which goes on in silence
+BEGIN, END = "skyedge-begin", "skyedge-exit"
+SSH_OPTIONS = (
+    "BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3",
+    "RequestTTY=no", "RemoteCommand=none",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What shell text on the device came to: exit code, stdout, and all of stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Link:
+    """A device that runs shell text.
+
+    Attributes
+    ----------
+    kind
+        "host", "ssh" or "adb".
+    shown
+        How to name the device in messages.
+    words
+        Command line here to which one more word, the shell text, is added.
+    cache
+        Shell word for where files go unless the user says otherwise.
+    """
+
+    kind: str
+    shown: str
+    words: tuple[str, ...]
+    cache: str
+
+    def run(
+        self,
+        text: str,
+        stdin: IO[bytes] | None = None,
+        hear: Callable[[str], None] | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> Finished:
+        """Run shell `text` on the device.
+
+        Parameters
+        ----------
+        text
+            POSIX shell. `cleanup`, if it defines one, runs at its end in any case.
+        stdin
+            File that it reads. Without one, its stdin stays open as long as this side lives, and then ends.
+        hear
+            Gets every line of stderr as it comes.
+        patience_seconds
+            How long the device may be silent.
+
+        Raises
+        ------
+        LostError
+            The link broke, or the device fell silent, before the text ended.
+        InputError
+            There is no such device, or it does not let us in.
+        """
+        # Login scripts may print things before, and neither ssh nor old versions of adb tell a lost device from a command
+        # that failed. So the device marks both ends itself.
+        whole = f'cleanup() {{ :; }}\ntrap \'code=$?; cleanup; printf "\\n{END} %s\\n" "$code"\' EXIT\necho {BEGIN}\n{text}\n'
+        sent = f"exec sh -c {shlex.quote(whole)}" if self.kind == "ssh" else whole
+        out, err = _talk((*self.words, sent), stdin, hear, patience_seconds, self.shown)
+        said, begun, rest = out.partition(f"{BEGIN}\n")
+        body, ended, code = rest.rpartition(f"\n{END} ")
+        if not begun or not ended or not code.strip().isdigit():
+            raise explain(self.shown, self.words, bool(begun), said + err)
+        return Finished(int(code), body, err)
+
+    def carry(self, files: Mapping[str, Path], folder: str, accept: str) -> Finished:
+        """Bring `files` (name there -> file here) into the new `folder` there, run `accept`, and remove the folder.
+
+        Parameters
+        ----------
+        folder
+            Absolute path on the device.
+        accept
+            Shell text that runs in `folder` once all is there.
+
+        Returns
+        -------
+        Finished
+            Of `accept`, or of whatever failed before.
+        """
+        there = shlex.quote(folder)
+        make = f"cleanup() {{ rm -rf {there}; }}\nmkdir -p {there} && cd {there} || exit 1\n"
+        if self.kind != "adb":
+            with tempfile.TemporaryFile() as archive:
+                with tarfile.open(fileobj=archive, mode="w") as tar:
+                    for name, path in files.items():
+                        tar.add(path.resolve(), arcname=name, filter=_plain)
+                archive.seek(0)
+                return self.run(f"{make}tar -xf - || exit 1\n{accept}", archive, patience_seconds=CARRY_SECONDS)
+        made = self.run(f"mkdir -p {there}")
+        done = made if made.code else self._adb_push(files, folder)
+        if done.code:
+            self.run(f"rm -rf {there}")
+            return done
+        return self.run(f"{make}{accept}", patience_seconds=CARRY_SECONDS)
+
+    def _adb_push(self, files: Mapping[str, Path], folder: str) -> Finished:
+        for name, path in files.items():
+            words = (*self.words[:-1], "push", str(path.resolve()), f"{folder}/{name}")
+            try:
+                done = subprocess.run(words, capture_output=True, timeout=CARRY_SECONDS, stdin=subprocess.DEVNULL)
+            except subprocess.TimeoutExpired as error:
+                raise lost(self.shown, f"adb push took over {CARRY_SECONDS:.0f} s") from error
+            said = (done.stdout + done.stderr).decode(errors="replace")
+            if done.returncode:
+                if not any(reason in said for reason in NO_ROOM) and ": remote " not in said:
+                    raise explain(self.shown, self.words, True, said)
+                return Finished(done.returncode, "", said)
+        return Finished(0, "", "")
+
+
+def open_link(device: str, ssh_config: Path | None = None) -> Link:
+    """Return the link to `device`, which need not be there yet.
+
+    Parameters
+    ----------
+    device
+        "host", "ssh://[user@]host[:port]" or "adb://SERIAL".
+    ssh_config
+        Configuration for ssh in place of the user's own.
+
+    Raises
+    ------
+    InputError
+        Another form, or a configuration that is not there.
+    """
+    if device == "host":
+        return Link("host", "this machine", ("sh", "-c"), '"${XDG_CACHE_HOME:-$HOME/.cache}/skyedge"')
+    scheme, _, rest = device.partition("://")
+    if scheme == "adb" and rest and not rest.startswith("-") and not any(char.isspace() or char == "/" for char in rest):
+        return Link("adb", device, ("adb", "-s", rest, "shell"), "/data/local/tmp/skyedge")
+    if scheme != "ssh":
+        raise InputError(f"got --device {device!r}, {EXPECTED}")
+    if ssh_config is not None and not ssh_config.is_file():
+        raise InputError(f"got no file {ssh_config} for --ssh-config, expected one as ssh_config(5) describes")
+    try:
+        url = urlsplit(device)
+        host, port, user = url.hostname, url.port, url.username
+    except ValueError as error:
+        raise InputError(f"got --device {device!r}: {error}; {EXPECTED}") from error
+    if not host or host.startswith("-") or (user or "").startswith("-") or url.password or url.path.strip("/") or url.query:
+        raise InputError(f"got --device {device!r}, {EXPECTED}; passwords belong to ssh-agent, folders to --device-cache")
+    words = ["ssh", "-T", *(part for option in SSH_OPTIONS for part in ("-o", option))]
+    words += ["-F", str(ssh_config)] if ssh_config else []
+    words += ["-p", str(port)] if port else []
+    words += ["-l", user] if user else []
+    return Link("ssh", device, (*words, "--", host), '"${XDG_CACHE_HOME:-$HOME/.cache}/skyedge"')
+
+
+def connect(link: Link) -> bool:
+    """Make the device known to adb where its serial is HOST:PORT; return whether this connected it.
+
+    Raises
+    ------
+    InputError
+        adb is missing, or cannot reach the device or may not use it; what to do is said.
+    """
+    if link.kind != "adb":
+        return False
+    serial = link.words[2]
+    listed = _adb("devices").splitlines()
+    known = any(line.split("\t")[0] == serial for line in listed)
+    if not known and ":" in serial:
+        said = _adb("connect", serial).strip()
+        if not said.startswith("connected"):
+            raise InputError(f"got {said!r} from adb, expected a device at {serial}; is its adb over network switched on?")
+    state = _adb("-s", serial, "get-state").strip()
+    if state == "device":
+        return not known and ":" in serial
+    advice = "accept this computer's key on its screen" if "unauthorized" in state else "see `adb devices`, and its cable"
+    raise InputError(f"got {state!r} for {link.shown} from adb, expected a device that is ready; {advice}")
+
+
+def disconnect(link: Link) -> None:
+    """Undo what `connect` did."""
+    _adb("disconnect", link.words[2])
+
+
+def _adb(*words: str) -> str:
+    try:
+        done = subprocess.run(("adb", *words), capture_output=True, timeout=PATIENCE_SECONDS, stdin=subprocess.DEVNULL)
+    except FileNotFoundError as error:
+        raise InputError("got no adb, expected Android's client; run: sudo apt-get install -y adb") from error
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"adb {words[0]} took over {PATIENCE_SECONDS:.0f} s; run: adb kill-server, then again") from error
+    return (done.stdout or done.stderr).decode(errors="replace")
+
+
+def _talk(
+    words: tuple[str, ...],
+    stdin: IO[bytes] | None,
+    hear: Callable[[str], None] | None,
+    patience_seconds: float,
+    shown: str,
+) -> tuple[str, str]:
+    """Run a command here and return its stdout and stderr; it is ended where it stays silent for too long."""
+    lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
+
+    def listen(name: str, stream: IO[bytes]) -> None:
+        for line in stream:
+            lines.put((name, line.decode(errors="replace")))
+        lines.put((name, None))
+
+    try:
+        process = subprocess.Popen(words, stdin=stdin or subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    except FileNotFoundError as error:
+        package = {"ssh": "openssh-client", "adb": "adb"}.get(words[0], words[0])
+        raise InputError(f"got no {words[0]} here, expected it; run: sudo apt-get install -y {package}") from error
+    said: dict[str, list[str]] = {"out": [], "err": []}
+    try:
+        assert process.stdout is not None and process.stderr is not None
+        threads = [
+            threading.Thread(target=listen, args=pair, daemon=True) for pair in (("out", process.stdout), ("err", process.stderr))
+        ]
+        for thread in threads:
+            thread.start()
+        open_ends = len(threads)
+        while open_ends:
+            name, line = lines.get(timeout=patience_seconds)
+            if line is None:
+                open_ends -= 1
+                continue
+            said[name].append(line)
+            if hear is not None and name == "err":
+                hear(line.rstrip("\n"))
+    except queue.Empty:
+        raise lost(shown, f"it was silent for {patience_seconds:.0f} s") from None
+    finally:
+        _end(process)
+    return "".join(said["out"]), "".join(said["err"])
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Close the stdin of a command, which ends what it started on the device, and see it out."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        process.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Leave names of users and groups of this machine out of an archive."""
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry

@@ -1,0 +1,339 @@
+"""Accuracy of sky masks: what one picture adds up to, and what a set of pictures gives.
+
+A picture is reduced once to counts (`evaluate_image`); pooling, by source or over all, and the bootstrap only sum them.
+Void pixels count nowhere. Truth is sky where its share is >= 0.5; a prediction is sky where its probability is >= 0.5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import Pair, read_pair
+from edge_runtime.metrics.boundary import around_edges, band_counts, contour_counts
+from edge_runtime.metrics.histograms import BINS, auroc, bin_of, fbeta_max, ratio
+
+THRESHOLD = 0.5
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class ImageMetrics:
+    """Counts of one picture; sums of them make every figure of a set.
+
+    Attributes
+    ----------
+    pixels
+        Valid pixels; tp + fp + fn + tn.
+    tp, fp, fn, tn
+        Pixels at threshold 0.5: sky called sky, other called sky, sky called other, other called other.
+    absolute_error
+        Sum of |p - g| over valid pixels, g the soft truth in [0, 1].
+    inner_tp, inner_fp, inner_fn
+        The same counts without the 2 pixels on both sides of the truth's edges.
+    band_overlap, band_union
+        Pixels in both, and in either, of the contour bands of prediction and truth (boundary IoU).
+    edge_predicted, edge_predicted_hit, edge_true, edge_true_hit
+        Contour pixels, and those within the tolerance of the other contour (boundary F).
+    sky_bins, other_bins
+        (BINS,) int32: histograms of the probability over valid sky and other pixels.
+    """
+
+    pixels: int
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+    absolute_error: float
+    inner_tp: int
+    inner_fp: int
+    inner_fn: int
+    band_overlap: int
+    band_union: int
+    edge_predicted: int
+    edge_predicted_hit: int
+    edge_true: int
+    edge_true_hit: int
+    sky_bins: np.ndarray
+    other_bins: np.ndarray
+
+    @property
+    def has_sky(self) -> bool:
+        """Whether the truth holds a valid sky pixel."""
+        return self.tp + self.fn > 0
+
+    @property
+    def iou(self) -> float | None:
+        """IoU of this picture; None where the truth holds no sky."""
+        return self.tp / (self.tp + self.fp + self.fn) if self.has_sky else None
+
+    @property
+    def boundary_iou(self) -> float | None:
+        """Boundary IoU of this picture; None where the truth holds no sky, or void parts all sky from any outside."""
+        return self.band_overlap / self.band_union if self.has_sky and self.band_union else None
+
+    @property
+    def mae(self) -> float | None:
+        """Mean |p - g|; None where every pixel is void."""
+        return self.absolute_error / self.pixels if self.pixels else None
+
+    @property
+    def sky_called(self) -> float | None:
+        """Share of valid pixels that are called sky; None where every pixel is void."""
+        return (self.tp + self.fp) / self.pixels if self.pixels else None
+
+
+@dataclass(frozen=True)
+class PooledMetrics:
+    """Figures of a set of pictures; None where a figure is undefined (IoU without any sky, AUROC with one class, ...).
+
+    Where the whole set holds no sky, every figure of overlap is None, and `nosky_fpr` tells what was called sky.
+
+    Attributes
+    ----------
+    iou
+        TP / (TP + FP + FN) over all pixels of the set.
+    iou_per_image
+        Mean IoU over the pictures that hold sky.
+    iou_inner
+        `iou` without the 2 pixels on both sides of the truth's edges.
+    boundary_iou
+        Overlap over union of the contour bands, summed over the set; bands are 0.02 of the diagonal wide.
+    boundary_iou_per_image
+        Mean of the pictures' own boundary IoU, over those that hold sky.
+    boundary_f
+        Contour F, tolerance 0.008 of the diagonal, over all contour pixels of the pictures whose true contour void does
+        not hide. Contours of sky invented in the other pictures show in `nosky_fpr`, not here.
+    mae
+        Mean |p - g| on probabilities.
+    accuracy, mcr
+        Share of pixels called right, and its complement (FP + FN) / N.
+    precision, recall, f1
+        At threshold 0.5, over all pixels.
+    fbeta_max
+        Largest F-beta (beta^2 = 0.3) over the 256 thresholds k / 256, over all pixels.
+    auroc
+        Chance that a sky pixel has a higher probability than another one, ties as one half; over all pixels, from the
+        bins of `edge_runtime.metrics.histograms`.
+    nosky_fpr
+        Share of pixels called sky in the pictures without any.
+    count, count_sky
+        Pictures, and those that hold sky.
+    """
+
+    iou: float | None
+    iou_per_image: float | None
+    iou_inner: float | None
+    boundary_iou: float | None
+    boundary_iou_per_image: float | None
+    boundary_f: float | None
+    mae: float | None
+    accuracy: float | None
+    mcr: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    fbeta_max: float | None
+    auroc: float | None
+    nosky_fpr: float | None
+    count: int
+    count_sky: int
+
+
+METRIC_NAMES = tuple(field.name for field in dataclasses.fields(PooledMetrics) if not field.name.startswith("count"))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A bootstrap interval of one metric."""
+
+    low: float
+    high: float
+
+
+def evaluate_pairs(
+    predict: Callable[[np.ndarray], np.ndarray], pairs: Sequence[Pair], progress: Callable[[], None] | None = None
+) -> list[ImageMetrics]:
+    """Run `predict` on every picture at its own size and compare with its mask.
+
+    Parameters
+    ----------
+    predict
+        Maps (H, W, 3) uint8 RGB to (H, W) float32 probability of sky, e.g. a `Segmenter`.
+    pairs
+        Pictures with masks; the result is in their order.
+    progress
+        Called after each picture.
+
+    Raises
+    ------
+    InputError
+        A broken picture or mask, or a prediction of another size or range.
+    """
+    images = []
+    for pair in pairs:
+        labelled = read_pair(pair)
+        images.append(evaluate_image(predict(labelled.image), labelled.sky, labelled.valid))
+        if progress is not None:
+            progress()
+    return images
+
+
+def group_by_source(pairs: Sequence[Pair], images: Sequence[ImageMetrics]) -> dict[str, list[ImageMetrics]]:
+    """Split the result of `evaluate_pairs` by `Pair.source`, sources sorted by name."""
+    groups: dict[str, list[ImageMetrics]] = {name: [] for name in sorted({pair.source for pair in pairs})}
+    for pair, image in zip(pairs, images, strict=True):
+        groups[pair.source].append(image)
+    return groups
+
+
+def evaluate_image(probability: np.ndarray, sky: np.ndarray, valid: np.ndarray) -> ImageMetrics:
+    """Compare one prediction with its truth.
+
+    Parameters
+    ----------
+    probability
+        (H, W) float32 in [0, 1]: probability of sky.
+    sky
+        (H, W) float32 in [0, 1]: share of each pixel that is sky.
+    valid
+        (H, W) bool: False at void pixels.
+
+    Raises
+    ------
+    InputError
+        The shapes differ, or `probability` leaves [0, 1] or is not a number.
+    """
+    p = np.ascontiguousarray(probability, dtype=np.float32)
+    if not p.shape == sky.shape == valid.shape or p.ndim != 2 or p.size == 0:
+        shapes = f"prediction {p.shape}, truth {sky.shape}, valid {valid.shape}"
+        raise InputError(f"got {shapes}, expected one (H, W) for all three; bring the prediction to the picture's size")
+    if not (p.min() >= 0.0 and p.max() <= 1.0):  # False for NaN too
+        raise InputError(f"got probabilities {p.min()}..{p.max()}, expected 0..1; apply the sigmoid first")
+    truth, called = (sky >= THRESHOLD) & valid, (p >= THRESHOLD) & valid
+    pixels, tp = int(np.count_nonzero(valid)), int(np.count_nonzero(truth & called))
+    fp, fn = int(np.count_nonzero(called)) - tp, int(np.count_nonzero(truth)) - tp
+    bins = np.bincount((bin_of(p) + BINS * truth)[valid], minlength=2 * BINS).astype(np.int32)
+    bands, contours = band_counts(called, truth, valid), contour_counts(called, truth, valid)
+    inner = ~around_edges(truth, valid)
+    return ImageMetrics(
+        pixels=pixels,
+        tp=tp,
+        fp=fp,
+        fn=fn,
+        tn=pixels - tp - fp - fn,
+        absolute_error=float(np.abs(p - sky)[valid].sum(dtype=np.float64)),
+        inner_tp=int(np.count_nonzero(truth & called & inner)),
+        inner_fp=int(np.count_nonzero(called & ~truth & inner)),
+        inner_fn=int(np.count_nonzero(truth & ~called & inner)),
+        band_overlap=bands.overlap,
+        band_union=bands.union,
+        edge_predicted=contours.predicted,
+        edge_predicted_hit=contours.predicted_hit,
+        edge_true=contours.true,
+        edge_true_hit=contours.true_hit,
+        sky_bins=bins[BINS:],
+        other_bins=bins[:BINS],
+    )
+
+
+def agreement(p: np.ndarray, q: np.ndarray) -> float:
+    """Return the IoU of the masks (>= 0.5) of two (H, W) probability maps; 1.0 where both are empty."""
+    if p.shape != q.shape:
+        raise InputError(f"got maps of {p.shape} and {q.shape}, expected equal shapes")
+    first, second = p >= THRESHOLD, q >= THRESHOLD
+    union = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union if union else 1.0
+
+
+def pool(images: Sequence[ImageMetrics]) -> PooledMetrics:
+    """Return the figures of a set of pictures; all None where the set is empty."""
+    figures = _figures(images, np.ones((1, len(images))))
+    values = {name: None if np.isnan(figures[name][0]) else float(figures[name][0]) for name in METRIC_NAMES}
+    return PooledMetrics(**values, count=len(images), count_sky=sum(image.has_sky for image in images))
+
+
+def bootstrap(images: Sequence[ImageMetrics], resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval | None]:
+    """Return the 95 % percentile interval of every metric, from resampling pictures with replacement.
+
+    Resamples in which a metric is undefined are left out; None where it is undefined in the set itself, and for all of
+    them where the set has fewer than two pictures. Pictures count as independent, so frames of one camera make the
+    interval of their source too narrow.
+    """
+    if len(images) < 2:
+        return dict.fromkeys(METRIC_NAMES)
+    rng = np.random.default_rng(seed)
+    chunks: list[dict[str, np.ndarray]] = []
+    for start in range(0, resamples, 100):  # a hundred at a time, to bound the memory of the summed histograms
+        rows = min(100, resamples - start)
+        draws = rng.multinomial(len(images), np.full(len(images), 1.0 / len(images)), size=rows)
+        chunks.append(_figures(images, draws.astype(np.float64)))
+    whole = pool(images)
+    intervals: dict[str, Interval | None] = {}
+    for name in METRIC_NAMES:
+        values = np.concatenate([chunk[name] for chunk in chunks])
+        if getattr(whole, name) is None or np.isnan(values).all():
+            intervals[name] = None
+        else:
+            low, high = np.nanpercentile(values, (2.5, 97.5))
+            intervals[name] = Interval(float(low), float(high))
+    return intervals
+
+
+_COUNTS = tuple(field.name for field in dataclasses.fields(ImageMetrics) if not field.name.endswith("_bins"))
+
+
+def _figures(images: Sequence[ImageMetrics], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Return every metric as (R,) for `weights` (R, len(images)), how often each picture counts; NaN = undefined."""
+    if not images:
+        return {name: np.full(len(weights), np.nan) for name in METRIC_NAMES}
+    table = {name: np.array([getattr(image, name) for image in images], dtype=np.float64) for name in _COUNTS}
+    s = {name: weights @ column for name, column in table.items()}
+    without_sky = np.array([not image.has_sky for image in images], dtype=np.float64)
+    ious, boundary_ious = ([getattr(image, name) for image in images] for name in ("iou", "boundary_iou"))
+    # Counts stay far below 2**53, so the sums of histograms are exact.
+    sky_bins = weights @ np.stack([image.sky_bins for image in images]).astype(np.float64)
+    other_bins = weights @ np.stack([image.other_bins for image in images]).astype(np.float64)
+    with_edge = (table["edge_true"] > 0).astype(np.float64)
+    edge_precision = ratio(s["edge_predicted_hit"], weights @ (table["edge_predicted"] * with_edge))
+    edge_recall = ratio(s["edge_true_hit"], s["edge_true"])
+    wrong = s["fp"] + s["fn"]
+    sky = s["tp"] + s["fn"]
+    figures = {
+        "iou": ratio(s["tp"], s["tp"] + wrong),
+        "iou_per_image": _mean(ious, weights),
+        "iou_inner": ratio(s["inner_tp"], s["inner_tp"] + s["inner_fp"] + s["inner_fn"]),
+        "boundary_iou": ratio(s["band_overlap"], s["band_union"]),
+        "boundary_iou_per_image": _mean(boundary_ious, weights),
+        "boundary_f": _harmonic(edge_precision, edge_recall),
+        "mae": ratio(s["absolute_error"], s["pixels"]),
+        "accuracy": ratio(s["tp"] + s["tn"], s["pixels"]),
+        "mcr": ratio(wrong, s["pixels"]),
+        "precision": ratio(s["tp"], s["tp"] + s["fp"]),
+        "recall": ratio(s["tp"], sky),
+        "f1": ratio(2.0 * s["tp"], 2.0 * s["tp"] + wrong),
+        "fbeta_max": fbeta_max(sky_bins, other_bins),
+        "auroc": auroc(sky_bins, other_bins),
+        "nosky_fpr": ratio(weights @ (table["fp"] * without_sky), weights @ (table["pixels"] * without_sky)),
+    }
+    # A set without sky has nothing to overlap with: 0 would look like a miss.
+    for name in ("iou", "iou_inner", "boundary_iou", "boundary_f", "precision", "f1"):
+        figures[name] = np.where(sky > 0, figures[name], np.nan)
+    return figures
+
+
+def _mean(values: list[float | None], weights: np.ndarray) -> np.ndarray:
+    """Return the weighted means as (R,) of the pictures whose value is not None."""
+    known = np.array([value is not None for value in values], dtype=np.float64)
+    return ratio(weights @ np.array([value or 0.0 for value in values]), weights @ known)
+
+
+def _harmonic(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
+    """Return F: 0 where nothing was predicted (precision NaN), NaN where there is nothing to find (recall NaN)."""
+    p, r = np.nan_to_num(precision), np.nan_to_num(recall)
+    f = np.divide(2.0 * p * r, p + r, out=np.zeros_like(p), where=p + r > 0)
+    return np.where(np.isnan(recall), np.nan, f)

@@ -1,0 +1,120 @@
+"""What a pixel at the edge of the sky is made of: how much of it is sky, and the colour of the rest.
+
+A pixel is I = a B + (1 - a) F in linear light: share a of sky B, rest foreground F. B and F are known where the mask is
+sure; `Surroundings` spreads them over the other pixels, `sharpen` then reads a off the line between them, and
+`free_foreground` takes the sky out of the pixel. Without that, branches and wires carry a seam of the old sky.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_runtime.masks.pyramid import down, up
+
+KNOWN = 0.05  # a share of sky nearer than this to 0 or 1 is known: such pixels are samples of one of the two colours
+SKY_VARIES = 0.15  # deviation of the sky from its estimate, as a share of that of the foreground
+NEAR = 0.025  # of the diagonal: half the side of the window (twice) that says whether both colours are known nearby
+ENOUGH = 0.1  # share of known pixels of either kind nearby from which on they are believed
+CONTRAST = 0.1  # length of B - F, white = 1, at which the line is half believed
+OFF_LINE = 0.15  # distance from the line, as a share of its length, at which a pixel is no mixture of the two
+UNDECIDED = 16.0  # times p (1 - p): how far a mask that has an opinion may be changed
+LEVELS = (0.03, 0.97)  # a share of sky outside becomes 0 or 1: what a mask leaves there would show as a veil
+FEW = 0.02  # weight of a coarser mean in `spread`
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """Colours around every pixel, (h, w, 3) float32 linear light, of sky and foreground; how near they are known, (h, w)."""
+
+    sky: np.ndarray
+    foreground: np.ndarray
+    near: np.ndarray
+
+    @classmethod
+    def estimate(cls, light: np.ndarray, alpha: np.ndarray) -> Surroundings:
+        """Spread the colours of known pixels over the others, the nearest first.
+
+        Then once more the foreground's, from every pixel by its share of it: a twig has no pixel of its own, but many
+        parts of one.
+
+        Parameters
+        ----------
+        light
+            (h, w, 3) float32, linear.
+        alpha
+            (h, w) float32 in [0, 1], share of sky.
+        """
+        is_sky, is_other = ((alpha > 1 - KNOWN).astype(np.float32), (alpha < KNOWN).astype(np.float32))
+        side = 2 * round(NEAR * math.hypot(*alpha.shape)) + 1
+        near = np.minimum(*(cv2.blur(cv2.blur(known, (side, side)), (side, side)) for known in (is_sky, is_other)))
+        first = cls(spread(light, is_sky), spread(light, is_other), np.minimum(near / ENOUGH, 1))
+        sharp = sharpen(light, alpha, first)
+        return cls(first.sky, spread(free_foreground(light, sharp, first), (1 - sharp) ** 2), first.near)
+
+
+def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.ndarray:
+    """Read the share of sky off the line between the two colours, where the mask is undecided and the line is believed.
+
+    a = (I - F) . (B - F) / |B - F|^2. It is believed where both colours are known nearby, differ, and have the pixel
+    between them; elsewhere, and where all the sky is unsure, the mask stays as it is.
+
+    Parameters
+    ----------
+    light
+        (h, w, 3) float32, linear.
+    alpha
+        (h, w) float32 in [0, 1].
+    """
+    line = around.sky - around.foreground
+    length = np.einsum("ijk,ijk->ij", line, line)
+    from_foreground = light - around.foreground
+    share = np.clip(np.einsum("ijk,ijk->ij", from_foreground, line) / (length + 1e-6), 0, 1)
+    from_foreground -= share[..., None] * line
+    off = np.einsum("ijk,ijk->ij", from_foreground, from_foreground)
+    belief = around.near * (length / (length + CONTRAST**2)) * np.exp(-off / (OFF_LINE**2 * length + 1e-6))
+    return alpha + belief * np.minimum(UNDECIDED * alpha * (1 - alpha), 1) * (share - alpha)
+
+
+def clear_veil(alpha: np.ndarray) -> np.ndarray:
+    """Stretch (h, w) shares of sky so that those outside `LEVELS` are 0 and 1."""
+    return np.clip((alpha - LEVELS[0]) / (LEVELS[1] - LEVELS[0]), 0, 1).astype(np.float32)
+
+
+def free_foreground(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.ndarray:
+    """Return F of I = a B + (1 - a) F, nearest to the estimates of B and F.
+
+    The pair that solves the equation and has the least (F - F0)^2 + (B - B0)^2 / v^2, v how much less the sky varies:
+    F = F0 + (1 - a) r / ((1 - a)^2 + v^2 a^2), r = I - a B0 - (1 - a) F0. It is I where a = 0 and F0 where a = 1.
+    (The aim is that of Forte 2021, "Approximate fast foreground colour estimation"; the weights are not.)
+
+    Parameters
+    ----------
+    light
+        I, (h, w, 3) float32, linear.
+    alpha
+        a, (h, w) float32 in [0, 1].
+    """
+    a = alpha[..., None]
+    rest = 1 - a
+    residual = light - a * around.sky - rest * around.foreground
+    return np.clip(around.foreground + residual * (rest / (rest * rest + SKY_VARIES**2 * a * a)), 0, 1)
+
+
+def spread(light: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the weighted mean of `light` (h, w, 3) around every pixel, over no more than it takes to find some weight.
+
+    A pyramid of sums, walked down again: each level keeps its own mean as far as it has weight, and else that of the
+    coarser one (push-pull, Gortler et al. 1996, "The lumigraph").
+    """
+    sums = [[*(light[..., k] * weight for k in range(3)), weight]]
+    while max(sums[-1][3].shape) > 2:
+        sums.append([down(plane, 1) for plane in sums[-1]])
+    means = [plane / np.maximum(sums[-1][3], 1e-6) for plane in sums[-1][:3]]
+    for planes in reversed(sums[:-1]):
+        total = planes[3] + np.float32(FEW)
+        means = [(plane + np.float32(FEW) * up(mean, 1, plane.shape)) / total for plane, mean in zip(planes, means, strict=False)]
+    return np.dstack(means)

@@ -1,0 +1,203 @@
+"""Make a page of result files: `python -m edge_runtime.report results.json --out DIR`.
+
+`DIR` gets `index.html` (one self-contained page that asks nothing of the network), `pareto.svg` and `table.md`.
+`--readme FILE` puts the Markdown table into a README as well, so that its figures are those of the result file.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from rich.console import Console
+from rich.table import Table
+
+from edge_runtime.benchmark.results import write_atomic
+from edge_runtime.errors import InputError
+from edge_runtime.report.advice import Choice, choose, not_measured
+from edge_runtime.report.markdown import markdown, replace_section
+from edge_runtime.report.masks import Strip, find_folders, list_pictures, make_strips
+from edge_runtime.report.plots import latency_svg, network_colours, pareto_svg, standalone
+from edge_runtime.report.rows import (
+    Line,
+    int8_sentences,
+    make_lines,
+    pareto_front,
+    precision_effects,
+    read_results,
+)
+
+LABEL_ALL = 12  # with more points, only the Pareto front and the reference are named in the plot
+NARROWEST = 132  # columns of the printed table where stdout is no terminal
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Make an HTML page, a plot and a Markdown table from result files of edge_runtime.benchmark."""
+
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Result files; several make one page with a part for each."""
+    out: Path
+    """Folder for index.html, pareto.svg and table.md."""
+    pictures: tuple[Path, ...] = ()
+    """Pictures, or folders of them, to show through every artifact. Only what may be published."""
+    models: tuple[Path, ...] = ()
+    """Artifact folders, or folders that hold some, for --pictures; by default those that the result files name."""
+    readme: Path | None = None
+    """README whose part between <!-- benchmark:begin --> and <!-- benchmark:end --> is replaced by the table."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What the page shows of one result file."""
+
+    file: str
+    results: dict[str, Any]
+    lines: list[Line]
+    front: set[tuple[str, int]]
+    pareto: list[Markup]
+    latency: list[Markup]
+    choices: list[Choice]
+    strips: list[Strip]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written: the page, and the lines of its tables."""
+
+    page: Path
+    lines: list[Line]
+    quick: bool
+
+
+def report(config: ReportConfig) -> Report:
+    """Write the report as `config` says.
+
+    Raises
+    ------
+    InputError
+        A result file that is missing or breaks the schema, pictures without artifacts, or a README without the marks.
+    """
+    if not config.results:
+        raise InputError("got no result file, expected at least one; make it with edge_runtime.benchmark")
+    loaded = {path.name: read_results(path) for path in config.results}
+    if len(loaded) != len(config.results):
+        raise InputError("got result files of the same name, expected different ones: the page tells them apart by name")
+    # Everything that can be refused comes before the first file is written.
+    readme = config.readme.read_text(encoding="utf-8") if config.readme else ""
+    lines = make_lines(loaded)
+    text = markdown(loaded, lines, _shown_files(config))
+    readme = replace_section(readme, text, config.readme) if config.readme else ""
+    pictures = list_pictures(config.pictures)
+    parts = [_part(name, results, lines, config.models, pictures) for name, results in loaded.items()]
+    page = config.out / "index.html"
+    write_atomic(page, render(parts, lines))
+    write_atomic(config.out / "table.md", text)
+    plots = list(itertools.chain.from_iterable(part.pareto for part in parts))
+    if plots:
+        write_atomic(config.out / "pareto.svg", standalone(plots[0]))
+    else:
+        (config.out / "pareto.svg").unlink(missing_ok=True)  # one of an earlier run would not belong to this page
+    if config.readme:
+        write_atomic(config.readme, readme)
+    return Report(page, lines, any(results["quick"] for results in loaded.values()))
+
+
+def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
+    """Return the page as HTML."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = files("edge_runtime.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    effects = precision_effects(lines)
+    return environment.from_string(template).render(
+        parts=parts,
+        lines=lines,
+        effects=effects,
+        int8=int8_sentences(effects),
+        colours=network_colours(lines),
+        elsewhere=not_measured({part.file: part.results for part in parts}),
+        quick=any(part.results["quick"] for part in parts),
+    )
+
+
+def _part(
+    name: str, results: dict[str, Any], all_lines: Sequence[Line], models: Sequence[Path], pictures: Sequence[Path]
+) -> Part:
+    lines = [line for line in all_lines if line.file == name]
+    colours = network_colours(all_lines)
+    iou_name = results["data"]["iou_name"] if results["data"] else "unnamed data"
+    front: set[tuple[str, int]] = set()
+    pareto, latency = [], []
+    for threads in sorted({line.threads for line in lines}):
+        group = [line for line in lines if line.threads == threads]
+        where = f"{results['machine']['name']}, {threads} thread{'s' * (threads > 1)}{', quick' * results['quick']}"
+        measured = [line for line in group if line.iou is not None]
+        best = pareto_front(measured)
+        front |= {(line.key, line.threads) for line in best}
+        if measured:
+            few = len(measured) <= LABEL_ALL
+            named = [line for line in measured if few or line in best or line.is_reference]
+            title = f"Latency and accuracy: {where}"
+            pareto.append(Markup(pareto_svg(measured, best, named, iou_name, title, colours)))
+        latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colours)))
+    strips = make_strips(lines, find_folders(results, models), pictures) if pictures else []
+    return Part(name, results, lines, front, pareto, latency, choose(lines), strips)
+
+
+def _shown_files(config: ReportConfig) -> dict[str, str]:
+    """Return name -> how the README names the result file: relative to it where the file lies below it."""
+    shown = {}
+    for path in config.results:
+        relative = Path(os.path.relpath(path, config.readme.parent)) if config.readme else Path(path.name)
+        shown[path.name] = path.name if relative.parts[0] == ".." or relative.is_absolute() else relative.as_posix()
+    return shown
+
+
+def print_table(lines: Sequence[Line], quick: bool) -> None:
+    """Print the table to stdout."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=NARROWEST)
+    table = Table(title="quick: at least 20 runs each" if quick else None, title_style="bold")
+    for name in (
+        "network",
+        "runtime",
+        "threads",
+        "size kB",
+        "infer p50",
+        "p95",
+        "end_to_end p50",
+        "IoU",
+        "RSS MiB",
+        "speed-up",
+    ):
+        table.add_column(name, justify="left" if name in ("network", "runtime") else "right", no_wrap=True)
+    for line in lines:
+        table.add_row(
+            line.network,
+            line.label,
+            str(line.threads),
+            f"{line.size_bytes / 1000:.0f}",
+            f"{line.infer_p50_ms:.2f}",
+            f"{line.infer_p95_ms:.2f}",
+            f"{line.end_to_end_p50_ms:.2f}",
+            "-" if line.iou is None else f"{line.iou:.4f}",
+            f"{line.peak_bytes / 2**20:.0f}",
+            "-" if line.speed_up is None else f"{line.speed_up:.2f}",
+            style="bold" if line.is_reference else None,
+        )
+    console.print(table)
+
+
+def main(config: ReportConfig) -> None:
+    """Write the report, print the table and the page's path."""
+    written = report(config)
+    print_table(written.lines, written.quick)
+    print(written.page)

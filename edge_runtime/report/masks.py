@@ -1,0 +1,107 @@
+"""Example masks for the report: pictures with the sky that each artifact finds tinted, as small JPEG data."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_runtime.artifact.artifact import SPEC_FILE
+from edge_runtime.backends.classical_artifact import CLASSICAL, read_model
+from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import find_pairs
+from edge_runtime.images.ops import read_rgb, resize_rgb
+from edge_runtime.images.overlay import draw_overlay
+from edge_runtime.report.rows import Line
+from edge_runtime.segmenter import Segmenter
+
+TILE_WIDTH = 260
+JPEG_QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture of the page: a data URL, its size in pixels, and what is under it."""
+
+    url: str
+    width: int
+    height: int
+    caption: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One picture through the artifacts of one network; the first tile is the picture itself."""
+
+    network: str
+    picture: str
+    tiles: tuple[Tile, ...]
+
+
+def list_pictures(places: Sequence[Path]) -> list[Path]:
+    """Return `places`, with folders replaced by their pictures; raises `InputError` for a folder without any."""
+    found: list[Path] = []
+    for place in places:
+        found += [pair.image for pair in find_pairs(place, masks=False)] if place.is_dir() else [place]
+    return found
+
+
+def make_strips(lines: Sequence[Line], folders: dict[str, Path], pictures: Sequence[Path]) -> list[Strip]:
+    """Run every artifact of `folders` (key -> folder) on every picture, and return strips by picture, then network."""
+    images = {path: read_rgb(path) for path in pictures}
+    originals = {path: _tile_size(image) for path, image in images.items()}
+    shown = {line.key: line for line in lines if line.key in folders}
+    overlays: dict[tuple[Path, str], Tile] = {}
+    for key, line in shown.items():
+        segmenter = Segmenter.load(folders[key])
+        for path, image in images.items():
+            probability = segmenter(image)
+            height, width = originals[path].shape[:2]
+            small = cv2.resize(probability, (width, height), interpolation=cv2.INTER_AREA)
+            overlay = draw_overlay(originals[path], small, segmenter.artifact.spec.output.threshold)
+            overlays[path, key] = _tile(overlay, f"{line.format} {line.precision}")
+    strips = []
+    for path in pictures:
+        for network in sorted({line.network for line in shown.values()}):
+            keys = sorted((key for key, line in shown.items() if line.network == network), key=lambda key: _order(shown[key]))
+            tiles = (_tile(originals[path], "picture"), *(overlays[path, key] for key in keys))
+            strips.append(Strip(network, path.stem, tiles))
+    return strips
+
+
+def find_folders(results: dict[str, Any], models: Sequence[Path]) -> dict[str, Path]:
+    """Return key -> folder of the measured artifacts that are at hand, and unchanged since (same sha256).
+
+    `models` are artifact folders or folders of them; without any, the folders that the result file names are tried.
+    """
+    artifacts = results["artifacts"]
+    if models:
+        places = [path.parent for folder in models for path in (*folder.glob(SPEC_FILE), *folder.glob(f"*/{SPEC_FILE}"))]
+    else:
+        places = [Path(artifact["folder"]) for artifact in artifacts if (Path(artifact["folder"]) / SPEC_FILE).is_file()]
+    places += [Path(artifact["folder"]) for artifact in artifacts if artifact["folder"].startswith(CLASSICAL)]
+    by_sha = {read_model(place).sha256: place for place in places}
+    found = {artifact["key"]: by_sha[artifact["sha256"]] for artifact in artifacts if artifact["sha256"] in by_sha}
+    if not found:
+        raise InputError("got --pictures, but none of the measured artifacts is at hand; give their folders with --models")
+    return found
+
+
+def _order(line: Line) -> tuple[int, str]:
+    return ("fp32", "fp16", "int8", "uint8").index(line.precision), line.format
+
+
+def _tile_size(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[:2]
+    return resize_rgb(image, max(1, round(height * TILE_WIDTH / width)), TILE_WIDTH)
+
+
+def _tile(image: np.ndarray, caption: str) -> Tile:
+    _, data = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+    url = "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
+    return Tile(url, image.shape[1], image.shape[0], caption)

@@ -1,0 +1,248 @@
+"""Segment a video, a camera or a stream: decoding, the network and encoding each in a thread of its own.
+
+The threads hand frames on through short queues, so memory does not grow with the length. A file waits for the slowest of
+the three and loses no frame; a camera does not wait, so the newest frame takes the place of one that nobody has fetched.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.images.ops import resize_probability, to_mask8
+from edge_runtime.images.overlay import draw_overlay
+from edge_runtime.masks.refine import RefineConfig, refine
+from edge_runtime.masks.stabilise import Stabiliser
+from edge_runtime.segmenter import Ensemble, Segmenter
+from edge_runtime.video.io import Pacing, TimedFrame, VideoSink, VideoSource, check_target
+from edge_runtime.video.threads import Pipe, Reading, Worker, Writing
+
+LINE_S = 10.0  # between lines of progress
+WINDOW = "skyedge"  # a key q in it ends the run
+
+
+@dataclass(frozen=True)
+class VideoOptions:
+    """What to make of a video.
+
+    Attributes
+    ----------
+    out
+        File of the result; its suffix decides the codec (`video_io.CODECS`).
+    overlay
+        Write the picture with its sky tinted, not the grey mask.
+    stabilise
+        Take the flicker out (`edge_runtime.masks.stabilise`), before refinement.
+    refinement
+        How to refine each frame; None upsamples bilinearly.
+    show
+        Show the result in a window as it is made.
+    seconds
+        Stop after so much video; 0 = at its end, or when the user says so.
+    """
+
+    out: Path
+    overlay: bool = False
+    stabilise: bool = True
+    refinement: RefineConfig | None = None
+    show: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class VideoResult:
+    """What a run did; `video_s` is the time that the segmented and the dropped frames were shown for."""
+
+    frames: int
+    dropped: int
+    repeated: int
+    cuts: int
+    size: tuple[int, int]
+    video_s: float
+    wall_s: float
+
+    @property
+    def real_time_factor(self) -> float:
+        """Seconds of video a second; 1 or more keeps up with a camera."""
+        return self.video_s / self.wall_s
+
+
+class FrameSegmenter:
+    """Segments the frames of one video, in order."""
+
+    def __init__(self, segmenter: Segmenter | Ensemble, stabilise: bool, refinement: RefineConfig | None = None) -> None:
+        self.segmenter, self.refinement = segmenter, refinement
+        self.stabiliser = Stabiliser() if stabilise else None
+
+    def coarse(self, image: np.ndarray) -> np.ndarray:
+        """Return the probability (h, w) float32 of a frame (H, W, 3) uint8 RGB at the network's own size."""
+        return self.steady(image, self.segmenter.coarse(image))
+
+    def steady(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        """Return what the network said of the next frame (h, w) float32, stabilised where that is wanted."""
+        if self.stabiliser is None:
+            return probability
+        small = cv2.resize(image, probability.shape[::-1], interpolation=cv2.INTER_AREA)
+        return self.stabiliser(small, probability)
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Return the probability (H, W) float32 of a frame (H, W, 3) uint8 RGB."""
+        probability = self.coarse(image)
+        if self.refinement is None:
+            return resize_probability(probability, *image.shape[:2])
+        return refine(image, np.clip(probability, 0, 1), self.refinement)
+
+    @property
+    def cuts(self) -> int:
+        """How many cuts were found."""
+        return 0 if self.stabiliser is None else self.stabiliser.cuts
+
+
+def segment_video(source: str | Path, segmenter: Segmenter | Ensemble, options: VideoOptions) -> VideoResult:
+    """Segment a video into a file, and print what was done as the last line.
+
+    Parameters
+    ----------
+    source
+        A video file, a camera's number, or a stream's URL.
+    segmenter
+        What segments each frame.
+    options
+        What to write, and where.
+
+    Raises
+    ------
+    InputError
+        The source cannot be opened, holds no frame, or ends before its time: what it held is written then, and named.
+    """
+    check_target(options.out)
+    if options.seconds < 0:
+        raise InputError(f"got --seconds {options.seconds:g}, expected 0 (to the end) or more")
+    if Path(str(source)).exists() and options.out.exists() and options.out.samefile(source):
+        raise InputError(f"{source} is the input and would be overwritten; choose another --out")
+    if options.show:
+        open_window()
+    reader = VideoSource(source)
+    try:
+        result = _run(reader, FrameSegmenter(segmenter, options.stabilise, options.refinement), options)
+    finally:
+        reader.close()
+        if options.show:
+            cv2.destroyAllWindows()
+    print(summary(result, options), flush=True)
+    missing = None if options.seconds else reader.shortfall()
+    if missing:
+        raise InputError(f"{missing}: what could be read is in {options.out}")
+    return result
+
+
+def summary(result: VideoResult, options: VideoOptions) -> str:
+    """Return the last line of a run."""
+    height, width = result.size
+    what = f"{result.frames} frames of {width} x {height} ({result.video_s:.2f} s) in {result.wall_s:.2f} s"
+    extra = f", {result.repeated} repeated to keep time" if result.repeated else ""
+    cuts = f", {result.cuts} cut{'' if result.cuts == 1 else 's'}" if options.stabilise else ""
+    return f"{what}: {result.real_time_factor:.2f} x real time, {result.dropped} dropped{extra}{cuts}: {options.out}"
+
+
+def open_window() -> None:
+    """Open the window of `--show`; raises `InputError` where there can be none."""
+    instead = "install opencv-python in the place of opencv-python-headless, or leave --show out"
+    if "GUI:                           NONE" in cv2.getBuildInformation():
+        raise InputError(f"--show needs an OpenCV with a window system, and this one has none; {instead}")
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise InputError("--show needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY is set; leave --show out here")
+    try:
+        cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
+    except cv2.error as error:
+        raise InputError(f"--show needs an OpenCV with a window system: {error}; {instead}") from error
+
+
+def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> VideoResult:
+    """Let the three threads run; the network's is this one, since windows belong to the main thread."""
+    start, stop, ended = time.monotonic(), threading.Event(), threading.Event()
+    decoded, masks = Pipe(stop, ended, drop=reader.live), Pipe(stop)
+    reading = Reading(reader, decoded, options.seconds, ended)
+    decoder = Worker(reading.run, stop)
+    decoder.start()
+    encoder: Worker | None = None
+    try:
+        incoming = iter(decoded)
+        first = next(incoming, None)
+        if first is None:
+            _finish(decoder)
+            raise InputError(f"{reader.name} holds no frame that can be decoded, expected a video; record it again")
+        size = first.image.shape[:2]
+        pacing = Pacing(reader.rate)
+        with VideoSink(options.out, reader.rate, size, colour=options.overlay) as sink:
+            encoder = Worker(Writing(masks, sink, pacing).run, stop)
+            encoder.start()
+            count = _segment_all(first, incoming, masks, frames, options, ended, reader)
+            masks.put(None)
+            for worker in (encoder, decoder):
+                _finish(worker)
+    finally:
+        ended.set()
+        stop.set()
+        for started in (decoder, encoder):
+            if started is not None:
+                started.join()
+    video_s = max(reading.last_s + 1 / reader.rate, pacing.written / reader.rate if not reader.live else 0.0)
+    return VideoResult(count, decoded.dropped, pacing.repeated, frames.cuts, size, video_s, time.monotonic() - start)
+
+
+def _finish(worker: Worker) -> None:
+    """Wait for a thread and raise what ended it early."""
+    worker.join()
+    if worker.error is not None:
+        raise worker.error
+
+
+def _segment_all(
+    first: TimedFrame,
+    incoming: Iterator[TimedFrame],
+    masks: Pipe,
+    frames: FrameSegmenter,
+    options: VideoOptions,
+    ended: threading.Event,
+    reader: VideoSource,
+) -> int:
+    """Segment frame after frame and return how many; Ctrl-C, or q in the window, ends a run and keeps what is done."""
+    count, shown, frame = 0, time.monotonic(), first
+    try:
+        while True:
+            probability = frames(frame.image)
+            threshold = frames.segmenter.threshold
+            picture = draw_overlay(frame.image, probability, threshold) if options.overlay else to_mask8(probability)
+            if not masks.put(TimedFrame(picture, frame.time_s)):
+                break
+            count += 1
+            if options.show and _quit(picture):
+                break
+            if time.monotonic() - shown >= LINE_S:
+                shown = time.monotonic()
+                print(f"{reader.name}: {count} frames", file=sys.stderr, flush=True)
+            following = next(incoming, None)
+            if following is None:
+                break
+            frame = following
+    except KeyboardInterrupt:
+        if not reader.live:
+            raise
+    ended.set()
+    return count
+
+
+def _quit(picture: np.ndarray) -> bool:
+    """Show a picture and tell whether the user wants to stop."""
+    cv2.imshow(WINDOW, picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    return cv2.waitKey(1) & 0xFF == ord("q")

@@ -1,0 +1,126 @@
+"""The threads of `edge_runtime.video`, and the short queues between them."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from edge_runtime.video.io import Pacing, TimedFrame, VideoSink, VideoSource
+
+QUEUE = 4  # frames between two threads
+POLL_S = 0.1  # how often a thread that waits looks whether the others have stopped
+
+
+class Pipe:
+    """A short queue between two threads that ends when either side stops.
+
+    `put` waits for room, or where `drop` is set, throws away the oldest frame instead.
+    """
+
+    def __init__(self, *stops: threading.Event, drop: bool = False) -> None:
+        self._queue: queue.Queue[TimedFrame | None] = queue.Queue(1 if drop else QUEUE)
+        self._stops, self._drop = stops, drop
+        self.dropped = 0
+
+    def put(self, item: TimedFrame | None) -> bool:
+        """Hand an item on, None after the last; return False where nobody wants it any more."""
+        while not self._stopped():
+            try:
+                if self._drop and item is not None:
+                    self._queue.put_nowait(item)
+                else:
+                    self._queue.put(item, timeout=POLL_S)
+                return True
+            except queue.Full:
+                if self._drop and item is not None:
+                    self._throw_away()
+        return False
+
+    def _throw_away(self) -> None:
+        try:
+            self._queue.get_nowait()
+            self.dropped += 1
+        except queue.Empty:
+            return  # it was fetched in the meantime, which makes room as well
+
+    def _stopped(self) -> bool:
+        return any(stop.is_set() for stop in self._stops)
+
+    def __iter__(self) -> Iterator[TimedFrame]:
+        """Yield items until the last, or until the run stops."""
+        while not self._stopped():
+            try:
+                item = self._queue.get(timeout=POLL_S)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            yield item
+
+
+class Worker(threading.Thread):
+    """A thread that keeps the exception which ended it, and stops the others then."""
+
+    def __init__(self, work: Callable[[], None], stop: threading.Event) -> None:
+        super().__init__(daemon=True)
+        self._work, self._stop_all = work, stop
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        """Do the work."""
+        try:
+            self._work()
+        except BaseException as error:  # raised again by the thread that joins this one
+            self.error = error
+            self._stop_all.set()
+
+
+@dataclass
+class Reading:
+    """Decodes: from the source into a pipe."""
+
+    source: VideoSource
+    pipe: Pipe
+    seconds: float
+    ended: threading.Event
+    last_s: float = 0.0
+
+    def run(self) -> None:
+        """Read to the end, or until `ended` is set: a camera has no end of its own."""
+        start = time.monotonic()
+        while not self.ended.is_set():
+            frame = self.source.read()
+            if frame is None:
+                break
+            if self.source.live:
+                frame = TimedFrame(frame.image, time.monotonic() - start)
+            self.last_s = frame.time_s if frame.time_s is not None else (self.source.frames - 1) / self.source.rate
+            if (self.seconds and self.last_s >= self.seconds) or not self.pipe.put(frame):
+                break
+        self.pipe.put(None)
+
+
+@dataclass
+class Writing:
+    """Encodes: from a pipe into the file; each frame waits for the next, whose time says how long it is shown."""
+
+    pipe: Pipe
+    sink: VideoSink
+    pacing: Pacing
+
+    def run(self) -> None:
+        """Write to the end."""
+        waiting: TimedFrame | None = None
+        for frame in self.pipe:
+            if waiting is not None:
+                self._write(waiting, frame.time_s)
+            waiting = frame
+        if waiting is not None:
+            self._write(waiting, None)
+
+    def _write(self, frame: TimedFrame, next_s: float | None) -> None:
+        for _ in range(self.pacing.copies(frame.time_s, next_s)):
+            self.sink.write(frame.image)

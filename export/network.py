@@ -1,0 +1,117 @@
+"""The network as every exported file holds it: one input picture, one output named `sky`, batch norm folded away."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from edge_runtime.artifact.artifact import file_sha256
+from edge_runtime.errors import InputError
+from train.models import Checkpoint, count_macs, count_parameters, load_checkpoint
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+RELEASED_CHECKPOINT = PROJECT_ROOT / "models" / "unet_lite" / "checkpoint.pt"
+STRIDE = 32  # every network of ours halves its input five times
+
+
+class SkyProbability(nn.Module):
+    """A network and the sigmoid that makes its logits probabilities."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (1, 3, H, W) float32 RGB, (pixel - 127) / 128, to the probability of sky, (1, 1, H, W) in [0, 1]."""
+        return torch.sigmoid(self.network(image))
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A checkpoint, ready to be converted.
+
+    Attributes
+    ----------
+    checkpoint
+        Where the weights come from.
+    sha256
+        Of the checkpoint file, hex.
+    size
+        Side of the square input in pixels.
+    reference
+        The network as it was trained, float32: what every export is compared with.
+    folded
+        The same with batch norm folded into the convolutions: what is exported.
+    parameters
+        Number of trainable parameters, before folding.
+    macs
+        Multiply-accumulates of all convolutions for one picture.
+    """
+
+    checkpoint: Checkpoint
+    sha256: str
+    size: int
+    reference: SkyProbability
+    folded: SkyProbability
+    parameters: int
+    macs: int
+
+    @property
+    def example(self) -> Tensor:
+        """A (1, 3, size, size) float32 input to trace with; its values do not matter."""
+        return torch.zeros(1, 3, self.size, self.size)
+
+
+def load_network(checkpoint: Path | None, size: int | None) -> Network:
+    """Read a checkpoint for export.
+
+    Parameters
+    ----------
+    checkpoint
+        None: the released `unet_lite`.
+    size
+        Side of the input in pixels; None: the one it was trained for.
+
+    Raises
+    ------
+    InputError
+        No such checkpoint, or a size that the networks cannot take.
+    """
+    path = checkpoint or RELEASED_CHECKPOINT
+    loaded = load_checkpoint(path)
+    side = loaded.size if size is None else size
+    if side < STRIDE or side % STRIDE:
+        raise InputError(f"got --size {side}, expected a multiple of {STRIDE}: the networks halve their input five times")
+    torch.set_num_threads(1)  # converters gain nothing from more, and they share the machine
+    network = loaded.build().requires_grad_(False)
+    return Network(
+        checkpoint=loaded,
+        sha256=file_sha256(path),
+        size=side,
+        reference=SkyProbability(network).eval(),
+        folded=SkyProbability(fold_batch_norm(network)).eval(),
+        parameters=count_parameters(network),
+        macs=count_macs(network, side),
+    )
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """Return a copy of `network`, in eval mode, whose batch norms are part of the convolutions before them.
+
+    Converters would do the same, each in its own way; done once here, all formats hold the same weights.
+    """
+    folded = copy.deepcopy(network).eval()
+    for part in folded.modules():
+        if isinstance(part, nn.Sequential):
+            for index in range(len(part) - 1):
+                first, second = part[index], part[index + 1]
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    part[index], part[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+    left = [name for name, part in folded.named_modules() if isinstance(part, nn.BatchNorm2d)]
+    assert not left, f"batch norms that do not follow a convolution in an nn.Sequential: {left}"
+    return folded.requires_grad_(False)

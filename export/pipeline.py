@@ -1,0 +1,218 @@
+"""What all exporters share: the flags, the conversion in a temporary folder, the parity gate, and the artifact."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from edge_runtime.artifact.artifact import (
+    SCHEMA_VERSION,
+    Artifact,
+    Golden,
+    GoldenPair,
+    InputSpec,
+    ModelSpec,
+    OutputSpec,
+    Quant,
+    Quantization,
+    write_artifact,
+)
+from edge_runtime.backends import open_backend
+from export import parity
+from export.network import PROJECT_ROOT, Network, load_network
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Export a checkpoint as an artifact, after comparing it with torch."""
+
+    checkpoint: Path | None = None
+    """Checkpoint of train/fit.py. Default: the released models/unet_lite/checkpoint.pt."""
+    size: int | None = None
+    """Side of the square input in pixels, a multiple of 32. Default: the checkpoint's own."""
+    precision: Literal["fp32", "fp16"] = "fp32"
+    """fp16 stores weights as float16."""
+    out: Path | None = None
+    """The artifact's folder. Default: build/NAME-SIZE-PRECISION-FORMAT in the project."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What a converter made.
+
+    Attributes
+    ----------
+    files
+        Role -> file, with the roles of the format (`model`; `param` and `bin` for ncnn).
+    input, output
+        Their tensors as the interpreter sees them.
+    weights, activations
+        How they are stored, for `quantization` of model.json.
+    tools
+        Packages whose versions decide the files.
+    """
+
+    files: dict[str, Path]
+    input: InputSpec
+    output: OutputSpec
+    weights: str
+    activations: str
+    tools: tuple[str, ...]
+
+
+Convert = Callable[[Network, str, Path], Converted]  # network, precision, folder for the files
+
+
+def run_export(config: ExportConfig, artifact_format: str, convert: Convert) -> Artifact:
+    """Convert, compare with torch, write the artifact.
+
+    Raises
+    ------
+    InputError
+        No such checkpoint, a bad size, or an --out that holds something else.
+    GateError
+        Parity does not hold; nothing is written, and what was at --out stays.
+    """
+    network = load_network(config.checkpoint, config.size)
+    pictures = parity.parity_pictures(network.size)
+    expected = parity.run_torch(network.reference, pictures)
+    with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
+        with quiet():
+            converted = convert(network, config.precision, Path(folder))
+        quantization = Quantization(config.precision, converted.weights, converted.activations, None)
+        draft = draft_spec(network, artifact_format, converted, quantization, created_by(config, artifact_format))
+        candidate = write_candidate(Path(folder), draft, converted, pictures[0])
+        with quiet():
+            backend = open_backend(candidate)
+        got = parity.run_backend(backend, pictures)
+        measured = parity.compare(expected, got)
+        parity.check_parity(measured, config.precision)
+        metrics = {"parity": {"to": "torch fp32", **dataclasses.asdict(measured)}}
+        draft = dataclasses.replace(draft, metrics=metrics)
+        out = config.out or default_out(draft.name)
+        return write_artifact(out, draft, converted.files, GoldenPair(pictures[0], got[0]))
+
+
+def print_artifact(artifact: Artifact) -> None:
+    """Print, as one line on stdout, what was written and how near to torch it is."""
+    near = artifact.spec.metrics["parity"]
+    figures = f"max-abs {near['max_abs']:.1e}  agreement {near['agreement']:.5f}"
+    print(f"{from_here(artifact.folder)}  {artifact.size_bytes / 1e6:.2f} MB  {figures}")
+
+
+def from_here(path: Path) -> Path:
+    """Return `path` relative to the current folder where it lies below that, else as it is."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def draft_spec(
+    network: Network, artifact_format: str, converted: Converted, quantization: Quantization, command: str
+) -> ModelSpec:
+    """Return the spec of an artifact whose files are not written yet."""
+    return ModelSpec(
+        schema_version=SCHEMA_VERSION,
+        name=f"{network.checkpoint.name}-{network.size}-{quantization.precision}-{artifact_format}",
+        arch=network.checkpoint.name,
+        format=artifact_format,
+        files={},
+        input=converted.input,
+        output=converted.output,
+        quantization=quantization,
+        golden=Golden("", "", parity.GOLDEN_ATOL[quantization.precision]),
+        provenance={
+            "command": command,
+            "checkpoint_sha256": network.sha256,
+            "parameters": network.parameters,
+            "macs": network.macs,
+            "versions": {"python": platform.python_version()}
+            | {name: importlib.metadata.version(name) for name in sorted({"torch", *converted.tools})},
+        },
+        metrics={},
+        weights_license=network.checkpoint.weights_license,
+    )
+
+
+def write_candidate(folder: Path, draft: ModelSpec, converted: Converted, picture: np.ndarray) -> Artifact:
+    """Write an artifact to be measured under the temporary `folder`; its golden output is a stand-in."""
+    blank = np.zeros(picture.shape[:2], np.float32)
+    return write_artifact(folder / "candidate", draft, converted.files, GoldenPair(picture, blank))
+
+
+def input_spec(name: str, size: int, layout: str, quant: Quant | None = None) -> InputSpec:
+    """Return the input of every network of ours: RGB, (pixel - 127) / 128, in `layout` NCHW or NHWC."""
+    shape = (1, 3, size, size) if layout == "NCHW" else (1, size, size, 3)
+    dtype = "float32" if quant is None else "int8"
+    mean, std = (parity.MEAN,) * 3, (parity.STD,) * 3
+    return InputSpec(name, shape, layout, dtype, "RGB", "pillow_bilinear", mean, std, quant)
+
+
+def output_spec(name: str, quant: Quant | None = None) -> OutputSpec:
+    """Return the one output of every network of ours: the probability of sky."""
+    return OutputSpec(name, "probability", 0.5, "float32" if quant is None else "int8", quant)
+
+
+def default_out(name: str) -> Path:
+    """Return the folder for the artifact NAME where --out was not given."""
+    return PROJECT_ROOT / "build" / name
+
+
+def created_by(config: ExportConfig, artifact_format: str) -> str:
+    """Return the command line that makes the same artifact, without the folders of this machine."""
+    return " ".join([f"python export/to_{artifact_format}.py", *shown_flags(config)])
+
+
+def shown_flags(config: Any) -> list[str]:
+    """Return the flags of a config dataclass that are not at their defaults; of paths outside the project, the last name."""
+    words: list[str] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name == "out" or value == field.default:
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        words += ["--" + field.name.replace("_", "-"), *(str(_shown(item)) for item in values)]
+    return words
+
+
+def _shown(value: Any) -> Any:
+    if not isinstance(value, Path):
+        return value
+    resolved = value.resolve()
+    return resolved.relative_to(PROJECT_ROOT) if resolved.is_relative_to(PROJECT_ROOT) else resolved.name
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back what converters print, C++ and subprocesses included; it goes to stderr only if they fail."""
+    # The file descriptors are turned, not sys.stdout and sys.stderr: loggers that converters set up keep those for good.
+    with tempfile.TemporaryFile("w+", errors="replace") as log, warnings.catch_warnings(action="ignore"):
+        streams = ((sys.stdout, 1), (sys.stderr, 2))
+        for stream, _ in streams:
+            stream.flush()
+        saved = [os.dup(number) for _, number in streams]
+        failed = True
+        try:
+            for _, number in streams:
+                os.dup2(log.fileno(), number)
+            yield
+            failed = False
+        finally:
+            for (stream, number), original in zip(streams, saved, strict=True):
+                stream.flush()
+                os.dup2(original, number)
+                os.close(original)
+            if failed:
+                log.seek(0)
+                sys.stderr.write(log.read())

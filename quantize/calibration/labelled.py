@@ -1,0 +1,69 @@
+"""Labelled pictures, decoded and resized once, that many variants of a network are scored on. A library."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import Pair, read_pair
+from edge_runtime.images.ops import resize_probability, resize_rgb
+
+THRESHOLD = 0.5
+
+
+class LabelledSet:
+    """Pictures at the input size, with labels at the pictures' own size.
+
+    Attributes
+    ----------
+    images
+        (size, size, 3) uint8 RGB.
+    sources
+        Of each picture, from the manifest.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], size: int) -> None:
+        labelled = [read_pair(pair) for pair in pairs]
+        self.images = [resize_rgb(each.image, size, size) for each in labelled]
+        self.truths = [each.sky >= THRESHOLD for each in labelled]
+        self.valids = [each.valid for each in labelled]
+        self.sources = [pair.source for pair in pairs]
+        if not any((truth & valid).any() for truth, valid in zip(self.truths, self.valids, strict=True)):
+            raise InputError("got no sky in the masks of --eval, expected some; without it IoU says nothing")
+
+    def masks(self, run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Return (N, size, size) float32 probabilities of a network that maps a picture at the input size to them."""
+        return np.stack([run(image) for image in self.images])
+
+    def some(self, most: int) -> LabelledSet:
+        """Return at most so many of the pictures, spread evenly over them."""
+        step = max(1, -(-len(self.images) // most))
+        few = copy.copy(self)
+        for name in ("images", "truths", "valids", "sources"):
+            setattr(few, name, getattr(self, name)[::step])
+        return few
+
+    def iou(self, masks: np.ndarray) -> float:
+        """Return the pooled IoU, 0 to 1, of `masks`: TP / (TP + FP + FN) over the valid pixels of all pictures."""
+        overlap, union = self._counts(masks).sum(0)
+        return float(overlap / union)
+
+    def iou_by_source(self, masks: np.ndarray) -> dict[str, float]:
+        """Return the pooled IoU of every source that has sky in its labels or in the masks."""
+        counts = self._counts(masks)
+        found = {}
+        for source in sorted(set(self.sources)):
+            overlap, union = counts[[name == source for name in self.sources]].sum(0)
+            if overlap > 0:
+                found[source] = float(overlap / union)
+        return found
+
+    def _counts(self, masks: np.ndarray) -> np.ndarray:
+        rows = []
+        for mask, truth, valid in zip(masks, self.truths, self.valids, strict=True):
+            sky = resize_probability(mask, *truth.shape) >= THRESHOLD
+            rows.append([(sky & truth & valid).sum(), ((sky | truth) & valid).sum()])
+        return np.array(rows, np.int64)

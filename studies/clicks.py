@@ -1,0 +1,161 @@
+"""Prove correction: `python studies/clicks.py --data DIR`: IoU after 0, 1, 3 and 5 clicks at the largest error's centre.
+
+A click is put where a user would put it: the pixel deepest inside the largest connected error of the mask (the protocol of
+interactive segmentation, Xu et al. 2016, "Deep Interactive Object Selection"). Every correction starts from the first mask,
+with all clicks so far. On scenes, and on the labelled pictures whose first masks are worst.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_runtime.benchmark.results import write_atomic
+from edge_runtime.cli import run_command
+from edge_runtime.correct import OTHER, SKY, correct
+from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import VOID, find_pairs, read_pair
+from edge_runtime.masks.refine import refine
+from edge_runtime.metrics.iou import THRESHOLD
+from edge_runtime.segmenter import Segmenter
+from scenes.render import generate
+
+CLICKS = (0, 1, 3, 5)
+KINDS = ("city", "street", "towers")
+FEW = 0.001  # share of the picture that sky takes at least: below it one pixel decides the IoU
+
+
+@dataclass(frozen=True)
+class Config:
+    """Measure what simulated clicks bring."""
+
+    data: Path | None = None  # labelled pictures in a layout of edge_runtime/images/dataset.py; none: scenes alone
+    split: str = "test"  # of the labelled pictures
+    model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that makes the first masks
+    out: Path = Path("results/correction/unet_lite.json")  # and .md beside it
+    worst: int = 40  # labelled pictures of the lowest IoU
+    scenes: int = 6  # of each kind
+    scene_size: tuple[int, int] = (600, 800)  # height, width in pixels
+    seed: int = 710_000  # of the first scene
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """A picture (H, W, 3) uint8 RGB, its sky (H, W), what is not void (H, W), and the first mask (H, W)."""
+
+    image: np.ndarray
+    sky: np.ndarray
+    valid: np.ndarray
+    mask: np.ndarray
+
+
+def iou(mask: np.ndarray, example: Example) -> float:
+    """Return the IoU of a mask (H, W); 1 where neither has sky."""
+    called, truth = (mask >= THRESHOLD) & example.valid, (example.sky >= THRESHOLD) & example.valid
+    return float(np.count_nonzero(called & truth) / max(1, np.count_nonzero(called | truth)))
+
+
+def next_click(mask: np.ndarray, example: Example) -> tuple[int, int] | None:
+    """Return row and column of the deepest pixel of the largest error, None where there is none."""
+    wrong = (((mask >= THRESHOLD) != (example.sky >= THRESHOLD)) & example.valid).astype(np.uint8)
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(np.pad(wrong, 1), connectivity=4)
+    if len(stats) == 1:
+        return None
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    depth = cv2.distanceTransform((parts == largest).astype(np.uint8), cv2.DIST_L2, 5)
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return int(y) - 1, int(x) - 1
+
+
+def click_through(example: Example) -> tuple[list[float], list[float]]:
+    """Return the IoU after 0 to 5 clicks, and the CPU milliseconds of every correction."""
+    strokes = np.full(example.sky.shape, VOID, np.uint8)
+    mask, times = example.mask, []
+    found = [iou(mask, example)]
+    for _ in range(max(CLICKS)):
+        at = next_click(mask, example)
+        if at is not None:
+            strokes[at] = SKY if example.sky[at] >= THRESHOLD else OTHER
+            start = time.process_time()
+            mask = correct(example.image, example.mask, strokes)
+            times.append((time.process_time() - start) * 1e3)
+        found.append(iou(mask, example))
+    return found, times
+
+
+def summarise(examples: Iterator[Example]) -> dict[str, Any]:
+    """Return mean IoU after each number of clicks, and how many pictures gained and lost over 0.005."""
+    results = [click_through(example) for example in examples]
+    if not results:
+        raise InputError("got no picture with sky, expected one at least; choose another --data or --split")
+    curves = np.array([curve for curve, _ in results])
+    gains = curves - curves[:, :1]
+    return {
+        "pictures": len(curves),
+        "iou": {str(n): round(float(curves[:, n].mean()), 4) for n in CLICKS},
+        "better": {str(n): int((gains[:, n] > 0.005).sum()) for n in CLICKS[1:]},
+        "worse": {str(n): int((gains[:, n] < -0.005).sum()) for n in CLICKS[1:]},
+        "worst_change": {str(n): round(float(gains[:, n].min()), 4) for n in CLICKS[1:]},
+        "cpu_ms_median": round(float(np.median([ms for _, times in results for ms in times])), 1),
+    }
+
+
+def scene_examples(config: Config, segmenter: Segmenter) -> Iterator[Example]:
+    """Make scenes of buildings and masts, and their refined masks."""
+    for number, kind in enumerate(KINDS):
+        for seed in range(config.seed + 1000 * number, config.seed + 1000 * number + config.scenes):
+            scene = generate(seed, config.scene_size, kind)
+            mask = refine(scene.image, segmenter.coarse(scene.image))
+            yield Example(scene.image, scene.alpha, np.ones(mask.shape, bool), mask)
+
+
+def worst_examples(config: Config, segmenter: Segmenter) -> Iterator[Example]:
+    """Read the labelled pictures with sky whose refined masks are worst."""
+    assert config.data is not None
+    found = []
+    for pair in find_pairs(config.data, None if config.split == "none" else config.split):
+        labelled = read_pair(pair)
+        if ((labelled.sky >= THRESHOLD) & labelled.valid).mean() >= FEW:
+            mask = refine(labelled.image, segmenter.coarse(labelled.image))
+            found.append((iou(mask, Example(labelled.image, labelled.sky, labelled.valid, mask)), pair.id, pair, mask))
+    for _, _, pair, mask in sorted(found, key=lambda entry: entry[:2])[: config.worst]:
+        labelled = read_pair(pair)
+        yield Example(labelled.image, labelled.sky, labelled.valid, mask)
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """Return the table."""
+    head = "| set | pictures | IoU, no click | 1 click | 3 | 5 | better, worse after 5 | worst change | CPU ms a time |"
+    lines = ["# Correction by clicks", "", f"{report['model']['name']}, refined. " + (__doc__ or "").split("\n\n")[1], ""]
+    lines += [head, "|---" * 9 + "|"]
+    for name, found in report["sets"].items():
+        numbers = " | ".join(f"{found['iou'][str(n)]:.3f}" for n in CLICKS)
+        ends = f"{found['better']['5']}, {found['worse']['5']} | {found['worst_change']['5']:+.3f} | {found['cpu_ms_median']:.0f}"
+        lines.append(f"| {name} | {found['pictures']} | {numbers} | {ends} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(config: Config) -> None:
+    """Measure, write FILE.json and FILE.md, print the table."""
+    if config.scenes < 1 or config.worst < 1:
+        raise InputError(f"got --scenes {config.scenes} and --worst {config.worst}, expected 1 or more of both")
+    segmenter = Segmenter.load(config.model)
+    sets = {"scenes: " + ", ".join(KINDS): summarise(scene_examples(config, segmenter))}
+    if config.data is not None:
+        sets[f"worst of {config.data.resolve().name}, {config.split}"] = summarise(worst_examples(config, segmenter))
+    model = {"name": segmenter.artifact.spec.name, "sha256": segmenter.artifact.sha256}
+    report = {"model": model, "seed": config.seed, "scene_size": list(config.scene_size), "sets": sets}
+    write_atomic(config.out, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write_atomic(config.out.with_suffix(".md"), as_markdown(report))
+    print(as_markdown(report), end="")
+
+
+if __name__ == "__main__":
+    run_command(main, Config)

@@ -1,0 +1,282 @@
+"""Prove refinement: `python studies/refinement.py --data DIR --model ARTIFACT --out FILE`.
+
+The network's own map is brought to the picture's size in several ways, and each compared with the truth: on procedural
+scenes, whose share of sky is exact at every pixel, and on labelled pictures at their full size. Two more parts: building
+edges whose colour is drawn towards the sky's, where refinement must do no harm, and time and memory at 12 megapixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from edge_runtime.benchmark.results import write_atomic
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import find_pairs, read_pair
+from edge_runtime.images.ops import read_rgb, resize_probability
+from edge_runtime.masks.refine import RefineConfig, refine
+from edge_runtime.metrics.iou import THRESHOLD, ImageMetrics, evaluate_image, pool
+from edge_runtime.segmenter import Segmenter
+from scenes.render import generate
+from studies.refinement_speed import measure_sizes
+
+METHODS: dict[str, RefineConfig | None] = {
+    "bilinear": None,
+    "guided": RefineConfig(method="guided"),
+    "no_density": RefineConfig(density=False),
+    "no_guard": RefineConfig(guard=False),
+    "weighted": RefineConfig(),
+}
+KINDS = ("trees", "lookup", "towers", "field", "street", "city")  # branches, lattice masts, wires, roofs
+FADES = (0.8, 0.9, 0.95, 1.0)  # how far the colour of all that is not sky is drawn to that of the sky beside it
+FADE_KINDS = ("street", "city", "towers")
+FADE_REACH = 0.05  # of the long side: standard deviation of what counts as beside
+DAMAGE = 0.005  # of IoU: what refinement may lose
+GRADIENT_SIGMA, GRADIENT_REACH = 1.4, 6  # of the Gaussian derivative (Rhemann et al. 2009), and where it ends, in pixels
+BAND_SHARE = 0.01  # of the diagonal: how far from the truth's edges the gradient counts
+TILE = 480  # pixels: side of the crops on a sheet
+
+Part = Literal["scenes", "data", "same_colour", "speed"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Measure bilinear upsampling, the plain guided filter and weighted guided upsampling against exact truth."""
+
+    data: Path | None = None  # labelled pictures in a layout of edge_runtime/images/dataset.py, for the part `data`
+    model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that gives the maps
+    out: Path = Path("results/refinement/unet_lite.json")  # parts that are not asked for stay as they are in it
+    sheets: Path = Path("runs/refinement")  # folder of pictures to look at, of scenes and `photos` only
+    parts: tuple[Part, ...] = ("scenes", "data", "same_colour", "speed")  # what to measure
+    scenes: int = 8  # scenes of each kind
+    scene_size: tuple[int, int] = (1536, 2048)  # height, width in pixels
+    seed: int = 700_000  # of the first scene; those that the settings were chosen on began at 500000
+    split: str = "test"  # of the labelled pictures
+    limit: int = 0  # only so many labelled pictures; 0 = all
+    photos: tuple[Path, ...] = ()  # pictures without truth, for the sheets alone
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One prediction and its truth: the counts of `edge_runtime.metrics.iou`, and the gradient error near edges."""
+
+    counts: ImageMetrics
+    gradient_sum: float
+    gradient_pixels: int
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A picture (H, W, 3) uint8 RGB, the share of sky (H, W), what is not void (H, W), and the map (h, w) to refine."""
+
+    image: np.ndarray
+    sky: np.ndarray
+    valid: np.ndarray
+    coarse: np.ndarray
+
+
+def upsample(case: Case, config: RefineConfig | None) -> np.ndarray:
+    """Return the map of a case at its picture's size (H, W); None is bilinear."""
+    if config is None:
+        return resize_probability(case.coarse, *case.image.shape[:2])
+    return refine(case.image, case.coarse, config)
+
+
+def compare(probability: np.ndarray, case: Case) -> Compared:
+    """Compare a map (H, W) with the truth of a case.
+
+    The gradient error is the mean length of grad p - grad g, per pixel of distance, over the valid pixels at most 0.01 of
+    the diagonal from an edge of the truth; the gradients are Gaussian derivatives of sigma 1.4, as in Rhemann et al.
+    2009 ("A perceptually motivated online benchmark for image matting"), who sum the squared difference over all pixels.
+    """
+    reach = max(1, round(BAND_SHARE * float(np.hypot(*case.sky.shape))))
+    called = (case.sky >= THRESHOLD).astype(np.uint8)
+    edges = cv2.morphologyEx(called, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    edges |= ((case.sky > 0.02) & (case.sky < 0.98) & case.valid).astype(np.uint8)
+    band = cv2.dilate(edges, np.ones((2 * reach + 1,) * 2, np.uint8)).view(bool)
+    void = (~case.valid).astype(np.uint8)
+    band &= ~cv2.dilate(void, np.ones((2 * GRADIENT_REACH + 1,) * 2, np.uint8)).view(bool)
+    differences = [a - b for a, b in zip(_gradient(probability), _gradient(case.sky), strict=True)]
+    lengths = np.hypot(*differences)[band]
+    counts = evaluate_image(probability, case.sky, case.valid)
+    return Compared(counts, float(lengths.sum(dtype=np.float64)), int(lengths.size))
+
+
+def _gradient(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    at = np.arange(-GRADIENT_REACH, GRADIENT_REACH + 1, dtype=np.float32)
+    smooth = np.exp(-0.5 * (at / GRADIENT_SIGMA) ** 2)
+    smooth /= smooth.sum()
+    slope = at * smooth / np.sum(at * at * smooth)  # a ramp of 1 per pixel gives 1
+    border = cv2.BORDER_REPLICATE
+    across = cv2.sepFilter2D(plane, -1, slope, smooth, borderType=border)
+    return across, cv2.sepFilter2D(plane, -1, smooth, slope, borderType=border)
+
+
+def summarise(results: list[Compared], base: list[Compared]) -> dict[str, Any]:
+    """Return the figures of one method over a set, and how its IoU compares with that of `base`, picture by picture."""
+    figures = pool([result.counts for result in results])
+    gradient = sum(result.gradient_sum for result in results) / max(1, sum(result.gradient_pixels for result in results))
+    pairs = [(result.counts.iou, other.counts.iou) for result, other in zip(results, base, strict=True)]
+    changes = [after - before for after, before in pairs if after is not None and before is not None]
+    names = ("mae", "iou", "boundary_iou", "boundary_f", "iou_inner", "nosky_fpr")
+    values = {name: getattr(figures, name) for name in names} | {"gradient_error": gradient}
+    return {
+        **{name: None if value is None else round(value, 5) for name, value in values.items()},
+        "pictures": len(results),
+        "iou_change_worst": round(min(changes), 5) if changes else None,
+        "iou_change_mean": round(float(np.mean(changes)), 5) if changes else None,
+        "pictures_worse": sum(change < -DAMAGE for change in changes),
+        "pictures_better": sum(change > DAMAGE for change in changes),
+    }
+
+
+def measure_cases(cases: Iterator[Case], methods: dict[str, RefineConfig | None], step: Callable[[], None]) -> dict[str, Any]:
+    """Return the figures of every method over some cases; `methods` holds `bilinear`."""
+    results: dict[str, list[Compared]] = {name: [] for name in methods}
+    for case in cases:
+        for name, config in methods.items():
+            results[name].append(compare(upsample(case, config), case))
+        step()
+    return {name: summarise(found, results["bilinear"]) for name, found in results.items()}
+
+
+def scene_cases(config: Config, segmenter: Segmenter, kind: str, exact: bool = False) -> Iterator[Case]:
+    """Make the scenes of a kind; `exact` puts the truth, at the network's size, in the place of its map."""
+    first = config.seed + 1000 * KINDS.index(kind)
+    for seed in range(first, first + config.scenes):
+        scene = generate(seed, config.scene_size, kind)
+        height, width = segmenter.artifact.size
+        small = cv2.resize(scene.alpha, (width, height), interpolation=cv2.INTER_AREA)
+        coarse = np.clip(small, 0, 1) if exact else segmenter.coarse(scene.image)
+        yield Case(scene.image, scene.alpha, np.ones(scene.alpha.shape, bool), coarse)
+
+
+def faded_cases(config: Config, segmenter: Segmenter, share: float, known: bool) -> Iterator[Case]:
+    """Make scenes whose buildings have the colour of the sky beside them, to a share, and noise of one level.
+
+    `known`: the map is the network's of the scene before; colour alone is lost. Else it is of the faded picture.
+    """
+    half = replace(config, scene_size=(config.scene_size[0] // 2, config.scene_size[1] // 2))
+    for kind in FADE_KINDS:
+        for number, case in enumerate(scene_cases(half, segmenter, kind)):
+            image = fade(case.image, case.sky, share, np.random.default_rng(number))
+            yield replace(case, image=image, coarse=case.coarse if known else segmenter.coarse(image))
+
+
+def fade(image: np.ndarray, sky: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Draw the colour of what is not sky to that of the sky nearby, fully at the edge, less and less away from it."""
+    pure, reach = (sky > 0.98).astype(np.float32), FADE_REACH * max(sky.shape)
+    amount = cv2.GaussianBlur(pure, (0, 0), reach)[..., None]
+    nearby = cv2.GaussianBlur(image * pure[..., None], (0, 0), reach) / np.maximum(amount, 1e-3)
+    drawn = share * np.clip(amount / 0.1, 0, 1) * (1 - sky[..., None]) * (nearby - image)
+    return np.clip(np.rint(image + drawn + rng.normal(0, 1, image.shape)), 0, 255).astype(np.uint8)
+
+
+def labelled_cases(config: Config, segmenter: Segmenter) -> Iterator[Case]:
+    """Read the labelled pictures."""
+    if config.data is None:
+        raise InputError("got no --data for the part `data`, expected a folder of labelled pictures; leave the part out")
+    pairs = find_pairs(config.data, None if config.split == "none" else config.split)
+    for pair in pairs[: config.limit or None]:
+        labelled = read_pair(pair)
+        yield Case(labelled.image, labelled.sky, labelled.valid, segmenter.coarse(labelled.image))
+
+
+def measure_parts(config: Config, segmenter: Segmenter) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the figures of each part that is asked for, as it is done."""
+    with Progress(console=Console(stderr=True)) as progress:
+
+        def measured(title: str, cases: Iterator[Case], methods: dict[str, RefineConfig | None] = METHODS) -> dict[str, Any]:
+            task = progress.add_task(title, total=None)
+            return measure_cases(cases, methods, lambda: progress.advance(task))
+
+        if "scenes" in config.parts:
+            size = {"height": config.scene_size[0], "width": config.scene_size[1], "seed": config.seed}
+            network = {kind: measured(kind, scene_cases(config, segmenter, kind)) for kind in KINDS}
+            exact = {kind: measured(f"{kind}, exact", scene_cases(config, segmenter, kind, True)) for kind in KINDS}
+            yield "scenes", {**size, "network_map": network, "exact_map": exact}
+        if "data" in config.parts:
+            name = config.data.resolve().name if config.data else None
+            figures = measured("labelled pictures", labelled_cases(config, segmenter))
+            yield "data", {"folder": name, "split": config.split, "methods": figures}
+        if "same_colour" in config.parts:
+            yield (
+                "same_colour",
+                {
+                    where: {str(x): measured(f"{where} {x}", faded_cases(config, segmenter, x, known)) for x in FADES}
+                    for where, known in (("map_before_fading", True), ("map_of_faded_picture", False))
+                },
+            )
+        if "speed" in config.parts:
+            yield "speed", measure_sizes()
+
+
+def write_sheets(config: Config, segmenter: Segmenter) -> None:
+    """Write a sheet per kind, and one per photo: picture, bilinear, guided, weighted (and truth), at the busiest crop."""
+    config.sheets.mkdir(parents=True, exist_ok=True)
+    cases = {kind: next(scene_cases(config, segmenter, kind)) for kind in KINDS}
+    for path in config.photos:
+        image = read_rgb(path)
+        blank = np.zeros(image.shape[:2], np.float32)
+        cases[path.stem] = Case(image, blank, np.zeros(blank.shape, bool), segmenter.coarse(image))
+    for name, case in cases.items():
+        maps = [upsample(case, METHODS[method]) for method in ("bilinear", "guided", "weighted")]
+        busy = cv2.boxFilter(np.hypot(*_gradient(maps[-1])), -1, (TILE, TILE), borderType=cv2.BORDER_CONSTANT)
+        y, x = np.unravel_index(int(busy.argmax()), busy.shape)
+        height, width = min(TILE, busy.shape[0]), min(TILE, busy.shape[1])
+        top = int(np.clip(y - height // 2, 0, busy.shape[0] - height))
+        left = int(np.clip(x - width // 2, 0, busy.shape[1] - width))
+        crop = (slice(top, top + height), slice(left, left + width))
+        greys = [*maps, case.sky] if case.valid.any() else maps
+        tiles = [case.image[crop], *(np.repeat(np.rint(grey[crop] * 255).astype(np.uint8)[..., None], 3, 2) for grey in greys)]
+        if not cv2.imwrite(str(config.sheets / f"{name}.png"), np.hstack(tiles)[..., ::-1]):
+            raise OSError(f"could not write {config.sheets / name}.png: is the disk full, or the folder read-only?")
+
+
+def print_table(report: dict[str, Any]) -> None:
+    """Print what was measured, a line per set and method."""
+    columns = ("mae", "iou", "boundary_iou", "gradient_error", "iou_change_worst", "pictures_worse", "pictures_better")
+    table = Table("set", "method", *columns)
+    sets = {f"scenes, {kind}": found for kind, found in report.get("scenes", {}).get("network_map", {}).items()}
+    sets |= {f"exact map, {kind}": found for kind, found in report.get("scenes", {}).get("exact_map", {}).items()}
+    if "data" in report:
+        sets[f"{report['data']['folder']}, {report['data']['split']}"] = report["data"]["methods"]
+    for where, shares in report.get("same_colour", {}).items():
+        sets |= {f"{where} {share}": found for share, found in shares.items()}
+    for name, methods in sets.items():
+        for method, found in methods.items():
+            table.add_row(name, method, *("-" if found[column] is None else f"{found[column]:.4g}" for column in columns))
+        table.add_section()
+    console = Console()
+    (console if console.is_terminal else Console(width=170)).print(table)
+    if "speed" in report:
+        console.print(report["speed"])
+
+
+def main(config: Config) -> None:
+    """Measure the parts that are asked for; write the file after each, so that a stop loses one part at most."""
+    if config.scenes < 1 or config.limit < 0:
+        raise InputError(f"got --scenes {config.scenes} and --limit {config.limit}, expected 1 or more and 0 or more")
+    segmenter = Segmenter.load(config.model)
+    report: dict[str, Any] = json.loads(config.out.read_text()) if config.out.is_file() else {}
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    report["model"] = {"name": segmenter.artifact.spec.name, "sha256": segmenter.artifact.sha256}
+    for name, figures in measure_parts(config, segmenter):
+        report[name] = figures
+        write_atomic(config.out, json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write_sheets(config, segmenter)
+    print_table(report)
+
+
+if __name__ == "__main__":
+    run_command(main, Config)

@@ -1,0 +1,217 @@
+"""`model.json`: the dataclasses and the JSON schema have the same fields and refuse the same values."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Callable
+from typing import Any
+
+import jsonschema
+import pytest
+
+from edge_runtime.artifact.artifact import SCHEMA_PATH, ModelSpec, format_spec, parse_spec
+from edge_runtime.errors import InputError
+
+SCHEMA = json.loads(SCHEMA_PATH.read_text())
+EXAMPLE = """
+{"schema_version": 1, "name": "unet_lite-256-int8-tflite", "arch": "unet_lite", "format": "tflite",
+ "files": {"model": {"path": "model.tflite", "sha256": "ZEROS", "bytes": 7}},
+ "input": {"name": "image", "shape": [1, 256, 256, 3], "layout": "NHWC", "dtype": "int8", "color": "RGB",
+   "resize": "pillow_bilinear", "mean": [127, 127, 127], "std": [128, 128, 128],
+   "quant": {"scale": 0.0078125, "zero_point": -1}},
+ "output": {"name": "sky", "meaning": "probability", "threshold": 0.5, "dtype": "int8",
+   "quant": {"scale": 0.00390625, "zero_point": -128}},
+ "quantization": {"precision": "int8", "weights": "per_channel_symmetric", "activations": "per_tensor",
+   "calibration": {"sha256": "ZEROS", "count": 200}},
+ "golden": {"input": "golden_in.npy", "output": "golden_out.npy", "atol": 0.0},
+ "provenance": {}, "metrics": {}, "weights_license": "Apache-2.0"}
+""".replace("ZEROS", "0" * 64)
+
+
+def test_the_example_survives_a_round_trip() -> None:
+    spec = parse_spec(EXAMPLE)
+    assert json.loads(format_spec(spec)) == json.loads(EXAMPLE)
+    assert parse_spec(format_spec(spec)) == spec
+
+
+def test_schema_has_exactly_the_fields_of_the_dataclasses() -> None:
+    """Walk both trees together: same keys everywhere, all required, no others allowed."""
+
+    def resolve(node: dict[str, Any]) -> dict[str, Any]:
+        return SCHEMA["$defs"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+
+    def compare(kind: Any, node: dict[str, Any], where: str) -> int:
+        node = resolve(node)
+        options = [option for option in typing.get_args(kind) if option is not type(None)]
+        if typing.get_origin(kind) is dict:
+            if options[1] is Any:
+                assert "additionalProperties" not in node, where
+                return 0
+            return compare(options[1], node["additionalProperties"], f"{where}.*")
+        if options and type(None) in typing.get_args(kind):
+            assert node["type"] == ["object", "null"], where
+            kind = options[0]
+        if not dataclasses.is_dataclass(kind):
+            return 0
+        hints = typing.get_type_hints(kind)
+        assert set(node["properties"]) == set(node["required"]) == set(hints), where
+        assert node["additionalProperties"] is False, where
+        return 1 + sum(compare(hint, node["properties"][name], f"{where}.{name}") for name, hint in hints.items())
+
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert compare(ModelSpec, SCHEMA, "model") == 9  # every dataclass was met, Quant twice
+
+
+def put(*keys: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
+    """Return a change that sets the value at `keys`."""
+
+    def change(values: dict[str, Any]) -> None:
+        target: Any = values
+        for key in keys[:-1]:
+            target = target[key]
+        target[keys[-1]] = value
+
+    return change
+
+
+def remove(*keys: str) -> Callable[[dict[str, Any]], None]:
+    def change(values: dict[str, Any]) -> None:
+        target = values
+        for key in keys[:-1]:
+            target = target[key]
+        del target[keys[-1]]
+
+    return change
+
+
+REFUSED = {
+    "unknown key": put("colour", value="RGB"),
+    "unknown key in files": put("files", "model", "url", value="x"),
+    "unknown key in input": put("input", "scale", value=1),
+    "unknown key in quant": put("input", "quant", "axis", value=0),
+    "unknown key in output": put("output", "softmax", value=True),
+    "unknown key in quantization": put("quantization", "bits", value=8),
+    "unknown key in calibration": put("quantization", "calibration", "seed", value=0),
+    "unknown key in golden": put("golden", "rtol", value=0),
+    "no name": remove("name"),
+    "no quant": remove("input", "quant"),
+    "no calibration": remove("quantization", "calibration"),
+    "no metrics": remove("metrics"),
+    "next version": put("schema_version", value=2),
+    "version as text": put("schema_version", value="1"),
+    "version as truth": put("schema_version", value=True),
+    "empty name": put("name", value=""),
+    "name with a folder": put("name", value="../x"),
+    "empty arch": put("arch", value=""),
+    "arch of another type": put("arch", value=3),
+    "foreign format": put("format", value="coreml"),
+    "roles of another format": put("format", value="ncnn"),
+    "no files": put("files", value={}),
+    "two models": put("files", "second", value={"path": "x", "sha256": "0" * 64, "bytes": 1}),
+    "files as list": put("files", value=[]),
+    "path outside": put("files", "model", "path", value="../model.tflite"),
+    "absolute path": put("files", "model", "path", value="/model.tflite"),
+    "hidden path": put("files", "model", "path", value=".model"),
+    "short sha256": put("files", "model", "sha256", value="abc"),
+    "upper-case sha256": put("files", "model", "sha256", value="A" * 64),
+    "no bytes": put("files", "model", "bytes", value=0),
+    "bytes as text": put("files", "model", "bytes", value="7"),
+    "fractional bytes": put("files", "model", "bytes", value=7.5),
+    "empty input name": put("input", "name", value=""),
+    "shape of 3": put("input", "shape", value=[8, 8, 3]),
+    "batch of 2": put("input", "shape", value=[2, 8, 8, 3]),
+    "grey": put("input", "shape", value=[1, 8, 8, 1]),
+    "no height": put("input", "shape", value=[1, 0, 8, 3]),
+    "dynamic height": put("input", "shape", value=[1, -1, 8, 3]),
+    "layout against shape": put("input", "layout", value="NCHW"),
+    "foreign layout": put("input", "layout", value="CHWN"),
+    "foreign dtype": put("input", "dtype", value="uint8"),
+    "BGR": put("input", "color", value="BGR"),
+    "foreign resize": put("input", "resize", value="opencv_linear"),
+    "mean of 1": put("input", "mean", value=[127]),
+    "mean as number": put("input", "mean", value=127),
+    "mean of texts": put("input", "mean", value=["127", "127", "127"]),
+    "std of 0": put("input", "std", value=[128, 0, 128]),
+    "int8 without quant": put("input", "quant", value=None),
+    "float32 with quant": put("input", "dtype", value="float32"),
+    "output int8 without quant": put("output", "quant", value=None),
+    "output float32 with quant": put("output", "dtype", value="float32"),
+    "scale of 0": put("input", "quant", "scale", value=0),
+    "zero point of uint8": put("input", "quant", "zero_point", value=128),
+    "fractional zero point": put("input", "quant", "zero_point", value=0.5),
+    "logits": put("output", "meaning", value="logits"),
+    "threshold above 1": put("output", "threshold", value=1.5),
+    "threshold as text": put("output", "threshold", value="0.5"),
+    "foreign precision": put("quantization", "precision", value="int4"),
+    "empty weights": put("quantization", "weights", value=""),
+    "calibration sha256": put("quantization", "calibration", "sha256", value="x"),
+    "calibration count": put("quantization", "calibration", "count", value=0),
+    "negative tolerance": put("golden", "atol", value=-1e-6),
+    "tolerance as truth": put("golden", "atol", value=True),
+    "tolerance above 1": put("golden", "atol", value=2),
+    "golden outside": put("golden", "input", value="../golden_in.npy"),
+    "provenance as list": put("provenance", value=[]),
+    "metrics null": put("metrics", value=None),
+    "no licence": put("weights_license", value=""),
+}
+ACCEPTED = {
+    "as written": put("name", value="x"),
+    "whole numbers": put("input", "mean", value=[127, 127, 127]),
+    "free provenance": put("provenance", value={"anything": {"goes": [1, "two", None]}}),
+    "free metrics": put("metrics", value={"iou": 0.9}),
+    "no calibration set": put("quantization", "calibration", value=None),
+    "not square": put("input", "shape", value=[1, 8, 16, 3]),
+    "exact golden": put("golden", "atol", value=0),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_dataclasses_and_schema_refuse_alike(name: str) -> None:
+    changed = json.loads(EXAMPLE)
+    REFUSED[name](changed)
+    assert json.dumps(changed) != json.dumps(json.loads(EXAMPLE))
+    with pytest.raises(InputError, match=r"got|key"):
+        parse_spec(json.dumps(changed))
+    assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(changed)
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_dataclasses_and_schema_accept_alike(name: str) -> None:
+    values = json.loads(EXAMPLE)
+    ACCEPTED[name](values)
+    parse_spec(json.dumps(values))
+    jsonschema.validate(values, SCHEMA, jsonschema.Draft202012Validator)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "too deeply"),
+        ("[]", "expected an object"),
+        ("null", "expected an object"),
+        ('{"schema_version": 1, "schema_version": 1}', "twice"),
+        ('{"schema_version": NaN}', "finite"),
+        ('{"schema_version": Infinity}', "finite"),
+    ],
+)
+def test_text_that_is_no_spec(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_spec(text)
+
+
+def test_messages_name_the_key_and_the_next_step() -> None:
+    values = json.loads(EXAMPLE)
+    values["input"]["std"] = [128, 128, -1]
+    with pytest.raises(InputError, match=r"^input\.std: got \[128\.0, 128\.0, -1\.0\], expected three"):
+        parse_spec(json.dumps(values))
+    with pytest.raises(InputError, match=r"expected 1; export the artifact again"):
+        parse_spec(json.dumps({**values, "schema_version": 7}))
+    with pytest.raises(InputError, match=r"unknown key input\.gain; expected exactly name, shape"):
+        parse_spec(json.dumps({**values, "input": {**values["input"], "gain": 2}}))
+    with pytest.raises(InputError, match=r"missing key output\.quant; expected exactly name, meaning"):
+        del values["output"]["quant"]
+        parse_spec(json.dumps(values))

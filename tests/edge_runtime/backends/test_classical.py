@@ -1,0 +1,188 @@
+"""Classical methods and smoothing: what they find, and that every tool takes them for a model."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime import Segmenter
+from edge_runtime.backends import classical_methods as classical
+from edge_runtime.backends.classical_artifact import read_model
+from edge_runtime.backends.classical_methods import by_colour, by_contour, smooth
+from edge_runtime.benchmark import results
+from edge_runtime.benchmark.run import _shown_path, find_artifacts
+from edge_runtime.errors import InputError
+from edge_runtime.report.masks import find_folders
+from edge_runtime.segment import Segment, main
+from edge_runtime.verify import replay
+
+MODEL = Path(__file__).parents[3] / "models" / "unet_lite_s" / "onnx-int8"
+SCHEMA = Path(results.__file__).with_name("results.schema.json")
+BLUE, GREY, BROWN = (110, 160, 230), (185, 188, 192), (96, 78, 54)
+
+
+def scene(sky: tuple[int, int, int] = BLUE, ground: tuple[int, int, int] = BROWN) -> np.ndarray:
+    """Return (240, 320, 3) uint8: sky above row 100."""
+    image = np.empty((classical.HEIGHT, classical.WIDTH, 3), np.uint8)
+    image[:100], image[100:] = sky, ground
+    return image
+
+
+TRUTH = np.zeros((classical.HEIGHT, classical.WIDTH), np.float32)
+TRUTH[:100] = 1
+
+
+def test_both_find_a_blue_sky_and_only_contour_a_grey_one() -> None:
+    for method in (by_contour, by_colour):
+        assert np.array_equal(method(scene()), TRUTH), method
+    overcast = scene(sky=(200, 192, 190))  # leans to red
+    assert np.array_equal(by_contour(overcast), TRUTH)
+    assert not by_colour(overcast).any()
+
+
+def test_specks_are_dropped_and_the_largest_contour_is_the_ground() -> None:
+    image = scene()
+    image[40:44, 50:54] = BROWN  # a bird
+    image[180:184, 200:204] = BLUE  # a sign
+    assert np.array_equal(by_contour(image), TRUTH)
+    assert np.array_equal(by_colour(image), TRUTH)
+    image[120:200, 100:200] = BLUE  # a lake inside the ground: filled by contour, called sky by colour
+    assert by_contour(image)[160, 150] == 0 and by_colour(image)[160, 150] == 1
+
+
+def test_pictures_of_one_colour_and_other_tensors() -> None:
+    for value in (0, 128, 255):
+        flat = np.full((classical.HEIGHT, classical.WIDTH, 3), value, np.uint8)
+        for method in (by_contour, by_colour):
+            assert len(np.unique(method(flat))) == 1
+    for method in (by_contour, by_colour):
+        with pytest.raises(InputError, match=r"expected uint8 \(H, W, 3\) RGB"):
+            method(TRUTH)
+
+
+def test_smoothing_drops_specks_fills_holes_and_keeps_edges_in_place() -> None:
+    noisy = TRUTH.copy()
+    noisy[30:33, 40:43] = 0
+    noisy[170:173, 90:93] = 1
+    smoothed = smooth(noisy)
+    assert smoothed.dtype == np.float32 and smoothed.min() >= 0 and smoothed.max() <= 1
+    assert np.array_equal(smoothed >= 0.5, TRUTH >= 0.5)
+    constant = np.full((20, 30), 0.3, np.float32)
+    assert np.allclose(smooth(constant), constant, atol=1e-6)
+    for shape in ((1, 1), (1, 40), (3, 2)):
+        assert smooth(np.ones(shape, np.float32)).shape == shape
+
+
+def test_smoothing_never_drives_two_maps_apart() -> None:
+    """What lets a smoothed artifact keep the tolerance of its golden pair."""
+    rng = np.random.default_rng(1)
+    for sigma in (0, 3):
+        a = rng.random((96, 128), np.float32)
+        a = cv2.GaussianBlur(a, (0, 0), sigma) if sigma else a
+        b = np.clip(a + rng.uniform(-0.2, 0.2, a.shape).astype(np.float32), 0, 1)
+        assert np.abs(smooth(a) - smooth(b)).max() <= np.abs(a - b).max() + 1e-6
+
+
+@pytest.mark.parametrize("model", ["classical:contour", "classical:colour", "smooth:classical:contour", f"smooth:{MODEL}"])
+def test_the_golden_pair_holds(model: str) -> None:
+    assert replay(Segmenter.load(model)).ok
+
+
+def test_names_have_digests_of_their_own() -> None:
+    names = (
+        "classical:contour",
+        "classical:colour",
+        "smooth:classical:contour",
+        "smooth:classical:colour",
+        f"smooth:{MODEL}",
+        MODEL,
+    )
+    artifacts = [read_model(name) for name in names]
+    assert len({artifact.sha256 for artifact in artifacts}) == len(names)
+    assert artifacts[0].size_bytes == artifacts[0].file("model").stat().st_size
+    assert artifacts[4].size_bytes == artifacts[5].size_bytes + artifacts[0].size_bytes
+    assert artifacts[4].file("model") == MODEL / "model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("classical:", "expected classical:contour or classical:colour"),
+        ("classical:color", "expected classical:contour or classical:colour"),
+        ("smooth:", "expected an artifact folder"),
+        ("smooth:absent", "expected an artifact folder"),
+        ("smooth:smooth:classical:colour", "expected smooth: once"),
+    ],
+)
+def test_unknown_names(name: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Segmenter.load(name)
+
+
+def test_segment_and_resume_tell_the_methods_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(scene()).save(tmp_path / "x.png")
+
+    def run(model: str) -> str:
+        main(Segment((tmp_path / "x.png",), (Path(model),), tmp_path / "out", resume=True))
+        return capsys.readouterr().out
+
+    for model in ("classical:contour", "classical:colour", "smooth:classical:colour"):
+        assert "1 masks written, 0 kept" in run(model)
+        assert "0 masks written, 1 kept" in run(model)
+    with Image.open(tmp_path / "out" / "x.png") as mask:
+        assert np.array_equal(np.asarray(mask) >= 128, TRUTH >= 0.5)
+
+
+def test_the_benchmark_takes_names(tmp_path: Path) -> None:
+    found = find_artifacts((Path("classical:contour"), Path("classical:colour"), Path(f"smooth:{MODEL}"), MODEL))
+    assert list(found) == [
+        "classical-contour",
+        "classical-colour",
+        "unet_lite_s-192-int8-onnx+smooth",
+        "unet_lite_s-192-int8-onnx",
+    ]
+    with pytest.raises(InputError, match="twice"):
+        find_artifacts((Path("classical:colour"), Path("classical:colour")))
+    assert _shown_path(Path("/elsewhere/models/name")) == "name"
+    assert _shown_path(Path("smooth:/elsewhere/models/name")) == "smooth:name"  # no machine's paths in result files
+    artifacts = [{"key": key, "folder": str(each.folder), "sha256": each.sha256} for key, each in found.items()]
+    assert find_folders({"artifacts": artifacts[:2]}, ()) == {key: found[key].folder for key in list(found)[:2]}
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    for name, pixels in (("images", scene()), ("masks", (TRUTH * 255).astype(np.uint8))):
+        (folder / name).mkdir()
+        Image.fromarray(pixels).save(folder / name / "x.png")
+    return folder
+
+
+def test_a_benchmark_and_its_report(pairs: Path, tmp_path: Path) -> None:
+    models = ["classical:contour", "classical:colour", f"smooth:{MODEL}"]
+    words = ["--models", *models, "--data", str(pairs), "--split", "", "--quick", "--out", str(tmp_path / "r.json")]
+    done = subprocess.run([sys.executable, "-m", "edge_runtime.benchmark", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "r.json").read_text())
+    jsonschema.validate(results, json.loads(SCHEMA.read_text()))
+    by_key = {artifact["key"]: artifact for artifact in results["artifacts"]}
+    for key in ("classical-contour", "classical-colour"):
+        fact = by_key[key]
+        assert (fact["format"], fact["precision"], fact["parameters"]) == ("classical", "uint8", None)
+        assert fact["accuracy"]["pooled"]["iou"] == 1.0
+        assert 0 < fact["memory"]["baseline_bytes"] <= fact["memory"]["peak_bytes"]
+    assert "golden" not in " ".join(results["warnings"])
+    words = [str(tmp_path / "r.json"), "--out", str(tmp_path / "page"), "--pictures", str(pairs)]
+    shown = subprocess.run([sys.executable, "-m", "edge_runtime.report", *words], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    table = (tmp_path / "page" / "table.md").read_text()
+    for cells in ("| classical_contour | classical | uint8 |", "| unet_lite_s+smooth | onnx | int8 |"):
+        assert cells in table

@@ -1,0 +1,336 @@
+"""Videos in and out: every frame, in its time, whole files only, and clear words for broken ones."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime import Segmenter
+from edge_runtime.cli import parse
+from edge_runtime.errors import InputError
+from edge_runtime.images.ops import to_mask8
+from edge_runtime.masks.refine import DEFAULTS
+from edge_runtime.segment import Segment, main
+from edge_runtime.video.io import Pacing, TimedFrame, VideoSink, VideoSource, is_live, is_video
+from edge_runtime.video.pipeline import FrameSegmenter, VideoOptions, VideoResult, open_window, segment_video, summary
+from edge_runtime.video.threads import QUEUE, Pipe
+from scenes.moving import moving_scene
+
+SIZE = (72, 128)
+FRAMES = 20
+
+
+@pytest.fixture(scope="module")
+def segmenter(project_root: Path) -> Segmenter:
+    return Segmenter.load(project_root / "models" / "unet_lite_s" / "onnx-fp32")
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[np.ndarray]:
+    return [frame.image for frame in moving_scene(2, FRAMES, SIZE, "handheld", "city")]
+
+
+@pytest.fixture(scope="module")
+def clip(frames: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a lossless clip."""
+    return write(tmp_path_factory.mktemp("clips") / "clip.mkv", frames)
+
+
+def write(path: Path, frames: Sequence[np.ndarray], rate: float = 25.0) -> Path:
+    with VideoSink(path, rate, frames[0].shape[:2]) as sink:
+        for frame in frames:
+            sink.write(frame)
+    return path
+
+
+def read(path: Path) -> list[TimedFrame]:
+    source, found = VideoSource(path), []
+    while (frame := source.read()) is not None:
+        found.append(frame)
+    assert source.shortfall() is None
+    source.close()
+    return found
+
+
+def test_the_masks_are_those_of_the_frames(clip: Path, segmenter: Segmenter, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "masks.mkv"
+    result = segment_video(clip, segmenter, VideoOptions(out, stabilise=False))
+    assert (result.frames, result.dropped, result.repeated, result.size) == (FRAMES, 0, 0, SIZE)
+    assert result.video_s == pytest.approx(FRAMES / 25) and result.real_time_factor > 0
+    masks, pictures = read(out), read(clip)
+    assert len(masks) == FRAMES
+    for mask, picture in zip(masks, pictures, strict=True):
+        assert np.array_equal(mask.image[..., 0], to_mask8(segmenter(picture.image)))
+        assert mask.time_s == pytest.approx(picture.time_s, abs=1e-3)
+    assert [path.name for path in out.parent.iterdir()] == ["masks.mkv"]
+
+
+def test_stabilised_masks_flicker_less(segmenter: Segmenter, tmp_path: Path) -> None:
+    noisy = [frame.image for frame in moving_scene(11, 12, SIZE, "tripod", "trees")]
+    clip = write(tmp_path / "noisy.mkv", noisy)
+    flicker = {}
+    for stabilise in (False, True):
+        out = tmp_path / f"{stabilise}.mkv"
+        segment_video(clip, segmenter, VideoOptions(out, stabilise=stabilise))
+        masks = [frame.image[..., 0].astype(float) for frame in read(out)]
+        flicker[stabilise] = np.mean([np.square(b - a).mean() for a, b in zip(masks[2:], masks[3:], strict=False)])
+    assert 0 < flicker[True] < 0.25 * flicker[False]
+
+
+def test_overlay_and_refinement(clip: Path, segmenter: Segmenter, tmp_path: Path) -> None:
+    out = tmp_path / "overlay.mp4"
+    segment_video(clip, segmenter, VideoOptions(out, overlay=True, refinement=DEFAULTS))
+    tinted, pictures = read(out), read(clip)
+    assert len(tinted) == FRAMES
+    sky = segmenter(pictures[0].image) > 0.9
+    change = np.abs(tinted[0].image.astype(int) - pictures[0].image).mean(-1)
+    assert change[sky].mean() > 20
+
+
+def test_refinement_is_of_the_steady_map(frames: list[np.ndarray], segmenter: Segmenter) -> None:
+    steady, plain = FrameSegmenter(segmenter, True, DEFAULTS), FrameSegmenter(segmenter, False, DEFAULTS)
+    for frame in frames[:3]:
+        assert steady(frame).shape == plain(frame).shape == SIZE
+    assert np.abs(steady(frames[3]) - plain(frames[3])).max() > 0
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".webm", ".mkv"])
+def test_every_container(suffix: str, frames: list[np.ndarray], tmp_path: Path) -> None:
+    found = read(write(tmp_path / f"clip{suffix}", frames))
+    assert len(found) == FRAMES
+    assert np.abs(found[7].image.astype(int) - frames[7]).mean() < 12
+    assert [frame.time_s for frame in found] == pytest.approx([t / 25 for t in range(FRAMES)], abs=0.002)
+
+
+def test_odd_sides_are_padded(tmp_path: Path) -> None:
+    odd = np.random.default_rng(0).integers(0, 256, (47, 65, 3), np.uint8)
+    found = read(write(tmp_path / "odd.mkv", [odd] * 3))
+    assert found[0].image.shape == (48, 66, 3)
+    assert np.abs(found[0].image[:47, :65].astype(int) - odd).max() <= 2
+
+
+def test_a_variable_rate_keeps_its_time(segmenter: Segmenter, tmp_path: Path) -> None:
+    """A GIF says of each frame how long it is shown; the mask's levels tell at what time which frame is there."""
+    levels = [0, 50, 100, 150, 200, 250]
+    pictures = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in levels]
+    path, out = tmp_path / "uneven.gif", tmp_path / "masks.mkv"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[40, 200, 40, 40, 400, 40])
+    source = VideoSource(path)
+    assert source.rate == pytest.approx(25)
+    times, pacing = [frame.time_s for frame in read(path)], Pacing(source.rate)
+    assert times == pytest.approx([0, 0.04, 0.24, 0.28, 0.32, 0.72])
+    copies = [pacing.copies(time_s, next_s) for time_s, next_s in zip(times, [*times[1:], None], strict=True)]
+    assert copies == [1, 5, 1, 1, 10, 1]
+    result = segment_video(path, segmenter, VideoOptions(out, stabilise=False))
+    assert (result.frames, result.repeated) == (6, 13) and result.video_s == pytest.approx(0.76)
+    masks = read(out)
+    assert len(masks) == 19
+    assert np.array_equal(masks[1].image, masks[5].image)
+    assert "13 repeated to keep time" in summary(result, VideoOptions(out))
+
+
+def test_pacing_survives_broken_times() -> None:
+    pacing = Pacing(25.0)
+    times: list[float | None] = [0.0, 0.04, 0.04, 0.02, 0.08, None, 900.0, 900.04, 900.08]
+    copies = [pacing.copies(a, b) for a, b in zip(times, [*times[1:], None], strict=True)]
+    assert min(copies) == 1 and sum(copies) <= 12
+    assert Pacing(25.0).copies(None, None) == 1
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".webm"])
+def test_truncated_files(
+    suffix: str, frames: list[np.ndarray], segmenter: Segmenter, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What can be read is written and the rest named; where the index is gone nothing can be."""
+    path, out = write(tmp_path / f"clip{suffix}", frames), tmp_path / "out" / "masks.mkv"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 6 // 10])
+    with pytest.raises(InputError, match="cut off has lost its index" if suffix == ".mp4" else "it is truncated: what could"):
+        segment_video(path, segmenter, VideoOptions(out))
+    if suffix == ".mp4":
+        assert not out.exists()
+    else:
+        assert 1 < len(read(out)) < FRAMES
+        assert f"{len(read(out))} frames of 128 x 72" in capsys.readouterr().out
+    assert not list(out.parent.glob(".*")) if out.parent.exists() else suffix == ".mp4"
+
+
+def test_files_without_a_frame(segmenter: Segmenter, tmp_path: Path) -> None:
+    out = tmp_path / "masks.mp4"
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.avi").write_text("no video")
+    writer = cv2.VideoWriter(str(tmp_path / "none.avi"), cv2.VideoWriter.fourcc(*"XVID"), 25.0, (64, 48))
+    writer.release()  # a container with a header and no frame
+    for name, message in (("empty.mp4", "cannot open video"), ("text.avi", "cannot open"), ("none.avi", "no frame that can")):
+        with pytest.raises(InputError, match=message):
+            segment_video(tmp_path / name, segmenter, VideoOptions(out))
+    with pytest.raises(InputError, match="expected an existing video"):
+        segment_video(tmp_path / "absent.mp4", segmenter, VideoOptions(out))
+    assert not out.exists() and not list(tmp_path.glob(".*"))
+
+
+def test_bad_usage_writes_nothing(clip: Path, segmenter: Segmenter, tmp_path: Path) -> None:
+    content = clip.read_bytes()
+    for options, message in (
+        (VideoOptions(clip), "is the input and would be overwritten"),
+        (VideoOptions(tmp_path / "masks.png"), "expected a file that ends in .mp4"),
+        (VideoOptions(tmp_path), "expected a file that ends in"),
+        (VideoOptions(tmp_path / "masks.mp4", seconds=-1), "expected 0"),
+    ):
+        with pytest.raises(InputError, match=message):
+            segment_video(clip, segmenter, options)
+    assert clip.read_bytes() == content and not list(tmp_path.iterdir())
+
+
+def test_an_older_result_stays_when_a_run_fails(clip: Path, frames: list[np.ndarray], tmp_path: Path) -> None:
+    out = tmp_path / "masks.mkv"
+    out.write_bytes(b"older")
+    with pytest.raises(RuntimeError, match="halfway"), VideoSink(out, 25.0, SIZE) as sink:
+        sink.write(frames[0])
+        raise RuntimeError("halfway")
+    with pytest.raises(InputError, match="expected .* as the first"), VideoSink(out, 25.0, SIZE) as sink:
+        sink.write(frames[0][:40])
+    with pytest.raises(InputError, match="could not be written"), VideoSink(out, 25.0, SIZE):
+        pass
+    assert out.read_bytes() == b"older" and [path.name for path in tmp_path.iterdir()] == ["masks.mkv"]
+
+
+def test_a_failing_network_ends_all_threads(clip: Path, segmenter: Segmenter, tmp_path: Path) -> None:
+    class Failing:
+        threshold = 0.5
+        calls = 0
+
+        def coarse(self, image: np.ndarray) -> np.ndarray:
+            self.calls += 1
+            if self.calls == 3:
+                raise RuntimeError("the network failed")
+            return segmenter.coarse(image)
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="the network failed"):
+        segment_video(clip, Failing(), VideoOptions(tmp_path / "masks.mkv"))  # type: ignore[arg-type]
+    assert threading.active_count() == before and not list(tmp_path.iterdir())
+
+
+def test_seconds_ends_a_run_early(clip: Path, segmenter: Segmenter, tmp_path: Path) -> None:
+    result = segment_video(clip, segmenter, VideoOptions(tmp_path / "masks.mkv", seconds=0.4))
+    assert result.frames == 10 and result.video_s == pytest.approx(0.4, abs=0.05)
+
+
+def test_a_live_source_drops_and_a_file_waits() -> None:
+    image = np.zeros((2, 2, 3), np.uint8)
+    live = Pipe(threading.Event(), drop=True)
+    for number in range(5):
+        assert live.put(TimedFrame(image, float(number)))
+    assert live.dropped == 4
+    assert next(iter(live)).time_s == 4.0  # the newest
+    stop = threading.Event()
+    waiting = Pipe(stop)
+    for number in range(QUEUE):
+        assert waiting.put(TimedFrame(image, float(number)))
+    blocked = threading.Thread(target=waiting.put, args=(TimedFrame(image, 9.0),))
+    blocked.start()
+    time.sleep(0.05)
+    assert blocked.is_alive() and waiting.dropped == 0  # no room, so it waits
+    assert [next(iter(waiting)).time_s for _ in range(QUEUE + 1)] == [0.0, 1.0, 2.0, 3.0, 9.0]
+    blocked.join(timeout=10)
+    stop.set()
+    assert not waiting.put(None)
+
+
+def test_a_stream_drops_what_the_network_cannot_follow(clip: Path, segmenter: Segmenter, tmp_path: Path) -> None:
+    """A stream over HTTP, which comes faster than the network works."""
+
+    class Slow:
+        threshold = 0.5
+
+        def coarse(self, image: np.ndarray) -> np.ndarray:
+            time.sleep(0.1)
+            return segmenter.coarse(image)
+
+    handler = partial(SimpleHTTPRequestHandler, directory=str(clip.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{clip.name}"
+        result = segment_video(url, Slow(), VideoOptions(tmp_path / "masks.mkv"))  # type: ignore[arg-type]
+        server.shutdown()
+    assert result.dropped > 0 and result.frames + result.dropped == FRAMES
+    assert len(read(tmp_path / "masks.mkv")) == result.frames + result.repeated
+
+
+def test_what_a_video_is(tmp_path: Path) -> None:
+    (tmp_path / "7").write_bytes(b"")
+    (tmp_path / "folder.mp4").mkdir()
+    for source in ("0", "rtsp://host/a", "http://host/a.jpg", "a.MP4", tmp_path / "a.webm"):
+        assert is_video(source), source
+    for source in ("a.jpg", "a.gif", "folder", tmp_path / "folder.mp4", tmp_path / "7", "a.png"):
+        assert not is_video(source), source
+    assert is_live("0") and is_live("rtsp://host/a") and not is_live("a.mp4")
+
+
+def test_a_camera_that_is_not_there(segmenter: Segmenter, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot open 97, expected a camera"):
+        segment_video("97", segmenter, VideoOptions(tmp_path / "masks.mp4"))
+
+
+def test_no_window_names_the_package(clip: Path, segmenter: Segmenter, tmp_path: Path) -> None:
+    if "GUI:                           NONE" not in cv2.getBuildInformation():
+        pytest.skip("this OpenCV has a window system")
+    with pytest.raises(InputError, match="install opencv-python in the place of opencv-python-headless"):
+        open_window()
+    with pytest.raises(InputError, match="window system"):
+        segment_video(clip, segmenter, VideoOptions(tmp_path / "masks.mp4", show=True))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_last_line() -> None:
+    result = VideoResult(50, 3, 2, 1, (72, 128), 2.0, 1.0)
+    line = summary(result, VideoOptions(Path("a.mp4")))
+    assert line == (
+        "50 frames of 128 x 72 (2.00 s) in 1.00 s: 2.00 x real time, 3 dropped, 2 repeated to keep time, 1 cut: a.mp4"
+    )
+
+
+def test_the_command(clip: Path, segmenter: Segmenter, project_root: Path, tmp_path: Path) -> None:
+    out, models = tmp_path / "masks.mkv", project_root / "models"
+    words = [sys.executable, "-m", "edge_runtime.segment", str(clip), "--model", str(models / "unet_lite_s" / "onnx-fp32")]
+    done = subprocess.run([*words, "--out", str(out), "--no-stabilise"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{FRAMES} frames of 128 x 72 (0.80 s) in ") and done.stdout.count("\n") == 1
+    assert " x real time, 0 dropped: " in done.stdout
+    assert np.array_equal(read(out)[0].image[..., 0], to_mask8(segmenter(read(clip)[0].image)))
+    if "GUI:                           NONE" in cv2.getBuildInformation():
+        done = subprocess.run([*words, "--out", str(tmp_path / "b.mp4"), "--show"], capture_output=True, text=True)
+        assert done.returncode == 2 and "opencv-python" in done.stderr and "Traceback" not in done.stderr
+        assert not (tmp_path / "b.mp4").exists()
+
+
+def test_what_the_command_refuses(clip: Path, project_root: Path, tmp_path: Path) -> None:
+    model, out = (project_root / "models" / "unet_lite_s" / "onnx-fp32",), tmp_path / "masks.mkv"
+    for config, message in (
+        (Segment((clip, clip), model, out), "expected one video at a time"),
+        (Segment((clip,), model, out, resume=True), "expected them with pictures"),
+        (Segment((clip,), model, out, min_sky=0.1), "expected them with pictures"),
+        (Segment((clip,), model, tmp_path / "folder"), "expected a file that ends in .mp4"),
+        (Segment((tmp_path / "absent.mp4",), model, out), "expected an existing video"),
+    ):
+        with pytest.raises(InputError, match=message):
+            main(config)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_url_arrives_as_it_was_given() -> None:
+    """A `Path` would make one slash of two."""
+    url = "rtsp://host//live?a=b"
+    assert parse([url, "--model", "m", "--out", "a.mp4"], Segment).inputs == (url,)

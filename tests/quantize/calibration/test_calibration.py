@@ -1,0 +1,94 @@
+"""Which pictures calibrate, which check, and what is written down of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime.errors import InputError
+from quantize.calibration.calibration_set import divide, make_manifest, read_resized
+
+
+def _pictures(folder: Path, count: int, seed: int = 0) -> Path:
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save(folder / f"p{index:02d}.png")
+    return folder
+
+
+def test_a_seeded_quarter_is_kept_back(tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "pictures", 20)
+    chosen = divide(folder, 200, seed=1)
+    assert (len(chosen.calibration), len(chosen.held_out)) == (15, 5)
+    assert {*chosen.calibration, *chosen.held_out} == set(folder.iterdir())
+    assert divide(folder, 200, seed=1) == chosen
+    assert divide(folder, 200, seed=2).held_out != chosen.held_out
+
+
+def test_count_limits_calibration_and_not_the_check(tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "pictures", 20)
+    few, many = divide(folder, 4, seed=1), divide(folder, 200, seed=1)
+    assert few.calibration == many.calibration[:4] and few.held_out == many.held_out
+
+
+@pytest.mark.parametrize(
+    "made,read",
+    [
+        (["."], "."),
+        (["images"], "images"),
+        (["train/images", "val/images", "test/images"], "train/images"),
+        (["val/images", "test/images"], "val/images"),
+        (["test/images"], "test/images"),
+    ],
+)
+def test_layouts(tmp_path: Path, made: list[str], read: str) -> None:
+    root = tmp_path / "data"
+    for seed, place in enumerate(made):
+        _pictures(root / place, 8, seed)
+    chosen = divide(root, 200, 0)
+    assert {path.parent for path in (*chosen.calibration, *chosen.held_out)} == {root / read}
+
+
+def test_splits_that_only_report_are_not_guessed_from(tmp_path: Path) -> None:
+    for place in ("test", "night"):
+        _pictures(tmp_path / place / "images", 8)
+    with pytest.raises(InputError, match="has the splits night, test; expected train or val, or name one"):
+        divide(tmp_path, 200, 0)
+
+
+def test_too_few_pictures(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got 7 pictures in .*, expected at least 8; 200 varied ones are usual"):
+        divide(_pictures(tmp_path / "pictures", 7), 200, 0)
+    with pytest.raises(InputError, match="got --count 0"):
+        divide(_pictures(tmp_path / "more", 8), 0, 0)
+    with pytest.raises(InputError, match="expected an existing folder"):
+        divide(tmp_path / "none", 200, 0)
+
+
+def test_manifest_holds_names_and_hashes_of_what_calibrated(tmp_path: Path) -> None:
+    chosen = divide(_pictures(tmp_path / "a" / "train" / "images", 12).parent.parent, 200, 0)
+    manifest = make_manifest(chosen)
+    assert manifest.calibration.count == len(manifest.entries["pictures"]) == 9
+    assert [entry["name"] for entry in manifest.entries["pictures"]] == [
+        path.relative_to(chosen.root).as_posix() for path in chosen.calibration
+    ]
+    moved = divide(_pictures(tmp_path / "b" / "train" / "images", 12).parent.parent, 200, 0)
+    assert make_manifest(moved) == manifest, "the same pictures elsewhere are the same calibration set"
+    other = dataclasses.replace(chosen, calibration=chosen.calibration[::-1])
+    assert make_manifest(other).calibration.sha256 != manifest.calibration.sha256
+
+
+def test_pictures_are_read_as_the_contract_says(tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "pictures", 8)
+    first = sorted(folder.iterdir())[0]
+    (resized,) = read_resized([first], 16)
+    with Image.open(first) as picture:
+        assert np.array_equal(resized, np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR)))
+    first.write_bytes(first.read_bytes()[:60])
+    with pytest.raises(InputError, match="cannot read picture"):
+        read_resized([first], 16)

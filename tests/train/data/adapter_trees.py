@@ -1,0 +1,154 @@
+"""Data sets in the layouts of their owners, small, and what reads them through an adapter."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import find_pairs, read_pair, splits
+from scenes.render import MANIFEST_FIELDS
+from train.adapters import Config, main
+
+NAMES = ("ade20k", "ade20k_outdoors", "cityscapes", "camvid", "skyfinder", "folder")
+PALETTE = [value for index in range(256) for value in (index * 7 % 256, 255 - index, index * 3 % 256)]
+
+
+def write(path: Path, pixels: np.ndarray, palette: bool = False) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(pixels)
+    if palette:
+        picture = Image.fromarray(pixels, "L").convert("P")
+        picture.frombytes(pixels.tobytes())
+        picture.putpalette(PALETTE)
+    picture.save(path)
+
+
+def picture(path: Path, height: int, width: int) -> None:
+    seed = sum(path.name.encode())
+    write(path, np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def rows_of(*values: int, width: int = 24) -> np.ndarray:
+    """Return a label picture of horizontal stripes, two rows each."""
+    return np.repeat(np.array(values, np.uint8), 2)[:, None].repeat(width, axis=1)
+
+
+def convert(name: str, source: Path, out: Path, **options: object) -> dict[str, dict[str, str]]:
+    """Run the adapter and check what holds for all of them; returns the manifest's rows by id."""
+    main(Config(name=name, source=source, out=out, **options))  # type: ignore[arg-type]
+    with (out / "manifest.csv").open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        assert tuple(reader.fieldnames or ()) == MANIFEST_FIELDS
+        rows = {row["id"]: row for row in reader}
+    found = {pair.id: (split, pair) for split in splits(out) for pair in find_pairs(out, split)}
+    assert set(found) == set(rows)
+    for name, row in rows.items():
+        split, pair = found[name]
+        labelled = read_pair(pair)
+        assert (pair.source, pair.scene, split) == (row["source"], row["scene"], row["split"])
+        assert labelled.sky.shape == (int(row["height"]), int(row["width"]))
+        assert float(row["sky_fraction"]) == pytest.approx((labelled.sky == 1).mean(), abs=1e-6)
+        assert float(row["ignore_fraction"]) == pytest.approx(1 - labelled.valid.mean(), abs=1e-6)
+        if "max_side" not in options:
+            assert pair.image.read_bytes() == (source / row["origin"]).read_bytes()
+    assert sorted(path.name for path in out.parent.iterdir() if path.name.startswith(".")) == []
+    return rows
+
+
+def mask_of(out: Path, split: str, name: str) -> np.ndarray:
+    with Image.open(out / split / "masks" / f"{name}.png") as opened:
+        assert opened.mode == "L"
+        return np.asarray(opened)
+
+
+def refused(name: str, source: Path, out: Path, **options: object) -> str:
+    """Return the message of a refusal that leaves nothing behind."""
+    before = sorted(out.parent.iterdir())
+    with pytest.raises(InputError) as raised:
+        main(Config(name=name, source=source, out=out, **options))  # type: ignore[arg-type]
+    assert sorted(out.parent.iterdir()) == before
+    return str(raised.value)
+
+
+# --- the layouts ------------------------------------------------------------------------------------------------------
+
+
+def ade20k_tree(root: Path, count: int = 20) -> Path:
+    for folder, name, total in (("training", "train", count), ("validation", "val", 2)):
+        for number in range(1, total + 1):
+            stem = f"ADE_{name}_{number:08d}"
+            picture(root / "images" / folder / f"{stem}.jpg", 8, 24 + number)
+            write(root / "annotations" / folder / f"{stem}.png", rows_of(3, 0, 150, 4, width=24 + number))
+    return root
+
+
+def cityscapes_tree(root: Path) -> Path:
+    for split, city in (("train", "aachen"), ("val", "frankfurt"), ("val", "lindau"), ("val", "munster"), ("test", "berlin")):
+        for number in (19, 20):
+            stem = f"{city}_000000_{number:06d}"
+            picture(root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", 18, 24)
+            labels = rows_of(23, *range(7), 255) if split != "test" else rows_of(*[3] * 9)
+            write(root / "gtFine" / split / city / f"{stem}_gtFine_labelIds.png", labels)
+            write(root / "gtFine" / split / city / f"{stem}_gtFine_color.png", np.zeros((18, 24, 3), np.uint8))
+            (root / "gtFine" / split / city / f"{stem}_gtFine_polygons.json").write_text("{}")
+    return root
+
+
+CAMVID_NAMES = {
+    "train": ("0001TP_008520", "0006R0_f03930", "0016E5_07920", "0016E5_08190"),
+    "val": ("0016E5_07959", "0016E5_08159"),
+    "test": ("0001TP_008550", "Seq05VD_f00000"),
+}
+
+
+def camvid_tree(root: Path) -> Path:
+    colours = np.array([(128, 128, 128), (0, 0, 0), (26, 26, 26), (128, 0, 0), (64, 192, 0)], np.uint8)
+    for names in CAMVID_NAMES.values():
+        for name in names:
+            picture(root / "701_StillsRaw_full" / f"{name}.png", 10, 24)
+            write(root / "LabeledApproved_full" / f"{name}_L.png", colours[rows_of(0, 1, 2, 3, 4)])
+    return root
+
+
+def segnet_tree(root: Path) -> Path:
+    for split, names in CAMVID_NAMES.items():
+        for number, name in enumerate(names):
+            picture(root / split / f"{name}.png", 8, 24)
+            write(root / f"{split}annot" / f"{name}.png", rows_of(0, 11, 10, 1), palette=number % 2 == 0)
+        (root / f"{split}.txt").write_text("".join(f"/SegNet/CamVid/{split}/{name}.png\n" for name in names))
+    return root
+
+
+def skyfinder_tree(root: Path, cameras: tuple[int, ...] = (65, 204, 858, 3297, 10870)) -> Path:
+    for camera in cameras:
+        for hour in range(3):
+            picture(root / str(camera) / f"20130606_{hour:02d}4951.jpg", 12, 16 + camera % 7)
+        write(root / "skyfinder_masks" / f"{camera}.png", rows_of(255, 255, 255, 0, 0, 0, width=16 + camera % 7))
+    return root
+
+
+def folder_tree(root: Path, mask: np.ndarray | None = None, count: int = 10) -> Path:
+    for number in range(count):
+        picture(root / "images" / f"{number}.png", 8, 24)
+        write(root / "masks" / f"{number}.png", rows_of(255, 0, 128, 0) if mask is None else mask)
+    return root
+
+
+TREES = dict(zip(NAMES, (ade20k_tree, ade20k_tree, cityscapes_tree, camvid_tree, skyfinder_tree, folder_tree), strict=True))
+ADE_PAIR = ("images/training/ADE_train_00000001.jpg", "annotations/training/ADE_train_00000001.png")
+ONE_PAIR = {
+    "ade20k": ADE_PAIR,
+    "ade20k_outdoors": ADE_PAIR,
+    "cityscapes": (
+        "leftImg8bit/val/munster/munster_000000_000020_leftImg8bit.png",
+        "gtFine/val/munster/munster_000000_000020_gtFine_labelIds.png",
+    ),
+    "camvid": ("701_StillsRaw_full/0006R0_f03930.png", "LabeledApproved_full/0006R0_f03930_L.png"),
+    "skyfinder": ("204/20130606_004951.jpg", "skyfinder_masks/204.png"),
+    "folder": ("images/7.png", "masks/7.png"),
+}

@@ -1,0 +1,69 @@
+"""The training loss: by hand, and blind to void."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from train.engine.losses import dice_loss, masked_bce, sky_loss
+
+
+def sample(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(2, 1, 8, 8, generator=generator)
+    sky = (torch.rand(2, 1, 8, 8, generator=generator) > 0.5).float()
+    valid = (torch.rand(2, 1, 8, 8, generator=generator) > 0.3).float()
+    return logits, sky, valid
+
+
+def test_by_hand() -> None:
+    logits = torch.tensor([[[[0.0, 0.0]]]])
+    sky = torch.tensor([[[[1.0, 0.0]]]])
+    valid = torch.ones_like(sky)
+    assert masked_bce(logits, sky, valid).item() == pytest.approx(math.log(2.0))
+    assert dice_loss(logits, sky, valid).item() == pytest.approx(1.0 - (2 * 0.5 + 1) / (1.0 + 1.0 + 1.0))
+    assert masked_bce(logits, sky, torch.tensor([[[[1.0, 0.0]]]])).item() == pytest.approx(math.log(2.0))
+
+
+def test_void_pixels_have_no_effect() -> None:
+    logits, sky, valid = sample()
+    wild_logits = torch.where(valid > 0, logits, torch.full_like(logits, 30.0))
+    wild_sky = torch.where(valid > 0, sky, 1.0 - sky)
+    assert torch.equal(sky_loss([logits, logits], sky, valid), sky_loss([wild_logits, wild_logits], wild_sky, valid))
+    logits.requires_grad_()
+    sky_loss([logits], sky, valid).backward()
+    assert logits.grad is not None
+    assert (logits.grad[valid == 0] == 0).all() and (logits.grad[valid == 1] != 0).all()
+
+
+def test_all_void_is_finite_and_still() -> None:
+    logits, sky, _ = sample()
+    logits.requires_grad_()
+    loss = sky_loss([logits, logits], sky, torch.zeros_like(sky))
+    loss.backward()
+    assert loss.item() == 0.0 and logits.grad is not None and not logits.grad.any()
+
+
+def test_all_maps_are_supervised_and_dice_counts_for_the_first() -> None:
+    logits, sky, valid = sample()
+    other, _, _ = sample(1)
+    expected = masked_bce(logits, sky, valid) + 2 * masked_bce(other, sky, valid) + dice_loss(logits, sky, valid)
+    assert sky_loss([logits, other, other], sky, valid).item() == pytest.approx(expected.item())
+
+
+def test_right_is_better_than_wrong_and_no_sky_is_learnt() -> None:
+    _, sky, valid = sample()
+    right = (sky * 2 - 1) * 20
+    assert sky_loss([right], sky, valid).item() < 1e-3 < 10 < sky_loss([-right], sky, valid).item()
+    empty = torch.zeros_like(sky)
+    quiet, loud = torch.full_like(sky, -20.0), torch.full_like(sky, 2.0)
+    assert sky_loss([quiet], empty, valid).item() < 1e-3 < sky_loss([loud], empty, valid).item()
+
+
+def test_half_precision_logits_are_summed_in_float32() -> None:
+    logits, sky, valid = sample()
+    loss = sky_loss([logits.bfloat16()], sky, valid)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(sky_loss([logits.bfloat16().float()], sky, valid).item())

