@@ -1,7 +1,7 @@
 """Correct a mask by strokes: `python -m edge_runtime.correct PICTURE --model DIR --sky X,Y --out MASK.png`.
 
 A stroke says of some pixels what they are. How far around it that holds is found in two steps, both at a reduced size:
-`cv2.floodFill` takes what is joined to the stroke, has a like colour and the other label, and goes further where the
+`cv2.floodFill` takes what is joined to the stroke, has a like color and the other label, and goes further where the
 network was unsure; `cv2.grabCut` (Rother et al. 2004) then cuts between that and the rest, whose labels the network gives.
 What has changed is brought to the picture's edges by `edge_runtime.masks.refine`. Nothing else of the mask changes: not a pixel
 further from the strokes than `REACH`, none that is not joined to a stroke, none against the stroke's direction.
@@ -31,10 +31,10 @@ SKY, OTHER = 255, 0  # values of a stroke; VOID is no stroke
 WORK_SIDE = 400  # long side of the picture that is cut: bounds the time of a graph cut, whatever the picture's size
 REACH = 0.35  # of the long side: how far from a stroke the mask may change at most
 DEPTHS, LEAST = 4.0, 2.0  # the same in depths (how far inside the wrong area the stroke lies), and pixels added to it
-LIKE, LIKE_UNSURE = 10, 30  # levels per channel that the flood allows, from the stroke's colour: where p is sure, unsure
+LIKE, LIKE_UNSURE = 10, 30  # levels per channel that the flood allows, from the stroke's color: where p is sure, unsure
 SURE = 0.1  # p at most this far from 0 or 1 is sure
 CUTS = 2  # rounds of grabCut
-MARGIN = 12  # pixels of the working picture around what may change, for the colours of both sides
+MARGIN = 12  # pixels of the working picture around what may change, for the colors of both sides
 MIX = 4.0  # pixels of the working picture over which the joined change ends
 
 
@@ -160,15 +160,15 @@ def read_values(path: Path, shape: tuple[int, ...], what: str) -> np.ndarray:
             if opened.mode.startswith(("I", "F")):
                 raise InputError(f"{what} {path} has mode {opened.mode}, expected 8 bits; convert it")
             if not opened.has_transparency_data:
-                grey = np.asarray(opened.convert("L"))
+                gray = np.asarray(opened.convert("L"))
             else:
-                grey, alpha = np.asarray(opened.convert("RGBA").convert("LA")).transpose(2, 0, 1)
-                grey = np.where(alpha == 0, np.uint8(VOID), grey)
+                gray, alpha = np.asarray(opened.convert("RGBA").convert("LA")).transpose(2, 0, 1)
+                gray = np.where(alpha == 0, np.uint8(VOID), gray)
     except DECODE_ERRORS as error:
         raise InputError(f"cannot read {what} {path}: {error}; expected an 8-bit PNG") from error
-    if grey.shape != tuple(shape):
-        raise InputError(f"{what} {path} is {grey.shape}, expected {tuple(shape)} (height, width) as the upright picture")
-    return grey
+    if gray.shape != tuple(shape):
+        raise InputError(f"{what} {path} is {gray.shape}, expected {tuple(shape)} (height, width) as the upright picture")
+    return gray
 
 
 def _point(word: str, flag: str) -> tuple[int, int]:
@@ -208,7 +208,7 @@ def _changed(small: np.ndarray, p: np.ndarray, given: np.ndarray, value: int) ->
         return wrong
     near = _near(wrong, open_to)
     grown = _flood(small, p, wrong, open_to & near & (given != OTHER + SKY - value))
-    part = _around(near)  # the colours of a cut are those nearby, not those of a like house elsewhere
+    part = _around(near)  # the colors of a cut are those nearby, not those of a like house elsewhere
     cut = np.zeros_like(near)
     cut[part] = _cut(small[part], p[part], grown[part], given[part], value, near[part])
     return _joined((cut | wrong) & open_to & near, wrong)
@@ -231,7 +231,7 @@ def _near(wrong: np.ndarray, open_to: np.ndarray) -> np.ndarray:
 
 
 def _flood(small: np.ndarray, p: np.ndarray, wrong: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Return what is joined to wrong pixels within `allowed` and has about their colour, from one seed per stroke part."""
+    """Return what is joined to wrong pixels within `allowed` and has about their color, from one seed per stroke part."""
     calm = cv2.bilateralFilter(small, 5, 20, 5)
     unsure = np.minimum(p, 1 - p) > SURE
     found = wrong.copy()

@@ -47,7 +47,7 @@ class Segment:
     """Folder for the masks; made where it is missing. Of a video the file: .mp4, .mov, .avi, .webm or .mkv (lossless)."""
     overlay: bool = False
     """Also write STEM.overlay.jpg: the picture with its sky tinted and the contour drawn, to judge the mask by eye. Of a video
-    the result is that instead of the grey mask."""
+    the result is that instead of the gray mask."""
     refine: bool = False
     """Follow the picture's edges: branches, wires, roofs (edge_runtime/masks/refine.py)."""
     min_sky: float | None = None
@@ -58,7 +58,7 @@ class Segment:
     resume: bool = False
     """Keep masks that were made from the same picture by the same model with the same options."""
     stabilise: bool = True
-    """Videos: take the flicker out along the motion of the camera (edge_runtime/masks/stabilise.py)."""
+    """Videos: take the flicker out along the motion of the camera (edge_runtime/masks/stabilize.py)."""
     show: bool = False
     """Videos: show the result as it is made; q ends the run. Needs opencv-python and a screen."""
     seconds: float = 0.0

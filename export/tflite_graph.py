@@ -25,7 +25,7 @@ class Graph:
     float_tensors
         Tensors of floating point, weights included.
     input, output
-        Quantisation of the one input and the one output; None for float32.
+        Quantization of the one input and the one output; None for float32.
     """
 
     operators: dict[str, int]
@@ -35,7 +35,7 @@ class Graph:
 
 
 def read_graph(content: bytes) -> Graph:
-    """Return the operators of a TFLite model and how its ends are quantised."""
+    """Return the operators of a TFLite model and how its ends are quantized."""
     model = _unpack(content)
     (graph,) = model.subgraphs
     (first,), (last,) = graph.inputs, graph.outputs
@@ -66,7 +66,7 @@ def tidy(content: bytes) -> bytes:
     """Return a TFLite model with its tensors renamed, weights inside the flatbuffer, and aligned.
 
     The input becomes `image`, the output `sky`, others `NUMBER_OPERATOR` after the operator that makes or reads them. Converters
-    name tensors after every module around them: a tenth of a small file. Quantisers put weights behind the flatbuffer,
+    name tensors after every module around them: a tenth of a small file. Quantizers put weights behind the flatbuffer,
     which interpreters from before 2024 cannot read.
     """
     import flatbuffers

@@ -21,7 +21,7 @@ from export.pipeline import Converted, ExportConfig, input_spec, output_spec, pr
 
 
 class Widen(nn.Module):
-    """Parametrisation of a weight that is kept as float16: float32 where it is used."""
+    """Parametrization of a weight that is kept as float16: float32 where it is used."""
 
     def forward(self, stored: Tensor) -> Tensor:
         """Return `stored` as float32."""

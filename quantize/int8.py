@@ -1,6 +1,6 @@
-"""Quantise to int8 after training: `python quantize/int8.py --calib DIR [--format onnx tflite ncnn] [--eval DIR] [--out DIR]`.
+"""Quantize to int8 after training: `python quantize/int8.py --calib DIR [--format onnx tflite ncnn] [--eval DIR] [--out DIR]`.
 
-A quarter of the calibration pictures is kept back: the masks of int8 and fp32 must agree on it. With --eval, labelled pictures,
+A quarter of the calibration pictures is kept back: the masks of int8 and fp32 must agree on it. With --eval, labeled pictures,
 int8 may lose at most --max-drop points of pooled IoU. `--keep-float AUTO` leaves the most sensitive convolutions in float, as few
 as it takes. A format that fails writes nothing, and the command exits with 1.
 """
@@ -40,7 +40,7 @@ CONVERTERS: dict[str, Convert] = {"onnx": onnx_int8.convert, "tflite": tflite_in
 
 @dataclass(frozen=True)
 class Int8Config:
-    """Quantise a checkpoint to int8, after comparing it with float32."""
+    """Quantize a checkpoint to int8, after comparing it with float32."""
 
     calib: Path
     """Pictures to calibrate on, labels not needed: a folder of pictures, or with images/, or with train/images."""
@@ -55,7 +55,7 @@ class Int8Config:
     seed: int = 0
     """Seed that divides the pictures into those for calibration and those to check with."""
     eval: Path | None = None
-    """Labelled pictures (images/ and masks/) on which to measure the loss of IoU."""
+    """Labeled pictures (images/ and masks/) on which to measure the loss of IoU."""
     split: str | None = None
     """Split of --eval to read, such as val."""
     max_drop: float = 1.0
@@ -94,7 +94,7 @@ def quantize(config: Int8Config) -> list[Artifact]:
     job = _Job(config, network, pictures, manifest, checks)
     written, failures = [], []
     for name in config.format:
-        console.print(f"quantising to {name}")
+        console.print(f"quantizing to {name}")
         try:
             written.append(_quantize_one(job, name))
         except GateError as error:
@@ -106,7 +106,7 @@ def quantize(config: Int8Config) -> list[Artifact]:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """What every attempt to quantise starts from."""
+    """What every attempt to quantize starts from."""
 
     config: Int8Config
     network: Network
@@ -117,14 +117,14 @@ class _Job:
     @functools.cached_property
     def ranking(self) -> list[str]:
         """Names of the convolutions, the most sensitive first; measured when it is first asked for, once for all formats."""
-        labelled = self.checks.labelled
-        assert labelled is not None
-        return [score.name for score in rank(self.network, self.pictures[:RANKED_ON], labelled.some(RANKED_ON))]
+        labeled = self.checks.labeled
+        assert labeled is not None
+        return [score.name for score in rank(self.network, self.pictures[:RANKED_ON], labeled.some(RANKED_ON))]
 
 
 @dataclass(frozen=True, eq=False)
 class _Attempt:
-    """A quantised network, measured; `failure` says why it is not good enough."""
+    """A quantized network, measured; `failure` says why it is not good enough."""
 
     draft: ModelSpec
     converted: Converted
@@ -212,12 +212,12 @@ def _check(config: Int8Config) -> None:
     if AUTO in config.keep_float and (config.keep_float != (AUTO,) or config.eval is None):
         got = " ".join(config.keep_float) + ("" if config.eval else " without --eval")
         raise InputError(
-            f"got --keep-float {got}, expected AUTO alone, with labelled pictures in --eval, or names of convolutions"
+            f"got --keep-float {got}, expected AUTO alone, with labeled pictures in --eval, or names of convolutions"
         )
 
 
 def main(config: Int8Config) -> None:
-    """Quantise; `quantize` prints a line for every format."""
+    """Quantize; `quantize` prints a line for every format."""
     quantize(config)
 
 

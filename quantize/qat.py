@@ -1,6 +1,6 @@
 """Train under int8: `python quantize/qat.py --checkpoint FILE --data DIR [DIR ...] --out DIR`.
 
-NNCF puts fake quantisation around the weights and activations of the torch network; a short training, on labels mixed with the
+NNCF puts fake quantization around the weights and activations of the torch network; a short training, on labels mixed with the
 opinion of the float network (as train/prune.py does), then moves the weights to where rounding hurts less (Jacob et al. 2018,
 "Quantization and training of neural networks for efficient integer-arithmetic-only inference", section 3). What is saved is a
 checkpoint with those weights and without NNCF's nodes: `quantize/int8.py` and all exporters take it as any other. Batch norm
@@ -40,7 +40,7 @@ CALIBRATION_BATCHES = 16  # of `batch` views each: NNCF starts from their ranges
 
 @dataclass(frozen=True)
 class Config:
-    """Fine-tune a checkpoint under fake quantisation."""
+    """Fine-tune a checkpoint under fake quantization."""
 
     checkpoint: Path
     """Checkpoint to start from; as it is, it is the teacher too."""
@@ -49,13 +49,13 @@ class Config:
     out: Path = Path("runs/qat")
     """Folder for checkpoint.pt and qat.json."""
     steps: int = 300
-    """Optimiser steps."""
+    """Optimizer steps."""
     batch: int = 8
     """Pictures in a step."""
     lr: float = 3e-5
     """Learning rate of AdamW, which falls linearly to zero."""
     distill: float = 0.5
-    """Share of the float network's opinion in the target of a labelled pixel; void pixels get that alone."""
+    """Share of the float network's opinion in the target of a labeled pixel; void pixels get that alone."""
     seed: int = 0
     """Seed of every sample."""
     threads: int = 1
@@ -79,7 +79,7 @@ def train(config: Config) -> Path:
     start = load_checkpoint(config.checkpoint)
     pairs, val = gather(config.data, "train"), gather(config.data, "val") if config.val_count else []
     if not pairs:
-        raise InputError("got no labelled picture in --data, expected DIR/train/images and DIR/train/masks")
+        raise InputError("got no labeled picture in --data, expected DIR/train/images and DIR/train/masks")
     val = val[:: max(1, -(-len(val) // max(1, config.val_count)))]
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -113,7 +113,7 @@ def train(config: Config) -> Path:
 
 
 def wrap(model: nn.Module, inputs: list[torch.Tensor]) -> nn.Module:
-    """Return a copy of `model` with NNCF's fake quantisation, its ranges taken from (1, 3, size, size) `inputs`.
+    """Return a copy of `model` with NNCF's fake quantization, its ranges taken from (1, 3, size, size) `inputs`.
 
     Weights are symmetric per output channel, activations per tensor: what quantize/int8.py will do.
     """

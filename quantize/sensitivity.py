@@ -1,6 +1,6 @@
 """Which layers suffer from int8: `python quantize/sensitivity.py --data DIR [--checkpoint FILE] [--out DIR]`.
 
-Every convolution in turn is quantised alone, as all formats do it: weights with a scale per output channel, its input with a
+Every convolution in turn is quantized alone, as all formats do it: weights with a scale per output channel, its input with a
 scale per tensor, the range found on calibration pictures. Two figures follow: the signal-to-noise ratio of the layer's own
 output, and what becomes of the masks. Layers are ranked by the masks' agreement with float32, which every layer moves, while
 IoU goes up and down by chance. `int8.py --keep-float AUTO` follows this ranking and measures the exported network itself.
@@ -30,7 +30,7 @@ from edge_runtime.images.dataset import find_pairs, splits
 from export.network import Network, SkyProbability, load_network
 from export.parity import pooled_agreement, run_torch
 from quantize.calibration.calibration_set import divide, read_resized
-from quantize.calibration.labelled import LabelledSet
+from quantize.calibration.labeled import LabeledSet
 from quantize.calibration.observe import Range, observe
 from quantize.calibration.ranges import Method
 
@@ -42,7 +42,7 @@ class Config:
     """Rank the convolutions of a checkpoint by what int8 does to them."""
 
     data: Path
-    """Labelled pictures (images/ and masks/, or splits of them); calibration takes some, the others score."""
+    """Labeled pictures (images/ and masks/, or splits of them); calibration takes some, the others score."""
     checkpoint: Path | None = None
     """Checkpoint of train/fit.py. Default: the released models/unet_lite/checkpoint.pt."""
     split: str | None = None
@@ -86,29 +86,27 @@ class LayerScore:
     macs_share: float
 
 
-def rank(
-    network: Network, calibration: Sequence[np.ndarray], labelled: LabelledSet, method: Method = "minmax"
-) -> list[LayerScore]:
+def rank(network: Network, calibration: Sequence[np.ndarray], labeled: LabeledSet, method: Method = "minmax") -> list[LayerScore]:
     """Return a score for every convolution, the most sensitive first.
 
     Parameters
     ----------
     calibration
         (size, size, 3) uint8 RGB; they set the ranges.
-    labelled
+    labeled
         Scores; not in `calibration`.
     """
     model = copy.deepcopy(network.folded)
     layers = {name: layer for name, layer in model.network.named_modules() if isinstance(layer, nn.Conv2d)}
     ranges = _ranges(model, layers, calibration, method)
-    ratios, macs = _signal_to_noise(model, layers, ranges, labelled.images)
-    expected = labelled.masks(lambda image: run_torch(model, [image])[0])
-    iou = labelled.iou(expected)
+    ratios, macs = _signal_to_noise(model, layers, ranges, labeled.images)
+    expected = labeled.masks(lambda image: run_torch(model, [image])[0])
+    iou = labeled.iou(expected)
     scores = []
     for name, layer in track(layers.items(), "layers", console=Console(stderr=True)):
         with _only_int8(layer, ranges[name]):
-            masks = labelled.masks(lambda image: run_torch(model, [image])[0])
-        drop = 100.0 * (iou - labelled.iou(masks))
+            masks = labeled.masks(lambda image: run_torch(model, [image])[0])
+        drop = 100.0 * (iou - labeled.iou(masks))
         share = macs[name] / sum(macs.values())
         scores.append(LayerScore(name, ratios[name], pooled_agreement(expected, masks), drop, share))
     return sorted(scores, key=lambda score: (score.agreement, score.sqnr_db))
@@ -160,7 +158,7 @@ def _signal_to_noise(
 
 @contextmanager
 def _only_int8(layer: nn.Conv2d, spread: Range) -> Iterator[None]:
-    """Quantise one convolution for as long as the context lasts."""
+    """Quantize one convolution for as long as the context lasts."""
     weight = layer.weight.data
     layer.weight.data = round_weight(weight)
     hook = layer.register_forward_pre_hook(lambda _, inputs: (round_input(inputs[0], spread),))
@@ -231,7 +229,7 @@ def measure(config: Config) -> dict[str, Any]:
             f"got no picture of --source {config.source!r} beside those that calibrate; expected a source of {config.data}"
         )
     pairs = pairs[:: -(-len(pairs) // config.count)]
-    scores = rank(network, read_resized(chosen.calibration, network.size), LabelledSet(pairs, network.size), config.method)
+    scores = rank(network, read_resized(chosen.calibration, network.size), LabeledSet(pairs, network.size), config.method)
     result = {
         "network": network.checkpoint.name, "size": network.size, "checkpoint_sha256": network.sha256, "method": config.method,
         "calibration_pictures": len(chosen.calibration), "pictures": len(pairs), "source": config.source,

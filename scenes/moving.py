@@ -4,7 +4,7 @@ A shot is made of the layers of one scene (`scenes.render.compose`): its sky, it
 foreground leaves, and passing things of their own. Each layer is moved, then they are laid over each other in linear light,
 so that the share of sky is exact in every frame, by construction. The sensor adds fresh noise to every frame.
 
-As a command it writes a clip, and with `--masks` its exact masks (lossless, grey)::
+As a command it writes a clip, and with `--masks` its exact masks (lossless, gray)::
 
     python -m scenes.moving --out build/clip.mp4 --motion pan --masks build/truth.mkv
 """
@@ -42,7 +42,7 @@ class Frame:
     Attributes
     ----------
     image
-        (H, W, 3) uint8, sRGB, colour order RGB.
+        (H, W, 3) uint8, sRGB, color order RGB.
     alpha
         (H, W) float32 in [0, 1], share of each pixel that is sky.
     back
@@ -234,8 +234,8 @@ def _wander(rng: np.random.Generator, frames: int, columns: int, deviation: floa
 
 def _matrix(plate: Canvas, size: tuple[int, int], shift: np.ndarray, turn_deg: float, zoom: float) -> np.ndarray:
     """Return (2, 3) from the plate to the frame: turned and zoomed about the middle, then shifted."""
-    centre = (plate.width - 1) / 2, (plate.height - 1) / 2
-    matrix = cv2.getRotationMatrix2D(centre, float(turn_deg), float(zoom))
+    center = (plate.width - 1) / 2, (plate.height - 1) / 2
+    matrix = cv2.getRotationMatrix2D(center, float(turn_deg), float(zoom))
     matrix[:, 2] += [(size[1] - plate.width) / 2 + shift[0], (size[0] - plate.height) / 2 + shift[1]]
     return matrix
 
@@ -245,7 +245,7 @@ def _warp(plane: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: 
 
 
 def _exposure(plate: Canvas, weather: str) -> float:
-    """Return the gain of a usual exposure: the geometric mean of the light goes most of the way to middle grey."""
+    """Return the gain of a usual exposure: the geometric mean of the light goes most of the way to middle gray."""
     mean = float(np.exp(np.log(np.maximum(plate.picture()[::8, ::8], 0).mean(-1) + 1e-3).mean()))
     return (0.2 / mean) ** 0.6 * (0.75 if weather in ("sunset", "night") else 1.0)
 
@@ -268,7 +268,7 @@ class Config:
     """Write a moving procedural scene as a clip, and its exact masks."""
 
     out: Path  # the clip: .mp4, .mov or .avi (MPEG-4), .webm (VP9) or .mkv (FFV1, lossless)
-    masks: Path | None = None  # its exact masks, grey, 255 = sky; .mkv, so that they stay exact
+    masks: Path | None = None  # its exact masks, gray, 255 = sky; .mkv, so that they stay exact
     motion: Motion = "pan"  # what moves
     frames: int = 75  # how many
     fps: float = 25.0  # frames a second
@@ -284,7 +284,7 @@ def main(config: Config) -> None:
     if config.masks is not None and config.masks.suffix.lower() != ".mkv":
         raise InputError(f"got --masks {config.masks}, expected a name that ends in .mkv, whose codec is lossless")
     clip = VideoSink(config.out, config.fps, config.size)
-    truth = None if config.masks is None else VideoSink(config.masks, config.fps, config.size, colour=False)
+    truth = None if config.masks is None else VideoSink(config.masks, config.fps, config.size, color=False)
     with clip:
         if truth is None:
             for frame in moving_scene(config.seed, config.frames, config.size, config.motion, config.kind):

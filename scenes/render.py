@@ -47,7 +47,7 @@ class Scene:
     Attributes
     ----------
     image
-        (H, W, 3) uint8, sRGB, colour order RGB.
+        (H, W, 3) uint8, sRGB, color order RGB.
     alpha
         (H, W) float32 in [0, 1], share of each pixel that is sky.
     kind, sky

@@ -35,7 +35,7 @@ class Config:
     """Train one network with and without each condition, and measure it on the pictures that it did not see."""
 
     data: tuple[Path, ...]
-    """Labelled folders; their `train` and `val` are parted into folds."""
+    """Labeled folders; their `train` and `val` are parted into folds."""
     extra: tuple[Path, ...] = ()
     """Folders that are trained on in every fold and never measured, such as scenes."""
     variants: tuple[str, ...] = ("none", *CONDITIONS, "all")
@@ -48,7 +48,7 @@ class Config:
     size: int = 160
     """Input side in pixels."""
     steps: int = 600
-    """Optimiser steps of each run."""
+    """Optimizer steps of each run."""
     batch: int = 16
     """Pictures in a step."""
     seed: int = 0

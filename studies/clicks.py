@@ -1,8 +1,8 @@
-"""Prove correction: `python studies/clicks.py --data DIR`: IoU after 0, 1, 3 and 5 clicks at the largest error's centre.
+"""Prove correction: `python studies/clicks.py --data DIR`: IoU after 0, 1, 3 and 5 clicks at the largest error's center.
 
 A click is put where a user would put it: the pixel deepest inside the largest connected error of the mask (the protocol of
 interactive segmentation, Xu et al. 2016, "Deep Interactive Object Selection"). Every correction starts from the first mask,
-with all clicks so far. On scenes, and on the labelled pictures whose first masks are worst.
+with all clicks so far. On scenes, and on the labeled pictures whose first masks are worst.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ FEW = 0.001  # share of the picture that sky takes at least: below it one pixel 
 class Config:
     """Measure what simulated clicks bring."""
 
-    data: Path | None = None  # labelled pictures in a layout of edge_runtime/images/dataset.py; none: scenes alone
-    split: str = "test"  # of the labelled pictures
+    data: Path | None = None  # labeled pictures in a layout of edge_runtime/images/dataset.py; none: scenes alone
+    split: str = "test"  # of the labeled pictures
     model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that makes the first masks
     out: Path = Path("results/correction/unet_lite.json")  # and .md beside it
-    worst: int = 40  # labelled pictures of the lowest IoU
+    worst: int = 40  # labeled pictures of the lowest IoU
     scenes: int = 6  # of each kind
     scene_size: tuple[int, int] = (600, 800)  # height, width in pixels
     seed: int = 710_000  # of the first scene
@@ -90,7 +90,7 @@ def click_through(example: Example) -> tuple[list[float], list[float]]:
     return found, times
 
 
-def summarise(examples: Iterator[Example]) -> dict[str, Any]:
+def summarize(examples: Iterator[Example]) -> dict[str, Any]:
     """Return mean IoU after each number of clicks, and how many pictures gained and lost over 0.005."""
     results = [click_through(example) for example in examples]
     if not results:
@@ -117,17 +117,17 @@ def scene_examples(config: Config, segmenter: Segmenter) -> Iterator[Example]:
 
 
 def worst_examples(config: Config, segmenter: Segmenter) -> Iterator[Example]:
-    """Read the labelled pictures with sky whose refined masks are worst."""
+    """Read the labeled pictures with sky whose refined masks are worst."""
     assert config.data is not None
     found = []
     for pair in find_pairs(config.data, None if config.split == "none" else config.split):
-        labelled = read_pair(pair)
-        if ((labelled.sky >= THRESHOLD) & labelled.valid).mean() >= FEW:
-            mask = refine(labelled.image, segmenter.coarse(labelled.image))
-            found.append((iou(mask, Example(labelled.image, labelled.sky, labelled.valid, mask)), pair.id, pair, mask))
+        labeled = read_pair(pair)
+        if ((labeled.sky >= THRESHOLD) & labeled.valid).mean() >= FEW:
+            mask = refine(labeled.image, segmenter.coarse(labeled.image))
+            found.append((iou(mask, Example(labeled.image, labeled.sky, labeled.valid, mask)), pair.id, pair, mask))
     for _, _, pair, mask in sorted(found, key=lambda entry: entry[:2])[: config.worst]:
-        labelled = read_pair(pair)
-        yield Example(labelled.image, labelled.sky, labelled.valid, mask)
+        labeled = read_pair(pair)
+        yield Example(labeled.image, labeled.sky, labeled.valid, mask)
 
 
 def as_markdown(report: dict[str, Any]) -> str:
@@ -147,9 +147,9 @@ def main(config: Config) -> None:
     if config.scenes < 1 or config.worst < 1:
         raise InputError(f"got --scenes {config.scenes} and --worst {config.worst}, expected 1 or more of both")
     segmenter = Segmenter.load(config.model)
-    sets = {"scenes: " + ", ".join(KINDS): summarise(scene_examples(config, segmenter))}
+    sets = {"scenes: " + ", ".join(KINDS): summarize(scene_examples(config, segmenter))}
     if config.data is not None:
-        sets[f"worst of {config.data.resolve().name}, {config.split}"] = summarise(worst_examples(config, segmenter))
+        sets[f"worst of {config.data.resolve().name}, {config.split}"] = summarize(worst_examples(config, segmenter))
     model = {"name": segmenter.artifact.spec.name, "sha256": segmenter.artifact.sha256}
     report = {"model": model, "seed": config.seed, "scene_size": list(config.scene_size), "sets": sets}
     write_atomic(config.out, json.dumps(report, indent=1, allow_nan=False) + "\n")

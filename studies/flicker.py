@@ -1,7 +1,7 @@
-"""Prove stabilisation: `python studies/flicker.py --models ARTIFACT... --out DIR` writes NAME.json and NAME.md for each.
+"""Prove stabilization: `python studies/flicker.py --models ARTIFACT... --out DIR` writes NAME.json and NAME.md for each.
 
-Moving scenes with exact masks (`scenes.moving`) are segmented frame by frame, with and without stabilisation
-(`edge_runtime.masks.stabilise`), and compared with the truth. Two figures say how much a mask p of a truth g flickers; both are
+Moving scenes with exact masks (`scenes.moving`) are segmented frame by frame, with and without stabilization
+(`edge_runtime.masks.stabilize`), and compared with the truth. Two figures say how much a mask p of a truth g flickers; both are
 100 times a root mean square, over all pixels and pairs of frames of one shot:
 
 - dtSSD (Erofeev et al. 2015): of e_t(x) - e_{t-1}(x), with the error e = p - g, at fixed pixels. When the camera moves, an
@@ -10,8 +10,8 @@ Moving scenes with exact masks (`scenes.moving`) are segmented frame by frame, w
 - along: the same along the motion, e_t(x) - e_{t-1}(back_t(x)), with the scene's exact motion: what a viewer sees flicker.
   After MESSDdt of the same authors, with the exact motion in the place of optical flow.
 
-Lag: where the truth of a pixel changes for four frames or more, by how many frames later the stabilised mask follows than
-the unstabilised; and by how many frames the truth must be delayed to fit the mask best where it changes.
+Lag: where the truth of a pixel changes for four frames or more, by how many frames later the stabilized mask follows than
+the unstabilized; and by how many frames the truth must be delayed to fit the mask best where it changes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ COLUMNS = ("iou", "dtssd", "dtssd_network", "along")
 
 @dataclass(frozen=True)
 class Config:
-    """Measure flicker, IoU and lag on moving scenes, with and without stabilisation."""
+    """Measure flicker, IoU and lag on moving scenes, with and without stabilization."""
 
     models: tuple[Path, ...] = (Path("models/unet_lite_s/onnx-int8"), Path("models/unet_lite/onnx-int8"))  # artifacts
     out: Path = Path("results/video")  # folder of the figures
@@ -161,7 +161,7 @@ def measure_shots(kind: str, seeds: Sequence[int], segmenter: Segmenter, config:
     height, width = segmenter.artifact.size
     for seed in seeds:
         steady = FrameSegmenter(segmenter, stabilise=True)
-        assert steady.stabiliser is not None
+        assert steady.stabilizer is not None
         called: dict[str, list[np.ndarray]] = {"truth": [], "raw": [], "stabilised": []}
         for frame in shot(kind, seed, config):
             exact = np.clip(cv2.resize(frame.alpha, (width, height), interpolation=cv2.INTER_AREA), 0, 1)
@@ -196,7 +196,7 @@ def markdown(report: dict[str, Any]) -> str:
         f"# Flicker of {report['model']['name']}",
         "",
         f"`python studies/flicker.py`: {shots} shots of {frames} frames of {size} of each kind, seeds from {report['seed']}.",
-        "Each cell: without stabilisation -> with it. Lower is steadier; what each figure is says `studies/flicker.py`. The",
+        "Each cell: without stabilization -> with it. Lower is steadier; what each figure is says `studies/flicker.py`. The",
         "exact mask is the truth at the network's size, brought to the frame's size: its flicker is that of sampling alone.",
         "",
         "| motion | IoU | dtSSD | dtSSD of the exact mask | dtSSD at the network's size | along the motion | less, % | "

@@ -35,7 +35,7 @@ RELEASED = ("models/unet_lite_s/tflite-int8", "models/unet_lite/tflite-int8", "m
 class Config:
     """Measure false alarms and misses of the decision "no sky here" over a table of shares."""
 
-    data: Path  # labelled pictures with the splits val and test (edge_runtime/images/dataset.py)
+    data: Path  # labeled pictures with the splits val and test (edge_runtime/images/dataset.py)
     models: tuple[str, ...] = (*RELEASED, f"{RELEASED[0]}+{RELEASED[1]}")  # artifacts; A+B is the average of two
     out: Path = Path("results/empty/empty.json")  # result file; the table goes beside it with the suffix .md
     rooms: int = 500  # generated indoor pictures for test, and a fifth as many for val
@@ -64,11 +64,11 @@ def measure(config: Config, segmenters: Sequence[Segmenter | Ensemble], split: s
     """Show every picture and room of a split to every model; the result is in the order of `segmenters`."""
     found = [Found([], []) for _ in segmenters]
     for pair in pick(config, split):
-        labelled = read_pair(pair)
+        labeled = read_pair(pair)
         # One pixel of sky is enough, so a picture is empty only where its labels are. Void is not counted.
-        true_share = float(np.mean((labelled.sky >= 0.5) & labelled.valid))
+        true_share = float(np.mean((labeled.sky >= 0.5) & labeled.valid))
         for segmenter, each in zip(segmenters, found, strict=True):
-            each.real.append(_look(segmenter, labelled.image, true_share))
+            each.real.append(_look(segmenter, labeled.image, true_share))
         step()
     for seed in room_seeds(config, split):
         image = generate(seed, ROOM_SIZE, kind="indoor").image
@@ -150,7 +150,7 @@ def confidences(real: Sequence[Picture], rooms: Sequence[Picture]) -> dict[str, 
     return {name: None if value is None else round(value, 4) for name, value in medians.items()}
 
 
-def summarise(model: str, segmenter: Segmenter | Ensemble, val: Found, test: Found) -> dict[str, Any]:
+def summarize(model: str, segmenter: Segmenter | Ensemble, val: Found, test: Found) -> dict[str, Any]:
     """Return all figures of one model (or of several joined by +)."""
     by_share = {name: [rates(each.real, each.rooms, share) for share in SHARES] for name, each in (("val", val), ("test", test))}
     recommended = recommend(by_share["val"])
@@ -209,7 +209,7 @@ def main(config: Config) -> None:
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("pictures", total=total)
         val, test = (measure(config, segmenters, split, lambda: progress.advance(task)) for split in ("val", "test"))
-    models = [summarise(*each) for each in zip(config.models, segmenters, val, test, strict=True)]
+    models = [summarize(*each) for each in zip(config.models, segmenters, val, test, strict=True)]
     settings = {**asdict(config), "data": config.data.name, "out": config.out.name}
     results = {"schema_version": 1, "settings": settings, "models": models}
     text = markdown(results)

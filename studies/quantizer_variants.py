@@ -1,7 +1,7 @@
 """Ways to make a network small, this project's and NNCF's: from a checkpoint to something that runs. A library.
 
-NNCF quantises the ONNX file for onnxruntime, and the OpenVINO model for OpenVINO; there also with accuracy control: layers go
-back to float, the worst first, until the loss on labelled pictures is small enough.
+NNCF quantizes the ONNX file for onnxruntime, and the OpenVINO model for OpenVINO; there also with accuracy control: layers go
+back to float, the worst first, until the loss on labeled pictures is small enough.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from export import to_ncnn, to_onnx, to_tflite
 from export.network import Network
 from export.parity import MEAN, STD, parity_pictures
 from export.pipeline import Converted, draft_spec, write_candidate
-from quantize.calibration.labelled import LabelledSet
+from quantize.calibration.labeled import LabeledSet
 from quantize.calibration.ranges import METHODS
 from quantize.calibration.recipe import Recipe
 from quantize.formats import ncnn_int8, onnx_int8, tflite_int8
@@ -39,21 +39,21 @@ OPENVINO = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENC
 
 @dataclass(frozen=True, eq=False)
 class Material:
-    """What quantisers may look at.
+    """What quantizers may look at.
 
     Attributes
     ----------
     pictures
         Calibration, (size, size, 3) uint8 RGB.
     tuning
-        Labelled pictures for accuracy control; no figure is taken on them.
+        Labeled pictures for accuracy control; no figure is taken on them.
     max_drop
         Loss of pooled IoU that accuracy control is to stay under, in points.
     """
 
     network: Network
     pictures: Sequence[np.ndarray]
-    tuning: LabelledSet
+    tuning: LabeledSet
     max_drop: float
 
 
@@ -103,8 +103,8 @@ def _exported(exporter: Any, precision: str, material: Material, folder: Path) -
     return exporter(material.network, precision, folder)
 
 
-def _quantised(quantiser: Any, choices: tuple[Any, ...], material: Material, folder: Path) -> Converted:
-    return quantiser(material.network, material.pictures, folder, *choices)
+def _quantized(quantizer: Any, choices: tuple[Any, ...], material: Material, folder: Path) -> Converted:
+    return quantizer(material.network, material.pictures, folder, *choices)
 
 
 def _floats() -> Iterator[Way]:
@@ -120,19 +120,19 @@ def _onnx() -> Iterator[Way]:
     for variant in (Variant("uint8", True), Variant("uint8", False), Variant("int8", True), Variant("int8", False)):
         for method in METHODS:
             label = f"QDQ, {variant.activations} activations, per {'channel' if variant.per_channel else 'tensor'}, {method}"
-            convert = partial(_quantised, onnx_int8.convert, (Recipe(method), variant))
+            convert = partial(_quantized, onnx_int8.convert, (Recipe(method), variant))
             yield Way("onnxruntime", "int8", label, partial(_ours, "onnx", convert))
 
 
 def _tflite() -> Iterator[Way]:
     for method in (*METHODS, None):
-        convert = partial(_quantised, tflite_int8.convert, (Recipe(method), method is None))
+        convert = partial(_quantized, tflite_int8.convert, (Recipe(method), method is None))
         yield Way("LiteRT", "int8", method or "moving average", partial(_ours, "tflite", convert))
 
 
 def _ncnn() -> Iterator[Way]:
     for method in METHODS:
-        convert = partial(_quantised, ncnn_int8.convert, (Recipe(method),))
+        convert = partial(_quantized, ncnn_int8.convert, (Recipe(method),))
         yield Way("ncnn", "int8", f"{method}, depthwise fp16", partial(_ours, "ncnn", convert))
 
 

@@ -29,7 +29,7 @@ from export.parity import pooled_agreement, run_torch
 from export.pipeline import quiet
 from quantize.calibration.calibration_set import divide, read_resized
 from quantize.calibration.checks import worst_source
-from quantize.calibration.labelled import LabelledSet
+from quantize.calibration.labeled import LabeledSet
 from studies.quantizer_variants import FAMILIES, Built, Material, Way, ways
 
 
@@ -38,7 +38,7 @@ class Config:
     """Compare ways to store and run a checkpoint in fewer bits."""
 
     data: Path
-    """Labelled pictures (images/ and masks/, or splits of them)."""
+    """Labeled pictures (images/ and masks/, or splits of them)."""
     checkpoint: Path | None = None
     """Checkpoint of train/fit.py. Default: the released models/unet_lite/checkpoint.pt."""
     split: str | None = None
@@ -80,15 +80,11 @@ def compare(config: Config) -> dict[str, Any]:
     count = min(config.count, 2 * len(free) // 3)
     scored, tuned = ([free[index] for index in sorted(part)] for part in (order[:count], order[count : count + count // 2]))
     if len(tuned) < 1:
-        raise InputError(
-            f"got {len(free)} labelled pictures beside those that calibrate, expected 3 or more; lower --calib-count"
-        )
-    labelled = LabelledSet(scored, network.size)
-    material = Material(
-        network, read_resized(chosen.calibration, network.size), LabelledSet(tuned, network.size), config.max_drop
-    )
+        raise InputError(f"got {len(free)} labeled pictures beside those that calibrate, expected 3 or more; lower --calib-count")
+    labeled = LabeledSet(scored, network.size)
+    material = Material(network, read_resized(chosen.calibration, network.size), LabeledSet(tuned, network.size), config.max_drop)
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
-        rows = _rows(ways(config.families), material, labelled, config.rounds, Path(folder))
+        rows = _rows(ways(config.families), material, labeled, config.rounds, Path(folder))
     facts = {
         "network": network.checkpoint.name, "size": network.size, "checkpoint_sha256": network.sha256,
         "calibration_pictures": len(chosen.calibration), "pictures": len(scored), "tuning_pictures": len(tuned),
@@ -96,10 +92,10 @@ def compare(config: Config) -> dict[str, Any]:
     return {"machine": dataclasses.asdict(describe_machine("", None)), **facts, "rounds": config.rounds, "rows": rows}
 
 
-def _rows(found: Sequence[Way], material: Material, labelled: LabelledSet, rounds: int, folder: Path) -> list[dict[str, Any]]:
+def _rows(found: Sequence[Way], material: Material, labeled: LabeledSet, rounds: int, folder: Path) -> list[dict[str, Any]]:
     console = Console(stderr=True)
-    expected = run_torch(material.network.reference, labelled.images)
-    iou, by_source = labelled.iou(expected), labelled.iou_by_source(expected)
+    expected = run_torch(material.network.reference, labeled.images)
+    iou, by_source = labeled.iou(expected), labeled.iou_by_source(expected)
     rows: list[dict[str, Any]] = []
     built: dict[int, Built] = {}
     for number, way in enumerate(found):
@@ -116,13 +112,13 @@ def _rows(found: Sequence[Way], material: Material, labelled: LabelledSet, round
             console.print(f"{way.runtime} {way.precision} {way.label}: {row['failed']}")
             continue
         row["build_s"] = round(time.monotonic() - start, 1)
-        masks = labelled.masks(built[number].run)
-        worst, lost = worst_source(by_source, labelled.iou_by_source(masks))
+        masks = labeled.masks(built[number].run)
+        worst, lost = worst_source(by_source, labeled.iou_by_source(masks))
         row |= {"size_bytes": built[number].size_bytes, "max_abs": float(np.abs(masks - expected).max())}
-        row |= {"agreement": pooled_agreement(expected, masks), "iou": labelled.iou(masks), "iou_torch_fp32": iou}
+        row |= {"agreement": pooled_agreement(expected, masks), "iou": labeled.iou(masks), "iou_torch_fp32": iou}
         row |= {"drop_points": 100 * (iou - row["iou"]), "worst_source": worst, "worst_source_drop_points": lost}
         console.print(f"{way.runtime} {way.precision} {way.label}: drop {row['drop_points']:+.2f}, {row['build_s']} s")
-    for number, samples in _time(built, labelled.images, rounds).items():
+    for number, samples in _time(built, labeled.images, rounds).items():
         rows[number]["infer_ms"] = samples
     return rows
 

@@ -1,8 +1,8 @@
 """Prove refinement: `python studies/refinement.py --data DIR --model ARTIFACT --out FILE`.
 
 The network's own map is brought to the picture's size in several ways, and each compared with the truth: on procedural
-scenes, whose share of sky is exact at every pixel, and on labelled pictures at their full size. Two more parts: building
-edges whose colour is drawn towards the sky's, where refinement must do no harm, and time and memory at 12 megapixels.
+scenes, whose share of sky is exact at every pixel, and on labeled pictures at their full size. Two more parts: building
+edges whose color is drawn toward the sky's, where refinement must do no harm, and time and memory at 12 megapixels.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ METHODS: dict[str, RefineConfig | None] = {
     "weighted": RefineConfig(),
 }
 KINDS = ("trees", "lookup", "towers", "field", "street", "city")  # branches, lattice masts, wires, roofs
-FADES = (0.8, 0.9, 0.95, 1.0)  # how far the colour of all that is not sky is drawn to that of the sky beside it
+FADES = (0.8, 0.9, 0.95, 1.0)  # how far the color of all that is not sky is drawn to that of the sky beside it
 FADE_KINDS = ("street", "city", "towers")
 FADE_REACH = 0.05  # of the long side: standard deviation of what counts as beside
 DAMAGE = 0.005  # of IoU: what refinement may lose
@@ -53,7 +53,7 @@ Part = Literal["scenes", "data", "same_colour", "speed"]
 class Config:
     """Measure bilinear upsampling, the plain guided filter and weighted guided upsampling against exact truth."""
 
-    data: Path | None = None  # labelled pictures in a layout of edge_runtime/images/dataset.py, for the part `data`
+    data: Path | None = None  # labeled pictures in a layout of edge_runtime/images/dataset.py, for the part `data`
     model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that gives the maps
     out: Path = Path("results/refinement/unet_lite.json")  # parts that are not asked for stay as they are in it
     sheets: Path = Path("runs/refinement")  # folder of pictures to look at, of scenes and `photos` only
@@ -61,8 +61,8 @@ class Config:
     scenes: int = 8  # scenes of each kind
     scene_size: tuple[int, int] = (1536, 2048)  # height, width in pixels
     seed: int = 700_000  # of the first scene; those that the settings were chosen on began at 500000
-    split: str = "test"  # of the labelled pictures
-    limit: int = 0  # only so many labelled pictures; 0 = all
+    split: str = "test"  # of the labeled pictures
+    limit: int = 0  # only so many labeled pictures; 0 = all
     photos: tuple[Path, ...] = ()  # pictures without truth, for the sheets alone
 
 
@@ -122,13 +122,13 @@ def _gradient(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return across, cv2.sepFilter2D(plane, -1, smooth, slope, borderType=border)
 
 
-def summarise(results: list[Compared], base: list[Compared]) -> dict[str, Any]:
+def summarize(results: list[Compared], base: list[Compared]) -> dict[str, Any]:
     """Return the figures of one method over a set, and how its IoU compares with that of `base`, picture by picture."""
     figures = pool([result.counts for result in results])
     gradient = sum(result.gradient_sum for result in results) / max(1, sum(result.gradient_pixels for result in results))
     pairs = [(result.counts.iou, other.counts.iou) for result, other in zip(results, base, strict=True)]
     changes = [after - before for after, before in pairs if after is not None and before is not None]
-    names = ("mae", "iou", "boundary_iou", "boundary_f", "iou_inner", "nosky_fpr")
+    names = ("mae", "iou", "boundary_iou", "boundary_f", "iou_excluding_edges", "nosky_fpr")
     values = {name: getattr(figures, name) for name in names} | {"gradient_error": gradient}
     return {
         **{name: None if value is None else round(value, 5) for name, value in values.items()},
@@ -147,7 +147,7 @@ def measure_cases(cases: Iterator[Case], methods: dict[str, RefineConfig | None]
         for name, config in methods.items():
             results[name].append(compare(upsample(case, config), case))
         step()
-    return {name: summarise(found, results["bilinear"]) for name, found in results.items()}
+    return {name: summarize(found, results["bilinear"]) for name, found in results.items()}
 
 
 def scene_cases(config: Config, segmenter: Segmenter, kind: str, exact: bool = False) -> Iterator[Case]:
@@ -162,9 +162,9 @@ def scene_cases(config: Config, segmenter: Segmenter, kind: str, exact: bool = F
 
 
 def faded_cases(config: Config, segmenter: Segmenter, share: float, known: bool) -> Iterator[Case]:
-    """Make scenes whose buildings have the colour of the sky beside them, to a share, and noise of one level.
+    """Make scenes whose buildings have the color of the sky beside them, to a share, and noise of one level.
 
-    `known`: the map is the network's of the scene before; colour alone is lost. Else it is of the faded picture.
+    `known`: the map is the network's of the scene before; color alone is lost. Else it is of the faded picture.
     """
     half = replace(config, scene_size=(config.scene_size[0] // 2, config.scene_size[1] // 2))
     for kind in FADE_KINDS:
@@ -174,7 +174,7 @@ def faded_cases(config: Config, segmenter: Segmenter, share: float, known: bool)
 
 
 def fade(image: np.ndarray, sky: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw the colour of what is not sky to that of the sky nearby, fully at the edge, less and less away from it."""
+    """Draw the color of what is not sky to that of the sky nearby, fully at the edge, less and less away from it."""
     pure, reach = (sky > 0.98).astype(np.float32), FADE_REACH * max(sky.shape)
     amount = cv2.GaussianBlur(pure, (0, 0), reach)[..., None]
     nearby = cv2.GaussianBlur(image * pure[..., None], (0, 0), reach) / np.maximum(amount, 1e-3)
@@ -182,14 +182,14 @@ def fade(image: np.ndarray, sky: np.ndarray, share: float, rng: np.random.Genera
     return np.clip(np.rint(image + drawn + rng.normal(0, 1, image.shape)), 0, 255).astype(np.uint8)
 
 
-def labelled_cases(config: Config, segmenter: Segmenter) -> Iterator[Case]:
-    """Read the labelled pictures."""
+def labeled_cases(config: Config, segmenter: Segmenter) -> Iterator[Case]:
+    """Read the labeled pictures."""
     if config.data is None:
-        raise InputError("got no --data for the part `data`, expected a folder of labelled pictures; leave the part out")
+        raise InputError("got no --data for the part `data`, expected a folder of labeled pictures; leave the part out")
     pairs = find_pairs(config.data, None if config.split == "none" else config.split)
     for pair in pairs[: config.limit or None]:
-        labelled = read_pair(pair)
-        yield Case(labelled.image, labelled.sky, labelled.valid, segmenter.coarse(labelled.image))
+        labeled = read_pair(pair)
+        yield Case(labeled.image, labeled.sky, labeled.valid, segmenter.coarse(labeled.image))
 
 
 def measure_parts(config: Config, segmenter: Segmenter) -> Iterator[tuple[str, Any]]:
@@ -207,7 +207,7 @@ def measure_parts(config: Config, segmenter: Segmenter) -> Iterator[tuple[str, A
             yield "scenes", {**size, "network_map": network, "exact_map": exact}
         if "data" in config.parts:
             name = config.data.resolve().name if config.data else None
-            figures = measured("labelled pictures", labelled_cases(config, segmenter))
+            figures = measured("labeled pictures", labeled_cases(config, segmenter))
             yield "data", {"folder": name, "split": config.split, "methods": figures}
         if "same_colour" in config.parts:
             yield (
@@ -237,8 +237,8 @@ def write_sheets(config: Config, segmenter: Segmenter) -> None:
         top = int(np.clip(y - height // 2, 0, busy.shape[0] - height))
         left = int(np.clip(x - width // 2, 0, busy.shape[1] - width))
         crop = (slice(top, top + height), slice(left, left + width))
-        greys = [*maps, case.sky] if case.valid.any() else maps
-        tiles = [case.image[crop], *(np.repeat(np.rint(grey[crop] * 255).astype(np.uint8)[..., None], 3, 2) for grey in greys)]
+        grays = [*maps, case.sky] if case.valid.any() else maps
+        tiles = [case.image[crop], *(np.repeat(np.rint(gray[crop] * 255).astype(np.uint8)[..., None], 3, 2) for gray in grays)]
         if not cv2.imwrite(str(config.sheets / f"{name}.png"), np.hstack(tiles)[..., ::-1]):
             raise OSError(f"could not write {config.sheets / name}.png: is the disk full, or the folder read-only?")
 

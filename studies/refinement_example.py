@@ -48,10 +48,10 @@ def main(config: Config) -> None:
     top, left = np.unravel_index(int(inside.argmax()), inside.shape)
     crop = np.s_[top : top + config.tile, left : left + config.tile]
     maps = (resize_probability(coarse, *config.size), refine(scene.image, coarse))
-    greys = [np.repeat(np.rint(255 * grey[crop]).astype(np.uint8)[..., None], 3, 2) for grey in maps]
+    grays = [np.repeat(np.rint(255 * gray[crop]).astype(np.uint8)[..., None], 3, 2) for gray in maps]
     sheet = Image.new("RGB", (3 * config.tile, config.tile + CAPTION), "white")
     draw = ImageDraw.Draw(sheet)
-    for number, (label, tile) in enumerate(zip(LABELS, (scene.image[crop], *greys), strict=True)):
+    for number, (label, tile) in enumerate(zip(LABELS, (scene.image[crop], *grays), strict=True)):
         sheet.paste(Image.fromarray(tile), (number * config.tile, CAPTION))
         draw.text((number * config.tile + 8, 4), label, fill="black", font_size=18)
     data = io.BytesIO()

@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Config:
-    """Time training steps on random pictures: forward, loss, backward, optimiser; no decoding, no augmentation."""
+    """Time training steps on random pictures: forward, loss, backward, optimizer; no decoding, no augmentation."""
 
     networks: tuple[str, ...] = ("unet_lite", "unet_lite_s", "u2netp")
     """Networks, each at the first input size of its preset."""

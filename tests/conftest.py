@@ -40,7 +40,7 @@ def project_root() -> Path:
 
 @pytest.fixture(scope="session")
 def sky_data() -> Path:
-    """Return the folder of real labelled pictures, which is never part of the project."""
+    """Return the folder of real labeled pictures, which is never part of the project."""
     folder = ROOT.parent / "shared" / "data" / "sky"
     if not folder.is_dir():
         pytest.skip("the real pictures (../shared/data/sky) are not here")

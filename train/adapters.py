@@ -60,7 +60,7 @@ class Config:
     mask_folder: str = "masks"
     """`folder`: where the masks are in SOURCE."""
     sky_value: tuple[int, ...] = ()
-    """`folder`: grey level or class number, or three numbers of a colour, that means sky. Default: white."""
+    """`folder`: gray level or class number, or three numbers of a color, that means sky. Default: white."""
     void_value: tuple[int, ...] = ()
     """`folder`: the same for pixels to ignore."""
     split: Literal["train", "val", "test"] | None = None

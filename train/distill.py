@@ -40,13 +40,13 @@ class Config:
     teachers: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Checkpoints or artifact folders; their probabilities, and those of the mirrored picture, are averaged."""
     data: tuple[Path, ...] = ()
-    """Labelled folders, of which `train` is used; void pixels get the teachers' opinion alone."""
+    """Labeled folders, of which `train` is used; void pixels get the teachers' opinion alone."""
     unlabelled: tuple[Path, ...] = ()
     """Folders of pictures without masks, which get the teachers' opinion alone."""
     out: Path = Path("runs/softened")
     """Folder to write: OUT/train/images (links), OUT/train/masks, OUT/manifest.csv. A run that was killed goes on."""
     weight: float = 0.5
-    """Share of the teachers in the target of a labelled pixel, 0 to 1."""
+    """Share of the teachers in the target of a labeled pixel, 0 to 1."""
     threads: int = 1
     """CPU threads of the teachers."""
 
@@ -85,8 +85,8 @@ def soft_target(pair: Pair, teachers: Sequence[Model], weight: float) -> np.ndar
     opinion = np.mean(opinions, axis=0, dtype=np.float32)
     if pair.mask is None:
         return opinion
-    labelled = read_pair(pair)
-    return np.where(labelled.valid, (1.0 - weight) * labelled.sky + weight * opinion, opinion)
+    labeled = read_pair(pair)
+    return np.where(labeled.valid, (1.0 - weight) * labeled.sky + weight * opinion, opinion)
 
 
 def _pictures(config: Config) -> list[Pair]:

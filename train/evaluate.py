@@ -1,4 +1,4 @@
-"""Measure a checkpoint or an artifact on labelled pictures: `python train/evaluate.py MODEL --data DIR [DIR ...]`."""
+"""Measure a checkpoint or an artifact on labeled pictures: `python train/evaluate.py MODEL --data DIR [DIR ...]`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 TABLE = {
     "iou": "IoU",
     "iou_per_image": "per image",
-    "iou_inner": "without edges",
+    "iou_excluding_edges": "without edges",
     "boundary_iou": "boundary IoU",
     "boundary_f": "boundary F",
     "mae": "MAE",
@@ -67,7 +67,7 @@ RELIABILITY = ("starts", "pixels", "called", "sky")
 
 @dataclass(frozen=True)
 class Config:
-    """Measure a network on labelled pictures: metrics.json, per_image.csv, plots and sheets of the worst pictures."""
+    """Measure a network on labeled pictures: metrics.json, per_image.csv, plots and sheets of the worst pictures."""
 
     model: Annotated[Path, tyro.conf.Positional]
     """A checkpoint.pt of train/fit.py, or an artifact folder."""
@@ -153,8 +153,8 @@ def _open_checkpoint(path: Path, threads: int) -> Model:
     return Model(label, facts, predict)
 
 
-def find_labelled(folders: Sequence[Path], split: str) -> dict[Path, list[Pair]]:
-    """List the labelled pictures of each folder; split `none` reads the folders themselves."""
+def find_labeled(folders: Sequence[Path], split: str) -> dict[Path, list[Pair]]:
+    """List the labeled pictures of each folder; split `none` reads the folders themselves."""
     found = {}
     for folder in folders:
         if split != "none" and folder.is_dir() and not splits(folder):
@@ -205,7 +205,7 @@ def evaluate(config: Config) -> Path:
     """
     if config.threads < 1 or config.worst < 1:
         raise InputError(f"got threads {config.threads} and worst {config.worst}, expected 1 or more of each")
-    by_folder = find_labelled(config.data, config.split)
+    by_folder = find_labeled(config.data, config.split)
     pairs = [pair for folder_pairs in by_folder.values() for pair in folder_pairs]
     model = open_model(config.model, config.threads)
     out = config.out or Path("runs") / f"eval-{model.label}-{config.split}"

@@ -112,7 +112,7 @@ class Run:
         self.step, self.log = state["step"], state["log"]
 
     def update_average(self, decay: float) -> None:
-        """Move the averaged weights towards the current ones; faster in the first steps, which are worth little."""
+        """Move the averaged weights toward the current ones; faster in the first steps, which are worth little."""
         decay = min(decay, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
             for mean, value in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
@@ -146,7 +146,7 @@ def fit(config: FitConfig) -> Path:
         raise InputError("got no --data, expected one or more folders with train/images and train/masks")
     pairs, val_pairs = gather(config.data, "train"), gather(config.val or config.data, "val")
     if not pairs:
-        raise InputError("got no labelled picture in --data, expected DIR/train/images and DIR/train/masks")
+        raise InputError("got no labeled picture in --data, expected DIR/train/images and DIR/train/masks")
     return fit_pairs(config, pairs, val_pairs)
 
 
@@ -218,14 +218,14 @@ def pooled_iou(model: nn.Module, pairs: list[Pair], size: int) -> float:
     device = next(model.parameters()).device
     overlap = union = 0
     for pair in pairs:
-        labelled = read_pair(pair)
-        image = to_tensor(resize_rgb(labelled.image, size, size))[None].to(device)
+        labeled = read_pair(pair)
+        image = to_tensor(resize_rgb(labeled.image, size, size))[None].to(device)
         with torch.no_grad():
-            logits = functional.interpolate(model(image), size=labelled.sky.shape, mode="bilinear", align_corners=False)
+            logits = functional.interpolate(model(image), size=labeled.sky.shape, mode="bilinear", align_corners=False)
         predicted = (logits[0, 0] >= 0.0).cpu().numpy()
-        truth = labelled.sky >= 0.5
-        overlap += int((predicted & truth & labelled.valid).sum())
-        union += int(((predicted | truth) & labelled.valid).sum())
+        truth = labeled.sky >= 0.5
+        overlap += int((predicted & truth & labeled.valid).sum())
+        union += int(((predicted | truth) & labeled.valid).sum())
     return overlap / union if union else 1.0
 
 

@@ -40,7 +40,7 @@ COLUMNS = (
     ("iou", "pooled IoU"),
     ("iou_per_image", "per-image IoU"),
     ("boundary_iou", "boundary IoU"),
-    ("iou_inner", "IoU without 2 px at edges"),
+    ("iou_excluding_edges", "IoU without 2 px at edges"),
     ("mae", "MAE"),
     ("nosky_fpr", "no-sky pixels called sky"),
 )

@@ -56,9 +56,9 @@ class PruneConfig:
     rounds: int = 4
     """How often to prune and train."""
     steps: int = 200
-    """Optimiser steps of every round but the last."""
+    """Optimizer steps of every round but the last."""
     final_steps: int = 1000
-    """Optimiser steps of the last round."""
+    """Optimizer steps of the last round."""
     batch: int = 8
     """Pictures in a step."""
     importance: Importance = "taylor"
@@ -74,7 +74,7 @@ class PruneConfig:
     teacher: Path | None = None
     """Checkpoint whose opinion is mixed into the labels."""
     distill: float = 0.5
-    """Share of the teacher in the target of a labelled pixel, 0 to 1; void pixels get its opinion alone."""
+    """Share of the teacher in the target of a labeled pixel, 0 to 1; void pixels get its opinion alone."""
     lr: float = 5e-4
     """Peak learning rate of AdamW in each round."""
     ema: float = 0.99
@@ -121,7 +121,7 @@ def prune(config: PruneConfig) -> Path:
     _check(config, start)
     pairs, val_pairs = gather(config.data, "train"), gather(config.data, "val")
     if not pairs:
-        raise InputError("got no labelled picture in --data, expected DIR/train/images and DIR/train/masks")
+        raise InputError("got no labeled picture in --data, expected DIR/train/images and DIR/train/masks")
     torch.set_num_threads(config.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = load_checkpoint(config.teacher).build().to(device) if config.teacher else start.build().to(device)

@@ -49,7 +49,7 @@ class GoldenPair:
     Attributes
     ----------
     input
-        (H, W, 3) uint8, RGB, at the network's input size, before normalisation.
+        (H, W, 3) uint8, RGB, at the network's input size, before normalization.
     output
         (H, W) float32 in [0, 1]: probability of sky.
     """

@@ -41,7 +41,7 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Quant:
-    """Affine quantisation of one tensor: real = (q - zero_point) * scale."""
+    """Affine quantization of one tensor: real = (q - zero_point) * scale."""
 
     scale: float
     zero_point: int
@@ -75,7 +75,7 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The pictures that post-training quantisation saw: SHA-256 of their manifest, and how many."""
+    """The pictures that post-training quantization saw: SHA-256 of their manifest, and how many."""
 
     sha256: str
     count: int

@@ -1,4 +1,4 @@
-"""Sky without a network: by contour and by colour, the baselines that show what a network buys; and mask smoothing.
+"""Sky without a network: by contour and by color, the baselines that show what a network buys; and mask smoothing.
 
 Three classical ways, as they are described by people who solved the same exercise before us. Nothing here is learnt; the
 constants were chosen on pictures of `val`, where other values did no better. All of it is OpenCV on 8-bit pictures.
@@ -17,8 +17,8 @@ HEIGHT, WIDTH = 240, 320  # pixels; the methods look at the picture at this size
 CONTOUR_BLUR = 5  # pixels, side of the Gaussian's window
 CONTOUR_KERNEL = 25  # pixels, diameter
 SKY_HSV_LOW = (80, 0, 160)  # hue of 0..179 (two degrees each), saturation, value
-SKY_HSV_HIGH = (125, 255, 255)  # cyan to blue; grey clouds have no hue, but most lean to blue
-COLOUR_KERNEL = 15  # pixels, diameter
+SKY_HSV_HIGH = (125, 255, 255)  # cyan to blue; gray clouds have no hue, but most lean to blue
+COLOR_KERNEL = 15  # pixels, diameter
 SMOOTH_SIGMA, SMOOTH_KERNEL = 0.005, 0.02  # shares of the map's long side
 
 
@@ -36,7 +36,7 @@ def by_contour(image: np.ndarray) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        (H, W) float32: 1 sky, 0 other. A picture of one colour is all sky or none, as the threshold falls.
+        (H, W) float32: 1 sky, 0 other. A picture of one color is all sky or none, as the threshold falls.
     """
     check_rgb(image)
     blue = cv2.GaussianBlur(cv2.extractChannel(image, 2), (CONTOUR_BLUR, CONTOUR_BLUR), 0)
@@ -48,7 +48,7 @@ def by_contour(image: np.ndarray) -> np.ndarray:
     return _as_probability(255 - _open(_close(ground, CONTOUR_KERNEL), CONTOUR_KERNEL))
 
 
-def by_colour(image: np.ndarray) -> np.ndarray:
+def by_color(image: np.ndarray) -> np.ndarray:
     """Call every pixel sky whose hue, saturation and value lie in the range of a blue sky.
 
     Parameters
@@ -63,14 +63,14 @@ def by_colour(image: np.ndarray) -> np.ndarray:
     """
     check_rgb(image)
     sky = cv2.inRange(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), np.array(SKY_HSV_LOW), np.array(SKY_HSV_HIGH))
-    return _as_probability(_close(_open(sky, COLOUR_KERNEL), COLOUR_KERNEL))
+    return _as_probability(_close(_open(sky, COLOR_KERNEL), COLOR_KERNEL))
 
 
-METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"contour": by_contour, "colour": by_colour}
+METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"contour": by_contour, "colour": by_color}
 
 
 def smooth(probability: np.ndarray) -> np.ndarray:
-    """Smooth the map of any model: Gaussian blur, then grey opening (drops specks) and closing (fills holes).
+    """Smooth the map of any model: Gaussian blur, then gray opening (drops specks) and closing (fills holes).
 
     No step enlarges the largest difference between two maps, so what agreed within a tolerance before still does.
 

@@ -11,7 +11,7 @@ from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensor
 from edge_runtime.errors import InputError
 
 DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(float16)": "float16"}
-ERRORS_ONLY = 3  # onnxruntime's log severity: its warnings concern optimisations
+ERRORS_ONLY = 3  # onnxruntime's log severity: its warnings concern optimizations
 
 
 class OrtBackend:

@@ -1,6 +1,6 @@
 """Pictures to input tensors, output tensors to probabilities, and the check that a model is the one its spec describes.
 
-All backends use this one place, so that normalisation and quantisation cannot differ between them.
+All backends use this one place, so that normalization and quantization cannot differ between them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class TensorInfo:
     dtype
         In numpy's words, such as `float32`.
     quant
-        Its quantisation, where it is quantised.
+        Its quantization, where it is quantized.
     """
 
     names: tuple[str, ...]
@@ -48,7 +48,7 @@ class InputEncoder:
     Parameters
     ----------
     spec
-        Gives shape, layout, mean, std and quantisation.
+        Gives shape, layout, mean, std and quantization.
     """
 
     def __init__(self, spec: InputSpec) -> None:
@@ -122,7 +122,7 @@ def _check_tensor(
     if tensor.dtype != expected.dtype:
         raise refuse("the dtype", tensor.dtype, expected.dtype)
     if not _same_quant(tensor.quant, expected.quant):
-        raise refuse("the quantisation", tensor.quant, expected.quant)
+        raise refuse("the quantization", tensor.quant, expected.quant)
 
 
 def _same_quant(got: Quant | None, expected: Quant | None) -> bool:

@@ -28,7 +28,7 @@ def measure_accuracies(
     devices
         Key -> `cpu` or `cuda`.
     pairs
-        Labelled pictures; each is scored at its own size.
+        Labeled pictures; each is scored at its own size.
     log
         Takes a line when an artifact is done.
 

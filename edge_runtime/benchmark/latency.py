@@ -1,6 +1,6 @@
 """Time artifacts that take turns.
 
-Latency is batch 1: `infer` from a picture of the input size (normalise, quantise, run) to its probabilities,
+Latency is batch 1: `infer` from a picture of the input size (normalize, quantize, run) to its probabilities,
 `end_to_end` from a decoded 640x480 RGB frame (resize, infer, back to 640x480) to its 8-bit mask. All stay open and
 are timed in short slices, in an order that rotates: a machine that gets warm or busy slows all of them alike.
 """
@@ -16,7 +16,7 @@ import cv2
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.benchmark.machine import Gpu, busy_seconds, load_average
 from edge_runtime.benchmark.memory import camera_frame
-from edge_runtime.benchmark.results import Load, Row, Rule, summarise
+from edge_runtime.benchmark.results import Load, Row, Rule, summarize
 from edge_runtime.errors import InputError
 from edge_runtime.images.ops import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
@@ -65,9 +65,9 @@ class Runner:
             self.cpu_seconds[kind] += time.process_time() - cpu
 
     def row(self, gpu: Gpu | None) -> Row:
-        """Return this runner's row of the table, labelled with where it ran."""
+        """Return this runner's row of the table, labeled with where it ran."""
         device = f"cuda: {gpu.name}" if self.device == "cuda" and gpu else self.device
-        timings = {kind: summarise(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in KINDS}
+        timings = {kind: summarize(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in KINDS}
         name = self.segmenter.backend.name
         return Row(self.key, f"{name} {self.artifact.precision}, {device}", name, device, self.threads, **timings)
 

@@ -70,7 +70,7 @@ class Timing:
     samples_us: tuple[int, ...]
 
 
-def summarise(samples_ns: list[int], cpu_seconds: float) -> Timing:
+def summarize(samples_ns: list[int], cpu_seconds: float) -> Timing:
     """Round raw samples to microseconds and take the percentiles (linear interpolation) of what is kept."""
     samples_us = tuple(round(ns / 1000) for ns in samples_ns)
     p50, p90, p95 = (round(float(value) / 1000, 4) for value in np.percentile(samples_us, (50, 90, 95)))
@@ -148,7 +148,7 @@ class ArtifactFacts:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """The labelled pictures: `iou_name` heads the IoU column, `count` of `total` pictures were used."""
+    """The labeled pictures: `iou_name` heads the IoU column, `count` of `total` pictures were used."""
 
     iou_name: str
     split: str

@@ -50,7 +50,7 @@ class BenchmarkConfig:
     models: tuple[Path, ...]
     """Artifact folders, or folders that hold some; also classical:contour, classical:colour, smooth:DIR."""
     data: Path | None = None
-    """Labelled pictures (images/, masks/) for accuracy. Without them only latency, memory and size are measured."""
+    """Labeled pictures (images/, masks/) for accuracy. Without them only latency, memory and size are measured."""
     split: str = "test"
     """Split of the data to use; "" where it has none."""
     threads: tuple[int, ...] = (1,)

@@ -97,7 +97,7 @@ class Cache:
 
 
 def fill_cache(link: Link, folder: str, program: Path, files: Iterable[Path]) -> tuple[Cache, int]:
-    """Bring what is missing to the device, whole and checked there, and return the cache and the bytes that travelled.
+    """Bring what is missing to the device, whole and checked there, and return the cache and the bytes that traveled.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labeled:
     """A decoded pair.
 
     Attributes
@@ -131,7 +131,7 @@ def splits(root: Path) -> list[str]:
     return sorted(path.parent.name for path in root.glob("*/images") if path.is_dir()) if root.is_dir() else []
 
 
-def read_pair(pair: Pair) -> Labelled:
+def read_pair(pair: Pair) -> Labeled:
     """Decode a pair; raises `InputError` where the file is broken or picture and mask differ in size."""
     image = read_rgb(pair.image)
     if pair.mask is None:
@@ -146,7 +146,7 @@ def read_pair(pair: Pair) -> Labelled:
     if labels.shape != image.shape[:2]:
         expected = f"{image.shape[:2]} (height, width) as its picture"
         raise InputError(f"mask {pair.mask} is {labels.shape}, expected {expected}")
-    return Labelled(image, labels.astype(np.float32) / 255.0, labels != VOID)
+    return Labeled(image, labels.astype(np.float32) / 255.0, labels != VOID)
 
 
 def _manifest(path: Path) -> dict[str, dict[str, str]]:

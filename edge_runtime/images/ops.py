@@ -23,7 +23,7 @@ STRIP_PIXELS = 1 << 22  # of a large picture that are worked on at once: a copy 
 def read_rgb(path: Path | str) -> np.ndarray:
     """Decode a picture as it should be seen; the first frame where there are several.
 
-    EXIF orientation is applied, alpha is laid over black, CMYK and palettes become RGB, 16-bit grey is scaled to 8. Colour
+    EXIF orientation is applied, alpha is laid over black, CMYK and palettes become RGB, 16-bit gray is scaled to 8. Color
     profiles are ignored. Takes at most about 8 bytes per pixel meanwhile.
 
     Returns
@@ -77,7 +77,7 @@ def _register_heif(path: Path) -> None:
 
 
 def _decode_tiff(path: Path) -> np.ndarray:
-    """Decode a TIFF of a kind that Pillow does not know, such as colours in 32-bit float, by OpenCV."""
+    """Decode a TIFF of a kind that Pillow does not know, such as colors in 32-bit float, by OpenCV."""
     try:
         values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
@@ -179,7 +179,7 @@ def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def resize_probability(probability: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bring (h, w) float32 probabilities to (height, width): bilinear, half-pixel centres, edges clamped."""
+    """Bring (h, w) float32 probabilities to (height, width): bilinear, half-pixel centers, edges clamped."""
     if probability.shape == (height, width):
         return probability
     return cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)

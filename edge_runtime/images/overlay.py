@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-SKY_TINT, CONTOUR = (255, 0, 110), (255, 230, 0)  # RGB; colours that no sky has
+SKY_TINT, CONTOUR = (255, 0, 110), (255, 230, 0)  # RGB; colors that no sky has
 TINT_STRENGTH = 0.45
 STRIP_PIXELS = 1 << 20  # tinted at once; all of 100 megapixels in float would take 2.4 GB
 

@@ -21,7 +21,7 @@ def shrink(image: np.ndarray, factor: int) -> np.ndarray:
 
 
 def to_working(probability: np.ndarray, picture: tuple[int, ...], working: tuple[int, ...], factor: int) -> np.ndarray:
-    """Bring a probability to the working size: bilinear, half-pixel centres, edges clamped."""
+    """Bring a probability to the working size: bilinear, half-pixel centers, edges clamped."""
     p = np.ascontiguousarray(probability, dtype=np.float32)
     if p.shape == picture:
         return shrink(p, factor)

@@ -1,6 +1,6 @@
 """Bring a coarse sky probability to the edges of its picture: weighted guided upsampling (Liba et al. 2020).
 
-Around every pixel the probability is explained as a linear function of the colour, p = A . I + b. The fit counts sure
+Around every pixel the probability is explained as a linear function of the color, p = A . I + b. The fit counts sure
 pixels most, is made on a coarse grid, and is applied to every pixel of the picture. After "Sky Optimization: Semantically
 aware image processing of skies in low-light photography" (arXiv 2006.10172), from its equations; what differs says so.
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.ops import check_rgb
-from edge_runtime.masks.colour_density import MIN_SIGMA, colour_bin, colour_density
+from edge_runtime.masks.color_density import MIN_SIGMA, color_bin, color_density
 from edge_runtime.masks.pyramid import down, shrink, to_working, up
 
 METHOD_VERSION = 2  # raise it with every change that changes masks: `segment --resume` compares it
@@ -28,14 +28,14 @@ LOW, HIGH, BIAS = 0.3, 0.5, 0.8  # below LOW and above HIGH the network has an o
 CONFIDENCE_FLOOR = 0.01  # the public code leaves 0 in between, so a cell of undecided pixels is 0 / 0
 UNSURE = 0.01  # density decides where p is further than this from 0 and 1; the others are its samples
 RAISE, LOWER = 9.0, 99.0  # most that density may multiply, and divide, the odds of sky by
-RARE = 1e-4  # a density below this is no evidence: the colour is hardly in the samples
-OPINION = 0.05  # the guard asks colour about known pixels: p at most this far from 0 or 1
-WRONG_FROM, WRONG_TO = 0.05, 0.2  # how wrong colour is about them on average: believed fully, not at all
+RARE = 1e-4  # a density below this is no evidence: the color is hardly in the samples
+OPINION = 0.05  # the guard asks color about known pixels: p at most this far from 0 or 1
+WRONG_FROM, WRONG_TO = 0.05, 0.2  # how wrong color is about them on average: believed fully, not at all
 EXPLAINED_FROM, EXPLAINED_TO = 0.1, 0.5  # share of the variance of p that the linear model explains: unrefined, refined
 QUIET = 0.01  # variance of p below which there is nothing to explain
-FAINT, DISTINCT = 0.1, 0.2  # contrast of sky and the rest, white = 1: below, above which colour tells nothing, enough
+FAINT, DISTINCT = 0.1, 0.2  # contrast of sky and the rest, white = 1: below, above which color tells nothing, enough
 STILL = 0.005  # variance of p below which its contrast is not known
-VAGUE, VIVID = 0.2, 0.4  # the same for density, which stakes more on colour
+VAGUE, VIVID = 0.2, 0.4  # the same for density, which stakes more on color
 SEEN = 0.2  # p at most this far from 0 or 1 is a sample of what is not sky, or of sky
 EVIDENCE = 0.01  # share of samples, of the rarer of both, times contrast squared: enough to refine
 CLEAR = 0.45  # contrast above which more of it is no more evidence
@@ -52,9 +52,9 @@ class RefineConfig:
         `weighted`: the method of this module. `guided`: the plain guided filter (He et al. 2010, run on the working
         picture as in He & Sun 2015), the baseline; density and guard do not apply to it.
     density
-        Let the colours of sure pixels decide the unsure ones first (gaps between branches).
+        Let the colors of sure pixels decide the unsure ones first (gaps between branches).
     guard
-        Leave the probability as it is where colour cannot tell sky from the rest: their colours nearby hardly differ, or
+        Leave the probability as it is where color cannot tell sky from the rest: their colors nearby hardly differ, or
         too few pixels of the one or the other are known (`_distinct`), the fit explains too little of the probability
         (`_fit`), or density or fit, asked about pixels nearby of which the network is sure, are wrong about them
         (`_trust`).
@@ -62,7 +62,7 @@ class RefineConfig:
         Long sides of the working picture (at most) and of the grid (to a factor of sqrt 2). The paper's grid is 64; 32
         was better on scenes of other seeds and on `val` than 64 and 16.
     eps
-        Colour difference, white = 1, below which an edge counts as noise.
+        Color difference, white = 1, below which an edge counts as noise.
     sigma
         Standard deviation of the density's Gaussian, white = 1. The paper's 0.01 was worse than 0.02 on the same pictures.
     radius
@@ -186,13 +186,13 @@ def _fit(
     guide: np.ndarray, p: np.ndarray, eps: float, mean: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Fit p = A . I + b in every window of `mean`; return A, b and the share of p's variance that A . I explains."""
-    colour = [cv2.extractChannel(guide, k).astype(np.float32) / 255 for k in range(3)]
-    mean_p, mean_colour = mean(p), [mean(plane) for plane in colour]
+    color = [cv2.extractChannel(guide, k).astype(np.float32) / 255 for k in range(3)]
+    mean_p, mean_color = mean(p), [mean(plane) for plane in color]
     pairs = [(i, j) for i in range(3) for j in range(i, 3)]
-    covariance = [mean(colour[i] * colour[j]) - mean_colour[i] * mean_colour[j] + (i == j) * eps**2 for i, j in pairs]
-    r = [mean(plane * p) - mean_plane * mean_p for plane, mean_plane in zip(colour, mean_colour, strict=True)]
+    covariance = [mean(color[i] * color[j]) - mean_color[i] * mean_color[j] + (i == j) * eps**2 for i, j in pairs]
+    r = [mean(plane * p) - mean_plane * mean_p for plane, mean_plane in zip(color, mean_color, strict=True)]
     a = solve_symmetric(covariance, r)
-    b = mean_p - sum(x * y for x, y in zip(a, mean_colour, strict=True))
+    b = mean_p - sum(x * y for x, y in zip(a, mean_color, strict=True))
     variance = np.maximum(mean(p * p) - mean_p * mean_p, 0)
     explained = (sum(x * y for x, y in zip(a, r, strict=True)) + QUIET) / (variance + QUIET)
     return a, b, explained
@@ -201,7 +201,7 @@ def _fit(
 def _moves(guide: np.ndarray, p: np.ndarray, halvings: int) -> tuple[np.ndarray, np.ndarray]:
     """Return per cell of the grid the length of cov(I, p) and var(p), going by the network alone, white = 1.
 
-    Their ratio is the contrast of sky and the rest: how far the colour moves as p goes from 0 to 1.
+    Their ratio is the contrast of sky and the rest: how far the color moves as p goes from 0 to 1.
     """
     weight = confidence(p)
     total = down(weight, halvings)
@@ -209,8 +209,8 @@ def _moves(guide: np.ndarray, p: np.ndarray, halvings: int) -> tuple[np.ndarray,
     variance = np.maximum(down(weight * p * p, halvings) / total - mean_p * mean_p, 0)
     squared = np.zeros_like(variance)
     for k in range(3):
-        colour = weight * (cv2.extractChannel(guide, k).astype(np.float32) / 255)
-        squared += ((down(colour * p, halvings) - down(colour, halvings) * mean_p) / total) ** 2
+        color = weight * (cv2.extractChannel(guide, k).astype(np.float32) / 255)
+        squared += ((down(color * p, halvings) - down(color, halvings) * mean_p) / total) ** 2
     return np.sqrt(squared), variance
 
 
@@ -221,7 +221,7 @@ def _contrast(apart: tuple[np.ndarray, np.ndarray], unknown: float) -> np.ndarra
 
 
 def _distinct(apart: tuple[np.ndarray, np.ndarray], target: np.ndarray, halvings: int) -> np.ndarray:
-    """Return per cell of the grid, 0 to 1, whether sky and the rest differ in colour there, and enough of both is known.
+    """Return per cell of the grid, 0 to 1, whether sky and the rest differ in color there, and enough of both is known.
 
     The less the contrast, the more samples it takes to believe it: the error of a mean over n of them goes with
     1 / sqrt(n), so the evidence is n times the contrast squared. Where one of both has no samples (a wire in the haze or
@@ -236,26 +236,26 @@ def _distinct(apart: tuple[np.ndarray, np.ndarray], target: np.ndarray, halvings
 def _by_density(
     guide: np.ndarray, p: np.ndarray, apart: tuple[np.ndarray, np.ndarray] | None, halvings: int, config: RefineConfig
 ) -> np.ndarray:
-    """Step 5 of the paper, before the others: decide the unsure pixels by the colours of the sure ones.
+    """Step 5 of the paper, before the others: decide the unsure pixels by the colors of the sure ones.
 
-    The paper takes p_i = density of sky colours, normalised to [0, 1], and leaves open how. Here it is set against the
-    density of the colours that are not sky, times the network's odds, within bounds: a white wall stays a wall. With
-    `apart` (`_moves`), the guard, it decides only where sky and the rest clearly differ in colour.
+    The paper takes p_i = density of sky colors, normalized to [0, 1], and leaves open how. Here it is set against the
+    density of the colors that are not sky, times the network's odds, within bounds: a white wall stays a wall. With
+    `apart` (`_moves`), the guard, it decides only where sky and the rest clearly differ in color.
     """
     sky, other = p > 1 - UNSURE, p < UNSURE
     unsure = ~(sky | other)
     if not sky.any() or not unsure.any():
         return p
-    ratio = colour_density(guide[sky], config.sigma) + np.float32(RARE)
-    ratio /= (colour_density(guide[other], config.sigma) if other.any() else 0) + np.float32(RARE)
-    bins = colour_bin(guide)
+    ratio = color_density(guide[sky], config.sigma) + np.float32(RARE)
+    ratio /= (color_density(guide[other], config.sigma) if other.any() else 0) + np.float32(RARE)
+    bins = color_bin(guide)
     odds = np.clip(ratio, 1 / LOWER, RAISE)[bins[unsure]]
     decided = p.copy()
     decided[unsure] = odds * p[unsure] / (odds * p[unsure] + 1 - p[unsure])
     if apart is not None:
-        by_colour = (ratio / (1 + ratio))[bins]
+        by_color = (ratio / (1 + ratio))[bins]
         share = up(_smooth_step(_contrast(apart, VIVID), VAGUE, VIVID), halvings, p.shape)
-        decided = p + share * _trust(by_colour, decided > p, p, halvings) * (decided - p)
+        decided = p + share * _trust(by_color, decided > p, p, halvings) * (decided - p)
     return decided
 
 

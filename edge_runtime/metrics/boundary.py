@@ -82,7 +82,7 @@ def _near(pixels: np.ndarray, contour: np.ndarray, tolerance: int) -> int:
 
 
 def _contour(mask: np.ndarray) -> np.ndarray:
-    """Return the pixels that differ from their right or lower neighbour; the picture's border is no contour."""
+    """Return the pixels that differ from their right or lower neighbor; the picture's border is no contour."""
     contour = np.zeros_like(mask)
     contour[:, :-1] = mask[:, :-1] != mask[:, 1:]
     contour[:-1] |= mask[:-1] != mask[1:]

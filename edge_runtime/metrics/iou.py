@@ -99,7 +99,7 @@ class PooledMetrics:
         TP / (TP + FP + FN) over all pixels of the set.
     iou_per_image
         Mean IoU over the pictures that hold sky.
-    iou_inner
+    iou_excluding_edges
         `iou` without the 2 pixels on both sides of the truth's edges.
     boundary_iou
         Overlap over union of the contour bands, summed over the set; bands are 0.02 of the diagonal wide.
@@ -127,7 +127,7 @@ class PooledMetrics:
 
     iou: float | None
     iou_per_image: float | None
-    iou_inner: float | None
+    iou_excluding_edges: float | None
     boundary_iou: float | None
     boundary_iou_per_image: float | None
     boundary_f: float | None
@@ -176,8 +176,8 @@ def evaluate_pairs(
     """
     images = []
     for pair in pairs:
-        labelled = read_pair(pair)
-        images.append(evaluate_image(predict(labelled.image), labelled.sky, labelled.valid))
+        labeled = read_pair(pair)
+        images.append(evaluate_image(predict(labeled.image), labeled.sky, labeled.valid))
         if progress is not None:
             progress()
     return images
@@ -306,7 +306,7 @@ def _figures(images: Sequence[ImageMetrics], weights: np.ndarray) -> dict[str, n
     figures = {
         "iou": ratio(s["tp"], s["tp"] + wrong),
         "iou_per_image": _mean(ious, weights),
-        "iou_inner": ratio(s["inner_tp"], s["inner_tp"] + s["inner_fp"] + s["inner_fn"]),
+        "iou_excluding_edges": ratio(s["inner_tp"], s["inner_tp"] + s["inner_fp"] + s["inner_fn"]),
         "boundary_iou": ratio(s["band_overlap"], s["band_union"]),
         "boundary_iou_per_image": _mean(boundary_ious, weights),
         "boundary_f": _harmonic(edge_precision, edge_recall),
@@ -321,7 +321,7 @@ def _figures(images: Sequence[ImageMetrics], weights: np.ndarray) -> dict[str, n
         "nosky_fpr": ratio(weights @ (table["fp"] * without_sky), weights @ (table["pixels"] * without_sky)),
     }
     # A set without sky has nothing to overlap with: 0 would look like a miss.
-    for name in ("iou", "iou_inner", "boundary_iou", "boundary_f", "precision", "f1"):
+    for name in ("iou", "iou_excluding_edges", "boundary_iou", "boundary_f", "precision", "f1"):
         figures[name] = np.where(sky > 0, figures[name], np.nan)
     return figures
 

@@ -30,7 +30,7 @@ def to_levels(light: np.ndarray) -> np.ndarray:
 
 
 def light_of(red: float, green: float, blue: float) -> np.ndarray:
-    """Return the linear light (3,) float32 of an sRGB colour in 0..255."""
+    """Return the linear light (3,) float32 of an sRGB color in 0..255."""
     return _decode(np.array([red, green, blue], np.float64) / 255).astype(np.float32)
 
 

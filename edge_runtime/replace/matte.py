@@ -1,4 +1,4 @@
-"""What a pixel at the edge of the sky is made of: how much of it is sky, and the colour of the rest.
+"""What a pixel at the edge of the sky is made of: how much of it is sky, and the color of the rest.
 
 A pixel is I = a B + (1 - a) F in linear light: share a of sky B, rest foreground F. B and F are known where the mask is
 sure; `Surroundings` spreads them over the other pixels, `sharpen` then reads a off the line between them, and
@@ -15,9 +15,9 @@ import numpy as np
 
 from edge_runtime.masks.pyramid import down, up
 
-KNOWN = 0.05  # a share of sky nearer than this to 0 or 1 is known: such pixels are samples of one of the two colours
+KNOWN = 0.05  # a share of sky nearer than this to 0 or 1 is known: such pixels are samples of one of the two colors
 SKY_VARIES = 0.15  # deviation of the sky from its estimate, as a share of that of the foreground
-NEAR = 0.025  # of the diagonal: half the side of the window (twice) that says whether both colours are known nearby
+NEAR = 0.025  # of the diagonal: half the side of the window (twice) that says whether both colors are known nearby
 ENOUGH = 0.1  # share of known pixels of either kind nearby from which on they are believed
 CONTRAST = 0.1  # length of B - F, white = 1, at which the line is half believed
 OFF_LINE = 0.15  # distance from the line, as a share of its length, at which a pixel is no mixture of the two
@@ -28,7 +28,7 @@ FEW = 0.02  # weight of a coarser mean in `spread`
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """Colours around every pixel, (h, w, 3) float32 linear light, of sky and foreground; how near they are known, (h, w)."""
+    """Colors around every pixel, (h, w, 3) float32 linear light, of sky and foreground; how near they are known, (h, w)."""
 
     sky: np.ndarray
     foreground: np.ndarray
@@ -36,7 +36,7 @@ class Surroundings:
 
     @classmethod
     def estimate(cls, light: np.ndarray, alpha: np.ndarray) -> Surroundings:
-        """Spread the colours of known pixels over the others, the nearest first.
+        """Spread the colors of known pixels over the others, the nearest first.
 
         Then once more the foreground's, from every pixel by its share of it: a twig has no pixel of its own, but many
         parts of one.
@@ -57,9 +57,9 @@ class Surroundings:
 
 
 def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.ndarray:
-    """Read the share of sky off the line between the two colours, where the mask is undecided and the line is believed.
+    """Read the share of sky off the line between the two colors, where the mask is undecided and the line is believed.
 
-    a = (I - F) . (B - F) / |B - F|^2. It is believed where both colours are known nearby, differ, and have the pixel
+    a = (I - F) . (B - F) / |B - F|^2. It is believed where both colors are known nearby, differ, and have the pixel
     between them; elsewhere, and where all the sky is unsure, the mask stays as it is.
 
     Parameters
@@ -89,7 +89,7 @@ def free_foreground(light: np.ndarray, alpha: np.ndarray, around: Surroundings) 
 
     The pair that solves the equation and has the least (F - F0)^2 + (B - B0)^2 / v^2, v how much less the sky varies:
     F = F0 + (1 - a) r / ((1 - a)^2 + v^2 a^2), r = I - a B0 - (1 - a) F0. It is I where a = 0 and F0 where a = 1.
-    (The aim is that of Forte 2021, "Approximate fast foreground colour estimation"; the weights are not.)
+    (The aim is that of Forte 2021, "Approximate fast foreground color estimation"; the weights are not.)
 
     Parameters
     ----------

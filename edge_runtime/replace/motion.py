@@ -45,7 +45,7 @@ class SkyTracker:
 
     def __init__(self) -> None:
         self.matrix = np.eye(3)
-        self.before: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # grey frame, its sky, its foreground
+        self.before: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # gray frame, its sky, its foreground
 
     def step(self, image: np.ndarray, alpha: np.ndarray) -> Motion:
         """Take the next frame.
@@ -58,15 +58,15 @@ class SkyTracker:
             (H, W) float32 in [0, 1], share of sky.
         """
         scale = min(1.0, WORK_SIDE / max(alpha.shape))
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
         if scale < 1:
-            grey, alpha = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (grey, alpha))
-        now = (grey, _inner(alpha > SKY_IS), _inner(alpha < OTHER_IS))
+            gray, alpha = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in (gray, alpha))
+        now = (gray, _inner(alpha > SKY_IS), _inner(alpha < OTHER_IS))
         source: Source = "start" if self.before is None else "none"
-        if self.before is not None and self.before[0].shape == grey.shape:
+        if self.before is not None and self.before[0].shape == gray.shape:
             for name, where in (("sky", self.before[1]), ("background", self.before[2])):
-                moved = follow(self.before[0], grey, where)
+                moved = follow(self.before[0], gray, where)
                 if moved is not None:
                     # Pixel (x, y) of the picture is at (x + 0.5) scale - 0.5 of the small one.
                     to_small = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
@@ -78,7 +78,7 @@ class SkyTracker:
 
 
 def follow(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> np.ndarray | None:
-    """Return the (3, 3) rotation and translation between two grey frames (h, w) uint8; None where none is believed.
+    """Return the (3, 3) rotation and translation between two gray frames (h, w) uint8; None where none is believed.
 
     Parameters
     ----------

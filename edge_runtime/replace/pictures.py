@@ -29,8 +29,8 @@ Mapping = Literal["ahead", "overhead"]
 class PictureSky:
     """A picture of a sky, seen through a camera.
 
-    `ahead`: taken towards the horizon, which is its lower edge; it keeps its own perspective. `overhead`: taken straight
-    up; it is laid on a plane above, so that its clouds shrink towards the horizon.
+    `ahead`: taken toward the horizon, which is its lower edge; it keeps its own perspective. `overhead`: taken straight
+    up; it is laid on a plane above, so that its clouds shrink toward the horizon.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class VideoSky:
 
 
 def without_land(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Return a sky picture (H, W, 3) uint8 in which what is not sky (masts, birds, branches) has the sky's colours around it.
+    """Return a sky picture (H, W, 3) uint8 in which what is not sky (masts, birds, branches) has the sky's colors around it.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Procedural skies: clear, clouds, overcast, sunset, stars; drawn for any camera, moving, and the same for the same seed.
 
-The colour of the air is a gradient over the elevation with a glow around the sun. Clouds are one layer, a plane overhead:
-a direction (right, up, ahead) meets it at (right, ahead) / up, so they shrink and crowd towards the horizon as real ones do.
+The color of the air is a gradient over the elevation with a glow around the sun. Clouds are one layer, a plane overhead:
+a direction (right, up, ahead) meets it at (right, ahead) / up, so they shrink and crowd toward the horizon as real ones do.
 Their density is periodic noise, white noise whose spectrum falls with a power of the frequency (Voss 1985, "Random fractal
 forgeries"); detail finer than a pixel is left out (`sky_texture`), so that far clouds do not flicker.
 """
@@ -20,7 +20,7 @@ from edge_runtime.replace.light import light_of
 from edge_runtime.replace.texture import Texture
 from edge_runtime.replace.view import Window
 
-Colour = tuple[float, float, float]  # sRGB, 0..255
+Color = tuple[float, float, float]  # sRGB, 0..255
 
 TILE = 1024  # pixels: side of the noise
 SPAN = 7.0  # heights of the cloud layer that a tile covers
@@ -38,14 +38,14 @@ class Sky(Protocol):
 
 @dataclass(frozen=True)
 class Weather:
-    """A sky in words: colours in sRGB, angles in degrees.
+    """A sky in words: colors in sRGB, angles in degrees.
 
     Attributes
     ----------
     haze, middle, zenith
-        Colours of the air at the horizon, at 30 degrees, overhead.
+        Colors of the air at the horizon, at 30 degrees, overhead.
     sun, glow, reach_deg, disc
-        Colour of the sun, strength of the glow around it, how far that reaches, and whether its disc is drawn.
+        Color of the sun, strength of the glow around it, how far that reaches, and whether its disc is drawn.
     sun_elevation_deg
         Height of the sun.
     cover
@@ -53,25 +53,25 @@ class Weather:
     soft
         Range of density over which a cloud gets dense.
     lit, shaded
-        Colours of cloud in the light and of its dense parts.
+        Colors of cloud in the light and of its dense parts.
     below
         The light comes from below the clouds.
     stars
         How many, over the whole sky.
     """
 
-    haze: Colour
-    middle: Colour
-    zenith: Colour
-    sun: Colour = (255, 244, 222)
+    haze: Color
+    middle: Color
+    zenith: Color
+    sun: Color = (255, 244, 222)
     glow: float = 0.0
     reach_deg: float = 14.0
     disc: bool = False
     sun_elevation_deg: float = 40.0
     cover: float | None = None
     soft: float = 1.2
-    lit: Colour = (255, 254, 250)
-    shaded: Colour = (160, 170, 184)
+    lit: Color = (255, 254, 250)
+    shaded: Color = (160, 170, 184)
     below: bool = False
     stars: int = 0
 
@@ -129,9 +129,9 @@ def _cloud_layer(rng: np.random.Generator, below: bool) -> Texture:
         columns + 26 * broad, rows + 26 * np.roll(broad, TILE // 3, 0), np.zeros_like(rough)
     )
     density = _standard(pushed[..., 0] + 0.35 * np.abs(_noise(rng, 1.8, 5)) + 0.4 * broad)
-    # Bright where the cloud thins out towards the light, a little way off: the side that it reaches.
-    towards = cv2.GaussianBlur(np.pad(density, 64, mode="wrap"), (0, 0), 5)[64:-64, 64:-64]
-    bright = _standard(density - np.roll(towards, (14, 8) if below else (-12, 8), (0, 1)))
+    # Bright where the cloud thins out toward the light, a little way off: the side that it reaches.
+    toward = cv2.GaussianBlur(np.pad(density, 64, mode="wrap"), (0, 0), 5)[64:-64, 64:-64]
+    bright = _standard(density - np.roll(toward, (14, 8) if below else (-12, 8), (0, 1)))
     return Texture(np.dstack([density, bright]), mirror=False)
 
 
@@ -163,9 +163,9 @@ class ProceduralSky:
         return sky
 
     def _air(self, up: np.ndarray) -> np.ndarray:
-        """Return the colour of the air at the sines of elevations `up`, by a table of 1024."""
-        stops = [light_of(*colour) for colour in (self.weather.haze, self.weather.middle, self.weather.zenith)]
-        at = np.linspace(0, 1, 1024)  # square roots of the sines: more of them near the horizon, where the colour changes fast
+        """Return the color of the air at the sines of elevations `up`, by a table of 1024."""
+        stops = [light_of(*color) for color in (self.weather.haze, self.weather.middle, self.weather.zenith)]
+        at = np.linspace(0, 1, 1024)  # square roots of the sines: more of them near the horizon, where the color changes fast
         share = (np.sqrt(at**2 + 0.04) - 0.2) / (math.sqrt(1.04) - 0.2)  # level at the horizon, so that no line shows there
         table = np.stack([np.interp(share, (0.0, 0.6, 1.0), [stop[k] for stop in stops]) for k in range(3)], -1)
         return table.astype(np.float32)[np.rint(np.sqrt(up) * 1023).astype(np.intp)]
@@ -198,7 +198,7 @@ class ProceduralSky:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return density and light of the cloud layer, mean 0 and deviation 1, where directions meet it.
 
-        In a loop two copies of the layer, a period apart, take turns: weights s and 1 - s, normalised so that the
+        In a loop two copies of the layer, a period apart, take turns: weights s and 1 - s, normalized so that the
         deviation stays 1, and the cover with it.
         """
         assert self.tile is not None

@@ -1,4 +1,4 @@
-"""Put another sky behind a foreground, and let the foreground take to it: its light, its colour, its glow at the edges."""
+"""Put another sky behind a foreground, and let the foreground take to it: its light, its color, its glow at the edges."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_runtime.replace.matte import Surroundings, clear_veil, free_foreground
 from edge_runtime.replace.presets import Sky
 from edge_runtime.replace.view import View
 
-WORK_SIDE = 1024  # pixels, at most: long side at which the colours around a pixel are estimated
+WORK_SIDE = 1024  # pixels, at most: long side at which the colors around a pixel are estimated
 GLOW_SIDE = 256  # and that of the new sky's glow and statistics
 GAINS = (0.12, 2.2)  # least and most that relighting multiplies the light of a foreground by
 SPREADS = (0.8, 1.15)  # and its spread, in the logarithm of light
@@ -35,15 +35,15 @@ class Look:
     Attributes
     ----------
     relight
-        Share of the change of the sky's mean light (colour and brightness, as far as the foreground is lit by it) and of
+        Share of the change of the sky's mean light (color and brightness, as far as the foreground is lit by it) and of
         its spread that the foreground follows, 0 to 1.
     halo
         Strength of the new sky's glow over the edges of the foreground, 0 to 1.
     sharp
-        Read the share of sky at undecided pixels off their colour (`sky_matte.sharpen`) and clear the mask's veil; False
+        Read the share of sky at undecided pixels off their color (`sky_matte.sharpen`) and clear the mask's veil; False
         takes the mask as exact.
     spill
-        Take the old sky's colour out of pixels that it covers in part.
+        Take the old sky's color out of pixels that it covers in part.
     """
 
     relight: float = 0.5
@@ -130,7 +130,7 @@ class Cutout:
     alpha
         (H, W) float32 in [0, 1], share of sky, from `edge_runtime.masks.refine`.
     around
-        Colours around its pixels, at `factor` x `factor` of them each.
+        Colors around its pixels, at `factor` x `factor` of them each.
     """
 
     image: np.ndarray

@@ -1,6 +1,6 @@
 """Replace the sky: `python -m edge_runtime.replace PICTURE|VIDEO --model DIR --sky PICTURE|VIDEO|PRESET --out FILE`.
 
-Segment, refine, find the horizon, place the new sky above it, take the old one's colour out of branches and wires, relight
+Segment, refine, find the horizon, place the new sky above it, take the old one's color out of branches and wires, relight
 the foreground, blend; in a video, move the new sky as the old one moves. Written from the description of Zou et al. 2020
 ("Castle in the Sky", arXiv 2010.11800); what each step does instead, its module says.
 """
@@ -57,7 +57,7 @@ class Replace:
     fps: float = 25.0
     """Frames per second of --animate; a video keeps its own."""
     relight: float = 0.5
-    """How far the foreground follows the new sky's light and colour, 0 to 1."""
+    """How far the foreground follows the new sky's light and color, 0 to 1."""
     halo: float = 0.3
     """Glow of the new sky over the foreground's edges, 0 to 1."""
     wind: float = 1.0
@@ -65,7 +65,7 @@ class Replace:
     seed: int = 0
     """Of the drawn skies."""
     mapping: Mapping = "ahead"
-    """A sky picture or video was taken towards the horizon, or straight up: then it is laid on a plane overhead."""
+    """A sky picture or video was taken toward the horizon, or straight up: then it is laid on a plane overhead."""
     horizon: float | None = None
     """Height of the horizon at the middle of the picture, 0 = top, 1 = bottom; found from the sky where it is left out."""
     tilt: float | None = None

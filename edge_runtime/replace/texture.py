@@ -24,7 +24,7 @@ class Texture:
     def at(self, x: np.ndarray, y: np.ndarray, detail: np.ndarray) -> np.ndarray:
         """Return the values (h, w, C) at columns x and rows y, each (h, w), in pixels of the finest level.
 
-        `detail` (h, w) is log2 of the pixels between neighbours; two levels of detail are mixed.
+        `detail` (h, w) is log2 of the pixels between neighbors; two levels of detail are mixed.
         """
         x, y = self._inside(x, self.width), self._inside(y, self.height)
         detail = np.clip(detail, 0, len(self.levels) - 1)

@@ -170,13 +170,13 @@ class View:
         return Window(matrix, -(-rows // step), -(-self.width // step), step / self.focal)
 
     def _to_direction(self) -> np.ndarray:
-        """Return the matrix from pixels of the first picture to directions: centre, roll, focal length, pitch."""
+        """Return the matrix from pixels of the first picture to directions: center, roll, focal length, pitch."""
         tilt = math.radians(self.horizon.tilt_deg)
         sin, cos = math.sin(tilt), math.cos(tilt)
         x0, y0 = (self.width - 1) / 2, (self.height - 1) / 2
-        centre = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]])
+        center = np.array([[1, 0, -x0], [0, 1, -y0], [0, 0, 1]])
         roll = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, self.focal]]) / self.focal
         below = cos * (self.horizon.y * self.height - 0.5 - y0) / self.focal  # of the horizon, from the axis
         pitch = math.atan(below)
         turn = np.array([[1, 0, 0], [0, -math.cos(pitch), math.sin(pitch)], [0, math.sin(pitch), math.cos(pitch)]])
-        return turn @ roll @ centre
+        return turn @ roll @ center

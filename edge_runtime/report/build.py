@@ -25,7 +25,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.report.advice import Choice, choose, not_measured
 from edge_runtime.report.markdown import markdown, replace_section
 from edge_runtime.report.masks import Strip, find_folders, list_pictures, make_strips
-from edge_runtime.report.plots import latency_svg, network_colours, pareto_svg, standalone
+from edge_runtime.report.plots import latency_svg, network_colors, pareto_svg, standalone
 from edge_runtime.report.rows import (
     Line,
     int8_sentences,
@@ -121,7 +121,7 @@ def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
         lines=lines,
         effects=effects,
         int8=int8_sentences(effects),
-        colours=network_colours(lines),
+        colors=network_colors(lines),
         elsewhere=not_measured({part.file: part.results for part in parts}),
         quick=any(part.results["quick"] for part in parts),
     )
@@ -131,7 +131,7 @@ def _part(
     name: str, results: dict[str, Any], all_lines: Sequence[Line], models: Sequence[Path], pictures: Sequence[Path]
 ) -> Part:
     lines = [line for line in all_lines if line.file == name]
-    colours = network_colours(all_lines)
+    colors = network_colors(all_lines)
     iou_name = results["data"]["iou_name"] if results["data"] else "unnamed data"
     front: set[tuple[str, int]] = set()
     pareto, latency = [], []
@@ -145,8 +145,8 @@ def _part(
             few = len(measured) <= LABEL_ALL
             named = [line for line in measured if few or line in best or line.is_reference]
             title = f"Latency and accuracy: {where}"
-            pareto.append(Markup(pareto_svg(measured, best, named, iou_name, title, colours)))
-        latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colours)))
+            pareto.append(Markup(pareto_svg(measured, best, named, iou_name, title, colors)))
+        latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colors)))
     strips = make_strips(lines, find_folders(results, models), pictures) if pictures else []
     return Part(name, results, lines, front, pareto, latency, choose(lines), strips)
 

@@ -1,4 +1,4 @@
-"""The plots of the report as SVG text: colours that serve light and dark pages, real text, a tooltip on every point."""
+"""The plots of the report as SVG text: colors that serve light and dark pages, real text, a tooltip on every point."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from matplotlib.transforms import Bbox
 
 from edge_runtime.report.rows import Line
 
-# Chosen to stand out on white and on near-black, and apart for the colour-blind; networks take them in order.
-COLOURS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
+# Chosen to stand out on white and on near-black, and apart for the color-blind; networks take them in order.
+COLORS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
 MARKERS = {"onnx": "o", "tflite": "s", "ncnn": "^", "torch": "D", "classical": "P"}
 FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
-INK = "#12345e"  # stands for the page's text colour until the SVG is finished; used for nothing else
+INK = "#12345e"  # stands for the page's text color until the SVG is finished; used for nothing else
 REAL_TIME_MS = 1000.0 / 30.0
 LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # how far from its point a label may move
 STANDALONE_STYLE = (
@@ -63,10 +63,10 @@ class Label:
 def pareto_svg(
     lines: Sequence[Line],
     front: Sequence[Line],
-    labelled: Sequence[Line],
+    labeled: Sequence[Line],
     iou_name: str,
     title: str,
-    colours: dict[str, str],
+    colors: dict[str, str],
 ) -> str:
     """Draw end-to-end latency (log) against IoU.
 
@@ -76,7 +76,7 @@ def pareto_svg(
         Rows of one device and thread count, all with an IoU.
     front
         Those of them that no other one beats in both latency and IoU, fastest first.
-    labelled
+    labeled
         Those of them whose names are written beside them; the legend and the tooltips tell the others.
     """
     with matplotlib.rc_context(RC):
@@ -89,22 +89,22 @@ def pareto_svg(
         axes.margins(y=0.12)
         axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
         for index, line in enumerate(lines):
-            _point(axes, line, line.end_to_end_p50_ms, _iou(line), colours[line.network], f"pareto-{line.threads}-{index}")
+            _point(axes, line, line.end_to_end_p50_ms, _iou(line), colors[line.network], f"pareto-{line.threads}-{index}")
         if len(front) > 1:
             x, y = [line.end_to_end_p50_ms for line in front], [_iou(line) for line in front]
             axes.plot(x, y, drawstyle="steps-post", color=INK, alpha=0.55, linewidth=1.1, zorder=1)
         _real_time(axes)
-        _legend(axes, lines, colours, with_front=len(front) > 1)
+        _legend(axes, lines, colors, with_front=len(front) > 1)
         canvas.draw()
-        _write_labels(axes, canvas, lines, labelled)
+        _write_labels(axes, canvas, lines, labeled)
         tips = {f"pareto-{line.threads}-{index}": _tip(line) for index, line in enumerate(lines)}
         return _svg(figure, title, tips)
 
 
-def latency_svg(lines: Sequence[Line], title: str, colours: dict[str, str]) -> str:
+def latency_svg(lines: Sequence[Line], title: str, colors: dict[str, str]) -> str:
     """Draw p50 to p95 of `infer` of every row as a bar with a dot at p50, networks together, fastest first."""
     with matplotlib.rc_context(RC):
-        order = list(colours)
+        order = list(colors)
         rows = sorted(lines, key=lambda line: (order.index(line.network), line.infer_p50_ms))
         figure = Figure(figsize=(9.2, 1.1 + 0.24 * len(rows)), layout="constrained")
         axes = figure.subplots()
@@ -115,16 +115,16 @@ def latency_svg(lines: Sequence[Line], title: str, colours: dict[str, str]) -> s
         )
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
         for index, line in enumerate(rows):
-            colour = colours[line.network]
+            color = colors[line.network]
             axes.plot(
                 [line.infer_p50_ms, line.infer_p95_ms],
                 [index, index],
-                color=colour,
+                color=color,
                 alpha=0.5,
                 linewidth=3.5,
                 solid_capstyle="round",
             )
-            _point(axes, line, line.infer_p50_ms, index, colour, f"latency-{line.threads}-{index}")
+            _point(axes, line, line.infer_p50_ms, index, color, f"latency-{line.threads}-{index}")
         axes.set_yticks(range(len(rows)), [line.short for line in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
@@ -138,10 +138,10 @@ def standalone(svg: str) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{svg[:end]}{STANDALONE_STYLE}{svg[end:]}'
 
 
-def network_colours(lines: Sequence[Line]) -> dict[str, str]:
-    """Return a colour for each network, by name, so that all plots of a page agree."""
+def network_colors(lines: Sequence[Line]) -> dict[str, str]:
+    """Return a color for each network, by name, so that all plots of a page agree."""
     names = sorted({line.network for line in lines})
-    return {name: COLOURS[index % len(COLOURS)] for index, name in enumerate(names)}
+    return {name: COLORS[index % len(COLORS)] for index, name in enumerate(names)}
 
 
 def _iou(line: Line) -> float:
@@ -157,8 +157,8 @@ def _tip(line: Line) -> str:
     )
 
 
-def _point(axes: Axes, line: Line, x: float, y: float, colour: str, gid: str) -> None:
-    style: dict[str, Any] = {"color": colour, "marker": MARKERS[line.format], "fillstyle": FILLS[line.precision]}
+def _point(axes: Axes, line: Line, x: float, y: float, color: str, gid: str) -> None:
+    style: dict[str, Any] = {"color": color, "marker": MARKERS[line.format], "fillstyle": FILLS[line.precision]}
     axes.plot(x, y, linestyle="none", markersize=8, markeredgewidth=1.6, markerfacecoloralt="none", zorder=3, gid=gid, **style)
 
 
@@ -197,7 +197,7 @@ def _real_time(axes: Axes) -> None:
         )
 
 
-def _legend(axes: Axes, lines: Sequence[Line], colours: dict[str, str], with_front: bool) -> None:
+def _legend(axes: Axes, lines: Sequence[Line], colors: dict[str, str], with_front: bool) -> None:
     def handle(label: str, **style: Any) -> Line2D:
         return Line2D(
             [],
@@ -212,7 +212,7 @@ def _legend(axes: Axes, lines: Sequence[Line], colours: dict[str, str], with_fro
     formats = [name for name in MARKERS if any(line.format == name for line in lines)]
     precisions = [name for name in FILLS if any(line.precision == name for line in lines)]
     present = {line.network for line in lines}
-    handles = [handle(name, marker="o", color=colour) for name, colour in colours.items() if name in present]
+    handles = [handle(name, marker="o", color=color) for name, color in colors.items() if name in present]
     handles += [handle(name, marker=MARKERS[name], color=INK) for name in formats]
     handles += [handle(name, marker="o", color=INK, fillstyle=FILLS[name]) for name in precisions]
     if with_front:
@@ -227,14 +227,14 @@ def _legend(axes: Axes, lines: Sequence[Line], colours: dict[str, str], with_fro
     )
 
 
-def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], labelled: Sequence[Line]) -> None:
-    """Write the names beside `labelled` so that no name lies on a point or on another name."""
+def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], labeled: Sequence[Line]) -> None:
+    """Write the names beside `labeled` so that no name lies on a point or on another name."""
     points = axes.transData.transform([(line.end_to_end_p50_ms, _iou(line)) for line in lines])
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     taken += [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
     inside = axes.get_window_extent(canvas.get_renderer())
     to_data = axes.transData.inverted()
-    for line in labelled:
+    for line in labeled:
         point = axes.transData.transform((line.end_to_end_p50_ms, _iou(line)))
         label = _place(axes, canvas, line.short, point, taken, inside)
         taken.append(label.box)
@@ -270,7 +270,7 @@ def _place(axes: Axes, canvas: FigureCanvasAgg, text: str, point: Any, taken: li
 
 
 def _svg(figure: Figure, title: str, tips: dict[str, str]) -> str:
-    """Return the figure as an `<svg>` element that takes its text colour from where it stands."""
+    """Return the figure as an `<svg>` element that takes its text color from where it stands."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()

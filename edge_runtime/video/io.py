@@ -159,7 +159,7 @@ class VideoSink:
     Use it in a `with` block: leaving that with an exception removes the partial file.
     """
 
-    def __init__(self, path: Path, rate: float, size: tuple[int, int], colour: bool = True) -> None:
+    def __init__(self, path: Path, rate: float, size: tuple[int, int], color: bool = True) -> None:
         """Open the file; `size` is (height, width) of the frames, which are padded to even sides, as codecs want them."""
         suffix = path.suffix.lower()
         check_target(path)
@@ -169,7 +169,7 @@ class VideoSink:
         path.parent.mkdir(parents=True, exist_ok=True)
         height, width = size[0] + self._pad[0], size[1] + self._pad[1]
         code = cv2.VideoWriter.fourcc(*CODECS[suffix])
-        self._writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, code, rate, (width, height), colour)
+        self._writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, code, rate, (width, height), color)
         if not self._writer.isOpened():
             self._partial.unlink(missing_ok=True)
             expected = f"a codec {CODECS[suffix]} that OpenCV was built with, and a folder that can be written"
@@ -190,7 +190,7 @@ class VideoSink:
             self._partial.unlink(missing_ok=True)
 
     def write(self, image: np.ndarray) -> None:
-        """Add a frame: (H, W, 3) uint8 RGB, or (H, W) uint8 where the sink is not of colour."""
+        """Add a frame: (H, W, 3) uint8 RGB, or (H, W) uint8 where the sink is not of color."""
         if image.shape[:2] != self.size:
             raise InputError(f"frame {self.frames} is {image.shape[:2]}, expected {self.size} as the first; split the video")
         frame = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)

@@ -21,7 +21,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.ops import resize_probability, to_mask8
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.masks.refine import RefineConfig, refine
-from edge_runtime.masks.stabilise import Stabiliser
+from edge_runtime.masks.stabilize import Stabilizer
 from edge_runtime.segmenter import Ensemble, Segmenter
 from edge_runtime.video.io import Pacing, TimedFrame, VideoSink, VideoSource, check_target
 from edge_runtime.video.threads import Pipe, Reading, Worker, Writing
@@ -39,9 +39,9 @@ class VideoOptions:
     out
         File of the result; its suffix decides the codec (`video_io.CODECS`).
     overlay
-        Write the picture with its sky tinted, not the grey mask.
-    stabilise
-        Take the flicker out (`edge_runtime.masks.stabilise`), before refinement.
+        Write the picture with its sky tinted, not the gray mask.
+    stabilize
+        Take the flicker out (`edge_runtime.masks.stabilize`), before refinement.
     refinement
         How to refine each frame; None upsamples bilinearly.
     show
@@ -81,18 +81,18 @@ class FrameSegmenter:
 
     def __init__(self, segmenter: Segmenter | Ensemble, stabilise: bool, refinement: RefineConfig | None = None) -> None:
         self.segmenter, self.refinement = segmenter, refinement
-        self.stabiliser = Stabiliser() if stabilise else None
+        self.stabilizer = Stabilizer() if stabilise else None
 
     def coarse(self, image: np.ndarray) -> np.ndarray:
         """Return the probability (h, w) float32 of a frame (H, W, 3) uint8 RGB at the network's own size."""
         return self.steady(image, self.segmenter.coarse(image))
 
     def steady(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return what the network said of the next frame (h, w) float32, stabilised where that is wanted."""
-        if self.stabiliser is None:
+        """Return what the network said of the next frame (h, w) float32, stabilized where that is wanted."""
+        if self.stabilizer is None:
             return probability
         small = cv2.resize(image, probability.shape[::-1], interpolation=cv2.INTER_AREA)
-        return self.stabiliser(small, probability)
+        return self.stabilizer(small, probability)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the probability (H, W) float32 of a frame (H, W, 3) uint8 RGB."""
@@ -104,7 +104,7 @@ class FrameSegmenter:
     @property
     def cuts(self) -> int:
         """How many cuts were found."""
-        return 0 if self.stabiliser is None else self.stabiliser.cuts
+        return 0 if self.stabilizer is None else self.stabilizer.cuts
 
 
 def segment_video(source: str | Path, segmenter: Segmenter | Ensemble, options: VideoOptions) -> VideoResult:
@@ -183,7 +183,7 @@ def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> 
             raise InputError(f"{reader.name} holds no frame that can be decoded, expected a video; record it again")
         size = first.image.shape[:2]
         pacing = Pacing(reader.rate)
-        with VideoSink(options.out, reader.rate, size, colour=options.overlay) as sink:
+        with VideoSink(options.out, reader.rate, size, color=options.overlay) as sink:
             encoder = Worker(Writing(masks, sink, pacing).run, stop)
             encoder.start()
             count = _segment_all(first, incoming, masks, frames, options, ended, reader)

@@ -13,7 +13,7 @@ from edge_runtime.errors import GateError
 from edge_runtime.images.dataset import find_pairs
 from export.network import Network
 from export.parity import pooled_agreement, run_torch
-from quantize.calibration.labelled import LabelledSet
+from quantize.calibration.labeled import LabeledSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,25 +26,25 @@ class Checks:
         Pictures at the input size, (H, W, 3) uint8 RGB.
     masks
         (N, H, W) float32 probabilities of the float32 network on `held_out`.
-    labelled
+    labeled
         Pictures of --eval; None without it.
     iou, by_source
-        IoU of the float32 network on `labelled`, pooled over all and over each source, 0 to 1; 0 and empty without it.
+        IoU of the float32 network on `labeled`, pooled over all and over each source, 0 to 1; 0 and empty without it.
     """
 
     held_out: list[np.ndarray]
     masks: np.ndarray
-    labelled: LabelledSet | None
+    labeled: LabeledSet | None
     iou: float
     by_source: dict[str, float]
 
 
-def prepare(network: Network, held_out: list[np.ndarray], labelled: Path | None, split: str | None) -> Checks:
+def prepare(network: Network, held_out: list[np.ndarray], labeled: Path | None, split: str | None) -> Checks:
     """Run the float32 network on all that it is compared on."""
     masks = run_torch(network.reference, held_out)
-    if labelled is None:
+    if labeled is None:
         return Checks(held_out, masks, None, 0.0, {})
-    found = LabelledSet(find_pairs(labelled, split), network.size)
+    found = LabeledSet(find_pairs(labeled, split), network.size)
     expected = run_torch(network.reference, found.images)
     return Checks(held_out, masks, found, found.iou(expected), found.iou_by_source(expected))
 
@@ -54,12 +54,12 @@ def measure(run: Callable[[np.ndarray], np.ndarray], checks: Checks, got: np.nda
     metrics: dict[str, Any] = {
         "agreement": {"to": "torch fp32", "value": pooled_agreement(checks.masks, got), "pictures": len(got)}
     }
-    if checks.labelled is not None:
-        masks = checks.labelled.masks(run)
-        worst, lost = worst_source(checks.by_source, checks.labelled.iou_by_source(masks))
-        iou = checks.labelled.iou(masks)
+    if checks.labeled is not None:
+        masks = checks.labeled.masks(run)
+        worst, lost = worst_source(checks.by_source, checks.labeled.iou_by_source(masks))
+        iou = checks.labeled.iou(masks)
         metrics["eval"] = {
-            "pictures": len(checks.labelled.images), "iou_fp32": checks.iou, "iou": iou,
+            "pictures": len(checks.labeled.images), "iou_fp32": checks.iou, "iou": iou,
             "drop_points": 100.0 * (checks.iou - iou), "worst_source": worst, "worst_source_drop_points": lost,
         }  # fmt: skip
     return metrics

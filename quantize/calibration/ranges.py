@@ -59,7 +59,7 @@ def _percentile_bins(counts: np.ndarray) -> int:
 
 
 def _entropy_bins(counts: np.ndarray) -> int:
-    """Return the number of bins at which the divergence of the quantised histogram from the clipped one is smallest."""
+    """Return the number of bins at which the divergence of the quantized histogram from the clipped one is smallest."""
     tries = range(LEVELS, BINS + 1, STEP)
     return min(tries, key=lambda bins: _divergence(counts, bins))
 
@@ -72,10 +72,10 @@ def _divergence(counts: np.ndarray, bins: int) -> float:
     level = np.arange(bins) * LEVELS // bins
     held = np.bincount(level, inside > 0, LEVELS)
     mean = np.bincount(level, inside, LEVELS) / np.maximum(held, 1)
-    quantised = np.where(inside > 0, mean[level], 0.0)
-    if not quantised.any():
+    quantized = np.where(inside > 0, mean[level], 0.0)
+    if not quantized.any():
         return np.inf
-    expected, got = clipped / clipped.sum(), quantised / quantised.sum()
+    expected, got = clipped / clipped.sum(), quantized / quantized.sum()
     used = expected > 0
     # The last bin may hold nothing but what was clipped: a floor keeps its price finite.
     return float(np.sum(expected[used] * np.log(expected[used] / np.maximum(got[used], 1e-12))))

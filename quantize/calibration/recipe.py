@@ -19,7 +19,7 @@ from quantize.calibration.ranges import Method
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to quantise.
+    """How to quantize.
 
     Attributes
     ----------

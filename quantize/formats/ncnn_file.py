@@ -103,7 +103,7 @@ class Weights:
     scales
         float32 factors that made int8 of float weights: (outputs,), for ConvolutionDepthWise (groups,). None in a float layer.
     input_scale, output_scale
-        Factors that make int8 of the blobs; the output's only where the layer requantises it.
+        Factors that make int8 of the blobs; the output's only where the layer requantizes it.
     """
 
     values: np.ndarray

@@ -1,8 +1,8 @@
 """ONNX in int8, as QDQ for onnxruntime. A library; `quantize/int8.py` is the command.
 
 On x86 without VNNI (before Ice Lake and Zen 4), onnxruntime multiplies uint8 activations with int8 weights by vpmaddubsw, which
-adds two neighbouring products in 16 bits and saturates: masks were seen to change by 0.9. Weights are scaled here so that no
-two neighbours can get there, and all x86 CPUs give the same bytes. 7-bit weights (`reduce_range`) do so too, at more loss.
+adds two neighboring products in 16 bits and saturates: masks were seen to change by 0.9. Weights are scaled here so that no
+two neighbors can get there, and all x86 CPUs give the same bytes. 7-bit weights (`reduce_range`) do so too, at more loss.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # 255 * 128 < 2^15: two products of uint8 activations with weights whose magnitudes add up to 128 cannot saturate. Rounding may
 # add half a step to each of them.
-MAX_NEIGHBOURS = 127.0
+MAX_NEIGHBORS = 127.0
 MAX_WEIGHT = 127.0
 METHOD: Method = "minmax"
 
@@ -126,7 +126,7 @@ def _all_tensors(model: onnx.ModelProto) -> Callable[[np.ndarray], list[tuple[st
 def weight_scales(model: onnx.ModelProto, kept: Collection[str] = ()) -> dict[str, list[dict[str, Any]]]:
     """Return onnxruntime's overrides for the weights of all convolutions but depthwise ones, whose kernels add in 32 bits.
 
-    Every output channel's scale lets its largest weight be 127, and the magnitudes of any two neighbours, in the order in
+    Every output channel's scale lets its largest weight be 127, and the magnitudes of any two neighbors, in the order in
     which the kernels read them (row, column, input channel), add up to 127.
     """
     from onnx import numpy_helper
@@ -138,8 +138,8 @@ def weight_scales(model: onnx.ModelProto, kept: Collection[str] = ()) -> dict[st
         if node.op_type == "Conv" and groups == 1 and node.name not in kept:
             values = np.abs(numpy_helper.to_array(weights[node.input[1]]))  # (outputs, inputs, rows, columns)
             rows = values.transpose(0, 2, 3, 1).reshape(len(values), -1)
-            neighbours = rows[:, :-1] + rows[:, 1:] if rows.shape[1] > 1 else rows
-            scales = np.maximum(rows.max(1) / MAX_WEIGHT, neighbours.max(1) / MAX_NEIGHBOURS)
+            neighbors = rows[:, :-1] + rows[:, 1:] if rows.shape[1] > 1 else rows
+            scales = np.maximum(rows.max(1) / MAX_WEIGHT, neighbors.max(1) / MAX_NEIGHBORS)
             scales = np.where(scales > 0, scales, 1.0).astype(np.float32)  # a channel of zeros has no scale of its own
             overrides[node.input[1]] = [{"axis": 0, "scale": scale, "zero_point": np.int8(0)} for scale in scales]
     return overrides

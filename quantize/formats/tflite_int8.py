@@ -45,7 +45,7 @@ def convert(
     Raises
     ------
     GateError
-        The quantiser left floating point in the graph, or another quantisation at its ends.
+        The quantizer left floating point in the graph, or another quantization at its ends.
     """
     exported = to_flatbuffer(network)
     kept = layers_of(network, recipe.keep, convolutions(exported))
@@ -61,7 +61,7 @@ def convert(
 
 @dataclass(frozen=True, eq=False)
 class _Inputs:
-    """Calibration inputs, made as they are asked for: the quantiser goes over them more than once."""
+    """Calibration inputs, made as they are asked for: the quantizer goes over them more than once."""
 
     pictures: Sequence[np.ndarray]
 
@@ -112,6 +112,6 @@ def _check(content: bytes, mixed: bool) -> None:
     graph = read_graph(content)
     if (graph.float_tensors and not mixed) or graph.input != INPUT_QUANT or graph.output != OUTPUT_QUANT:
         raise GateError(
-            f"the quantised TFLite graph has {graph.float_tensors} float tensors, input {graph.input}, output {graph.output}; "
+            f"the quantized TFLite graph has {graph.float_tensors} float tensors, input {graph.input}, output {graph.output}; "
             f"expected 0, {INPUT_QUANT}, {OUTPUT_QUANT}; nothing was written. Use the pinned ai-edge-quantizer"
         )

@@ -28,7 +28,7 @@ WALLS = (
 
 @dataclass(frozen=True)
 class _Windows:
-    """How the windows of one front look; sizes in pixels of the texture, colours linear RGB (3,)."""
+    """How the windows of one front look; sizes in pixels of the texture, colors linear RGB (3,)."""
 
     wall: np.ndarray
     trim: np.ndarray
@@ -39,7 +39,7 @@ class _Windows:
     lit_share: float  # of the windows, at night
     shutters: bool
     balconies: bool
-    shade: np.ndarray  # colour of the shutters
+    shade: np.ndarray  # color of the shutters
 
     def draw(self, rng: Rng, front: np.ndarray, glow: np.ndarray, x: int, y: int) -> None:
         """Put a window with its upper left corner at (x, y) on the front, and its light into the glow, in place."""

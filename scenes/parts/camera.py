@@ -37,8 +37,8 @@ class Camera:
         height, width = size
         layers = np.concatenate([canvas.picture(), canvas.alpha[..., None]], -1)
         if self.tilt_rad:
-            centre = (canvas.width - 1) / 2, (canvas.height - 1) / 2
-            turn = cv2.getRotationMatrix2D(centre, math.degrees(self.tilt_rad), 1)
+            center = (canvas.width - 1) / 2, (canvas.height - 1) / 2
+            turn = cv2.getRotationMatrix2D(center, math.degrees(self.tilt_rad), 1)
             turn[:, 2] += [(width - canvas.width) / 2, (height - canvas.height) / 2]
             border = cv2.BORDER_REPLICATE
             layers = cv2.warpAffine(layers, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
@@ -64,8 +64,8 @@ def expose(rng: Rng, picture: np.ndarray, light: Light, sky: str) -> np.ndarray:
     noise = own.standard_normal((h, w, 3), np.float32)
     light_in = light_in + noise * (grain * np.sqrt(np.clip(light_in, 0, 1) + 0.01) * 0.6)
     s = _tone_curve(rng)[np.clip(light_in * np.float32(16383 / 1.6), 0, 16383).astype(np.int32)]
-    grey = s @ np.full((3, 1), 1 / 3, np.float32)
-    s = grey + (s - grey) * np.float32(rng.uniform(0.75, 1.25))
+    gray = s @ np.full((3, 1), 1 / 3, np.float32)
+    s = gray + (s - gray) * np.float32(rng.uniform(0.75, 1.25))
     return np.clip(np.rint(s), 0, 255).astype(np.uint8)
 
 
@@ -82,7 +82,7 @@ def _flare(rng: Rng, picture: np.ndarray, light: Light, xs: np.ndarray, ys: np.n
 
 
 def _auto_gain(rng: Rng, picture: np.ndarray, sky: str) -> float:
-    """Gain of an exposure that is not perfect: the mean goes some way towards middle grey."""
+    """Gain of an exposure that is not perfect: the mean goes some way toward middle gray."""
     mean = float(np.exp(np.log(picture[::8, ::8].mean(-1) + 1e-3).mean()))
     gain = (0.2 / mean) ** rng.uniform(0.35, 0.75) * float(np.exp(rng.normal(0, 0.28)))
     return gain * (0.75 if sky in ("sunset", "night") else 1.0)

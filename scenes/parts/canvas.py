@@ -27,7 +27,7 @@ class _Box:
         return np.zeros(((self.bottom - self.top) * SUPERSAMPLE, (self.right - self.left) * SUPERSAMPLE), np.uint8)
 
     def fine(self, points: np.ndarray) -> np.ndarray:
-        """Points (..., 2) on the fine grid; OpenCV counts from pixel centres."""
+        """Points (..., 2) on the fine grid; OpenCV counts from pixel centers."""
         return (points - [self.left, self.top]) * SUPERSAMPLE - 0.5
 
     def polygon(self, points: np.ndarray) -> np.ndarray:
@@ -42,7 +42,7 @@ class _Box:
 class Canvas:
     """Foreground painted over an unknown sky: picture = alpha * sky + paint, in linear light.
 
-    Every layer with coverage c turns `paint` into c * colour + (1 - c) * paint and `alpha` into (1 - c) * alpha, so
+    Every layer with coverage c turns `paint` into c * color + (1 - c) * paint and `alpha` into (1 - c) * alpha, so
     that alpha is, by construction, exactly the weight with which the sky enters the picture.
     """
 
@@ -65,26 +65,26 @@ class Canvas:
         """Picture so far, (height, width, 3) linear RGB."""
         return self.alpha[..., None] * self.sky + self.paint
 
-    def over(self, cover: np.ndarray, colour: np.ndarray, top: int = 0, left: int = 0) -> None:
-        """Lay a layer over the box of `cover` at (top, left); colour (3,), or (height, width, 3), or of the box."""
+    def over(self, cover: np.ndarray, color: np.ndarray, top: int = 0, left: int = 0) -> None:
+        """Lay a layer over the box of `cover` at (top, left); color (3,), or (height, width, 3), or of the box."""
         rows, columns = slice(top, top + cover.shape[0]), slice(left, left + cover.shape[1])
-        if colour.ndim == 3 and colour.shape[:2] != cover.shape:
-            colour = colour[rows, columns]
+        if color.ndim == 3 and color.shape[:2] != cover.shape:
+            color = color[rows, columns]
         self.alpha[rows, columns] *= 1 - cover
-        self.paint[rows, columns] += cover[..., None] * (colour - self.paint[rows, columns])
+        self.paint[rows, columns] += cover[..., None] * (color - self.paint[rows, columns])
 
-    def everywhere(self, colour: np.ndarray) -> None:
-        """Cover the whole picture; colour (3,) or (height, width, 3)."""
-        self.over(np.ones((self.height, self.width), np.float32), colour)
+    def everywhere(self, color: np.ndarray) -> None:
+        """Cover the whole picture; color (3,) or (height, width, 3)."""
+        self.over(np.ones((self.height, self.width), np.float32), color)
 
-    def fill(self, points: ArrayLike, colour: np.ndarray, opacity: float = 1.0) -> None:
+    def fill(self, points: ArrayLike, color: np.ndarray, opacity: float = 1.0) -> None:
         """Fill one polygon, points (N, 2)."""
         points = np.asarray(points, np.float32)
         box = self._box(points, 1)
         if box is not None:
-            self.over(box.polygon(points) * np.float32(opacity), colour, box.top, box.left)
+            self.over(box.polygon(points) * np.float32(opacity), color, box.top, box.left)
 
-    def strokes(self, lines: ArrayLike, thickness: np.ndarray | float, colour: np.ndarray) -> None:
+    def strokes(self, lines: ArrayLike, thickness: np.ndarray | float, color: np.ndarray) -> None:
         """Draw polylines (N, K, 2), each `thickness` pixels thick; thinner than the grid can show means fainter."""
         lines = np.asarray(lines, np.float32)
         thickness = np.broadcast_to(np.asarray(thickness, np.float32), lines.shape[:1])
@@ -97,9 +97,9 @@ class Canvas:
         for step in np.unique(steps):  # one call per thickness; thin first is as good as any order, coverage adds up
             faint = 255 if step > 0 else int(255 * float(thickness[steps == step].mean()) * SUPERSAMPLE)
             cv2.polylines(mask, list(fine[steps == step]), False, faint, max(int(step), 1), cv2.LINE_8, 4)
-        self.over(_shrink(mask), colour, box.top, box.left)
+        self.over(_shrink(mask), color, box.top, box.left)
 
-    def below(self, line: np.ndarray, colour: np.ndarray) -> None:
+    def below(self, line: np.ndarray, color: np.ndarray) -> None:
         """Cover all below a line of heights, (SUPERSAMPLE * width,) in pixels; coverage is analytic in y."""
         edges = np.arange(1, self.height + 1, dtype=np.float32)[:, None]
         first = int(np.clip(np.floor(line.min()), 0, self.height))
@@ -108,7 +108,7 @@ class Canvas:
         fine = np.clip(edges[first:last] - line[None, :], 0, 1)
         cover[: last - first] = fine.reshape(last - first, self.width, SUPERSAMPLE).mean(2)
         if first < self.height:
-            self.over(cover, colour, first, 0)
+            self.over(cover, color, first, 0)
 
     def lay(self, texture: np.ndarray, corners: ArrayLike) -> None:
         """Lay a texture on the quadrilateral of `corners` (4, 2): top left, top right, bottom right, bottom left."""
@@ -125,7 +125,7 @@ class Canvas:
         origin = np.array([box.left, box.top], np.float32)
         move = cv2.getPerspectiveTransform(np.array(rect(0, 0, width, height), np.float32), corners - origin)
         size = (box.right - box.left, box.bottom - box.top)
-        # Edge pixels are covered in part and lie outside the texture: they get the colour of its rim.
+        # Edge pixels are covered in part and lie outside the texture: they get the color of its rim.
         seen = cv2.warpPerspective(texture, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         self.over(box.polygon(corners), seen, box.top, box.left)
 

@@ -76,11 +76,11 @@ def _line_room(canvas: Canvas, rng: Rng, room: _Room, wall: np.ndarray) -> None:
     canvas.lay(front, back)
 
 
-def _sheet(rng: Rng, light: Light, colour: np.ndarray, facing: float, grain: float = 0.03, size: int = 160) -> np.ndarray:
+def _sheet(rng: Rng, light: Light, color: np.ndarray, facing: float, grain: float = 0.03, size: int = 160) -> np.ndarray:
     """Surface (size, size, 3) that a lamp lights from one spot."""
     spot_x, spot_y = (np.linspace(-1, 1, size) - rng.normal(0, 0.6) for _ in range(2))
     glow = np.exp(-np.hypot(*np.meshgrid(spot_x, spot_y)) * rng.uniform(0.3, 1.2))
-    return light.on(colour * ((0.4 + 0.8 * glow) * (1 + grain * fbm(rng, size, size, 20, 3)))[..., None], facing)
+    return light.on(color * ((0.4 + 0.8 * glow) * (1 + grain * fbm(rng, size, size, 20, 3)))[..., None], facing)
 
 
 def _hang(rng: Rng, sheet: np.ndarray, light: Light) -> None:
@@ -122,14 +122,14 @@ def _box(canvas: Canvas, rng: Rng, room: _Room, t: float) -> None:
     left = rng.uniform(0, 0.9) * wide + room.back[0, 0]
     right = left + rng.uniform(0.1, 0.4) * wide
     top = floor - rng.uniform(0.1, 0.5) * wide * 0.6
-    colour = pick(rng, ((120, 84, 56), (230, 228, 224), (60, 62, 70), (150, 60, 50), (80, 100, 130), (170, 150, 120)))
+    color = pick(rng, ((120, 84, 56), (230, 228, 224), (60, 62, 70), (150, 60, 50), (80, 100, 130), (170, 150, 120)))
     corners = np.array(rect(left, top, right, floor)) - room.vanish
     front, back = room.vanish + corners * scale, room.vanish + corners * (scale * rng.uniform(0.75, 0.9))
-    canvas.fill([back[0], back[1], front[1], front[0]], light.on(colour, 0.8))
+    canvas.fill([back[0], back[1], front[1], front[0]], light.on(color, 0.8))
     upper, lower = (1, 2) if right < room.vanish[0] else (0, 3)  # the side that faces the middle of the room
-    canvas.fill([back[upper], front[upper], front[lower], back[lower]], light.on(colour * 0.6, 0.2))
-    canvas.fill(front, light.on(colour, 0.4))
+    canvas.fill([back[upper], front[upper], front[lower], back[lower]], light.on(color * 0.6, 0.2))
+    canvas.fill(front, light.on(color, 0.4))
     if rng.random() < 0.6:  # drawers or shelves
         for k in np.linspace(0.1, 0.9, int(rng.integers(3, 6))):
             shelf = [front[0] * (1 - k) + front[3] * k, front[1] * (1 - k) + front[2] * k]
-            canvas.strokes([shelf], 1.2 * canvas.unit, light.on(colour * 0.35, 0.3))
+            canvas.strokes([shelf], 1.2 * canvas.unit, light.on(color * 0.35, 0.3))

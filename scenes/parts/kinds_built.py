@@ -23,8 +23,8 @@ def towers(canvas: Canvas, rng: Rng) -> None:
     """Open land with masts, turbines or steeples, and wires across."""
     h, w, u = canvas.height, canvas.width, canvas.unit
     if rng.random() < 0.6:
-        rise, colour = rng.uniform(0.04, 0.2), pick(rng, ((90, 104, 70), (120, 110, 90)))
-        ridge(canvas, rng, canvas.horizon + 0.02, rise, 3, colour, 0.4, ridged=False)
+        rise, color = rng.uniform(0.04, 0.2), pick(rng, ((90, 104, 70), (120, 110, 90)))
+        ridge(canvas, rng, canvas.horizon + 0.02, rise, 3, color, 0.4, ridged=False)
     if rng.random() < 0.6:
         treeline(canvas, rng, canvas.horizon + 0.04, rng.uniform(0.03, 0.1), 0.2, rng.random() < 0.4)
     ground(canvas, rng, canvas.horizon + 0.02)
@@ -119,7 +119,7 @@ def _terrace(
     x1, x0 = vanish_x + edge / far, vanish_x + edge / near
     top1, top0, low1, low0 = y0 - tall * eye / far, y0 - tall * eye / near, y0 + eye / far, y0 + eye / near
     outwards = 0.6 * abs(x0 - x1) * np.sign(edge)
-    canvas.fill(rect(x0, top0, x0 + outwards, low0), gable)  # shows above and behind a lower neighbour
+    canvas.fill(rect(x0, top0, x0 + outwards, low0), gable)  # shows above and behind a lower neighbor
     canvas.lay(front, [[x1, top1], [x0, top0], [x0, low0], [x1, low1]])
     if rng.random() < 0.6:  # eaves seen from below
         lip = 0.06 * tall * eye
@@ -132,8 +132,8 @@ def field(canvas: Canvas, rng: Rng) -> None:
     """Open country with a road, poles and wires, single trees and houses."""
     h, w = canvas.height, canvas.width
     if rng.random() < 0.5:
-        rise, colour = rng.uniform(0.03, 0.15), pick(rng, ((90, 104, 80), (120, 116, 100)))
-        ridge(canvas, rng, canvas.horizon + 0.02, rise, 2.5, colour, 0.55, ridged=False)
+        rise, color = rng.uniform(0.03, 0.15), pick(rng, ((90, 104, 80), (120, 116, 100)))
+        ridge(canvas, rng, canvas.horizon + 0.02, rise, 2.5, color, 0.55, ridged=False)
     if rng.random() < 0.75:
         treeline(canvas, rng, canvas.horizon + 0.02, rng.uniform(0.02, 0.09), 0.3, rng.random() < 0.3)
     ground(canvas, rng, canvas.horizon, 0.006)
@@ -193,10 +193,10 @@ def lookup(canvas: Canvas, rng: Rng) -> None:
 
 
 def _leaning_tower(canvas: Canvas, rng: Rng, zenith: np.ndarray) -> None:
-    """Stand a tower, two of its walls seen from its foot, whose edges run towards the zenith (2,) in pixels."""
+    """Stand a tower, two of its walls seen from its foot, whose edges run toward the zenith (2,) in pixels."""
     w, low = canvas.width, canvas.height * 1.15
     x, wide = rng.uniform(-0.3, 1) * w, rng.uniform(0.2, 0.5) * w
-    t = rng.uniform(0.35, 0.85)  # how far the walls run towards the zenith
+    t = rng.uniform(0.35, 0.85)  # how far the walls run toward the zenith
     a, b = np.array([x, low]), np.array([x + wide, low])
     floors, bays = int(rng.integers(6, 16)), int(rng.integers(4, 9))
     front = facade(rng, canvas.light, floors, bays, pick(rng, WALLS), rng.uniform(0.1, 0.9))

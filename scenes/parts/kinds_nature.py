@@ -21,10 +21,10 @@ def mountain(canvas: Canvas, rng: Rng) -> None:
         rise = rng.uniform(0.15, 0.4) * (1 - 0.5 * k / layers)
         base = canvas.horizon + 0.12 * (k - layers + 1) / layers + 0.05
         near = k == layers - 1
-        colour = pick(rng, ((86, 104, 60), (110, 104, 70), (70, 90, 56), (130, 110, 84))) if near else rock
+        color = pick(rng, ((86, 104, 60), (110, 104, 70), (70, 90, 56), (130, 110, 84))) if near else rock
         snow = rng.uniform(0.2, 0.8) if cold and not near else None
         cells, ridged = rng.uniform(2, 5), not near or rng.random() < 0.5
-        ridge(canvas, rng, base, rise, cells, colour, max(far, 0), snow, ridged)
+        ridge(canvas, rng, base, rise, cells, color, max(far, 0), snow, ridged)
     if rng.random() < 0.6:
         treeline(canvas, rng, canvas.horizon + 0.12, rng.uniform(0.04, 0.12), 0.1, rng.random() < 0.7)
     ground(canvas, rng, canvas.horizon + 0.1)
@@ -71,8 +71,8 @@ def water(canvas: Canvas, rng: Rng) -> None:
     h, w, horizon = canvas.height, canvas.width, canvas.horizon
     if rng.random() < 0.45:
         for far in (0.7, 0.4)[: int(rng.integers(1, 3))]:
-            rise, colour = rng.uniform(0.04, 0.25), pick(rng, ((90, 100, 84), (120, 108, 96)))
-            ridge(canvas, rng, horizon + 0.005, rise, 3, colour, far)
+            rise, color = rng.uniform(0.04, 0.25), pick(rng, ((90, 100, 84), (120, 108, 96)))
+            ridge(canvas, rng, horizon + 0.005, rise, 3, color, far)
     if rng.random() < 0.35:
         treeline(canvas, rng, horizon + 0.01, rng.uniform(0.02, 0.1), 0.2, rng.random() < 0.5)
     sea(canvas, rng, horizon)

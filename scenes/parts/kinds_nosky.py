@@ -112,7 +112,7 @@ def closeup(canvas: Canvas, rng: Rng) -> None:
 
 
 def _cloth(canvas: Canvas, rng: Rng, a: np.ndarray, b: np.ndarray, clump: np.ndarray, mix: np.ndarray | None) -> None:
-    """Cloth of two colours with folds and weave, mixed as `mix` (h, w, 1) says or, where None, in stripes."""
+    """Cloth of two colors with folds and weave, mixed as `mix` (h, w, 1) says or, where None, in stripes."""
     h, w = canvas.height, canvas.width
     fold = fbm(rng, h, w, 3, 3, 0.5, float(rng.choice([1, 0.3])))
     pitch = rng.uniform(2.5, 9) * canvas.unit

@@ -26,7 +26,7 @@ def ridge(
     base: float,
     rise: float,
     cells: float,
-    colour: np.ndarray,
+    color: np.ndarray,
     far: float,
     snow: float | None = None,
     ridged: bool = True,
@@ -38,7 +38,7 @@ def ridge(
     bumps = fbm(rng, h, w, cells * 2.2, 7, 0.55)
     slope = cv2.Sobel(bumps, cv2.CV_32F, 1, 0, ksize=3) * (-0.02 * w / cells * (1 if light.sun_x > 0.5 else -1))
     slope += cv2.Sobel(bumps, cv2.CV_32F, 0, 1, ksize=3) * (0.008 * w / cells)
-    body = colour * (1 + 0.25 * bumps)[..., None]
+    body = color * (1 + 0.25 * bumps)[..., None]
     if snow is not None:
         depth = canvas.ys - (top.reshape(w, SUPERSAMPLE).mean(1) / h)[None]
         white = smooth(snow * rise - depth + 0.3 * rise * bumps + 0.12 * rise * np.clip(slope, -1, 1), -0.02, 0.03)
@@ -46,7 +46,7 @@ def ridge(
     shaded = light.on(body, np.clip(0.45 + 0.45 * slope, 0.02, 1.1))
     mist = np.clip(far * (0.75 + 0.5 * smooth(canvas.ys, base - rise, base + 0.1)), 0, 0.95)  # thickest in valleys
     row = int(np.clip((base - 0.5 * rise) * h, 0, h - 1))
-    air = 0.5 * light.haze + 0.4 * canvas.sky[row].mean(0)  # near the colour of the sky behind, a little darker
+    air = 0.5 * light.haze + 0.4 * canvas.sky[row].mean(0)  # near the color of the sky behind, a little darker
     canvas.below(top, shaded + mist[..., None] * (air - shaded))
 
 
@@ -63,12 +63,12 @@ def plane(
     canvas: Canvas,
     rng: Rng,
     horizon: float,
-    colour: np.ndarray,
+    color: np.ndarray,
     contrast: float,
     scale: float = 1,
     second: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Colour (height, width, 3) of level ground under `horizon`, its texture shrinking with distance."""
+    """Color (height, width, 3) of level ground under `horizon`, its texture shrinking with distance."""
     first = int(np.clip(np.floor((horizon - 0.03) * canvas.height), 0, canvas.height - 1))  # above is never seen
     ys = canvas.ys[first:]
     depth = 1 / (np.maximum(ys - horizon, 0.002) + 0.01)
@@ -81,7 +81,7 @@ def plane(
     grain *= np.clip(8 / depth, 0.15, 1)
     own = fork(rng)
     grain += 0.3 * own.standard_normal(grain.shape, np.float32)
-    body = colour * (1 + contrast * (grain + 0.6 * patches)).clip(0.1, 3)[..., None]
+    body = color * (1 + contrast * (grain + 0.6 * patches)).clip(0.1, 3)[..., None]
     if second is not None:
         body += smooth(patches + 0.6 * grain, 0, 0.8)[..., None] * (second - body) * 0.8
     lit = canvas.light.on(body, 0.6)
@@ -123,8 +123,8 @@ def road(canvas: Canvas, rng: Rng, horizon: float, vanish_x: float, half: float)
             canvas.fill(strip(side, side * 1.35, 0.02, 1.02), kerb)
 
 
-def tufts(canvas: Canvas, rng: Rng, horizon: float, colour: np.ndarray) -> None:
-    """Scatter grass, weeds and low bushes over the ground below `horizon`, larger towards the camera."""
+def tufts(canvas: Canvas, rng: Rng, horizon: float, color: np.ndarray) -> None:
+    """Scatter grass, weeds and low bushes over the ground below `horizon`, larger toward the camera."""
     own, h, w = fork(rng), canvas.height, canvas.width
     n = int(own.integers(300, 3000))
     near = own.uniform(0.12, 1.1, n) ** 1.5
@@ -135,7 +135,7 @@ def tufts(canvas: Canvas, rng: Rng, horizon: float, colour: np.ndarray) -> None:
     part = own.integers(0, 3, n)
     for k, tone in enumerate((0.5, 0.85, 1.3)):
         f, b, thickness = foot[part == k], blade[part == k], near[part == k] * 1.6 * canvas.unit
-        canvas.strokes(np.stack([f, f + b * [0.3, 0.6], f + b], 1), thickness, canvas.light.on(colour * tone, 0.5))
+        canvas.strokes(np.stack([f, f + b * [0.3, 0.6], f + b], 1), thickness, canvas.light.on(color * tone, 0.5))
     for _ in range(int(own.integers(0, 7))):
         _bush(canvas, own, horizon)
 

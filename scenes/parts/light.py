@@ -1,4 +1,4 @@
-"""Linear-light colours, and the light that falls on a scene."""
+"""Linear-light colors, and the light that falls on a scene."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import numpy as np
 
 from scenes.parts.noise import Rng
 
-Palette = tuple[tuple[float, float, float], ...]  # 8-bit sRGB colours
+Palette = tuple[tuple[float, float, float], ...]  # 8-bit sRGB colors
 
 
 def linear(red: float, green: float, blue: float) -> np.ndarray:
-    """Linear-light RGB (3,) of an 8-bit sRGB colour."""
+    """Linear-light RGB (3,) of an 8-bit sRGB color."""
     s = np.array([red, green, blue], np.float32) / 255
     return np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
 def pick(rng: Rng, palette: Palette, jitter: float = 0.12) -> np.ndarray:
-    """Draw a colour of an sRGB palette, varied a little; linear RGB (3,)."""
+    """Draw a color of an sRGB palette, varied a little; linear RGB (3,)."""
     base = linear(*palette[int(rng.integers(len(palette)))])
     return (base * np.exp(rng.normal(0, jitter, 3) * 0.5 + rng.normal(0, jitter))).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class Light:
-    """Light of a scene: where the sun is (fractions of the picture, may lie outside) and its colours, linear (3,)."""
+    """Light of a scene: where the sun is (fractions of the picture, may lie outside) and its colors, linear (3,)."""
 
     sun_x: float
     sun_y: float
     sun: np.ndarray
     ambient: np.ndarray
-    haze: np.ndarray  # colour of the air at the horizon, into which far things fade
+    haze: np.ndarray  # color of the air at the horizon, into which far things fade
     night: bool = False
 
-    def on(self, colour: np.ndarray, facing: np.ndarray | float = 0.5) -> np.ndarray:
-        """Colour of a surface of this reflectance; `facing` 0 = turned from the sun, 1 = towards it."""
+    def on(self, color: np.ndarray, facing: np.ndarray | float = 0.5) -> np.ndarray:
+        """Color of a surface of this reflectance; `facing` 0 = turned from the sun, 1 = toward it."""
         facing = np.asarray(facing, np.float32)[..., None] if np.ndim(facing) else facing
-        return (colour * (self.ambient + self.sun * facing)).astype(np.float32)
+        return (color * (self.ambient + self.sun * facing)).astype(np.float32)

@@ -31,33 +31,33 @@ def cars_and_people(rng: np.random.Generator, plate: Canvas, size: tuple[int, in
         skyline = float(np.argmin(column)) if not column.all() else plate.height * plate.horizon
         tall = rng.uniform(0.1, 0.22) * size[0] * (1.0 if number % 2 else 1.6)
         y = float(np.clip(skyline, 0.25 * plate.height, 0.75 * plate.height)) + tall * rng.uniform(0.2, 0.5)
-        colour = plate.light.on(pick(rng, DARK), 0.5)
-        (_car if number % 2 else _person)(layer, x, y, tall, colour)
+        color = plate.light.on(pick(rng, DARK), 0.5)
+        (_car if number % 2 else _person)(layer, x, y, tall, color)
         speed = rng.choice([-1, 1]) * rng.uniform(3, 7) * size[1] / 640
         found.append(Passing(layer.paint, 1 - layer.alpha, np.array([speed, 0.0])))
     return found
 
 
-def _car(layer: Canvas, x: float, y: float, tall: float, colour: np.ndarray) -> None:
+def _car(layer: Canvas, x: float, y: float, tall: float, color: np.ndarray) -> None:
     """Paint a car whose wheels stand at (x, y)."""
     long, deck = tall * 2.2, y - tall * 0.55
     layer.fill(
-        [[x - long / 2, y - tall * 0.12], [x - long / 2, deck], [x + long / 2, deck], [x + long / 2, y - tall * 0.12]], colour
+        [[x - long / 2, y - tall * 0.12], [x - long / 2, deck], [x + long / 2, deck], [x + long / 2, y - tall * 0.12]], color
     )
     cabin = [[x - long * 0.32, deck], [x - long * 0.2, y - tall], [x + long * 0.18, y - tall], [x + long * 0.34, deck]]
-    layer.fill(cabin, colour * 0.5)
+    layer.fill(cabin, color * 0.5)
     for wheel in (x - long * 0.3, x + long * 0.3):
-        _disc(layer, wheel, y - tall * 0.15, tall * 0.16, colour * 0.1)
+        _disc(layer, wheel, y - tall * 0.15, tall * 0.16, color * 0.1)
 
 
-def _person(layer: Canvas, x: float, y: float, tall: float, colour: np.ndarray) -> None:
+def _person(layer: Canvas, x: float, y: float, tall: float, color: np.ndarray) -> None:
     """Paint somebody whose feet stand at (x, y)."""
     wide = tall * 0.13
     body = [[x - wide, y], [x - wide * 1.2, y - tall * 0.78], [x + wide * 1.2, y - tall * 0.78], [x + wide, y]]
-    layer.fill(body, colour)
-    _disc(layer, x, y - tall * 0.88, tall * 0.1, colour * 0.8)
+    layer.fill(body, color)
+    _disc(layer, x, y - tall * 0.88, tall * 0.1, color * 0.8)
 
 
-def _disc(layer: Canvas, x: float, y: float, radius: float, colour: np.ndarray) -> None:
+def _disc(layer: Canvas, x: float, y: float, radius: float, color: np.ndarray) -> None:
     turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    layer.fill(np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], -1), colour)
+    layer.fill(np.stack([x + radius * np.cos(turn), y + radius * np.sin(turn)], -1), color)

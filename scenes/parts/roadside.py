@@ -91,8 +91,8 @@ def person(canvas: Canvas, rng: Rng, x: float, y: float, tall: float) -> None:
     coat, trousers = (light.on(pick(own, CLOTHES)) for _ in range(2))
     step = own.uniform(0.03, 0.12)
 
-    def limbs(lines: ArrayLike, thickness: float, colour: np.ndarray) -> None:  # in heights of the person, y up
-        canvas.strokes(np.array(lines) * [tall, -tall] + [x, y], tall * thickness, colour)
+    def limbs(lines: ArrayLike, thickness: float, color: np.ndarray) -> None:  # in heights of the person, y up
+        canvas.strokes(np.array(lines) * [tall, -tall] + [x, y], tall * thickness, color)
 
     limbs([[[-step, 0], [0, 0.48]], [[step, 0], [0, 0.48]]], 0.09, trousers * 0.7)
     limbs([[[0, 0.5], [0, 0.76]]], 0.19, coat)
@@ -105,8 +105,8 @@ def sign(canvas: Canvas, rng: Rng, x: float, y: float, tall: float) -> None:
     light = canvas.light
     canvas.strokes([[[x, y], [x, y - tall]]], max(tall * 0.03, 0.5 * canvas.unit), light.on(linear(120, 122, 124)))
     paints = ((30, 80, 160), (240, 240, 240), (170, 30, 30), (30, 110, 70), (230, 190, 40))
-    colour = light.on(pick(rng, paints), 0.7)
+    color = light.on(pick(rng, paints), 0.7)
     s, r = tall * rng.uniform(0.1, 0.35), tall * rng.uniform(0.1, 0.22)
     canvas.fill(rect(x - s, y - tall, x + s, y - tall + 2 * r), light.on(linear(240, 240, 240), 0.6))
     k = 0.9  # of the board; the rest is its white rim
-    canvas.fill(rect(x - s * k, y - tall + r * (1 - k), x + s * k, y - tall + r * (1 + k)), colour)
+    canvas.fill(rect(x - s * k, y - tall + r * (1 - k), x + s * k, y - tall + r * (1 + k)), color)

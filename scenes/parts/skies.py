@@ -43,7 +43,7 @@ class _View:
         return cls(horizon - ys, (xs - 0.5) * (width / height), away, sun_x, sun_y)
 
     def light(self, sun: np.ndarray, ambient: np.ndarray, haze: np.ndarray, night: bool = False) -> Light:
-        """Light of these colours from where the sun is."""
+        """Light of these colors from where the sun is."""
         return Light(self.sun_x, self.sun_y, sun, ambient, haze, night)
 
 
@@ -184,7 +184,7 @@ class _Clouds:
         """
         cells, gain, stretch = int(rng.integers(4, 10)), rng.uniform(0.45, 0.62), float(rng.choice([1.0, 1.0, 2.0]))
         tile = fbm(rng, 512, 512, cells, 7, gain, stretch, tiled=True)
-        # Bright where the noise falls towards the light, a few pixels of the tile away.
+        # Bright where the noise falls toward the light, a few pixels of the tile away.
         lit = tile - np.roll(tile, (6 if from_below else -5, 7 if view.sun_x > 0.5 else -7), (0, 1))
         pitch = float(np.arctan(view.up[0, 0] - 0.5))  # the top row is half a picture above the middle
         rise = np.maximum(view.up, 0) * np.cos(pitch) + rng.uniform(0.08, 0.3)
@@ -198,7 +198,7 @@ class _Clouds:
 
 
 def _gradient(up: np.ndarray, stops: list[tuple[float, np.ndarray]]) -> np.ndarray:
-    """Colour (height, 1, 3) of elevations `up` (height, 1), through stops (elevation, colour)."""
+    """Color (height, 1, 3) of elevations `up` (height, 1), through stops (elevation, color)."""
     at = [s[0] for s in stops]
     channels = [np.interp(up[:, 0], at, [s[1][c] for s in stops]) for c in range(3)]
     return np.stack(channels, -1)[:, None].astype(np.float32)

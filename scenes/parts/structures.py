@@ -32,14 +32,14 @@ def mast(canvas: Canvas, rng: Rng, x: float, y: float, tall: float) -> None:
         canvas.fill(rect(px - r, top, px + r, top + r * 3), light.on(linear(220, 220, 220), 0.6))
 
 
-def _arms(canvas: Canvas, x: float, y: float, tall: float, thickness: float, colour: np.ndarray) -> None:
+def _arms(canvas: Canvas, x: float, y: float, tall: float, thickness: float, color: np.ndarray) -> None:
     """Give a pylon of `tall` pixels on (x, y) three pairs of arms for wires."""
     for t, reach in ((0.6, 0.17), (0.75, 0.14), (0.9, 0.11)):
         level, r = y - tall * t, tall * reach
         tip, root, end = level - tall * 0.01, level - tall * 0.04, level - tall * 0.01 + tall * 0.03
         lines = [[[x - r, tip], [x, root]], [[x + r, tip], [x, root]], [[x - r, tip], [x + r, tip]]]
         lines += [[[x - r, tip], [x - r, end]], [[x + r, tip], [x + r, end]]]
-        canvas.strokes(lines, thickness, colour)
+        canvas.strokes(lines, thickness, color)
 
 
 def turbine(canvas: Canvas, rng: Rng, x: float, y: float, tall: float) -> None:

@@ -71,7 +71,7 @@ def _grow(rng: Rng, x: float, y: float, tall: float, lean: float, heading: float
     return wood
 
 
-def _leaves(canvas: Canvas, rng: Rng, tips: np.ndarray, count: int, size: float, tall: float, colour: np.ndarray) -> None:
+def _leaves(canvas: Canvas, rng: Rng, tips: np.ndarray, count: int, size: float, tall: float, color: np.ndarray) -> None:
     """Hang three layers of `count` leaves around the tips (N, 2): shade first, then what the sun reaches."""
     side = 1 if canvas.light.sun_x > 0.5 else -1
     for tone, facing, push in ((0.5, 0.15, -1), (0.85, 0.5, 0), (1.25, 0.95, 1)):
@@ -79,21 +79,21 @@ def _leaves(canvas: Canvas, rng: Rng, tips: np.ndarray, count: int, size: float,
         at += np.array([side * 0.012, -0.018]) * push * tall
         turn = rng.uniform(0, 2 * np.pi, len(at))
         step = np.stack([np.cos(turn), np.sin(turn)], -1) * size * rng.uniform(0.3, 1.3, (len(at), 1))
-        lit = canvas.light.on(colour * tone, facing)
+        lit = canvas.light.on(color * tone, facing)
         canvas.strokes(np.stack([at, at + step], 1), rng.uniform(0.5, 1.4, len(at)) * size, lit)
 
 
 def fir(canvas: Canvas, rng: Rng, x: float, y: float, tall: float) -> None:
     """Grow a conifer of `tall` pixels from its foot (x, y)."""
     own, light = fork(rng), canvas.light
-    colour, wide = pick(rng, ((40, 62, 40), (34, 54, 44), (60, 76, 46))), own.uniform(0.14, 0.24)
+    color, wide = pick(rng, ((40, 62, 40), (34, 54, 44), (60, 76, 46))), own.uniform(0.14, 0.24)
     canvas.strokes([[[x, y], [x, y - tall]]], max(tall * 0.012, 0.4), light.on(pick(rng, BARK), 0.3))
     for tone, facing, n in ((0.55, 0.1, 500), (1.0, 0.6, 350)):
         t = own.uniform(0.06, 1, n) ** 1.2
         side = own.choice([-1.0, 1.0], n) * own.uniform(0.3, 1, n) * wide * tall * t * (0.75 + 0.25 * np.sin(t * 60))
         start = np.stack([x + side * 0.15, y - tall * (1 - t * 0.92)], -1)
         tip = start + np.stack([side, np.abs(side) * own.uniform(0.1, 0.6, n)], -1)
-        canvas.strokes(np.stack([start, tip], 1), own.uniform(0.004, 0.016, n) * tall, light.on(colour * tone, facing))
+        canvas.strokes(np.stack([start, tip], 1), own.uniform(0.004, 0.016, n) * tall, light.on(color * tone, facing))
 
 
 def treeline(canvas: Canvas, rng: Rng, base: float, tall: float, far: float, conifer: bool) -> None:
@@ -111,10 +111,10 @@ def treeline(canvas: Canvas, rng: Rng, base: float, tall: float, far: float, con
         tops = base * h - size + size * (dx / radius) ** power * 0.8
     rough = tall * h * profile(rng, w * SUPERSAMPLE, 25, 7, 0.75) * (0.05 if conifer else 0.14)
     top = np.minimum(tops.min(0), base * h - 0.3 * tall * h) + rough
-    colour = pick(rng, ((38, 62, 30), (52, 74, 38), (74, 88, 44), (30, 48, 34), (96, 90, 48), (70, 60, 45)))
+    color = pick(rng, ((38, 62, 30), (52, 74, 38), (74, 88, 44), (30, 48, 34), (96, 90, 48), (70, 60, 45)))
     leaf = fbm(rng, h, w, 30, 5, 0.8)
     clump = fbm(rng, h, w, float(np.clip(1.5 * w / (tall * h), 4, 60)), 3, 0.6, 0.8 if conifer else 1)
-    body = colour * (1 + 0.35 * leaf + 0.35 * clump).clip(0.08, 3)[..., None]
+    body = color * (1 + 0.35 * leaf + 0.35 * clump).clip(0.08, 3)[..., None]
     shaded = canvas.light.on(body, np.clip(0.4 + 0.4 * clump, 0, 1))
     shaded += far * (canvas.light.haze - shaded)
     canvas.below(top.astype(np.float32), shaded)
@@ -122,14 +122,14 @@ def treeline(canvas: Canvas, rng: Rng, base: float, tall: float, far: float, con
         _loose_twigs(canvas, own, top, tall, shaded * 0.9)
 
 
-def _loose_twigs(canvas: Canvas, rng: Rng, top: np.ndarray, tall: float, colour: np.ndarray) -> None:
+def _loose_twigs(canvas: Canvas, rng: Rng, top: np.ndarray, tall: float, color: np.ndarray) -> None:
     """Scatter leaves and twigs about the edge `top` (SUPERSAMPLE * width,) of a wood; `tall` as in `treeline`."""
     n = int(canvas.width * 1.2)
     at = rng.integers(0, canvas.width * SUPERSAMPLE, n)
     start = np.stack([at / SUPERSAMPLE, top[at] + rng.normal(0, 0.05, n) * tall * canvas.height], -1)
     turn, long = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.5, 2.5, n) * canvas.unit
     step = np.stack([np.cos(turn), np.sin(turn)], -1) * long[:, None]
-    canvas.strokes(np.stack([start, start + step], 1), rng.uniform(0.4, 1.8, n) * canvas.unit, colour)
+    canvas.strokes(np.stack([start, start + step], 1), rng.uniform(0.4, 1.8, n) * canvas.unit, color)
 
 
 def branches(canvas: Canvas, rng: Rng, count: int) -> None:

@@ -66,7 +66,7 @@ def test_the_line_wins_over_the_file_and_the_file_over_the_preset(config: Path) 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("colour: red", "got the key colour, expected keys among inputs, out"),
+        ("color: red", "got the key color, expected keys among inputs, out"),
         ("lr: fast", "lr: got 'fast', expected float"),
         ("overlay: maybe", "overlay: got 'maybe', expected bool"),
         ("device: npu", "device: got 'npu', expected .*cuda"),

@@ -19,14 +19,14 @@ def picture(scale: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return a picture of (200, 300) times scale, its sky, and a mask that takes one white house for sky, of two."""
     sky = np.zeros((200, 300), np.float32)
     sky[:100] = 1
-    colour = np.where(sky[..., None] > 0, (120, 160, 220), (70, 90, 60)).astype(np.float32)
+    color = np.where(sky[..., None] > 0, (120, 160, 220), (70, 90, 60)).astype(np.float32)
     houses = np.zeros(sky.shape, bool)
     houses[60:120, 40:90] = houses[60:120, 200:260] = True
-    colour[houses] = (230, 226, 220)
+    color[houses] = (230, 226, 220)
     sky[houses] = 0
     mask = sky.copy()
     mask[60:120, 40:90] = mask[60:120, 200:260] = 0.9
-    noisy = colour + np.random.default_rng(0).normal(0, 2, colour.shape)
+    noisy = color + np.random.default_rng(0).normal(0, 2, color.shape)
     grown = [np.repeat(np.repeat(plane, scale, 0), scale, 1) for plane in (np.clip(np.rint(noisy), 0, 255), sky, mask)]
     return grown[0].astype(np.uint8), grown[1], grown[2]
 
@@ -97,12 +97,12 @@ def test_bad_input_is_refused(files: Path) -> None:
         return Correct(files / "house.png", **values)  # type: ignore[arg-type]
 
     Image.fromarray(np.full((20, 30), 255, np.uint8)).save(files / "small.png")
-    Image.fromarray(np.full((200, 300), 77, np.uint8)).save(files / "grey.png")
+    Image.fromarray(np.full((200, 300), 77, np.uint8)).save(files / "gray.png")
     Image.fromarray(np.full((200, 300), VOID, np.uint8)).save(files / "empty.png")
     (files / "broken.png").write_bytes(b"no picture")
     for changes, message in (
         ({"strokes": files / "small.png"}, r"\(20, 30\), expected \(200, 300\)"),
-        ({"strokes": files / "grey.png"}, "value 77, expected 255 sky"),
+        ({"strokes": files / "gray.png"}, "value 77, expected 255 sky"),
         ({"strokes": files / "empty.png"}, "got no stroke"),
         ({"strokes": files / "broken.png"}, "cannot read strokes"),
         ({"not_sky": ()}, "got no stroke"),
@@ -131,8 +131,8 @@ def test_the_command_and_its_training_pair(files: Path) -> None:
         assert done.returncode == 0 and "of the pixels changed, 1 were given" in done.stdout, done.stderr
     assert (files / "points.png").read_bytes() == (files / "strokes_out.png").read_bytes()
     (pair,) = find_pairs(files / "data")
-    labelled = read_pair(pair)
-    assert labelled.valid.all() and labelled.sky[90, 65] == 0 and labelled.sky[10, 10] == 1
+    labeled = read_pair(pair)
+    assert labeled.valid.all() and labeled.sky[90, 65] == 0 and labeled.sky[10, 10] == 1
     before = {path: path.read_bytes() for path in (files / "data").rglob("*.png")}
     done = subprocess.run([str(word) for word in by_points], capture_output=True, text=True)
     assert done.returncode == 2 and "expected a new stem" in done.stderr

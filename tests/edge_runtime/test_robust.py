@@ -35,7 +35,7 @@ def picture() -> np.ndarray:
 
 RGB = picture()
 BGR = RGB[:, :, ::-1]
-GREY = np.repeat(RGB[:, :, 1:2], 3, axis=2)
+GRAY = np.repeat(RGB[:, :, 1:2], 3, axis=2)
 ALPHA = np.full((HEIGHT, WIDTH), 255, np.uint8)
 
 
@@ -54,23 +54,23 @@ def animated(path: Path) -> None:
 
 
 KINDS: dict[str, tuple[Writer, np.ndarray, int]] = {  # name -> how to write it, what it shows, difference allowed
-    "grey.jpg": (pil(RGB[:, :, 1], quality=95), GREY, 3),
-    "grey_alpha.png": (pil(np.dstack([RGB[:, :, 1], ALPHA])), GREY, 0),
+    "gray.jpg": (pil(RGB[:, :, 1], quality=95), GRAY, 3),
+    "gray_alpha.png": (pil(np.dstack([RGB[:, :, 1], ALPHA])), GRAY, 0),
     "alpha.png": (pil(np.dstack([RGB, ALPHA])), RGB, 0),
     "alpha.webp": (pil(np.dstack([RGB, ALPHA]), lossless=True), RGB, 0),
     "palette.png": (pil(RGB, "P"), np.asarray(Image.fromarray(RGB).convert("P").convert("RGB")), 0),
     "adobe_cmyk.jpg": (pil(RGB, "CMYK", quality=98, icc_profile=b"\0" * 128), RGB, 4),
     "cmyk.tif": (pil(RGB, "CMYK"), RGB, 1),
     "progressive.jpg": (pil(RGB, quality=95, progressive=True), RGB, 6),
-    "grey16.png": (opencv(RGB[:, :, 1].astype(np.uint16) * 257), GREY, 0),
+    "gray16.png": (opencv(RGB[:, :, 1].astype(np.uint16) * 257), GRAY, 0),
     "rgb16.png": (opencv(BGR.astype(np.uint16) * 257), RGB, 0),
     "rgba16.png": (opencv(np.dstack([BGR, ALPHA]).astype(np.uint16) * 257), RGB, 0),
-    "grey16.tif": (opencv(RGB[:, :, 1].astype(np.uint16) * 257), GREY, 0),
+    "gray16.tif": (opencv(RGB[:, :, 1].astype(np.uint16) * 257), GRAY, 0),
     "rgb16.tif": (opencv(BGR.astype(np.uint16) * 257), RGB, 0),
-    "grey_float.tif": (opencv(RGB[:, :, 1].astype(np.float32) / 255), GREY, 0),
+    "gray_float.tif": (opencv(RGB[:, :, 1].astype(np.float32) / 255), GRAY, 0),
     "rgb_float.tif": (opencv(BGR.astype(np.float32) / 255), RGB, 0),
     "rgb_double.tif": (opencv(BGR.astype(np.float64) / 255), RGB, 0),
-    "animated.gif": (animated, RGB, 20),  # 256 colours
+    "animated.gif": (animated, RGB, 20),  # 256 colors
     "animated.webp": (animated, RGB, 0),
     "animated.png": (animated, RGB, 0),
     "pages.tif": (animated, RGB, 0),

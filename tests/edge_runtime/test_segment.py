@@ -73,7 +73,7 @@ def write_odd_pictures(folder: Path) -> dict[str, tuple[int, int]]:
     """Write pictures that need care; return (height, width) of the mask that each must give, by stem."""
     folder.mkdir()
     rng = np.random.default_rng(0)
-    colours = rng.integers(0, 256, (40, 60, 3), np.uint8)
+    colors = rng.integers(0, 256, (40, 60, 3), np.uint8)
     blue = np.linspace((60, 110, 220), (190, 210, 250), 40).astype(np.uint8)[:, None].repeat(60, axis=1)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -81,15 +81,15 @@ def write_odd_pictures(folder: Path) -> dict[str, tuple[int, int]]:
     Image.new("RGB", (60, 40), (70, 50, 30)).save(folder / "no_sky.jpg")
     Image.new("RGB", (60, 40)).save(folder / "black.png")
     Image.new("RGB", (1, 1), (10, 20, 30)).save(folder / "one_pixel.png")
-    Image.fromarray(colours[:2].repeat(20, axis=1)).save(folder / "wide.png")
-    Image.fromarray(colours[:, :2].repeat(20, axis=0)).save(folder / "tall.png")
-    Image.fromarray(colours[:, :, 0]).save(folder / "grey.png")
-    Image.fromarray(colours[:, :, 0]).convert("1").save(folder / "bilevel.png")
-    Image.fromarray(np.dstack([colours, colours[:, :, :1]])).save(folder / "alpha.png")
-    Image.fromarray(colours[:, :, 0].astype(np.uint16) * 257).save(folder / "deep.png")
-    Image.fromarray(colours).convert("CMYK").save(folder / "cmyk.jpg")
-    Image.fromarray(colours).convert("P").save(folder / "palette.png")
-    Image.fromarray(colours).save(folder / "rotated.jpg", exif=exif)
+    Image.fromarray(colors[:2].repeat(20, axis=1)).save(folder / "wide.png")
+    Image.fromarray(colors[:, :2].repeat(20, axis=0)).save(folder / "tall.png")
+    Image.fromarray(colors[:, :, 0]).save(folder / "gray.png")
+    Image.fromarray(colors[:, :, 0]).convert("1").save(folder / "bilevel.png")
+    Image.fromarray(np.dstack([colors, colors[:, :, :1]])).save(folder / "alpha.png")
+    Image.fromarray(colors[:, :, 0].astype(np.uint16) * 257).save(folder / "deep.png")
+    Image.fromarray(colors).convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(colors).convert("P").save(folder / "palette.png")
+    Image.fromarray(colors).save(folder / "rotated.jpg", exif=exif)
     sizes = dict.fromkeys((path.stem for path in folder.iterdir()), (40, 60))
     return sizes | {"one_pixel": (1, 1), "wide": (2, 1200), "tall": (800, 2), "rotated": (60, 40)}
 

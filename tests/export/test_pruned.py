@@ -1,4 +1,4 @@
-"""A pruned network goes through every exporter and every int8 quantiser like any other."""
+"""A pruned network goes through every exporter and every int8 quantizer like any other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_every_exporter_takes_it(exporter, narrow: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("artifact_format", ["onnx", "ncnn", pytest.param("tflite", marks=pytest.mark.full)])
-def test_every_quantiser_takes_it(artifact_format: str, narrow: Path, scene_dir: Path, tmp_path: Path) -> None:
+def test_every_quantizer_takes_it(artifact_format: str, narrow: Path, scene_dir: Path, tmp_path: Path) -> None:
     # The weights are not trained after pruning, so agreement says little here: the gate is wide.
     config = Int8Config(scene_dir, narrow, format=(artifact_format,), min_agreement=0.5, out=tmp_path / "out")  # type: ignore[arg-type]
     quantize(config)

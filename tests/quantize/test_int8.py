@@ -75,7 +75,7 @@ def test_tflite_is_integer_throughout_and_takes_bytes(made: tuple[Path, str]) ->
     assert np.array_equal(InputEncoder(artifact.spec.input)(picture)[0], (picture.astype(int) - 128).astype(np.int8))
 
 
-def test_onnx_quantises_everything_and_the_input_to_its_bytes(made: tuple[Path, str]) -> None:
+def test_onnx_quantizes_everything_and_the_input_to_its_bytes(made: tuple[Path, str]) -> None:
     model = _load_onnx(read_artifact(made[0] / "onnx"))
     constants = _constants(model)
     (first,) = [node for node in model.graph.node if node.input[0] == "image"]
@@ -110,8 +110,8 @@ def test_failed_gate_leaves_nothing_and_spares_what_is_there(
     scratch.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
     shutil.copytree(made[0] / "onnx", out)
-    labelled = {"eval": scene_dir, "split": "test"} if "max_drop" in gate else {}
-    config = Int8Config(scene_dir, tiny_checkpoint, format=("onnx",), out=out, **labelled, **gate)
+    labeled = {"eval": scene_dir, "split": "test"} if "max_drop" in gate else {}
+    config = Int8Config(scene_dir, tiny_checkpoint, format=("onnx",), out=out, **labeled, **gate)
     with pytest.raises(GateError, match="onnx: .* nothing was written. Calibrate on more"):
         quantize(config)
     assert read_artifact(out).sha256 == read_artifact(made[0] / "onnx").sha256

@@ -18,7 +18,7 @@ from train.models import load_checkpoint
 
 
 @pytest.mark.full  # NNCF compiles its C++ functions at the first use, which takes minutes
-def test_checkpoint_is_plain_and_quantises(tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path, project_root: Path) -> None:
+def test_checkpoint_is_plain_and_quantizes(tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path, project_root: Path) -> None:
     data = tmp_path / "data"
     for split, count in (("train", "6"), ("val", "4")):
         words = ["-m", "scenes.render", "--out", data, "--count", count, "--size", "120", "160", "--split", split]
@@ -38,6 +38,6 @@ def test_checkpoint_is_plain_and_quantises(tiny_checkpoint: Path, scene_dir: Pat
 def test_bad_words_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--distill between 0 and 1"):
         train(Config(tiny_checkpoint, (tmp_path,), steps=0))
-    with pytest.raises(InputError, match="got no labelled picture in --data"):
+    with pytest.raises(InputError, match="got no labeled picture in --data"):
         train(Config(tiny_checkpoint, (), tmp_path / "out"))
     assert not (tmp_path / "out").exists()

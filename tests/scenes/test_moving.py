@@ -50,7 +50,7 @@ def test_back_says_where_things_were(motion: Motion) -> None:
 
 
 def test_the_mask_is_the_share_of_sky() -> None:
-    """Where all is sky the picture is brighter and bluer or greyer than below: masks and pictures belong together."""
+    """Where all is sky the picture is brighter and bluer or grayer than below: masks and pictures belong together."""
     frame = next(moving_scene(1, 1, (144, 256), "tripod", "city", "overcast"))
     sky, ground = frame.image[frame.alpha > 0.99].mean(), frame.image[frame.alpha < 0.01].mean()
     assert sky > ground + 20

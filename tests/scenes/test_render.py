@@ -26,7 +26,7 @@ def test_every_kind_gives_a_picture_and_its_alpha(kind):
         assert scene.image.shape == (*SIZE, 3) and scene.image.dtype == np.uint8
         assert scene.alpha.shape == SIZE and scene.alpha.dtype == np.float32
         assert np.isfinite(scene.alpha).all() and scene.alpha.min() >= 0 and scene.alpha.max() <= 1
-        assert scene.image.std() > 1, "a picture is not one flat colour"
+        assert scene.image.std() > 1, "a picture is not one flat color"
         if kind in scenes.NO_SKY_KINDS:
             assert scene.sky == "none" and not scene.alpha.any()
 
@@ -71,7 +71,7 @@ def test_alpha_and_the_foreground_share_every_pixel(kind, monkeypatch):
     """Paint every layer white: what the foreground then shows is its share, and the rest must be alpha."""
     over = Canvas.over
     white = np.ones(3, np.float32)
-    monkeypatch.setattr(Canvas, "over", lambda self, cover, colour, top=0, left=0: over(self, cover, white, top, left))
+    monkeypatch.setattr(Canvas, "over", lambda self, cover, color, top=0, left=0: over(self, cover, white, top, left))
     for seed in range(2):
         canvas = scenes.compose(np.random.default_rng(seed), SIZE, kind, "cloudy")
         np.testing.assert_allclose(canvas.paint, np.repeat(1 - canvas.alpha[..., None], 3, 2), atol=1e-5)

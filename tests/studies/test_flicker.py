@@ -1,4 +1,4 @@
-"""The proof of stabilisation: its figures on made-up masks, and one small run of the command."""
+"""The proof of stabilization: its figures on made-up masks, and one small run of the command."""
 
 from __future__ import annotations
 

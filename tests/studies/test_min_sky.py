@@ -49,7 +49,7 @@ def test_rooms_of_val_and_test_differ() -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On drawn pictures the colour method makes no mistake, so every figure is known."""
+    """On drawn pictures the color method makes no mistake, so every figure is known."""
     blue, brown = (110, 160, 230), (96, 78, 54)
     for split in ("val", "test"):
         for name in ("images", "masks"):

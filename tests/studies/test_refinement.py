@@ -1,4 +1,4 @@
-"""The proof of refinement: its gradient error, its same-colour scenes, and one small run of the command."""
+"""The proof of refinement: its gradient error, its same-color scenes, and one small run of the command."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_void_is_left_out_of_the_gradient_error() -> None:
     assert found.gradient_pixels == 0 and found.counts.pixels == 40 * 80
 
 
-def test_fading_takes_the_colour_away_at_the_edge_alone() -> None:
+def test_fading_takes_the_color_away_at_the_edge_alone() -> None:
     scene = generate(3, (192, 256), "city", "clear")
     plain = fade(scene.image, scene.alpha, 0.0, np.random.default_rng(0)).astype(float)
     faded = fade(scene.image, scene.alpha, 1.0, np.random.default_rng(0)).astype(float)

@@ -21,7 +21,7 @@ from train.evaluate import open_model
 @pytest.fixture(scope="module")
 def data(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three scenes in `train`; the first has a void band."""
-    root = split_scenes(tmp_path_factory.mktemp("labelled"), train=3)
+    root = split_scenes(tmp_path_factory.mktemp("labeled"), train=3)
     mask = sorted((root / "train" / "masks").iterdir())[0]
     values = np.array(Image.open(mask))
     values[:20] = VOID

@@ -1,1 +1,1 @@
-"""Labelled images for training: data sets, augmentation, simulated conditions. `sources/` converts public data sets."""
+"""Labeled images for training: data sets, augmentation, simulated conditions. `sources/` converts public data sets."""

@@ -1,4 +1,4 @@
-"""Random views of a labelled picture: crop, flip, tilt, and what cameras do to light."""
+"""Random views of a labeled picture: crop, flip, tilt, and what cameras do to light."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from edge_runtime.images.dataset import Labelled
+from edge_runtime.images.dataset import Labeled
 from train.data.conditions import under_condition
 
 
-def random_view(pair: Labelled, size: int, rng: np.random.Generator, conditions: Sequence[str] = ()) -> Labelled:
+def random_view(pair: Labeled, size: int, rng: np.random.Generator, conditions: Sequence[str] = ()) -> Labeled:
     """Return one random view of `pair` at (size, size).
 
     Parameters
     ----------
     pair
-        Any size; see `Labelled`.
+        Any size; see `Labeled`.
     size
         Side of the square result in pixels.
     rng
@@ -31,7 +31,7 @@ def random_view(pair: Labelled, size: int, rng: np.random.Generator, conditions:
 
     Returns
     -------
-    Labelled
+    Labeled
         image (size, size, 3) uint8 RGB, sky (size, size) float32, valid (size, size) bool.
     """
     image, sky, valid = _crop(pair, size, rng)
@@ -39,18 +39,18 @@ def random_view(pair: Labelled, size: int, rng: np.random.Generator, conditions:
         image, sky, valid = image[:, ::-1], sky[:, ::-1], valid[:, ::-1]
     if rng.random() < 0.25:
         image, sky, valid = _tilt(image, sky, valid, float(rng.normal(0.0, 8.0)))
-    view = Labelled(*(np.ascontiguousarray(plane) for plane in (image, sky, valid)))
+    view = Labeled(*(np.ascontiguousarray(plane) for plane in (image, sky, valid)))
     view = under_condition(view, conditions, rng)
     return dataclasses.replace(view, image=_light(view.image, rng))
 
 
-def whole_view(pair: Labelled, size: int) -> Labelled:
+def whole_view(pair: Labeled, size: int) -> Labeled:
     """Return the whole picture stretched to (size, size), as at inference."""
     height, width = pair.sky.shape
-    return Labelled(*_resized(pair, (0.0, 0.0, float(width), float(height)), size))
+    return Labeled(*_resized(pair, (0.0, 0.0, float(width), float(height)), size))
 
 
-def _crop(pair: Labelled, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _crop(pair: Labeled, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     height, width = pair.sky.shape
     # Inference stretches the whole picture, so nearly half of the views do the same.
     if rng.random() < 0.4:
@@ -64,7 +64,7 @@ def _crop(pair: Labelled, size: int, rng: np.random.Generator) -> tuple[np.ndarr
     return _resized(pair, (left, top, left + crop_width, top + crop_height), size)
 
 
-def _resized(pair: Labelled, box: tuple[float, float, float, float], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _resized(pair: Labeled, box: tuple[float, float, float, float], size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Resize with the contract's filter. The label becomes the share of sky in each pixel, void pixels left out."""
     weight = pair.valid.astype(np.float32)
     shares = [
@@ -100,8 +100,8 @@ def _light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         x = x * np.exp(rng.normal(0.0, 0.07, 3)).astype(np.float32)
     if rng.random() < 0.5:
-        grey = x.mean(axis=2, keepdims=True)
-        x = grey + (x - grey) * float(rng.uniform(0.0 if rng.random() < 0.15 else 0.5, 1.5))
+        gray = x.mean(axis=2, keepdims=True)
+        x = gray + (x - gray) * float(rng.uniform(0.0 if rng.random() < 0.15 else 0.5, 1.5))
     if rng.random() < 0.08:
         # Dusk to night: the whole picture far darker, the shadows first.
         x = np.clip(x, 0.0, 1.0) ** float(rng.uniform(1.3, 2.2)) * float(rng.uniform(0.15, 0.6))

@@ -1,6 +1,6 @@
-"""Conditions that the labelled pictures lack, made from those that they have: another sky, night, fog, a fisheye lens.
+"""Conditions that the labeled pictures lack, made from those that they have: another sky, night, fog, a fisheye lens.
 
-Each function takes one view (see `Labelled`) and a generator, and returns a view of the same size whose label still
+Each function takes one view (see `Labeled`) and a generator, and returns a view of the same size whose label still
 holds. Which of them help is measured by studies/ablation.py.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from edge_runtime.images.dataset import Labelled
+from edge_runtime.images.dataset import Labeled
 from scenes.parts.camera import expose
 from scenes.parts.light import Light, linear, pick
 from scenes.parts.noise import Rng, fbm
@@ -20,32 +20,32 @@ from scenes.parts.skies import make_sky
 MIN_SKY = 0.02  # share of sky below which there is nothing to change
 
 
-def other_sky(view: Labelled, rng: Rng) -> Labelled:
+def other_sky(view: Labeled, rng: Rng) -> Labeled:
     """Put a painted sky behind the picture, feathered at the label's edge, and light the picture to fit."""
     return _behind(view, rng, str(rng.choice(["clear", "cloudy", "overcast", "sunset"], p=[0.2, 0.35, 0.25, 0.2])))
 
 
-def night(view: Labelled, rng: Rng) -> Labelled:
+def night(view: Labeled, rng: Rng) -> Labeled:
     """Turn a picture by day into one by night: night sky, dark ground, lamps with their glow, sensor noise."""
     return _behind(view, rng, "night")
 
 
-def fog(view: Labelled, rng: Rng) -> Labelled:
+def fog(view: Labeled, rng: Rng) -> Labeled:
     """Let the picture fade into fog by distance, for which height above the lower edge and noise stand in."""
     if float(view.sky.mean()) < MIN_SKY:
         return view
     height, width = view.sky.shape
-    colour = pick(rng, ((232, 234, 236), (205, 210, 216), (170, 178, 188), (240, 238, 232)))
+    color = pick(rng, ((232, 234, 236), (205, 210, 216), (170, 178, 188), (240, 238, 232)))
     rows = np.linspace(1.0, 0.0, height, dtype=np.float32)[:, None]
     far = np.clip(rows * rng.uniform(0.8, 1.6) + 0.07 * fbm(rng, height, width, cells=2, octaves=2), 0.0, None)
     thick = 1.0 - np.exp(-rng.uniform(0.5, 2.5) * far**2)
     # Sky is the farthest, but what stands before it must not end up brighter than it.
     thick = np.where(view.sky > 0.5, np.maximum(thick, rng.uniform(0.9, 1.0)), 0.92 * thick)[..., None].astype(np.float32)
-    light = _linear(view.image) * (1.0 - thick) + colour * thick
-    return Labelled(_srgb(light), view.sky, view.valid)
+    light = _linear(view.image) * (1.0 - thick) + color * thick
+    return Labeled(_srgb(light), view.sky, view.valid)
 
 
-def fisheye(view: Labelled, rng: Rng) -> Labelled:
+def fisheye(view: Labeled, rng: Rng) -> Labeled:
     """See the picture through a wide lens: straight lines bend outwards, and often a black rim stays around the circle."""
     size = view.sky.shape[0]
     grid = (np.arange(size, dtype=np.float32) + 0.5) / size * 2.0 - 1.0
@@ -65,7 +65,7 @@ def fisheye(view: Labelled, rng: Rng) -> Labelled:
         for plane in (view.image, view.sky, view.valid.astype(np.float32))
     ]
     rim = int(rng.integers(0, 12))
-    return Labelled(
+    return Labeled(
         np.where(outside[..., None], np.uint8(rim), planes[0]),
         np.where(outside, np.float32(0.0), planes[1]),
         np.where(outside, True, planes[2] > 0.99),
@@ -74,7 +74,7 @@ def fisheye(view: Labelled, rng: Rng) -> Labelled:
 
 # Shares are small: together they change about a third of the views.
 SHARES = {"other_sky": 0.12, "night": 0.08, "fog": 0.06, "fisheye": 0.06}
-CONDITIONS: dict[str, Callable[[Labelled, Rng], Labelled]] = {
+CONDITIONS: dict[str, Callable[[Labeled, Rng], Labeled]] = {
     "other_sky": other_sky,
     "night": night,
     "fog": fog,
@@ -82,7 +82,7 @@ CONDITIONS: dict[str, Callable[[Labelled, Rng], Labelled]] = {
 }
 
 
-def under_condition(view: Labelled, names: Sequence[str], rng: Rng) -> Labelled:
+def under_condition(view: Labeled, names: Sequence[str], rng: Rng) -> Labeled:
     """Return `view` under one of the conditions `names` (each with its share of the views), or as it is."""
     chance = rng.random() if names else 1.0
     for name in names:
@@ -92,7 +92,7 @@ def under_condition(view: Labelled, names: Sequence[str], rng: Rng) -> Labelled:
     return view
 
 
-def _behind(view: Labelled, rng: Rng, name: str) -> Labelled:
+def _behind(view: Labeled, rng: Rng, name: str) -> Labeled:
     height, width = view.sky.shape
     if float(view.sky.mean()) < MIN_SKY or not view.valid.any():
         return view
@@ -105,11 +105,11 @@ def _behind(view: Labelled, rng: Rng, name: str) -> Labelled:
     if sky.light.night:
         ground = ground + _lamps(rng, view.sky)
     picture = sky.pixels * alpha + ground * (1.0 - alpha)
-    return Labelled(expose(rng, picture, sky.light, name), view.sky, view.valid)
+    return Labeled(expose(rng, picture, sky.light, name), view.sky, view.valid)
 
 
 def _without_sky(light: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Replace the colour of pixels that are partly sky by that of the ground beside them, so that no old sky shines through."""
+    """Replace the color of pixels that are partly sky by that of the ground beside them, so that no old sky shines through."""
     weight = np.clip(1.0 - 4.0 * alpha, 0.0, 1.0) + 1e-4
     spread = cv2.GaussianBlur(light * weight, (0, 0), 2.5) / cv2.GaussianBlur(weight, (0, 0), 2.5)[..., None]
     keep = np.clip(1.0 - 4.0 * alpha, 0.0, 1.0)
@@ -136,9 +136,9 @@ def _lamps(rng: Rng, sky: np.ndarray) -> np.ndarray:
         return light
     for row, column in spots[rng.integers(len(spots), size=int(rng.integers(0, 9)))]:
         away = np.hypot(xs - column / height, ys - row / height)
-        colour = pick(rng, ((255, 190, 110), (255, 220, 170), (235, 240, 255)))
+        color = pick(rng, ((255, 190, 110), (255, 220, 170), (235, 240, 255)))
         core, glow = np.exp(-((away / rng.uniform(0.004, 0.02)) ** 2)), np.exp(-away / rng.uniform(0.03, 0.15))
-        light += (rng.uniform(0.5, 3.0) * core + rng.uniform(0.02, 0.15) * glow)[..., None] * colour
+        light += (rng.uniform(0.5, 3.0) * core + rng.uniform(0.02, 0.15) * glow)[..., None] * color
     return light
 
 

@@ -36,7 +36,7 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
 
 
 def gather(folders: tuple[Path, ...], split: str) -> list[Pair]:
-    """List the labelled pictures of several folders: of `split` where there are splits, else (to train on) all."""
+    """List the labeled pictures of several folders: of `split` where there are splits, else (to train on) all."""
     pairs: list[Pair] = []
     for folder in folders:
         if split in splits(folder):

@@ -75,7 +75,7 @@ def plot_reliability(found: Reliability, path: Path, title: str) -> None:
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     figure.suptitle(title)
     top, bottom = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
-    top.plot([0, 1], [0, 1], color="grey", linestyle="--", label="calibrated")
+    top.plot([0, 1], [0, 1], color="gray", linestyle="--", label="calibrated")
     top.plot(found.called, found.sky, "o-", color="tab:blue", label=f"expected calibration error {found.ece:.4f}")
     top.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is sky")
     top.legend(loc="upper left")
@@ -129,15 +129,15 @@ def _caption(place: int, pair: Pair, image: ImageMetrics, width: int, font: Imag
 
 
 def _panels(predict: Callable[[np.ndarray], np.ndarray], pair: Pair) -> list[Image.Image]:
-    labelled = read_pair(pair)
-    truth = np.repeat(to_mask8(labelled.sky)[:, :, None], 3, axis=2)
-    truth[~labelled.valid] = VOID_COLOR
-    called = np.repeat(to_mask8(predict(labelled.image))[:, :, None], 3, axis=2)
-    return [_fitted(panel) for panel in (labelled.image, truth, called)]
+    labeled = read_pair(pair)
+    truth = np.repeat(to_mask8(labeled.sky)[:, :, None], 3, axis=2)
+    truth[~labeled.valid] = VOID_COLOR
+    called = np.repeat(to_mask8(predict(labeled.image))[:, :, None], 3, axis=2)
+    return [_fitted(panel) for panel in (labeled.image, truth, called)]
 
 
 def _fitted(panel: np.ndarray) -> Image.Image:
-    """Shrink or enlarge to fit the panel, shape kept, centred."""
+    """Shrink or enlarge to fit the panel, shape kept, centered."""
     height, width = panel.shape[:2]
     scale = min((PANEL[0] - 4) / width, PANEL[1] / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -26,7 +26,7 @@ class FitConfig:
     sizes: tuple[int, ...] = (256,)
     """Input side of each stage, in pixels; more than one makes training progressive."""
     steps: tuple[int, ...] = (3000,)
-    """Optimiser steps of each stage."""
+    """Optimizer steps of each stage."""
     batches: tuple[int, ...] = (16,)
     """Pictures in a step, for each stage."""
     lr: float = 1e-3

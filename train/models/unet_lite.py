@@ -2,7 +2,7 @@
 
 EfficientNet-Lite (Google, 2020; Tan and Le 2019 without squeeze-excite and with ReLU6) is made for int8. The encoder
 keeps the first stages with their ImageNet weights; depthwise 5x5 blocks at stride 32 widen the receptive field over the
-whole picture. The decoder adds 1x1 laterals to nearest-neighbour upsampled features, which int8 does without loss, and
+whole picture. The decoder adds 1x1 laterals to nearest-neighbor upsampled features, which int8 does without loss, and
 ends in one logit map at stride 2 that is upsampled bilinearly.
 """
 

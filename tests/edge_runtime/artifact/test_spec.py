@@ -122,7 +122,7 @@ REFUSED = {
     "empty input name": put("input", "name", value=""),
     "shape of 3": put("input", "shape", value=[8, 8, 3]),
     "batch of 2": put("input", "shape", value=[2, 8, 8, 3]),
-    "grey": put("input", "shape", value=[1, 8, 8, 1]),
+    "gray": put("input", "shape", value=[1, 8, 8, 1]),
     "no height": put("input", "shape", value=[1, 0, 8, 3]),
     "dynamic height": put("input", "shape", value=[1, -1, 8, 3]),
     "layout against shape": put("input", "layout", value="NCHW"),
@@ -154,7 +154,7 @@ REFUSED = {
     "golden outside": put("golden", "input", value="../golden_in.npy"),
     "provenance as list": put("provenance", value=[]),
     "metrics null": put("metrics", value=None),
-    "no licence": put("weights_license", value=""),
+    "no license": put("weights_license", value=""),
 }
 ACCEPTED = {
     "as written": put("name", value="x"),

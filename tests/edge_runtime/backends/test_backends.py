@@ -56,7 +56,7 @@ def scenes(scene_dir: Path, segmenters: dict[str, Segmenter]) -> list[np.ndarray
 
 @pytest.fixture(scope="module")
 def int8_artifact(artifacts: dict[str, Path], scenes: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """Return a full-integer TFLite artifact, quantised here from the fp32 one."""
+    """Return a full-integer TFLite artifact, quantized here from the fp32 one."""
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import quantizer, recipe
 
@@ -165,7 +165,7 @@ def test_int8_tflite(int8_artifact: Artifact, segmenters: dict[str, Segmenter], 
     for scene in scenes[:4]:
         result, expected = backend.run(scene), segmenters["tflite"].backend.run(scene)
         assert result.dtype == np.float32 and result.min() >= 0 and result.max() <= 1
-        steps = result / output.scale  # dequantised: whole steps of the scale
+        steps = result / output.scale  # dequantized: whole steps of the scale
         assert np.abs(steps - np.rint(steps)).max() < 1e-3
         assert np.mean((result > 0.5) == (expected > 0.5)) > 0.9
 
@@ -221,12 +221,12 @@ def test_ncnn_of_another_size_fails_its_golden_pair(artifacts: dict[str, Path], 
         altered(artifacts["ncnn-fp32"], tmp_path / "a", half_size).golden()
 
 
-def test_int8_quantisation_is_checked_against_the_model(int8_artifact: Artifact, tmp_path: Path) -> None:
+def test_int8_quantization_is_checked_against_the_model(int8_artifact: Artifact, tmp_path: Path) -> None:
     quant = int8_artifact.spec.input.quant
     assert quant is not None
     for index, wrong in enumerate((Quant(quant.scale * 1.01, quant.zero_point), Quant(quant.scale, 5))):
         artifact = altered(int8_artifact.folder, tmp_path / str(index), replace_input(quant=wrong))
-        with pytest.raises(InputError, match="quantisation"):
+        with pytest.raises(InputError, match="quantization"):
             open_backend(artifact)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from edge_runtime import Segmenter
 from edge_runtime.backends import classical_methods as classical
 from edge_runtime.backends.classical_artifact import read_model
-from edge_runtime.backends.classical_methods import by_colour, by_contour, smooth
+from edge_runtime.backends.classical_methods import by_color, by_contour, smooth
 from edge_runtime.benchmark import results
 from edge_runtime.benchmark.run import _shown_path, find_artifacts
 from edge_runtime.errors import InputError
@@ -26,7 +26,7 @@ from edge_runtime.verify import replay
 
 MODEL = Path(__file__).parents[3] / "models" / "unet_lite_s" / "onnx-int8"
 SCHEMA = Path(results.__file__).with_name("results.schema.json")
-BLUE, GREY, BROWN = (110, 160, 230), (185, 188, 192), (96, 78, 54)
+BLUE, GRAY, BROWN = (110, 160, 230), (185, 188, 192), (96, 78, 54)
 
 
 def scene(sky: tuple[int, int, int] = BLUE, ground: tuple[int, int, int] = BROWN) -> np.ndarray:
@@ -40,12 +40,12 @@ TRUTH = np.zeros((classical.HEIGHT, classical.WIDTH), np.float32)
 TRUTH[:100] = 1
 
 
-def test_both_find_a_blue_sky_and_only_contour_a_grey_one() -> None:
-    for method in (by_contour, by_colour):
+def test_both_find_a_blue_sky_and_only_contour_a_gray_one() -> None:
+    for method in (by_contour, by_color):
         assert np.array_equal(method(scene()), TRUTH), method
     overcast = scene(sky=(200, 192, 190))  # leans to red
     assert np.array_equal(by_contour(overcast), TRUTH)
-    assert not by_colour(overcast).any()
+    assert not by_color(overcast).any()
 
 
 def test_specks_are_dropped_and_the_largest_contour_is_the_ground() -> None:
@@ -53,17 +53,17 @@ def test_specks_are_dropped_and_the_largest_contour_is_the_ground() -> None:
     image[40:44, 50:54] = BROWN  # a bird
     image[180:184, 200:204] = BLUE  # a sign
     assert np.array_equal(by_contour(image), TRUTH)
-    assert np.array_equal(by_colour(image), TRUTH)
-    image[120:200, 100:200] = BLUE  # a lake inside the ground: filled by contour, called sky by colour
-    assert by_contour(image)[160, 150] == 0 and by_colour(image)[160, 150] == 1
+    assert np.array_equal(by_color(image), TRUTH)
+    image[120:200, 100:200] = BLUE  # a lake inside the ground: filled by contour, called sky by color
+    assert by_contour(image)[160, 150] == 0 and by_color(image)[160, 150] == 1
 
 
-def test_pictures_of_one_colour_and_other_tensors() -> None:
+def test_pictures_of_one_color_and_other_tensors() -> None:
     for value in (0, 128, 255):
         flat = np.full((classical.HEIGHT, classical.WIDTH, 3), value, np.uint8)
-        for method in (by_contour, by_colour):
+        for method in (by_contour, by_color):
             assert len(np.unique(method(flat))) == 1
-    for method in (by_contour, by_colour):
+    for method in (by_contour, by_color):
         with pytest.raises(InputError, match=r"expected uint8 \(H, W, 3\) RGB"):
             method(TRUTH)
 

@@ -20,7 +20,7 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.benchmark.latency import KINDS, Runner, find_warnings, take_turns
 from edge_runtime.benchmark.machine import busy_seconds, describe_machine
 from edge_runtime.benchmark.memory import measure_apart
-from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule, summarise, write_atomic
+from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule, summarize, write_atomic
 from edge_runtime.benchmark.run import BenchmarkConfig, benchmark, default_out
 from edge_runtime.errors import InputError
 
@@ -53,7 +53,7 @@ def test_result_file_obeys_the_schema(results: dict[str, Any]) -> None:
     assert results["machine"]["tools"]["numpy"] == np.__version__
 
 
-def test_rows_are_labelled_as_what_they_are(results: dict[str, Any]) -> None:
+def test_rows_are_labeled_as_what_they_are(results: dict[str, Any]) -> None:
     labels = {row["label"]: row["artifact"] for row in results["rows"]}
     assert set(labels) == {"onnxruntime fp32, cpu", "torch fp32, cpu"}
     assert results["reference"] == labels["torch fp32, cpu"]
@@ -127,7 +127,7 @@ def test_the_full_rule_is_a_hundred_runs_and_ten_seconds() -> None:
 
 
 def test_samples_are_kept_to_the_microsecond() -> None:
-    timing = summarise([1_000_400, 2_000_600, 3_000_000], cpu_seconds=0.003)
+    timing = summarize([1_000_400, 2_000_600, 3_000_000], cpu_seconds=0.003)
     assert timing.samples_us == (1000, 2001, 3000)
     assert (timing.p50_ms, timing.p90_ms, timing.p95_ms) == (2.001, 2.8002, 2.9001)
     assert timing.cores_used == 0.5

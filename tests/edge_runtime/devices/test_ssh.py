@@ -43,7 +43,7 @@ class Server:
         return ("--device", self.address, "--ssh-config", str(self.config), "--device-cache", str(self.cache))
 
     def measure(self, models: Path, **changes: Any) -> tuple[Results, float]:
-        """Measure for a moment; return the result and how many MB travelled."""
+        """Measure for a moment; return the result and how many MB traveled."""
         lines: list[str] = []
         artifact = read_artifact(models / "tiny")
         job = DeviceJob(

@@ -58,11 +58,11 @@ def test_flat_layout_and_pictures_alone(tmp_path: Path) -> None:
 def test_void_is_128_alone_and_other_values_are_shares(tmp_path: Path) -> None:
     mask = np.array([[0, 1, 127, 128, 129, 200, 254, 255]] * 6, np.uint8)
     write_pair(tmp_path, "x", mask)
-    labelled = read_pair(find_pairs(tmp_path)[0])
-    assert labelled.image.shape == (6, 8, 3) and labelled.image.dtype == np.uint8
-    assert labelled.sky.dtype == np.float32 and labelled.valid.dtype == bool
-    assert np.array_equal(labelled.valid[0], mask[0] != 128)
-    assert np.allclose(labelled.sky, mask / 255.0)
+    labeled = read_pair(find_pairs(tmp_path)[0])
+    assert labeled.image.shape == (6, 8, 3) and labeled.image.dtype == np.uint8
+    assert labeled.sky.dtype == np.float32 and labeled.valid.dtype == bool
+    assert np.array_equal(labeled.valid[0], mask[0] != 128)
+    assert np.allclose(labeled.sky, mask / 255.0)
 
 
 def test_rotated_picture_meets_its_mask_upright(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_real_data(sky_data: Path) -> None:
     assert splits(sky_data) == ["test", "train", "val"]
     pairs = find_pairs(sky_data, "test")
     assert len({pair.source for pair in pairs}) > 5 and all(pair.source != sky_data.name for pair in pairs)
-    labelled = read_pair(pairs[0])
-    assert labelled.image.shape[:2] == labelled.sky.shape == labelled.valid.shape
+    labeled = read_pair(pairs[0])
+    assert labeled.image.shape[:2] == labeled.sky.shape == labeled.valid.shape
 
 
 def test_two_pictures_of_one_stem_are_refused(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.ops import read_rgb, resize_probability, resize_rgb, to_mask8, to_rgb8
 
 RNG = np.random.default_rng(5)
-COLOURS = RNG.integers(0, 256, (5, 7, 3), np.uint8)
-GREYS = RNG.integers(0, 256, (5, 7), np.uint8)
+COLORS = RNG.integers(0, 256, (5, 7, 3), np.uint8)
+GRAYS = RNG.integers(0, 256, (5, 7), np.uint8)
 
 
 def save(path: Path, picture: Image.Image, **options: object) -> Path:
@@ -31,7 +31,7 @@ def decoded(path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff", ".PNG"])
 def test_lossless_formats_are_exact(tmp_path: Path, suffix: str) -> None:
-    assert np.array_equal(decoded(save(tmp_path / f"x{suffix}", Image.fromarray(COLOURS))), COLOURS)
+    assert np.array_equal(decoded(save(tmp_path / f"x{suffix}", Image.fromarray(COLORS))), COLORS)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp"])
@@ -40,14 +40,14 @@ def test_lossy_formats_are_close(tmp_path: Path, suffix: str) -> None:
     assert np.abs(decoded(save(tmp_path / f"x{suffix}", Image.fromarray(flat))).astype(int) - flat).max() <= 4
 
 
-def test_grey_and_bilevel(tmp_path: Path) -> None:
-    grey = decoded(save(tmp_path / "x.png", Image.fromarray(GREYS)))
-    assert np.array_equal(grey, np.repeat(GREYS[:, :, None], 3, axis=2))
-    bits = Image.fromarray(GREYS).convert("1", dither=Image.Dither.NONE)
-    assert np.array_equal(decoded(save(tmp_path / "b.png", bits))[:, :, 0], np.where(GREYS >= 128, 255, 0))
+def test_gray_and_bilevel(tmp_path: Path) -> None:
+    gray = decoded(save(tmp_path / "x.png", Image.fromarray(GRAYS)))
+    assert np.array_equal(gray, np.repeat(GRAYS[:, :, None], 3, axis=2))
+    bits = Image.fromarray(GRAYS).convert("1", dither=Image.Dither.NONE)
+    assert np.array_equal(decoded(save(tmp_path / "b.png", bits))[:, :, 0], np.where(GRAYS >= 128, 255, 0))
 
 
-def test_16_bit_grey_is_scaled_also_where_it_is_dark(tmp_path: Path) -> None:
+def test_16_bit_gray_is_scaled_also_where_it_is_dark(tmp_path: Path) -> None:
     values = np.array([[0, 128, 129, 255, 257, 32768, 65535]], np.uint16)
     expected = np.rint(values / 257.0).astype(np.uint8)
     for name in ("x.png", "x.tif"):
@@ -66,18 +66,18 @@ def test_16_bit_grey_is_scaled_also_where_it_is_dark(tmp_path: Path) -> None:
         (np.array([[0, 257, 65535, 70000]], np.int32), [0, 1, 255, 255]),
     ],
 )
-def test_32_bit_grey(tmp_path: Path, values: np.ndarray, expected: list[int]) -> None:
+def test_32_bit_gray(tmp_path: Path, values: np.ndarray, expected: list[int]) -> None:
     assert decoded(save(tmp_path / "x.tif", Image.fromarray(values)))[0, :, 0].tolist() == expected
 
 
 def test_alpha_lies_over_black(tmp_path: Path) -> None:
     alpha = np.array([[0, 128, 255, 64, 32, 16, 8]] * 5, np.uint8)
-    expected = COLOURS.astype(float) * alpha[:, :, None] / 255
-    rgba = Image.fromarray(np.dstack([COLOURS, alpha]))
+    expected = COLORS.astype(float) * alpha[:, :, None] / 255
+    rgba = Image.fromarray(np.dstack([COLORS, alpha]))
     assert np.abs(decoded(save(tmp_path / "x.png", rgba)) - expected).max() <= 1
-    grey = Image.fromarray(np.dstack([GREYS, alpha]))
-    assert grey.mode == "LA"
-    assert np.abs(decoded(save(tmp_path / "g.png", grey))[:, :, 0] - GREYS * (alpha / 255.0)).max() <= 1
+    gray = Image.fromarray(np.dstack([GRAYS, alpha]))
+    assert gray.mode == "LA"
+    assert np.abs(decoded(save(tmp_path / "g.png", gray))[:, :, 0] - GRAYS * (alpha / 255.0)).max() <= 1
 
 
 def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_every_mode_of_pillow(mode: str) -> None:
 def test_exif_orientation(tmp_path: Path, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / "x.png", Image.fromarray(COLOURS), exif=exif)
+    path = save(tmp_path / "x.png", Image.fromarray(COLORS), exif=exif)
     with Image.open(path) as opened:
         expected = np.asarray(ImageOps.exif_transpose(opened))
     assert np.array_equal(decoded(path), expected)
@@ -122,7 +122,7 @@ def test_broken_exif_does_not_lose_the_picture(tmp_path: Path) -> None:
     exif[0x0112] = 6
     exif[0x8769] = {0x9003: "2020:01:01 00:00:00"}
     buffer = io.BytesIO()
-    Image.fromarray(COLOURS).save(buffer, "JPEG", exif=exif)
+    Image.fromarray(COLORS).save(buffer, "JPEG", exif=exif)
     good = buffer.getvalue()
     start = good.index(b"Exif") + 6
     path = tmp_path / "x.jpg"
@@ -143,7 +143,7 @@ def test_what_is_no_picture(tmp_path: Path, content: bytes) -> None:
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
 def test_cut_and_damaged_pictures(tmp_path: Path, suffix: str) -> None:
-    path = save(tmp_path / f"x{suffix}", Image.fromarray(np.tile(COLOURS, (8, 8, 1))))
+    path = save(tmp_path / f"x{suffix}", Image.fromarray(np.tile(COLORS, (8, 8, 1))))
     good = path.read_bytes()
     path.write_bytes(good[: len(good) // 2])
     with pytest.raises(InputError, match="cannot read picture"):
@@ -204,13 +204,13 @@ def test_resize_is_the_contracts(source: tuple[int, int], target: tuple[int, int
 
 
 def test_resize_refuses_other_tensors() -> None:
-    for wrong in (COLOURS.astype(np.float32), GREYS, COLOURS[:, :, :2], COLOURS[:0], COLOURS[None]):
+    for wrong in (COLORS.astype(np.float32), GRAYS, COLORS[:, :, :2], COLORS[:0], COLORS[None]):
         with pytest.raises(InputError, match=r"expected uint8 \(H, W, 3\) RGB"):
             resize_rgb(wrong, 8, 8)
 
 
 def bilinear(values: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear with half-pixel centres and clamped edges, in float64."""
+    """Bilinear with half-pixel centers and clamped edges, in float64."""
 
     def taps(size: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         at = (np.arange(size) + 0.5) * length / size - 0.5

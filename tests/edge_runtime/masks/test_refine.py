@@ -15,7 +15,7 @@ from PIL import Image
 import edge_runtime.masks.refine as refinement
 from edge_runtime.errors import InputError
 from edge_runtime.images.ops import read_rgb, resize_probability, to_mask8
-from edge_runtime.masks.colour_density import colour_bin, colour_density
+from edge_runtime.masks.color_density import color_bin, color_density
 from edge_runtime.masks.refine import RefineConfig, confidence, refine, solve_symmetric
 from edge_runtime.segment import Segment, main
 from edge_runtime.segmenter import Segmenter
@@ -23,7 +23,7 @@ from scenes.render import Scene, generate
 
 PLAIN = RefineConfig(density=False, guard=False)
 METHODS = (RefineConfig(), RefineConfig(density=False), RefineConfig(guard=False), PLAIN, RefineConfig(method="guided"))
-GREY = np.full((30, 40, 3), 90, np.uint8)
+GRAY = np.full((30, 40, 3), 90, np.uint8)
 
 
 def coarse(alpha: np.ndarray, side: int = 64) -> np.ndarray:
@@ -56,15 +56,15 @@ def test_a_constant_map_stays(config: RefineConfig, shape: tuple[int, int], valu
     assert np.abs(found - value).max() <= (0 if value in (0.0, 1.0) else 2e-3)
 
 
-def test_a_grey_picture_and_one_without_any_edge() -> None:
+def test_a_gray_picture_and_one_without_any_edge() -> None:
     ramp = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (30, 1))
-    grey = np.repeat(np.rint(255 * ramp).astype(np.uint8)[..., None], 3, 2)
+    gray = np.repeat(np.rint(255 * ramp).astype(np.uint8)[..., None], 3, 2)
     step = (ramp > 0.5).astype(np.float32)
     for config in METHODS:
-        for picture in (grey, GREY):
+        for picture in (gray, GRAY):
             found = refine(picture, step, config)
             assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
-    assert np.abs(refine(GREY, step) - step).mean() < 0.02  # colour says nothing: the map comes back
+    assert np.abs(refine(GRAY, step) - step).mean() < 0.02  # color says nothing: the map comes back
 
 
 def test_a_linear_model_is_recovered() -> None:
@@ -97,7 +97,7 @@ def test_confidence_is_the_papers() -> None:
 
 @pytest.mark.parametrize("sigma", [0.02, 0.04])
 def test_density_is_the_brute_force_sum(trees: list[Scene], sigma: float) -> None:
-    """Against p_i = mean_j exp(-|I_i - I_j|^2 / 2 sigma^2), the square dividing, for the colours of a scene.
+    """Against p_i = mean_j exp(-|I_i - I_j|^2 / 2 sigma^2), the square dividing, for the colors of a scene.
 
     The sums themselves, and what they decide: the share of the sky's density in both.
     """
@@ -109,7 +109,7 @@ def test_density_is_the_brute_force_sum(trees: list[Scene], sigma: float) -> Non
         samples = part[rng.choice(len(part), 1024, replace=False)]
         square = ((asked[:, None].astype(float) - samples[None].astype(float)) ** 2).sum(-1) / 255**2
         wanted.append(np.exp(-square / (2 * sigma**2)).mean(1))
-        found.append(colour_density(samples, sigma)[colour_bin(asked)])
+        found.append(color_density(samples, sigma)[color_bin(asked)])
         error, top = np.abs(found[-1] - wanted[-1]), wanted[-1].max()
         assert top > 0.02 and error.mean() < 0.05 * top and error.max() < 0.3 * top
     shares = [(sky + 1e-4) / (sky + other + 2e-4) for sky, other in (found, wanted)]
@@ -149,14 +149,14 @@ def test_bad_input_is_refused() -> None:
     broken = p.copy()
     broken[2, 3] = np.nan
     for image, probability, message in (
-        (GREY, broken, "nan.*look for NaN"),
-        (GREY, p * 3, "expected 0..1"),
-        (GREY, -p, "expected 0..1"),
-        (GREY, p[..., None], r"expected float \(h, w\)"),
-        (GREY, (p * 255).astype(np.uint8), "divide 8-bit masks by 255"),
-        (GREY, p[:0], r"expected float \(h, w\)"),
-        (GREY[..., 0], p, r"expected uint8 \(H, W, 3\)"),
-        (GREY.astype(np.float32), p, r"expected uint8 \(H, W, 3\)"),
+        (GRAY, broken, "nan.*look for NaN"),
+        (GRAY, p * 3, "expected 0..1"),
+        (GRAY, -p, "expected 0..1"),
+        (GRAY, p[..., None], r"expected float \(h, w\)"),
+        (GRAY, (p * 255).astype(np.uint8), "divide 8-bit masks by 255"),
+        (GRAY, p[:0], r"expected float \(h, w\)"),
+        (GRAY[..., 0], p, r"expected uint8 \(H, W, 3\)"),
+        (GRAY.astype(np.float32), p, r"expected uint8 \(H, W, 3\)"),
     ):
         with pytest.raises(InputError, match=message):
             refine(image, probability)
@@ -190,7 +190,7 @@ def test_refined_beats_bilinear_and_the_plain_guided_filter_on_branches(trees: l
 def white_tower(contrast: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a picture (400, 600, 3) of a tower and a house before an overcast sky, and its sky (400, 600).
 
-    The walls' colour is `contrast` levels from the sky's; the windows and the street are dark, the sensor is noisy.
+    The walls' color is `contrast` levels from the sky's; the windows and the street are dark, the sensor is noisy.
     """
     sky = np.zeros((400, 600), np.float32)
     sky[:300] = 1
@@ -207,7 +207,7 @@ def white_tower(contrast: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("contrast", [0, 2, 5, 10])
 @pytest.mark.parametrize("side", [64, 128])
-def test_walls_of_the_skys_colour_are_not_damaged(contrast: int, side: int) -> None:
+def test_walls_of_the_skys_color_are_not_damaged(contrast: int, side: int) -> None:
     """The guard: never more than half a point of IoU below the unrefined mask; without it, and in the plain filter, more."""
     image, sky = white_tower(contrast)
     p = cv2.GaussianBlur(coarse(sky, side), (0, 0), 1.5)
@@ -218,7 +218,7 @@ def test_walls_of_the_skys_colour_are_not_damaged(contrast: int, side: int) -> N
         assert iou(refine(image, p, RefineConfig(method="guided")), sky) < before - 0.005
 
 
-def test_walls_of_another_colour_are_sharpened() -> None:
+def test_walls_of_another_color_are_sharpened() -> None:
     image, sky = white_tower(70)
     p = cv2.GaussianBlur(coarse(sky), (0, 0), 1.5)
     assert iou(refine(image, p), sky) > iou(resize_probability(p, *sky.shape), sky) + 0.003

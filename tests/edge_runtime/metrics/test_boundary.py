@@ -67,7 +67,7 @@ def test_boundary_f_with_one_contour_missing() -> None:
     hole[40:60, 100:200] = 0.0
     image = evaluate(hole, sky)
     invented_pixels = image.edge_predicted - 400
-    assert invented_pixels == 2 * 100 + 2 * 20 - 1  # right and lower neighbours: one corner pixel has both
+    assert invented_pixels == 2 * 100 + 2 * 20 - 1  # right and lower neighbors: one corner pixel has both
     precision = 400 / (400 + invented_pixels)
     assert pool([image]).boundary_f == pytest.approx(2 * precision / (1 + precision))
 
@@ -109,5 +109,5 @@ def test_inner_iou_leaves_out_two_pixels_on_both_sides() -> None:
     truth = horizon(20, 10, 10) > 0
     edges = around_edges(truth, np.ones(truth.shape, dtype=bool))
     assert np.flatnonzero(edges.any(axis=1)).tolist() == [8, 9, 10, 11]
-    assert pool([evaluate(horizon(20, 10, 12), horizon(20, 10, 10))]).iou_inner == 1.0
-    assert pool([evaluate(horizon(20, 10, 13), horizon(20, 10, 10))]).iou_inner == pytest.approx(80 / 90)
+    assert pool([evaluate(horizon(20, 10, 12), horizon(20, 10, 10))]).iou_excluding_edges == 1.0
+    assert pool([evaluate(horizon(20, 10, 13), horizon(20, 10, 10))]).iou_excluding_edges == pytest.approx(80 / 90)

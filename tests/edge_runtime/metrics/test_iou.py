@@ -66,10 +66,10 @@ def test_void_pixels_change_nothing() -> None:
     p, sky = soft_pair(1)
     valid = np.ones(sky.shape, dtype=bool)
     valid[:, 50:] = False
-    changed, relabelled = p.copy(), sky.copy()
+    changed, relabeled = p.copy(), sky.copy()
     changed[:, 50:] = np.random.default_rng(2).random((60, 30), dtype=np.float32)
-    relabelled[:, 50:] = 128 / 255
-    first, second = evaluate(p, sky, valid), evaluate(changed, relabelled, valid)
+    relabeled[:, 50:] = 128 / 255
+    first, second = evaluate(p, sky, valid), evaluate(changed, relabeled, valid)
     for name, value in vars(first).items():
         assert np.array_equal(value, getattr(second, name)), name
     assert first.pixels == 60 * 50
@@ -108,7 +108,7 @@ def test_nothing_called_and_nothing_there_is_undefined_not_perfect() -> None:
 
 def test_all_sky() -> None:
     pooled = pool([evaluate(np.ones((20, 30)), np.ones((20, 30)))])
-    assert (pooled.iou, pooled.boundary_iou, pooled.recall, pooled.iou_inner) == (1.0, 1.0, 1.0, 1.0)
+    assert (pooled.iou, pooled.boundary_iou, pooled.recall, pooled.iou_excluding_edges) == (1.0, 1.0, 1.0, 1.0)
     assert (pooled.auroc, pooled.nosky_fpr, pooled.boundary_f) == (None, None, None)
 
 

@@ -29,13 +29,13 @@ EXACT = Look(relight=0, halo=0, sharp=False)
 
 
 class Plain:
-    """A sky of one colour."""
+    """A sky of one color."""
 
     def __init__(self, *light: float) -> None:
-        self.colour = np.array(light, np.float32)
+        self.color = np.array(light, np.float32)
 
     def light(self, window: Window, time_s: float) -> np.ndarray:
-        return np.broadcast_to(self.colour, (window.height, window.width, 3)).copy()
+        return np.broadcast_to(self.color, (window.height, window.width, 3)).copy()
 
 
 def view_of(picture: np.ndarray, y: float = 0.6) -> View:
@@ -61,7 +61,7 @@ def test_bytes_survive_linear_light() -> None:
     every = np.arange(256, dtype=np.uint8)
     assert np.array_equal(np.rint(to_levels(to_light(every))), every)
     assert np.abs(to_levels(to_light(every)) - every).max() < 0.05
-    assert TO_LIGHT[188] == pytest.approx(0.5, abs=0.005)  # sRGB's middle grey
+    assert TO_LIGHT[188] == pytest.approx(0.5, abs=0.005)  # sRGB's middle gray
 
 
 def test_the_foreground_keeps_its_pixels_and_the_sky_is_the_new_one() -> None:
@@ -118,7 +118,7 @@ def test_a_refined_mask_is_sharpened_at_branches() -> None:
         canvas, picture = painted("trees", seed, "clear", (360, 480))
         coarse = np.clip(cv2.resize(canvas.alpha, (64, 64), interpolation=cv2.INTER_AREA), 0, 1)
         mask, dark = refine(picture, coarse), Plain(0.03, 0.04, 0.1)
-        truth = to_levels(canvas.alpha[..., None] * dark.colour + canvas.paint)
+        truth = to_levels(canvas.alpha[..., None] * dark.color + canvas.paint)
         looks = (AS_IT_IS, EXACT, Look(relight=0, halo=0, sharp=False, spill=False))
         errors.append([np.abs(replace_sky(picture, mask, dark, view_of(picture), look) - truth).mean() for look in looks])
     sharp, unsharp, blended = np.mean(errors, axis=0)
@@ -142,7 +142,7 @@ def test_relighting_takes_after_the_new_sky() -> None:
 
 
 def test_the_same_sky_again_hardly_changes_the_foreground() -> None:
-    """The old sky's own colour: no gain and no tint, whatever the strength."""
+    """The old sky's own color: no gain and no tint, whatever the strength."""
     picture, alpha = house()
     same = Plain(*to_light(np.array([120, 170, 220], np.uint8)))
     found = replace_sky(picture, alpha, same, view_of(picture), Look(relight=1, halo=0))
@@ -234,14 +234,14 @@ def test_a_picture_as_sky_loses_its_land(model: Path, street: Path, tmp_path: Pa
 
 
 def test_a_video_under_a_video(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, colours in (("in.mkv", None), ("sky.mkv", (40, 200))):
+    for name, colors in (("in.mkv", None), ("sky.mkv", (40, 200))):
         with VideoSink(tmp_path / name, 10, (120, 160)) as sink:
-            if colours is None:
+            if colors is None:
                 for frame in moving_scene(3, 6, (120, 160), "pan", "street", "cloudy"):
                     sink.write(frame.image)
             else:
                 for number in range(4):
-                    sink.write(np.full((120, 160, 3), colours[number // 2], np.uint8))
+                    sink.write(np.full((120, 160, 3), colors[number // 2], np.uint8))
     main(Replace(tmp_path / "in.mkv", model, str(tmp_path / "sky.mkv"), tmp_path / "out.mkv", relight=0, halo=0))
     assert "6 frames, 0 left" in capsys.readouterr().out
     tops = [float(np.median(frame[:20])) for frame in frames_of(tmp_path / "out.mkv")]

@@ -103,7 +103,7 @@ def test_presets_repeat_by_seed_loop_and_join(name: str) -> None:
         assert max(spreads) < 1.5 * min(spreads)
 
 
-def test_clouds_shrink_towards_the_horizon() -> None:
+def test_clouds_shrink_toward_the_horizon() -> None:
     """Crossings of the clouds' edges: more of them, down a column, low in the sky than high up."""
     view = View(480, 640, Horizon(1.0, 0.0, True))
     crossings = np.zeros(2)
@@ -138,7 +138,7 @@ def test_a_texture_repeats_mirrors_and_averages() -> None:
 
 
 def stripes() -> np.ndarray:
-    """Return a sky picture (80, 160, 3) whose rows are of different grey, the lowest the brightest."""
+    """Return a sky picture (80, 160, 3) whose rows are of different gray, the lowest the brightest."""
     return np.repeat(np.repeat(np.linspace(20, 240, 80).astype(np.uint8)[:, None, None], 160, 1), 3, 2)
 
 

@@ -22,7 +22,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.report.advice import choose, not_measured
 from edge_runtime.report.build import ReportConfig, report
 from edge_runtime.report.markdown import BEGIN, END, replace_section
-from edge_runtime.report.plots import latency_svg, network_colours, pareto_svg, standalone
+from edge_runtime.report.plots import latency_svg, network_colors, pareto_svg, standalone
 from edge_runtime.report.rows import Line, int8_sentences, make_lines, pareto_front, precision_effects
 
 Change = Callable[[dict[str, Any]], None]
@@ -99,10 +99,10 @@ def test_speed_up_is_against_the_reference_at_the_same_threads(measured: Path) -
 
 def test_plots_are_well_formed_with_tooltips(measured: Path) -> None:
     lines = lines_of(measured)
-    colours = network_colours(lines)
+    colors = network_colors(lines)
     for svg in (
-        pareto_svg(lines, pareto_front(lines), lines, "scenes", "A & <B>", colours),
-        latency_svg(lines, "A & <B>", colours),
+        pareto_svg(lines, pareto_front(lines), lines, "scenes", "A & <B>", colors),
+        latency_svg(lines, "A & <B>", colors),
     ):
         root = ElementTree.fromstring(standalone(svg))
         titles = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}title")]
@@ -124,7 +124,7 @@ def spread(measured: Path, count: int) -> list[Line]:
 def test_labels_do_not_cover_each_other(measured: Path) -> None:
     """Read the labels' places back from the SVG; 4.6 units a character are what the font takes at 8.5 points."""
     lines = spread(measured, 10)
-    svg = pareto_svg(lines, pareto_front(lines), lines, "scenes", "title", network_colours(lines))
+    svg = pareto_svg(lines, pareto_front(lines), lines, "scenes", "title", network_colors(lines))
     found = re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>(network_\d ncnn fp32)<", svg)
     if not found:
         found = re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>(network_\d ncnn fp32)<', svg)

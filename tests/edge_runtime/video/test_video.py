@@ -76,7 +76,7 @@ def test_the_masks_are_those_of_the_frames(clip: Path, segmenter: Segmenter, tmp
     assert [path.name for path in out.parent.iterdir()] == ["masks.mkv"]
 
 
-def test_stabilised_masks_flicker_less(segmenter: Segmenter, tmp_path: Path) -> None:
+def test_stabilized_masks_flicker_less(segmenter: Segmenter, tmp_path: Path) -> None:
     noisy = [frame.image for frame in moving_scene(11, 12, SIZE, "tripod", "trees")]
     clip = write(tmp_path / "noisy.mkv", noisy)
     flicker = {}

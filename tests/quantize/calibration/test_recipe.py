@@ -19,7 +19,7 @@ from export.network import Network, load_network
 from export.parity import run_torch
 from export.pipeline import Converted
 from quantize import int8, sensitivity
-from quantize.calibration.labelled import LabelledSet
+from quantize.calibration.labeled import LabeledSet
 from quantize.calibration.observe import Range, observe
 from quantize.calibration.recipe import Recipe, convolution_weights, layers_of
 from quantize.formats import onnx_int8
@@ -36,8 +36,8 @@ def network(tiny_checkpoint: Path) -> Network:
 
 
 @pytest.fixture(scope="module")
-def labelled(scene_dir: Path) -> LabelledSet:
-    return LabelledSet(find_pairs(scene_dir, "test")[:6], SIZE)
+def labeled(scene_dir: Path) -> LabeledSet:
+    return LabeledSet(find_pairs(scene_dir, "test")[:6], SIZE)
 
 
 def test_ranges_are_ends_or_limits() -> None:
@@ -92,7 +92,7 @@ def test_named_layers_stay_float_and_methods_differ(
     assert not np.array_equal(plain.golden().output, kept.golden().output)
 
 
-def test_ranking_finds_a_layer_with_an_outlier(network: Network, labelled: LabelledSet, tiny_checkpoint: Path) -> None:
+def test_ranking_finds_a_layer_with_an_outlier(network: Network, labeled: LabeledSet, tiny_checkpoint: Path) -> None:
     broken = load_network(tiny_checkpoint, SIZE)
     layer = broken.folded.network.get_submodule("refine.2.pointwise.0")
     with torch.no_grad():
@@ -100,21 +100,21 @@ def test_ranking_finds_a_layer_with_an_outlier(network: Network, labelled: Label
         layer.weight[:, 0] = 500 * layer.weight.abs().max()
         broken.folded.network.get_submodule("refine.2.depthwise.0").weight[0] = 0.0
         broken.folded.network.get_submodule("refine.2.depthwise.0").bias[0] = 0.0
-    scores = rank(broken, labelled.images, labelled)
+    scores = rank(broken, labeled.images, labeled)
     assert scores[0].name == "refine.2.pointwise.0" and scores[0].agreement < 0.9
     assert len(scores) == len(convolution_weights(network)) and sum(score.macs_share for score in scores) == pytest.approx(1.0)
     assert scores[0].sqnr_db < min(score.sqnr_db for score in scores[5:])
 
 
-def test_labelled_set_scores_as_evaluation_does(network: Network, labelled: LabelledSet, scene_dir: Path) -> None:
+def test_labeled_set_scores_as_evaluation_does(network: Network, labeled: LabeledSet, scene_dir: Path) -> None:
     def predict(image: np.ndarray) -> np.ndarray:
         return resize_probability(run_torch(network.reference, [resize_rgb(image, SIZE, SIZE)])[0], *image.shape[:2])
 
     expected = pool(evaluate_pairs(predict, find_pairs(scene_dir, "test")[:6])).iou
-    masks = labelled.masks(lambda image: run_torch(network.reference, [image])[0])
-    assert labelled.iou(masks) == pytest.approx(expected, abs=1e-9)
-    assert set(labelled.iou_by_source(masks).values()) == {labelled.iou(masks)}  # one source
-    assert len(labelled.some(3).images) == 3 and len(labelled.images) == 6
+    masks = labeled.masks(lambda image: run_torch(network.reference, [image])[0])
+    assert labeled.iou(masks) == pytest.approx(expected, abs=1e-9)
+    assert set(labeled.iou_by_source(masks).values()) == {labeled.iou(masks)}  # one source
+    assert len(labeled.some(3).images) == 3 and len(labeled.images) == 6
 
 
 def test_auto_leaves_as_few_layers_as_it_takes(
@@ -174,8 +174,8 @@ def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> 
     assert table.count("\n| ") == 1 + len(result["rows"]) and "NNCF with accuracy control" in table
 
 
-def test_clipping_methods_spare_the_probability(network: Network, labelled: LabelledSet, tmp_path: Path) -> None:
-    onnx_int8.convert(network, labelled.images, tmp_path, Recipe(method="entropy"))
+def test_clipping_methods_spare_the_probability(network: Network, labeled: LabeledSet, tmp_path: Path) -> None:
+    onnx_int8.convert(network, labeled.images, tmp_path, Recipe(method="entropy"))
     graph = onnx.load(tmp_path / "model.onnx").graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     (last,) = (node for node in graph.node if "sky" in node.output)

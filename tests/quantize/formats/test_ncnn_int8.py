@@ -84,7 +84,7 @@ def test_collapsed_network_is_refused(
     scene_dir: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def collapsed(network: Network, pictures: Sequence[np.ndarray], folder: Path, _recipe: Recipe) -> Converted:
-        """Quantise with limits so wide that every value rounds to 0: the masks are blank."""
+        """Quantize with limits so wide that every value rounds to 0: the masks are blank."""
         converted = ncnn_int8.convert(network, pictures, folder)
         net = read_net(folder / "model.ncnn.param", folder / "model.ncnn.bin")
         limits = {layer.bottoms[0]: 1e6 for layer in net.layers if layer.is_convolution}

@@ -49,11 +49,11 @@ def convert(name: str, source: Path, out: Path, **options: object) -> dict[str, 
     assert set(found) == set(rows)
     for name, row in rows.items():
         split, pair = found[name]
-        labelled = read_pair(pair)
+        labeled = read_pair(pair)
         assert (pair.source, pair.scene, split) == (row["source"], row["scene"], row["split"])
-        assert labelled.sky.shape == (int(row["height"]), int(row["width"]))
-        assert float(row["sky_fraction"]) == pytest.approx((labelled.sky == 1).mean(), abs=1e-6)
-        assert float(row["ignore_fraction"]) == pytest.approx(1 - labelled.valid.mean(), abs=1e-6)
+        assert labeled.sky.shape == (int(row["height"]), int(row["width"]))
+        assert float(row["sky_fraction"]) == pytest.approx((labeled.sky == 1).mean(), abs=1e-6)
+        assert float(row["ignore_fraction"]) == pytest.approx(1 - labeled.valid.mean(), abs=1e-6)
         if "max_side" not in options:
             assert pair.image.read_bytes() == (source / row["origin"]).read_bytes()
     assert sorted(path.name for path in out.parent.iterdir() if path.name.startswith(".")) == []
@@ -107,11 +107,11 @@ CAMVID_NAMES = {
 
 
 def camvid_tree(root: Path) -> Path:
-    colours = np.array([(128, 128, 128), (0, 0, 0), (26, 26, 26), (128, 0, 0), (64, 192, 0)], np.uint8)
+    colors = np.array([(128, 128, 128), (0, 0, 0), (26, 26, 26), (128, 0, 0), (64, 192, 0)], np.uint8)
     for names in CAMVID_NAMES.values():
         for name in names:
             picture(root / "701_StillsRaw_full" / f"{name}.png", 10, 24)
-            write(root / "LabeledApproved_full" / f"{name}_L.png", colours[rows_of(0, 1, 2, 3, 4)])
+            write(root / "LabeledApproved_full" / f"{name}_L.png", colors[rows_of(0, 1, 2, 3, 4)])
     return root
 
 

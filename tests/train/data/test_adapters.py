@@ -117,7 +117,7 @@ def test_camvid_split_is_that_of_the_lists() -> None:
     frames += [f"0016E5_{frame:05d}" for frame in (*every_second, *range(7959, 8160, 2))]
     assert len(frames) == 701
     assert Counter(map(camvid.split_of, frames)) == {"train": 367, "val": 101, "test": 233}
-    assert len(set(camvid.COLOURS)) == 32
+    assert len(set(camvid.COLORS)) == 32
 
 
 def test_skyfinder_splits_cameras(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_labels_of_another_kind_are_refused(tmp_path: Path) -> None:
     write(city / "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png", rows_of(23, 200, 0))
     assert "holds [200]" in refused("cityscapes", city, tmp_path / "out")
     write(cam / "LabeledApproved_full/0001TP_008520_L.png", rows_of(1, 2, 3, 4, 5))
-    assert "expected RGB colours" in refused("camvid", cam, tmp_path / "out")
+    assert "expected RGB colors" in refused("camvid", cam, tmp_path / "out")
     picture(cam / "701_StillsRaw_full/holiday.png", 10, 24)
     assert "got the CamVid picture holiday" in refused("camvid", cam, tmp_path / "out")
 

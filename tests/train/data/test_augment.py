@@ -7,27 +7,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.images.dataset import VOID, Labelled, find_pairs, read_pair
+from edge_runtime.images.dataset import VOID, Labeled, find_pairs, read_pair
 from edge_runtime.images.ops import resize_rgb
 from train.data.augment import random_view, whole_view
 
 
-def white_sky(height: int = 90, width: int = 120, row: int = 40) -> Labelled:
+def white_sky(height: int = 90, width: int = 120, row: int = 40) -> Labeled:
     """White above `row`, black below, sky where it is white."""
     sky = np.zeros((height, width), np.float32)
     sky[:row] = 1.0
     image = np.repeat((sky * 255).astype(np.uint8)[:, :, None], 3, axis=2)
-    return Labelled(image, sky, np.ones(sky.shape, dtype=bool))
+    return Labeled(image, sky, np.ones(sky.shape, dtype=bool))
 
 
-def views(pair: Labelled, count: int, size: int = 64) -> list[Labelled]:
+def views(pair: Labeled, count: int, size: int = 64) -> list[Labeled]:
     return [random_view(pair, size, np.random.default_rng(seed)) for seed in range(count)]
 
 
 @pytest.mark.parametrize("shape", [(90, 120), (33, 200), (7, 5), (1, 1)])
 def test_shapes_and_ranges(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
-    pair = Labelled(
+    pair = Labeled(
         rng.integers(0, 256, (*shape, 3), dtype=np.uint8), rng.random(shape, dtype=np.float32), rng.random(shape) > 0.2
     )
     for view in [*views(pair, 20), whole_view(pair, 64)]:
@@ -57,20 +57,20 @@ def test_the_label_follows_the_picture() -> None:
     """In a picture that is white where there is sky, brightness tells sky in every view, however turned and cropped."""
     seen = 0
     for view in views(white_sky(), 60):
-        grey = view.image.mean(axis=2)
+        gray = view.image.mean(axis=2)
         sure_sky, sure_other = view.sky > 0.95, view.sky < 0.05
         if sure_sky.any() and sure_other.any() and view.image.mean() > 20:  # not the darkest nights
-            assert np.median(grey[sure_sky]) > np.median(grey[sure_other]) + 8
-            middle = (np.median(grey[sure_sky]) + np.median(grey[sure_other])) / 2
-            wrong = ((grey > middle) != (view.sky > 0.5)) & (sure_sky | sure_other)
+            assert np.median(gray[sure_sky]) > np.median(gray[sure_other]) + 8
+            middle = (np.median(gray[sure_sky]) + np.median(gray[sure_other])) / 2
+            wrong = ((gray > middle) != (view.sky > 0.5)) & (sure_sky | sure_other)
             assert wrong.mean() < 0.02
             seen += 1
     assert seen > 30
 
 
 def test_void_never_leaks_into_the_label() -> None:
-    """Void is stored as 128 / 255. Mixed into its neighbours it would show as other values in an all-sky picture."""
-    pair = Labelled(np.full((90, 120, 3), 200, np.uint8), np.full((90, 120), 1.0, np.float32), np.ones((90, 120), dtype=bool))
+    """Void is stored as 128 / 255. Mixed into its neighbors it would show as other values in an all-sky picture."""
+    pair = Labeled(np.full((90, 120, 3), 200, np.uint8), np.full((90, 120), 1.0, np.float32), np.ones((90, 120), dtype=bool))
     pair.sky[20:50, 30:70] = VOID / 255
     pair.valid[20:50, 30:70] = False
     shares = []
@@ -83,14 +83,14 @@ def test_void_never_leaks_into_the_label() -> None:
 
 def test_all_void() -> None:
     pair = white_sky()
-    void = Labelled(pair.image, pair.sky, np.zeros_like(pair.valid))
+    void = Labeled(pair.image, pair.sky, np.zeros_like(pair.valid))
     assert not any(view.valid.any() for view in [*views(void, 20), whole_view(void, 64)])
 
 
 def test_whole_view_is_what_inference_sees() -> None:
     labels = white_sky(77, 101)
     noise = np.random.default_rng(3).integers(0, 256, (77, 101, 3), dtype=np.uint8)
-    pair = Labelled(noise, labels.sky, labels.valid)
+    pair = Labeled(noise, labels.sky, labels.valid)
     assert np.array_equal(whole_view(pair, 64).image, resize_rgb(pair.image, 64, 64))
     assert whole_view(pair, 64).sky.mean() == pytest.approx(pair.sky.mean(), abs=0.005)
 
@@ -106,6 +106,6 @@ def test_views_vary_in_place_and_light() -> None:
 def test_real_pictures(sky_data: Path) -> None:
     pairs = find_pairs(sky_data, "val")
     for pair in pairs[:: len(pairs) // 5]:
-        labelled = read_pair(pair)
-        for view in views(labelled, 3, 96):
-            assert view.valid.any() or not labelled.valid.all()
+        labeled = read_pair(pair)
+        for view in views(labeled, 3, 96):
+            assert view.valid.any() or not labeled.valid.all()

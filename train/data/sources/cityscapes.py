@@ -1,4 +1,4 @@
-"""Cityscapes: street scenes of German and neighbouring cities, fine annotations.
+"""Cityscapes: street scenes of German and neighboring cities, fine annotations.
 
 Where to get it
 ---------------
@@ -18,7 +18,7 @@ import numpy as np
 
 from train.data.sources.plan import Item, Plan, mask_of, read_classes, visible_files, wrong_layout
 
-LICENCE = "Cityscapes: non-commercial research, teaching and personal experiments; not to be passed on"
+LICENSE = "Cityscapes: non-commercial research, teaching and personal experiments; not to be passed on"
 TREE = """
 leftImg8bit/{train,val}/CITY/CITY_SEQUENCE_FRAME_leftImg8bit.png
 gtFine/{train,val}/CITY/CITY_SEQUENCE_FRAME_gtFine_labelIds.png   label ids, 23 is sky, 0..6 are void
@@ -26,7 +26,7 @@ gtFine/{train,val}/CITY/CITY_SEQUENCE_FRAME_gtFine_labelIds.png   label ids, 23 
 NEXT_STEP = "Unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip there, and give that folder."
 IMAGE_END, LABEL_END = "_leftImg8bit", "_gtFine_labelIds"
 SKY_ID, VOID_IDS = 23, range(7)
-NO_ID = 255  # -1 in a byte: licence plates, where a tool drew them after all
+NO_ID = 255  # -1 in a byte: license plates, where a tool drew them after all
 IDS = (*range(46), NO_ID)  # up to 33 in the fine annotations; newer tools also know lane lines, 34..45
 TEST_CITIES = ("lindau", "munster")
 
@@ -52,7 +52,7 @@ def fine(source: Path) -> Plan:
     if not items or not (source / "gtFine").is_dir():
         missing = "gtFine/" if items else "a picture in leftImg8bit/train or leftImg8bit/val"
         raise wrong_layout(source, f"without {missing}", TREE, NEXT_STEP)
-    return Plan("cityscapes", LICENCE, "human polygons", items, _mask)
+    return Plan("cityscapes", LICENSE, "human polygons", items, _mask)
 
 
 def _mask(path: Path) -> np.ndarray:

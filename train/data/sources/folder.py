@@ -32,12 +32,12 @@ def plain(
     Parameters
     ----------
     sky_value, void_value
-        What sky, and what void, is in a mask: one grey level or class number, or three for a colour; all else is
-        "other". Without `sky_value` a mask is black and white, see `mask_of_grey`.
+        What sky, and what void, is in a mask: one gray level or class number, or three for a color; all else is
+        "other". Without `sky_value` a mask is black and white, see `mask_of_gray`.
     """
     if len(sky_value) not in (0, 1, 3) or len(void_value) not in (0, len(sky_value)):
         got = f"--sky-value {' '.join(map(str, sky_value))} --void-value {' '.join(map(str, void_value))}"
-        raise InputError(f"got {got}, expected one number (grey, class) or three (RGB) for sky, and as many or none for void")
+        raise InputError(f"got {got}, expected one number (gray, class) or three (RGB) for sky, and as many or none for void")
     tree = f"{image_folder}/NAME.jpg\n{mask_folder}/NAME.png   any image suffixes; the stems agree"
     images, masks = visible_files(source / image_folder), visible_files(source / mask_folder)
     if not images or not masks:
@@ -58,12 +58,12 @@ def plain(
         )
         for image in images
     ]
-    to_mask = partial(mask_of_value, sky=tuple(sky_value), void=tuple(void_value)) if sky_value else mask_of_grey
+    to_mask = partial(mask_of_value, sky=tuple(sky_value), void=tuple(void_value)) if sky_value else mask_of_gray
     return Plan(source.resolve().name, "unknown", "unknown", items, to_mask)
 
 
 def mask_of_value(path: Path, sky: tuple[int, ...], void: tuple[int, ...]) -> np.ndarray:
-    """Read a mask in which sky and void are given values or colours; palette images are read as their indices."""
+    """Read a mask in which sky and void are given values or colors; palette images are read as their indices."""
     labels, mode = read_labels(path)
     if (labels.ndim == 3) != (len(sky) == 3):
         raise InputError(f"mask {path} has mode {mode}, expected {'RGB' if len(sky) == 3 else 'one channel'}; see --sky-value")
@@ -75,7 +75,7 @@ def mask_of_value(path: Path, sky: tuple[int, ...], void: tuple[int, ...]) -> np
     return mask
 
 
-def mask_of_grey(path: Path) -> np.ndarray:
+def mask_of_gray(path: Path) -> np.ndarray:
     """Read a black and white mask of 1 or 8 bits.
 
     One that holds nothing but 255, 0 and 128 already speaks the house's language and is taken as it is. In any other,
@@ -86,8 +86,8 @@ def mask_of_grey(path: Path) -> np.ndarray:
         return labels * np.uint8(SKY)
     if mode != "L":
         raise InputError(
-            f"mask {path} has mode {mode}, expected 1 or 8 bits of grey, white for sky; say with --sky-value which number"
-            " (of a palette or 16-bit mask), or which three (of a colour mask), are sky"
+            f"mask {path} has mode {mode}, expected 1 or 8 bits of gray, white for sky; say with --sky-value which number"
+            " (of a palette or 16-bit mask), or which three (of a color mask), are sky"
         )
     if labels.max(initial=0) == 1:
         raise InputError(f"mask {path} holds nothing above 1, expected 255 for sky; where 1 is sky, say --sky-value 1")

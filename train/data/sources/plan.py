@@ -133,10 +133,10 @@ def read_labels(path: Path) -> tuple[np.ndarray, str]:
 
 
 def read_classes(path: Path, classes: Collection[int]) -> np.ndarray:
-    """Decode an annotation of class numbers, (H, W) integers; refuse colours and numbers that are not in `classes`."""
+    """Decode an annotation of class numbers, (H, W) integers; refuse colors and numbers that are not in `classes`."""
     labels, mode = read_labels(path)
     if labels.ndim != 2:
-        raise InputError(f"annotation {path} has mode {mode}, expected one channel of class numbers; is it a colour preview?")
+        raise InputError(f"annotation {path} has mode {mode}, expected one channel of class numbers; is it a color preview?")
     strange = sorted(set(np.unique(labels).tolist()) - set(classes))
     if strange:
         expected = f"class numbers within {min(classes)}..{max(classes)}"

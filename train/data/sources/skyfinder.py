@@ -22,7 +22,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.ops import DECODE_ERRORS
 from train.data.sources.plan import OTHER, SKY, Item, Plan, split_names, visible_files, wrong_layout
 
-LICENCE = "SkyFinder: CC BY 4.0 (Zenodo record 5884485)"
+LICENSE = "SkyFinder: CC BY 4.0 (Zenodo record 5884485)"
 TREE = """
 skyfinder_masks/CAMERA.png    white is sky, black is not
 CAMERA/YYYYMMDD_HHMMSS.jpg    CAMERA is a number, such as 204; three cameras or more
@@ -53,7 +53,7 @@ def cameras(source: Path, seed: int) -> Plan:
         for name in with_frames
         for image in frames[name]
     ]
-    return Plan("skyfinder", LICENCE, "one human mask per camera", items, lru_cache(maxsize=1)(_mask), skip_unfit=True)
+    return Plan("skyfinder", LICENSE, "one human mask per camera", items, lru_cache(maxsize=1)(_mask), skip_unfit=True)
 
 
 def _mask(path: Path) -> np.ndarray:

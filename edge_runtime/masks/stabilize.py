@@ -22,18 +22,18 @@ FEWEST, INLIERS, REACH = 8, 0.4, 1.0  # corners for a fit, share that must agree
 WINDOW, LEVELS = (15, 15), 3  # of Lucas-Kanade
 UNSURE = 0.5  # weight of a probability of 0.5; those of 0 and 1 weigh 1
 GAIN = (0.6, 1.6)  # by how much contrast may change from frame to frame and still be matched
-MOST = 20  # grey levels of difference that count
-FLAT = 25.0  # variance of grey levels below which contrast says nothing
+MOST = 20  # gray levels of difference that count
+FLAT = 25.0  # variance of gray levels below which contrast says nothing
 
 
 @dataclass(frozen=True)
-class StabiliseConfig:
+class StabilizeConfig:
     """How strongly frames are averaged."""
 
     memory: float = 6.0
     """Frames that a place may be averaged over, 1 or more; 1 switches averaging off."""
     tolerance: float = 6.0
-    """Difference of grey levels (0 to 255), after brightness was matched, at which half of the trust is lost."""
+    """Difference of gray levels (0 to 255), after brightness was matched, at which half of the trust is lost."""
     edge_tolerance: float = 0.3
     """More of it at edges that both frames show, as a share of their contrast: a sampled edge is never twice the same."""
     surprise: float = 0.5
@@ -49,7 +49,7 @@ class StabiliseConfig:
             raise InputError(f"got {self}, expected {expected}; leave out what you are not sure of")
 
 
-class Stabiliser:
+class Stabilizer:
     """Turns the probabilities of successive frames into steady ones; holds one frame, so one video each.
 
     Attributes
@@ -58,11 +58,11 @@ class Stabiliser:
         How many cuts were found.
     """
 
-    def __init__(self, config: StabiliseConfig | None = None) -> None:
-        self.config = config or StabiliseConfig()
+    def __init__(self, config: StabilizeConfig | None = None) -> None:
+        self.config = config or StabilizeConfig()
         self.cuts = 0
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._grey: np.ndarray | None = None
+        self._gray: np.ndarray | None = None
         self._sky = np.empty(0, np.float32)
         self._weight = np.empty(0, np.float32)  # of what is known of each place; a sure frame weighs 1
 
@@ -90,50 +90,50 @@ class Stabiliser:
         if not expected:
             got = f"{image.dtype} {image.shape} with probabilities {probability.shape}"
             raise InputError(f"got {got}, expected uint8 (h, w, 3) and (h, w) of 16 or more; give both at one size")
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        if self._grey is None or self._grey.shape != grey.shape:
-            return self._restart(grey, probability)
-        before = _as_bright(self._grey, grey)
-        x, y = self._motion(before, grey)
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        if self._gray is None or self._gray.shape != gray.shape:
+            return self._restart(gray, probability)
+        before = _as_bright(self._gray, gray)
+        x, y = self._motion(before, gray)
         seen, known, weight = (_moved(plane, x, y) for plane in (before, self._sky, self._weight))
-        trust = self._trust(grey, seen)
+        trust = self._trust(gray, seen)
         if float(trust.mean()) < self.config.cut:
             self.cuts += 1
-            return self._restart(grey, probability)
-        height, width = grey.shape
+            return self._restart(gray, probability)
+        height, width = gray.shape
         trust[(x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)] = 0.0
         weight = np.minimum(weight * trust, self.config.memory - 1.0)
         change = probability - known
         # Half of a large change at once, and all but all of it in the next frame.
         weight = np.where(np.abs(change) > self.config.surprise, np.minimum(weight, 1.0), weight)
         sure = _sureness(probability)
-        self._grey, self._weight = grey, (weight + sure).astype(np.float32)
+        self._gray, self._weight = gray, (weight + sure).astype(np.float32)
         self._sky = np.clip(known + change * (sure / (sure + weight)), 0.0, 1.0).astype(np.float32)
         return self._sky
 
-    def _restart(self, grey: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        self._grey, self._sky, self._weight = grey, probability.astype(np.float32), _sureness(probability)
+    def _restart(self, gray: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        self._gray, self._sky, self._weight = gray, probability.astype(np.float32), _sureness(probability)
         return self._sky
 
-    def _motion(self, before: np.ndarray, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return where each place of the frame `grey` was in the one before, x and y, (h, w) float32."""
-        height, width = grey.shape
+    def _motion(self, before: np.ndarray, gray: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return where each place of the frame `gray` was in the one before, x and y, (h, w) float32."""
+        height, width = gray.shape
         columns, rows = np.arange(width, dtype=np.float32)[None, :], np.arange(height, dtype=np.float32)[:, None]
-        matrix = _affine(before, grey)
+        matrix = _affine(before, gray)
         if matrix is None:
-            flow = self._flow.calc(grey, before, np.zeros((*grey.shape, 2), np.float32))
+            flow = self._flow.calc(gray, before, np.zeros((*gray.shape, 2), np.float32))
             return flow[..., 0] + columns, flow[..., 1] + rows
         (a, b, c), (d, e, f) = matrix.astype(np.float32)
         x, y = a * columns + (b * rows + c), d * columns + (e * rows + f)
         # Corners on things that pass may outnumber those of the background, before a camera that stands still.
-        if _misfit(grey, _moved(before, x, y)) < _misfit(grey, before):
+        if _misfit(gray, _moved(before, x, y)) < _misfit(gray, before):
             return x, y
         return np.repeat(columns, height, 0), np.repeat(rows, width, 1)
 
-    def _trust(self, grey: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    def _trust(self, gray: np.ndarray, seen: np.ndarray) -> np.ndarray:
         """Return how far each place looks as it did, 0 to 1."""
-        apart = cv2.blur(np.abs(_difference(grey, seen)), (3, 3))
-        contrasts = (cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) for plane in (grey, seen))
+        apart = cv2.blur(np.abs(_difference(gray, seen)), (3, 3))
+        contrasts = (cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) for plane in (gray, seen))
         edge = cv2.blur(np.minimum(*contrasts).astype(np.float32), (3, 3))
         return np.exp2(-((apart / (self.config.tolerance + self.config.edge_tolerance * edge)) ** 2))
 
@@ -147,17 +147,17 @@ def _moved(plane: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _as_bright(before: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """Return the frame before, as bright on average as the new one: corners are tracked by their grey levels."""
-    return cv2.convertScaleAbs(before, alpha=float(grey.mean()) / max(float(before.mean()), 1.0))
+def _as_bright(before: np.ndarray, gray: np.ndarray) -> np.ndarray:
+    """Return the frame before, as bright on average as the new one: corners are tracked by their gray levels."""
+    return cv2.convertScaleAbs(before, alpha=float(gray.mean()) / max(float(before.mean()), 1.0))
 
 
-def _affine(before: np.ndarray, grey: np.ndarray) -> np.ndarray | None:
-    """Return the affine motion (2, 3) from the frame `grey` to the one before, or None where no motion explains it."""
-    corners = cv2.goodFeaturesToTrack(grey, CORNERS, CORNER_QUALITY, CORNER_APART)
+def _affine(before: np.ndarray, gray: np.ndarray) -> np.ndarray | None:
+    """Return the affine motion (2, 3) from the frame `gray` to the one before, or None where no motion explains it."""
+    corners = cv2.goodFeaturesToTrack(gray, CORNERS, CORNER_QUALITY, CORNER_APART)
     if corners is None or len(corners) < FEWEST:
         return None
-    found, status, _ = cv2.calcOpticalFlowPyrLK(grey, before, corners, corners.copy(), winSize=WINDOW, maxLevel=LEVELS)
+    found, status, _ = cv2.calcOpticalFlowPyrLK(gray, before, corners, corners.copy(), winSize=WINDOW, maxLevel=LEVELS)
     kept = status.ravel() == 1
     if int(kept.sum()) < FEWEST:
         return None
@@ -165,17 +165,17 @@ def _affine(before: np.ndarray, grey: np.ndarray) -> np.ndarray | None:
     return None if matrix is None or float(agree.mean()) < INLIERS else matrix
 
 
-def _misfit(grey: np.ndarray, seen: np.ndarray) -> float:
-    """Return how little two frames agree: mean difference of grey levels; where they show different things counts little."""
-    return float(np.minimum(cv2.absdiff(grey, seen), MOST).mean())
+def _misfit(gray: np.ndarray, seen: np.ndarray) -> float:
+    """Return how little two frames agree: mean difference of gray levels; where they show different things counts little."""
+    return float(np.minimum(cv2.absdiff(gray, seen), MOST).mean())
 
 
-def _difference(grey: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Return the difference of grey levels (h, w) that is left when brightness and contrast of all are matched."""
-    apart = grey.astype(np.float32) - seen
+def _difference(gray: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return the difference of gray levels (h, w) that is left when brightness and contrast of all are matched."""
+    apart = gray.astype(np.float32) - seen
     apart -= np.median(apart)
     alike = np.abs(apart) <= max(4 * float(np.median(np.abs(apart))), 2.0)
-    x, y = seen[alike].astype(np.float32), grey[alike].astype(np.float32)
+    x, y = seen[alike].astype(np.float32), gray[alike].astype(np.float32)
     mean_x, mean_y, variance = float(x.mean()), float(y.mean()), float(x.var())
     slope = (float(((x - mean_x) * (y - mean_y)).mean()) + FLAT) / (variance + FLAT)
-    return grey - (np.clip(slope, *GAIN) * (seen.astype(np.float32) - mean_x) + mean_y)
+    return gray - (np.clip(slope, *GAIN) * (seen.astype(np.float32) - mean_x) + mean_y)

@@ -1,4 +1,4 @@
-"""How dense the colours of some pixels lie around every colour: density estimation of Liba et al. 2020, by a histogram."""
+"""How dense the colors of some pixels lie around every color: density estimation of Liba et al. 2020, by a histogram."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import math
 import cv2
 import numpy as np
 
-BIN_LEVELS, BINS = 4, 64  # levels of 8-bit colour per bin, and bins per channel
+BIN_LEVELS, BINS = 4, 64  # levels of 8-bit color per bin, and bins per channel
 MIN_SIGMA = 0.01  # white = 1; below it a bin is wider than the Gaussian
 
 
-def colour_bin(pixels: np.ndarray) -> np.ndarray:
-    """Return the bin of (..., 3) uint8 RGB colours as (...) int32, an index into `colour_density`."""
+def color_bin(pixels: np.ndarray) -> np.ndarray:
+    """Return the bin of (..., 3) uint8 RGB colors as (...) int32, an index into `color_density`."""
     red, green, blue = (pixels[..., k] // np.uint8(BIN_LEVELS) for k in range(3))
     return (red.astype(np.int32) * BINS + green) * BINS + blue
 
 
-def colour_density(samples: np.ndarray, sigma: float) -> np.ndarray:
-    """Estimate the density of colours around every colour: p_i = 1/|S| sum_j exp(-|I_i - I_j|^2 / (2 sigma^2)).
+def color_density(samples: np.ndarray, sigma: float) -> np.ndarray:
+    """Estimate the density of colors around every color: p_i = 1/|S| sum_j exp(-|I_i - I_j|^2 / (2 sigma^2)).
 
     The paper sums over 1024 random samples for every pixel. All samples are taken here: their histogram, blurred, is that
-    sum for every colour at once, and needs neither chance nor a distance per pixel.
+    sum for every color at once, and needs neither chance nor a distance per pixel.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def colour_density(samples: np.ndarray, sigma: float) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        (64 * 64 * 64,) float32, about 0..1. Colours are rounded to bins of 4 levels, the samples' and those asked for;
+        (64 * 64 * 64,) float32, about 0..1. Colors are rounded to bins of 4 levels, the samples' and those asked for;
         the variance of both roundings is taken off the blur's. Against the sum itself, as a share of the highest density
         of a scene: at sigma 0.02 an error of 0.03 on average and 0.25 at worst, at 0.04 of 0.015 and 0.1 (tested). What
         refinement takes from it, the share of the sky's density in both, is off by 0.002 on average.
     """
-    table = np.bincount(colour_bin(samples), minlength=BINS**3).astype(np.float32) / np.float32(len(samples))
+    table = np.bincount(color_bin(samples), minlength=BINS**3).astype(np.float32) / np.float32(len(samples))
     wanted = sigma * 255 / BIN_LEVELS
     at = np.arange(-math.ceil(4 * wanted), math.ceil(4 * wanted) + 1)
     kernel = np.exp(-0.5 * at**2 / (wanted**2 - 2 / 12)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Labelled pictures, decoded and resized once, that many variants of a network are scored on. A library."""
+"""Labeled pictures, decoded and resized once, that many variants of a network are scored on. A library."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_runtime.images.ops import resize_probability, resize_rgb
 THRESHOLD = 0.5
 
 
-class LabelledSet:
+class LabeledSet:
     """Pictures at the input size, with labels at the pictures' own size.
 
     Attributes
@@ -26,10 +26,10 @@ class LabelledSet:
     """
 
     def __init__(self, pairs: Sequence[Pair], size: int) -> None:
-        labelled = [read_pair(pair) for pair in pairs]
-        self.images = [resize_rgb(each.image, size, size) for each in labelled]
-        self.truths = [each.sky >= THRESHOLD for each in labelled]
-        self.valids = [each.valid for each in labelled]
+        labeled = [read_pair(pair) for pair in pairs]
+        self.images = [resize_rgb(each.image, size, size) for each in labeled]
+        self.truths = [each.sky >= THRESHOLD for each in labeled]
+        self.valids = [each.valid for each in labeled]
         self.sources = [pair.source for pair in pairs]
         if not any((truth & valid).any() for truth, valid in zip(self.truths, self.valids, strict=True)):
             raise InputError("got no sky in the masks of --eval, expected some; without it IoU says nothing")
@@ -38,7 +38,7 @@ class LabelledSet:
         """Return (N, size, size) float32 probabilities of a network that maps a picture at the input size to them."""
         return np.stack([run(image) for image in self.images])
 
-    def some(self, most: int) -> LabelledSet:
+    def some(self, most: int) -> LabeledSet:
         """Return at most so many of the pictures, spread evenly over them."""
         step = max(1, -(-len(self.images) // most))
         few = copy.copy(self)

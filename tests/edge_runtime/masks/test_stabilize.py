@@ -1,4 +1,4 @@
-"""Stabilisation: flicker goes, motion is followed, changes are believed, cuts begin anew."""
+"""Stabilization: flicker goes, motion is followed, changes are believed, cuts begin anew."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
-from edge_runtime.masks.stabilise import StabiliseConfig, Stabiliser
+from edge_runtime.masks.stabilize import StabilizeConfig, Stabilizer
 from scenes.render import generate
 
 SIZE = 96
@@ -29,7 +29,7 @@ def noisy(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def test_noise_is_averaged_along_the_motion() -> None:
     image, alpha = picture()
-    rng, steady = np.random.default_rng(0), Stabiliser()
+    rng, steady = np.random.default_rng(0), Stabilizer()
     raw_errors, errors = [], []
     for t in range(16):
         truth = crop(alpha, 20 + 2 * t)
@@ -45,7 +45,7 @@ def test_noise_is_averaged_along_the_motion() -> None:
 
 def test_memory_of_one_changes_nothing() -> None:
     image, alpha = picture()
-    rng, off = np.random.default_rng(0), Stabiliser(StabiliseConfig(memory=1))
+    rng, off = np.random.default_rng(0), Stabilizer(StabilizeConfig(memory=1))
     for t in range(4):
         raw = noisy(crop(alpha, 20), rng)
         assert np.allclose(off(crop(image, 20 + t), raw), raw, atol=1e-6)
@@ -54,7 +54,7 @@ def test_memory_of_one_changes_nothing() -> None:
 def test_a_change_is_followed_within_a_frame() -> None:
     """The picture stays and the network changes its mind for good: one frame later the mask has changed."""
     image, alpha = picture()
-    frame, steady = crop(image, 20), Stabiliser()
+    frame, steady = crop(image, 20), Stabilizer()
     low, high = np.full((SIZE, SIZE), 0.02, np.float32), np.full((SIZE, SIZE), 0.98, np.float32)
     for _ in range(20):
         steady(frame, low)
@@ -64,7 +64,7 @@ def test_a_change_is_followed_within_a_frame() -> None:
 
 def test_a_flash_of_one_frame_does_not_turn_the_mask() -> None:
     image, _ = picture()
-    frame, steady = crop(image, 20), Stabiliser()
+    frame, steady = crop(image, 20), Stabilizer()
     low = np.full((SIZE, SIZE), 0.02, np.float32)
     for _ in range(20):
         steady(frame, low)
@@ -77,7 +77,7 @@ def test_a_flash_of_one_frame_does_not_turn_the_mask() -> None:
 def test_a_thing_that_appears_is_seen_at_once() -> None:
     """Where the picture changes, what was known of the place no longer counts."""
     image, alpha = picture()
-    frame, steady = crop(image, 20), Stabiliser()
+    frame, steady = crop(image, 20), Stabilizer()
     sky = np.full((SIZE, SIZE), 0.95, np.float32)
     for _ in range(10):
         steady(frame, sky)
@@ -88,7 +88,7 @@ def test_a_thing_that_appears_is_seen_at_once() -> None:
 
 
 def test_a_cut_begins_anew() -> None:
-    steady = Stabiliser()
+    steady = Stabilizer()
     for seed, kind in ((5, "city"), (9, "forest")):
         image, alpha = picture(seed, kind)
         first = np.random.default_rng(seed).random((SIZE, SIZE), np.float32)
@@ -101,7 +101,7 @@ def test_a_cut_begins_anew() -> None:
 
 def test_exposure_is_no_cut() -> None:
     image, alpha = picture()
-    frame, steady = crop(image, 20), Stabiliser()
+    frame, steady = crop(image, 20), Stabilizer()
     raw, half = np.zeros((SIZE, SIZE), np.float32), np.full((SIZE, SIZE), 0.4, np.float32)
     steady(frame, raw)
     brighter = cv2.convertScaleAbs(frame, alpha=1.12)
@@ -110,7 +110,7 @@ def test_exposure_is_no_cut() -> None:
 
 
 def test_a_picture_without_corners() -> None:
-    steady = Stabiliser()
+    steady = Stabilizer()
     flat = np.full((SIZE, SIZE, 3), 128, np.uint8)
     for level in (0.2, 0.4, 0.2):
         found = steady(flat, np.full((SIZE, SIZE), level, np.float32))
@@ -118,7 +118,7 @@ def test_a_picture_without_corners() -> None:
 
 
 def test_another_size_begins_anew() -> None:
-    steady = Stabiliser()
+    steady = Stabilizer()
     for side in (32, 48):
         raw = np.full((side, side), 0.3, np.float32)
         assert np.array_equal(steady(np.zeros((side, side, 3), np.uint8), raw), raw)
@@ -134,10 +134,10 @@ def test_another_size_begins_anew() -> None:
 )
 def test_bad_frames(image: np.ndarray, probability: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"expected uint8 \(h, w, 3\)"):
-        Stabiliser()(image, probability)
+        Stabilizer()(image, probability)
 
 
 @pytest.mark.parametrize("wrong", [{"memory": 0.5}, {"tolerance": 0}, {"surprise": 2}, {"cut": 1}, {"edge_tolerance": -1}])
 def test_bad_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(InputError, match="expected memory >= 1"):
-        StabiliseConfig(**wrong)
+        StabilizeConfig(**wrong)
