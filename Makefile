@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-full bench release cpp cpp-arm cpp-sanitize cpp-fuzz lint packages clean
+.PHONY: setup demo check test test-full bench release cpp cpp-arm cpp-sanitize cpp-fuzz lint packages clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -69,7 +69,7 @@ endef
 # $(call int8_rule,ROOT,FORMAT,CALIBRATION FOLDER,WHAT MAKES IT,MORE FLAGS)
 define int8_rule
 $(1)/%/$(2)-int8/model.json: models/%/checkpoint.pt $(STAMP) $(4)
-	$(PY) quantize/int8.py --checkpoint $$< --calib $(3) --format $(2) --out $$(@D) $(5)
+	$(PY) quantize/int8.py --checkpoint $$< --calib "$(3)" --format $(2) --out $$(@D) $(5)
 endef
 float_rules = $(foreach format,$(FORMATS),$(foreach precision,fp32 fp16,$(eval $(call float_rule,$(1),$(format),$(precision)))))
 int8_rules = $(foreach format,onnx tflite ncnn,$(eval $(call int8_rule,$(1),$(format),$(2),$(3),$(4))))
@@ -78,24 +78,37 @@ int8_rules = $(foreach format,onnx tflite ncnn,$(eval $(call int8_rule,$(1),$(fo
 DEMO := build/demo
 DEMO_SCENES := $(DEMO)/scenes
 DEMO_DATA := $(or $(DATA),$(DEMO_SCENES))
-# Labelled pictures of a user may have splits or not.
-split_of = $(if $(wildcard $(1)/images),,test)
-DEMO_SPLIT := $(call split_of,$(DEMO_DATA))
+# $(call split_of,FOLDER,SPLIT): the split to read, or nothing where FOLDER has no splits. FOLDER may contain spaces.
+split_of = $(shell test -d "$(1)/images" || echo $(2))
+DEMO_SPLIT = $(call split_of,$(DEMO_DATA),test)
+DEMO_IMAGES = $(DEMO_DATA)/$(DEMO_SPLIT)/images
 DEMO_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(DEMO)/$(net)/%)) $(DEMO_U2NETP:%=$(DEMO)/u2netp/%)
 $(call float_rules,$(DEMO))
 $(call int8_rules,$(DEMO),$(DEMO_SCENES)/train,$(DEMO_SCENES)/manifest.csv,--count 40)
+say = @echo "== $(1)" >&2
+
+$(DEMO_SCENES)/test/images: $(STAMP)
+	$(PY) -m scenes.render --out $(DEMO_SCENES) --count 24 --seed 2000 --split test
 
 $(DEMO_SCENES)/manifest.csv: $(STAMP)
 	$(PY) -m scenes.render --out $(DEMO_SCENES) --count 64 --seed 1000 --split train
-	$(PY) -m scenes.render --out $(DEMO_SCENES) --count 24 --seed 2000 --split test
 
-demo: $(STAMP)  ## export, verify, segment, benchmark, report; on scenes, or on your labelled pictures with DATA=DIR
-	@$(MAKE) --no-print-directory $(DEMO_SCENES)/manifest.csv
-	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(DEMO_MODELS))
-	$(PY) -m edge_runtime.verify $(DEMO_MODELS)
-	$(PY) -m edge_runtime.segment $(DEMO_DATA)/$(DEMO_SPLIT)/images --model $(DEMO)/unet_lite/onnx-int8 --out $(DEMO)/masks --overlay
-	$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data $(DEMO_DATA) --split "$(DEMO_SPLIT)" --threads 1 --quick --eval-count 24 --out $(DEMO)/results.json
-	$(PY) -m edge_runtime.report $(DEMO)/results.json --out $(DEMO)/report --pictures $$(find $(DEMO_DATA)/$(DEMO_SPLIT)/images -type f | sort | head -4)
+demo: $(STAMP)  ## masks first, then export, quantize, verify, benchmark, report; your labeled images with DATA=DIR
+ifndef DATA
+	$(call say,generating images)
+	@$(MAKE) --no-print-directory -s $(DEMO_SCENES)/test/images
+endif
+	$(call say,segmenting with the released int8 unet_lite)
+	@$(PY) -m edge_runtime.segment "$(DEMO_IMAGES)" --model models/unet_lite/tflite-int8 --out $(DEMO)/masks --overlay
+	$(call say,overlays to look at: $(DEMO)/masks/*.overlay.jpg)
+	$(call say,exporting and quantizing $(words $(DEMO_MODELS)) artifacts)
+	@$(MAKE) --no-print-directory -s $(DEMO_SCENES)/manifest.csv
+	@$(MAKE) --no-print-directory -s -j2 $(addsuffix /model.json,$(DEMO_MODELS))
+	$(call say,replaying the golden pair of every artifact)
+	@$(PY) -m edge_runtime.verify $(DEMO_MODELS)
+	$(call say,benchmarking)
+	@$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data "$(DEMO_DATA)" --split "$(DEMO_SPLIT)" --threads 1 --quick --eval-count 24 --out $(DEMO)/results.json
+	@find "$(DEMO_IMAGES)" -type f | sort | head -4 | tr '\n' '\0' | xargs -0 $(PY) -m edge_runtime.report $(DEMO)/results.json --out $(DEMO)/report --pictures
 	@echo "page: $(DEMO)/report/index.html   masks and overlays: $(DEMO)/masks/"
 
 # ---- make bench: the full rule; the only source of figures in the README ------------------------------------------------
@@ -104,9 +117,9 @@ BENCH := build/bench
 PUBLIC := $(BENCH)/u2netp/ncnn-fp16-384
 BENCH_MODELS := $(foreach net,$(LITE) u2netp u2netp_p5,$(FULL_SET:%=$(BENCH)/$(net)/%)) $(BENCH)/teacher/onnx-fp32 $(PUBLIC)
 CLASSICAL := classical:contour classical:colour
-BENCH_CALIB := $(or $(wildcard $(DATA)/val),$(DATA))
+BENCH_CALIB = $(DATA)$(shell test -d "$(DATA)/val" && echo /val)
 $(call float_rules,$(BENCH))
-$(call int8_rules,$(BENCH),$(BENCH_CALIB),,--eval $(BENCH_CALIB) --count 200 --max-drop 0.3 --keep-float AUTO)
+$(call int8_rules,$(BENCH),$(BENCH_CALIB),,--eval "$(BENCH_CALIB)" --count 200 --max-drop 0.3 --keep-float AUTO)
 
 $(PUBLIC)/model.json: models/u2netp/checkpoint.pt $(STAMP)
 	$(PY) export/to_ncnn.py --checkpoint $< --precision fp16 --size 384 --out $(@D)
@@ -115,7 +128,7 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(BENCH_MODELS))
 	$(PY) -m edge_runtime.verify $(BENCH_MODELS)
-	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data $(DATA) --split "$(call split_of,$(DATA))" --threads 1 2 --reference u2netp-384-fp16-ncnn > $(BENCH)/said
+	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data "$(DATA)" --split "$(call split_of,$(DATA),test)" --threads 1 2 --reference u2netp-384-fp16-ncnn > $(BENCH)/said
 	@cat $(BENCH)/said
 	$(PY) -m edge_runtime.report $$(tail -n 1 $(BENCH)/said) --out $(BENCH)/report --readme README.md
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
@@ -131,7 +144,7 @@ release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench
 	for kind in $(RELEASED); do rm -rf models/$$kind; cp -r $(BENCH)/$$kind models/$$kind; done
 	$(PY) -m scenes.render --out runs/indoor --count 500 --seed 300000 --split test --kind indoor
 	for net in $(SCORED); do \
-	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data $(DATA) --split test --out runs/eval-$$net; \
+	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data "$(DATA)" --split test --out runs/eval-$$net; \
 	  cp runs/eval-$$net/metrics.json models/$$net/metrics.json; \
 	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data runs/indoor --split test --out runs/eval-$$net-indoor; \
 	  cp runs/eval-$$net-indoor/metrics.json models/$$net/metrics_indoor.json; \
@@ -176,6 +189,9 @@ lint: $(STAMP)  ## ruff and mypy
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+check: lint  ## lint, types, and the tests that convert, train and compile nothing: the loop of daily work
+	$(PY) -m pytest --quick
 
 test: $(STAMP) lint cpp-arm  ## lint, C++ and Python tests
 	$(PY) -m pytest

@@ -48,16 +48,6 @@ def imported_names(path: Path, top_level_only: bool) -> set[str]:
     return names
 
 
-def test_the_core_is_there() -> None:
-    expected = {"artifact", "image_ops", "metrics", "pairs", "backends", "segmenter", "segment", "verify", "benchmark", "video"}
-    assert {f"edge_runtime.{name}" for name in expected} <= set(DEVICE_CORE)
-
-
-@pytest.mark.parametrize("name", sorted(MODULES))
-def test_no_module_imports_our_other_folders(name: str) -> None:
-    assert not imported_names(MODULES[name], top_level_only=False) & OUR_OTHER_FOLDERS
-
-
 @pytest.mark.parametrize("name", DEVICE_CORE)
 def test_rich_is_optional_for_the_device_core(name: str) -> None:
     """Some releases of tyro bring rich along and some do not, so it may only be imported where it is used."""
