@@ -11,21 +11,49 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# What `make check` leaves to `make test`.
+SLOW_PLACES = (
+    "export/",
+    "quantize/",
+    "cpp_demo/",
+    "studies/",
+    "web_demo/",
+    "train/test_",
+    "test_readme.py",
+    "edge_runtime/devices/",
+    "edge_runtime/benchmark/",
+    "edge_runtime/report/",
+    "edge_runtime/replace/",
+    "edge_runtime/video/",
+    "train/engine/",
+)
+SLOW_FIXTURES = {"artifacts", "server"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--full`, which `make test-full` gives, and `--rewrite-readme`."""
+    """Add `--full` of `make test-full`, `--quick` of `make check`, and `--rewrite-readme`."""
     parser.addoption("--full", action="store_true", help="run the tests marked `full` too")
+    parser.addoption("--quick", action="store_true", help="leave out what converts, trains, compiles or starts servers")
     parser.addoption("--rewrite-readme", action="store_true", help="put what the README's commands print into it")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long tests to `make test-full`."""
+    """Leave the long tests to `make test-full`, and with `--quick` those that need a converter, a compiler or a server too."""
+    if config.getoption("--quick"):
+        quick = [item for item in items if not _is_slow(item)]
+        config.hook.pytest_deselected(items=[item for item in items if _is_slow(item)])
+        items[:] = quick
     if config.getoption("--full"):
         return
     for item in items:
         if "full" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="long: runs with `make test-full`"))
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    place = item.path.relative_to(ROOT / "tests").as_posix()
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return place.startswith(SLOW_PLACES) or bool(fixtures & SLOW_FIXTURES) or "full" in item.keywords
 
 
 def _run(*words: str | Path) -> None:

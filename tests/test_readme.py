@@ -1,4 +1,4 @@
-"""Every command and snippet that the README shows is run, in the README's order, and prints what the README says."""
+"""Every console and Python block of README.md and docs/ runs, in the page's order, and prints what the page shows."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.artifact.spec import parse_spec
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", flags=re.M | re.S)
 NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?")
+LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
-def _run(words: list[str], root: Path) -> str:
+def _run(words: list[str]) -> str:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    result = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
+    result = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, f"$ {shlex.join(words)}\n{result.stdout}{result.stderr}"
     return "".join(line.rstrip() + "\n" for line in result.stdout.splitlines() if line.strip())
 
@@ -28,36 +33,52 @@ def _shape(text: str) -> list[str]:
     return sorted(line for line in lines if not line.startswith("warning: "))
 
 
-def test_readme_commands_print_what_it_says(project_root: Path, request: pytest.FixtureRequest) -> None:
-    path = project_root / "README.md"
-    readme = path.read_text()
-    blocks = BLOCK.findall(readme)
-    assert sum(language == "console" for language, _ in blocks) >= 6 and any(language == "python" for language, _ in blocks)
-    for language, block in blocks:
+@pytest.mark.parametrize("path", [path for path in PAGES if BLOCK.search(path.read_text())], ids=lambda path: path.stem)
+def test_commands_print_what_the_page_shows(path: Path, request: pytest.FixtureRequest) -> None:
+    page = path.read_text()
+    for language, block in BLOCK.findall(page):
         if language == "python":
-            _run([sys.executable, "-c", block], project_root)
+            _run([sys.executable, "-c", block])
             continue
         said = ""
         for command in (line[2:] for line in block.splitlines() if line.startswith("$ ")):
             words = shlex.split(command)
-            if words[0] != "python" and not (project_root / words[0]).exists():
-                pytest.fail(f"README runs {words[0]}, which is not here; `make cpp` builds the C++ demo")
-            said += f"$ {command}\n{_run(words, project_root)}"
+            if words[0] != "python" and not (ROOT / words[0]).exists():
+                pytest.fail(f"{path.name} runs {words[0]}, which is not here; `make cpp` builds the C++ demo")
+            said += f"$ {command}\n{_run(words)}"
         if request.config.getoption("--rewrite-readme"):
-            readme = readme.replace(f"```console\n{block}```", f"```console\n{said}```")
+            page = page.replace(f"```console\n{block}```", f"```console\n{said}```")
         else:
-            assert _shape(said) == _shape(block), "pytest tests/test_readme.py --rewrite-readme puts in what is printed now"
+            assert _shape(said) == _shape(block), "pytest tests/test_readme.py --rewrite-readme writes what is printed now"
     if request.config.getoption("--rewrite-readme"):
-        path.write_text(readme)
+        path.write_text(page)
 
 
-def test_readme_figures_come_from_a_committed_result(project_root: Path, tmp_path: Path) -> None:
-    readme = (project_root / "README.md").read_text()
-    results = sorted(str(path.relative_to(project_root)) for path in (project_root / "results").glob("*.json"))
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda path: path.stem)
+def test_links_lead_somewhere(path: Path) -> None:
+    links = LINK.findall(path.read_text())
+    missing = [link for link in links if not (path.parent / link).resolve().exists()]
+    assert not missing, f"{path.name} links to {missing}"
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_example_of_the_contract_is_a_real_spec() -> None:
+    example = re.search(r"^```json\n(.*?)^```", (ROOT / "docs" / "contract.md").read_text(), flags=re.M | re.S)
+    assert example is not None
+    shown = parse_spec(example[1])
+    released = parse_spec((ROOT / "models" / "unet_lite_s" / "tflite-int8" / "model.json").read_text())
+    assert (shown.input, shown.output, shown.files.keys()) == (released.input, released.output, released.files.keys())
+
+
+def test_figures_come_from_a_committed_result(tmp_path: Path) -> None:
+    results = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "results").glob("*.json"))
     assert results, "no committed result file; make bench writes one"
     again = tmp_path / "README.md"
+    readme = (ROOT / "README.md").read_text()
     again.write_text(re.sub(r"(<!-- benchmark:begin -->).*(<!-- benchmark:end -->)", r"\1\n\2", readme, flags=re.S))
-    report = ["-m", "edge_runtime.report", *results, "--out", str(tmp_path / "report"), "--readme", str(again)]
-    _run([sys.executable, *report], project_root)
+    _run([sys.executable, "-m", "edge_runtime.report", *results, "--out", str(tmp_path / "report"), "--readme", str(again)])
     table = [line for line in again.read_text().splitlines() if line.startswith("| ")]
     assert len(table) > 20 and all(line in readme for line in table)
