@@ -183,7 +183,7 @@ cpp-fuzz: $(STAMP) packages  ## fuzz the C++ readers of artifacts and pictures f
 	  kind=$${job%:*}; mkdir -p build/fuzz/$$job; \
 	  cpp_demo/build/fuzz-$${job#*:}/fuzz/fuzz_$$kind -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=60 -rss_limit_mb=2500 \
 	    -close_fd_mask=2 -dict=cpp_demo/fuzz/$$kind.dict -artifact_prefix=build/fuzz/ \
-	    build/fuzz/$$job build/fuzz/seeds/$$kind tests/cpp_demo/corpus/$$kind; done
+	    build/fuzz/$$job build/fuzz/seeds/$$kind cpp_demo/build/fuzz-$${job#*:}/fuzz/corpus/$$kind; done
 
 lint: $(STAMP)  ## ruff and mypy
 	$(PY) -m ruff check .

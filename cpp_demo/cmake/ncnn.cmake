@@ -30,7 +30,7 @@ else()
     set(compiler "${CMAKE_COMMAND}" -E env --unset=CC --unset=CXX)
   endif()
   execute_process(
-    COMMAND ${compiler} "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/get_ncnn.py" ${cross}
+    COMMAND ${compiler} "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/tools/get_ncnn.py" ${cross}
     OUTPUT_VARIABLE built OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE code)
   if(NOT code EQUAL 0)
     message(FATAL_ERROR "get_ncnn.py failed (exit ${code}); its message is above")

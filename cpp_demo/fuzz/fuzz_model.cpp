@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "../tests/tiny_artifact.h"
-#include "model_spec.h"
-#include "sky_segmenter.h"
+#include "skyedge/model_spec.h"
+#include "skyedge/sky_segmenter.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::uint8_t* const end = data + size;

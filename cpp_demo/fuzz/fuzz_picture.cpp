@@ -2,8 +2,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "image_io.h"
-#include "picture_head.h"
+#include "codec/image_io.h"
+#include "codec/image_header.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const std::vector<std::uint8_t> file(data, data + size);

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "files.h"
+#include "core/files.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 

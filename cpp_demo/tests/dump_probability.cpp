@@ -3,9 +3,9 @@
 #include <cstdio>
 #include <cstring>
 
-#include "files.h"
-#include "image_io.h"
-#include "sky_segmenter.h"
+#include "core/files.h"
+#include "codec/image_io.h"
+#include "skyedge/sky_segmenter.h"
 
 int main(int argc, char** argv) {
     if (argc != 4) {

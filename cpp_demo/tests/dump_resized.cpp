@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "files.h"
-#include "image_io.h"
-#include "image_ops.h"
+#include "core/files.h"
+#include "codec/image_io.h"
+#include "skyedge/image_ops.h"
 
 int main() {
     std::string line;

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "sky_segmenter.h"
+#include "skyedge/sky_segmenter.h"
 
 int main(int argc, char** argv) {
     if (argc != 3) {

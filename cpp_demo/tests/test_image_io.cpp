@@ -5,8 +5,8 @@
 #include <opencv2/imgcodecs.hpp>
 
 #include "check.h"
-#include "files.h"
-#include "image_io.h"
+#include "core/files.h"
+#include "codec/image_io.h"
 
 namespace {
 

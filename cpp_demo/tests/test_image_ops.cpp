@@ -3,8 +3,8 @@
 #include <fstream>
 
 #include "check.h"
-#include "image_ops.h"
-#include "sha256.h"
+#include "skyedge/image_ops.h"
+#include "core/sha256.h"
 
 namespace {
 

@@ -1,6 +1,6 @@
 // model.json is read strictly, and files are checked before they are used.
 #include "check.h"
-#include "model_spec.h"
+#include "skyedge/model_spec.h"
 #include "tiny_artifact.h"
 
 namespace {

@@ -1,6 +1,6 @@
 // .param and .bin that are no network of ours: each is refused with a message that names the place.
 #include "check.h"
-#include "net_check.h"
+#include "core/net_check.h"
 #include "tiny_artifact.h"
 
 namespace {

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "check.h"
-#include "sha256.h"
+#include "core/sha256.h"
 
 namespace {
 

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "check.h"
-#include "sky_segmenter.h"
+#include "skyedge/sky_segmenter.h"
 #include "tiny_artifact.h"
 
 namespace {

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "check.h"
-#include "sha256.h"
+#include "core/sha256.h"
 
 namespace skyedge::test {
 

@@ -2,8 +2,8 @@
 // PICTURE.png
 #include <algorithm>
 
-#include "files.h"
-#include "image_io.h"
+#include "core/files.h"
+#include "codec/image_io.h"
 #include "tiny_artifact.h"
 
 int main(int argc, char** argv) {

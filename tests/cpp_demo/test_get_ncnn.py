@@ -17,7 +17,7 @@ def run(project_root: Path, *words: str | Path, **settings: str) -> subprocess.C
     """Run get_ncnn.py with no pip settings but `settings` (environment variables)."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
     return subprocess.run(
-        [sys.executable, project_root / "cpp_demo" / "get_ncnn.py", *words],
+        [sys.executable, project_root / "cpp_demo" / "tools" / "get_ncnn.py", *words],
         env={**inherited, "PIP_CONFIG_FILE": os.devnull, **settings},
         capture_output=True,
         text=True,

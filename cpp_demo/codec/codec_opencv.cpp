@@ -1,0 +1,66 @@
+#include <algorithm>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <string_view>
+
+#include "codec/codec.h"
+
+namespace skyedge {
+namespace {
+
+using namespace std::literals;
+
+bool starts_with(const std::vector<std::uint8_t>& bytes, std::string_view text) {
+    return bytes.size() >= text.size() &&
+           std::equal(text.begin(), text.end(), bytes.begin(),
+                      [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
+}
+
+}  // namespace
+
+const char* const kPictureFormats = "JPEG, PNG, WebP, BMP or TIFF";
+
+Result<RawPicture> decode(const std::vector<std::uint8_t>& file) {
+    // UNCHANGED keeps alpha and 16 bits. The fourth byte of a BMP is padding more often than alpha, so that is left
+    // out.
+    const bool bmp = starts_with(file, "BM"sv);
+    auto decoded = std::make_shared<cv::Mat>();
+    try {
+        *decoded = cv::imdecode(file, bmp ? cv::IMREAD_COLOR : cv::IMREAD_UNCHANGED);
+    } catch (const cv::Exception& error) {
+        return Error{error.err};
+    }
+    if (decoded->empty() || !decoded->isContinuous()) {
+        return Error{"not a picture, or broken"};
+    }
+    if (decoded->depth() != CV_8U && decoded->depth() != CV_16U) {
+        return Error{"got pixels that are neither 8 nor 16 bit unsigned"};
+    }
+    RawPicture picture;
+    picture.width_px = decoded->cols;
+    picture.height_px = decoded->rows;
+    picture.channels = decoded->channels();
+    picture.blue_first = true;
+    picture.deep = decoded->depth() == CV_16U;
+    // libtiff, which hands 8-bit TIFF to OpenCV, has laid alpha over black by itself.
+    const bool tiff = starts_with(file, "II*\0"sv) || starts_with(file, "MM\0*"sv);
+    picture.has_alpha = picture.channels == 4 && !(tiff && !picture.deep);
+    picture.samples = std::shared_ptr<const void>(decoded, decoded->data);
+    return picture;
+}
+
+std::optional<std::vector<std::uint8_t>> encode_grey_png(const Mask& mask) {
+    // OpenCV only reads from the matrix here.
+    const cv::Mat pixels(mask.height_px, mask.width_px, CV_8UC1, const_cast<std::uint8_t*>(mask.values.data()));
+    std::vector<std::uint8_t> png;
+    try {
+        if (cv::imencode(".png", pixels, png)) {
+            return png;
+        }
+    } catch (const cv::Exception&) {
+        return std::nullopt;
+    }
+    return std::nullopt;
+}
+
+}  // namespace skyedge

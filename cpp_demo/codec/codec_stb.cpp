@@ -1,0 +1,80 @@
+#define STBI_ONLY_BMP
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_NO_STDIO
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb/stb_image.h>
+#define STBI_WRITE_NO_STDIO
+#define STB_IMAGE_WRITE_IMPLEMENTATION
+#include <stb/stb_image_write.h>
+
+#include <limits>
+
+#include "codec/codec.h"
+#include "codec/image_header.h"
+
+namespace skyedge {
+namespace {
+
+// stb takes the missing part of a BMP for zeros; the header says how long the file should be.
+bool is_cut_bmp(const std::vector<std::uint8_t>& file) {
+    if (file.size() < 6 || file[0] != 'B' || file[1] != 'M') {
+        return false;
+    }
+    std::size_t size_bytes = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+        size_bytes |= static_cast<std::size_t>(file[2 + i]) << (8 * i);
+    }
+    return file.size() < size_bytes;
+}
+
+}  // namespace
+
+const char* const kPictureFormats = "JPEG, PNG or BMP";
+
+Result<RawPicture> decode(const std::vector<std::uint8_t>& file) {
+    if (file.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
+        return Error{"the file is larger than 2 GiB"};
+    }
+    if (is_cut_bmp(file)) {
+        return Error{"the BMP is cut short"};
+    }
+    if (is_cut_png(file)) {
+        return Error{"the PNG is cut short"};
+    }
+    if (has_wrong_huffman_table(file)) {
+        return Error{"a Huffman table has more than 256 codes"};
+    }
+    const auto size = static_cast<int>(file.size());
+    RawPicture picture;
+    if (stbi_info_from_memory(file.data(), size, &picture.width_px, &picture.height_px, &picture.channels) == 0) {
+        return Error{"not a picture, or broken"};
+    }
+    picture.deep = stbi_is_16_bit_from_memory(file.data(), size) != 0;
+    int* const width = &picture.width_px;
+    int* const height = &picture.height_px;
+    void* samples =
+        picture.deep
+            ? static_cast<void*>(stbi_load_16_from_memory(file.data(), size, width, height, &picture.channels, 0))
+            : stbi_load_from_memory(file.data(), size, width, height, &picture.channels, 0);
+    if (samples == nullptr) {
+        return Error{"not a picture, or broken (" + std::string(stbi_failure_reason()) + ")"};
+    }
+    picture.samples = std::shared_ptr<const void>(samples, stbi_image_free);
+    // The fourth byte of a BMP is padding more often than alpha.
+    picture.has_alpha = picture.channels % 2 == 0 && file[0] != 'B';
+    return picture;
+}
+
+std::optional<std::vector<std::uint8_t>> encode_grey_png(const Mask& mask) {
+    int size = 0;
+    unsigned char* encoded =
+        stbi_write_png_to_mem(mask.values.data(), mask.width_px, mask.width_px, mask.height_px, 1, &size);
+    const std::unique_ptr<unsigned char, void (*)(void*)> owner(encoded, std::free);
+    if (encoded == nullptr) {
+        return std::nullopt;
+    }
+    return std::vector<std::uint8_t>(encoded, encoded + size);
+}
+
+}  // namespace skyedge

@@ -1,0 +1,132 @@
+#include "codec/image_io.h"
+
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "codec/codec.h"
+#include "core/files.h"
+#include "codec/image_header.h"
+
+namespace skyedge {
+namespace {
+
+constexpr int kChannels = 3;
+constexpr std::uint64_t kMostPixels = 178956970;  // Pillow's limit, so Python's too
+
+// Alpha over black: round(value * alpha / 255).
+std::uint8_t over_black(unsigned value, unsigned alpha) {
+    return static_cast<std::uint8_t>((2 * value * alpha + 255) / 510);
+}
+
+// One sample of 8 or 16 bits as 8.
+struct Depth8 {
+    static unsigned colour(std::uint8_t value) { return value; }
+    static unsigned grey(std::uint8_t value) { return value; }
+};
+struct Depth16 {
+    static unsigned colour(std::uint16_t value) { return value >> 8U; }
+    static unsigned grey(std::uint16_t value) { return (value + 128U) / 257U; }
+};
+
+template <class Depth, class Sample>
+Image to_rgb(const RawPicture& picture) {
+    Image image{picture.width_px, picture.height_px, {}};
+    const std::size_t count = static_cast<std::size_t>(picture.width_px) * static_cast<std::size_t>(picture.height_px);
+    image.rgb.resize(count * kChannels);
+    const auto* sample = static_cast<const Sample*>(picture.samples.get());
+    std::uint8_t* out = image.rgb.data();
+    const int channels = picture.channels;
+    const int red = channels < kChannels ? 0 : (picture.blue_first ? 2 : 0);
+    const int green = channels < kChannels ? 0 : 1;
+    const int blue = channels < kChannels ? 0 : 2 - red;
+    for (std::size_t i = 0; i < count; ++i, sample += channels, out += kChannels) {
+        if (channels == 1) {
+            out[0] = out[1] = out[2] = static_cast<std::uint8_t>(Depth::grey(sample[0]));
+            continue;
+        }
+        const unsigned alpha = picture.has_alpha ? Depth::colour(sample[channels - 1]) : 255U;
+        out[0] = over_black(Depth::colour(sample[red]), alpha);
+        out[1] = over_black(Depth::colour(sample[green]), alpha);
+        out[2] = over_black(Depth::colour(sample[blue]), alpha);
+    }
+    return image;
+}
+
+// Turns the pixels upright. EXIF orientations 5 to 8 exchange rows and columns; then 2, 3, 6, 7 and so on mirror.
+Image upright(Image image, int orientation) {
+    if (orientation == 1) {
+        return image;
+    }
+    const bool transposed = orientation >= 5;
+    const int width = transposed ? image.height_px : image.width_px;
+    const int height = transposed ? image.width_px : image.height_px;
+    const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 6 || orientation == 7;
+    const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 7 || orientation == 8;
+    Image out{width, height, {}};
+    out.rgb.reserve(image.rgb.size());
+    for (int y = 0; y < height; ++y) {
+        for (int x = 0; x < width; ++x) {
+            const int from_x = mirror_x ? width - 1 - x : x;
+            const int from_y = mirror_y ? height - 1 - y : y;
+            const int row = transposed ? from_x : from_y;
+            const int column = transposed ? from_y : from_x;
+            const auto pixel =
+                image.rgb.begin() + (static_cast<std::ptrdiff_t>(row) * image.width_px + column) * kChannels;
+            out.rgb.insert(out.rgb.end(), pixel, pixel + kChannels);
+        }
+    }
+    return out;
+}
+
+Error unreadable(const std::string& name, const std::string& why) {
+    return Error{"cannot read picture " + name + ": " + why + "; expected a complete " + kPictureFormats +
+                 " with 8 or 16 bits per channel"};
+}
+
+}  // namespace
+
+Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::string& name) {
+    if (file.empty()) {
+        return unreadable(name, "the file is empty");
+    }
+    if (is_cut_jpeg(file)) {
+        return unreadable(name, "the JPEG is cut short");
+    }
+    const std::optional<std::uint64_t> count = pixel_count(file);
+    if (!count) {
+        return unreadable(name, "got a file of another kind");
+    }
+    if (*count > kMostPixels) {
+        return unreadable(name, "it claims " + std::to_string(*count) + " pixels, more than 178 million");
+    }
+    const Result<RawPicture> decoded = decode(file);
+    if (!decoded) {
+        return unreadable(name, decoded.error().message);
+    }
+    const RawPicture& picture = decoded.value();
+    if (picture.width_px < 1 || picture.height_px < 1) {  // stb reads such a BMP
+        return unreadable(name, "it has no pixels");
+    }
+    if (picture.channels < 1 || picture.channels > 4) {
+        return unreadable(name, "got " + std::to_string(picture.channels) + " channels");
+    }
+    Image image = picture.deep ? to_rgb<Depth16, std::uint16_t>(picture) : to_rgb<Depth8, std::uint8_t>(picture);
+    return upright(std::move(image), exif_orientation(file));
+}
+
+Result<Image> read_rgb(const std::filesystem::path& path) {
+    const Result<std::vector<std::uint8_t>> file = read_file(path);
+    return file ? decode_rgb(file.value(), path.string()) : file.error();
+}
+
+Result<std::vector<std::uint8_t>> encode_png(const Mask& mask) {
+    std::optional<std::vector<std::uint8_t>> png = encode_grey_png(mask);
+    if (!png) {
+        return Error{"cannot encode the mask as PNG; check that there is memory left"};
+    }
+    return std::move(*png);
+}
+
+}  // namespace skyedge

@@ -1,0 +1,78 @@
+#include "core/colour_density.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/simd.h"
+
+namespace skyedge {
+namespace {
+
+constexpr double kBinLevels = 256.0 / kColourBins;
+constexpr double kPi = 3.14159265358979323846;
+
+// The Gaussian with its peak at 1; the variance of two roundings to bins, 1/12 each, is taken off.
+std::vector<float> gaussian(double sigma_bins) {
+    const int reach = static_cast<int>(std::ceil(4 * sigma_bins));
+    std::vector<float> kernel;
+    float sum = 0.0F;
+    for (int at = -reach; at <= reach; ++at) {
+        kernel.push_back(static_cast<float>(std::exp(-0.5 * at * at / (sigma_bins * sigma_bins - 2.0 / 12.0))));
+        sum += kernel.back();
+    }
+    const float scale = static_cast<float>(std::sqrt(2 * kPi) * sigma_bins) / sum;
+    std::for_each(kernel.begin(), kernel.end(), [&](float& weight) { weight *= scale; });
+    return kernel;
+}
+
+SKYEDGE_SIMD void add_scaled(const float* __restrict from, float weight, float* __restrict to, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i) {
+        to[i] += weight * from[i];
+    }
+}
+
+// Blurs along the axis whose bins are `stride` apart, in blocks of kColourBins * stride. Most colours are not in the
+// picture, so rows of nothing are left out.
+void blur(std::vector<float>& table, std::size_t stride, const std::vector<float>& kernel) {
+    constexpr int kBins = kColourBins;
+    const int reach = static_cast<int>(kernel.size() / 2);
+    std::vector<float> block(kBins * stride);
+    for (std::size_t start = 0; start < table.size(); start += block.size()) {
+        float* const out = table.data() + start;
+        std::copy_n(out, block.size(), block.begin());
+        std::fill_n(out, block.size(), 0.0F);
+        for (int from = 0; from < kBins; ++from) {
+            const float* const row = block.data() + static_cast<std::size_t>(from) * stride;
+            if (std::all_of(row, row + stride, [](float density) { return density == 0.0F; })) {
+                continue;
+            }
+            const int first = std::max(0, from - reach);
+            const int last = std::min(kBins - 1, from + reach);
+            const float* weight = kernel.data() + (first - from + reach);
+            if (stride == 1) {  // along the bins in place of across them
+                add_scaled(weight, *row, out + first, static_cast<std::size_t>(last - first + 1));
+                continue;
+            }
+            for (int to = first; to <= last; ++to, ++weight) {
+                add_scaled(row, *weight, out + static_cast<std::size_t>(to) * stride, stride);
+            }
+        }
+    }
+}
+
+}  // namespace
+
+std::vector<float> colour_density(const std::vector<std::uint32_t>& counts, std::size_t samples, float sigma) {
+    std::vector<float> table(counts.size());
+    const float each = 1.0F / static_cast<float>(samples);
+    std::transform(counts.begin(), counts.end(), table.begin(),
+                   [&](std::uint32_t count) { return static_cast<float>(count) * each; });
+    const std::vector<float> kernel = gaussian(static_cast<double>(sigma) * 255 / kBinLevels);
+    for (const std::size_t stride :
+         {std::size_t{1}, std::size_t{kColourBins}, std::size_t{kColourBins} * kColourBins}) {
+        blur(table, stride, kernel);
+    }
+    return table;
+}
+
+}  // namespace skyedge

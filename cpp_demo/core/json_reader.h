@@ -1,0 +1,57 @@
+// Strict reading of JSON objects: every key known and there, every value of its type. The first fault found is kept.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "skyedge/result.h"
+
+namespace skyedge {
+
+// Parses `text`, refusing keys that occur twice in an object.
+Result<nlohmann::json> parse_json(const std::string& text);
+
+// The first fault of a reading; later ones often follow from it.
+class Faults {
+public:
+    // Notes that `key` holds `got` where `expected` was wanted.
+    void add(const std::string& key, const std::string& got, const std::string& expected);
+    void add(std::string message);
+
+    const Failure& first() const { return first_; }
+
+private:
+    Failure first_;
+};
+
+// One object whose keys are exactly `keys`. After a fault the readers give empty values, so that the caller reads
+// straight on and asks `Faults` at the end.
+class ObjectReader {
+public:
+    ObjectReader(const nlohmann::json& value, std::string path, std::initializer_list<const char*> keys,
+                 Faults& faults);
+
+    const nlohmann::json& at(const char* key) const;
+    bool is_null(const char* key) const { return at(key).is_null(); }
+    ObjectReader object(const char* key, std::initializer_list<const char*> keys) const;
+    void free_object(const char* key) const;  // an object whose keys are nobody's business
+
+    std::string text(const char* key) const;  // not empty
+    std::string text(const char* key, std::initializer_list<const char*> allowed) const;
+    std::string file_name(const char* key) const;  // stays inside the folder
+    std::string sha256(const char* key) const;
+    double number(const char* key, double low, double high) const;
+    std::int64_t integer(const char* key, std::int64_t low, std::int64_t high) const;
+
+    std::string path_of(const char* key) const;
+    void fault(const char* key, const std::string& expected) const;  // "got" is the value at `key`
+
+private:
+    const nlohmann::json* value_;
+    std::string path_;
+    Faults* faults_;
+};
+
+}  // namespace skyedge

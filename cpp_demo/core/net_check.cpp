@@ -1,0 +1,301 @@
+#include "core/net_check.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <locale>
+#include <map>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+namespace skyedge {
+namespace {
+
+constexpr std::string_view kMagic = "7767517";
+constexpr const char* kAgain = "; export the artifact again";
+constexpr const char* kConvolution = "Convolution";
+constexpr const char* kDepthwise = "ConvolutionDepthWise";
+// Layers without weights, of those that are built in (get_ncnn.py).
+constexpr const char* kPlain[] = {"BinaryOp", "Clip",      "Concat",  "Crop",    "Flatten", "HardSigmoid",
+                                  "Input",    "HardSwish", "Interp",  "Noop",    "Padding", "Permute",
+                                  "Pooling",  "ReLU",      "Reshape", "Sigmoid", "Slice",   "Split"};
+constexpr std::size_t kMostLayers = 4096;
+constexpr std::size_t kMostBlobsOfLayer = 64;
+constexpr std::size_t kMostWord = 255;  // ncnn's buffer for a name
+constexpr int kMostValue = 1 << 20;     // any number of a layer but for its count of weights
+constexpr int kMostWeights = 1 << 28;
+constexpr int kMostKey = 31;
+constexpr int kOldArray = -23300;  // the key of an array is kOldArray - ID, its value starts with the length
+// Keys of both convolutions.
+constexpr int kOutputs = 0, kKernelWidth = 1, kDilationWidth = 2, kStrideWidth = 3, kBias = 5, kWeights = 6;
+constexpr int kGroups = 7, kInt8Scales = 8, kKernelHeight = 11, kDilationHeight = 12, kStrideHeight = 13;
+constexpr int kDynamicWeights = 19;
+constexpr int kRequantised = 100;  // added to kInt8Scales where the output leaves as int8
+
+struct Layer {
+    std::string kind;
+    std::string name;
+    std::vector<std::string> bottoms;
+    std::vector<std::string> tops;
+    std::map<int, double> numbers;  // of the keys that hold one number
+
+    bool is_convolution() const { return kind == kConvolution || kind == kDepthwise; }
+};
+
+std::vector<std::string_view> split(std::string_view text, std::string_view separators) {
+    std::vector<std::string_view> words;
+    for (std::size_t at = text.find_first_not_of(separators); at != std::string_view::npos;) {
+        const std::size_t end = std::min(text.find_first_of(separators, at), text.size());
+        words.push_back(text.substr(at, end - at));
+        at = text.find_first_not_of(separators, end);
+    }
+    return words;
+}
+
+// A whole number of up to seven digits, without a sign.
+std::optional<std::size_t> count_of(std::string_view word) {
+    if (word.empty() || word.size() > 7 || word.find_first_not_of("0123456789") != std::string_view::npos) {
+        return std::nullopt;
+    }
+    return static_cast<std::size_t>(std::stoul(std::string(word)));
+}
+
+std::optional<double> number_of(std::string_view word) {
+    if (word.empty() || word.size() > 24 || word.find_first_not_of("0123456789+-.eE") != std::string_view::npos) {
+        return std::nullopt;
+    }
+    std::istringstream reader{std::string(word)};
+    reader.imbue(std::locale::classic());
+    double number = 0.0;
+    const bool whole = (reader >> number) && reader.peek() == std::istringstream::traits_type::eof();
+    return whole && std::isfinite(number) ? std::optional(number) : std::nullopt;
+}
+
+// What a fault was found in, as far as it may be shown.
+std::string quoted(std::string_view text) { return "'" + std::string(text.substr(0, 40)) + "'"; }
+
+// KEY=VALUE, or KEY=COUNT,VALUE,... for an array, into `layer`. Returns whether it is well formed.
+bool parse_value(std::string_view word, std::set<int>& keys, Layer& layer) {
+    const std::size_t equals = word.find('=');
+    if (equals == std::string_view::npos) {
+        return false;
+    }
+    const std::string_view key_text = word.substr(0, equals);
+    const bool negative = !key_text.empty() && key_text.front() == '-';
+    const std::optional<std::size_t> digits = count_of(key_text.substr(negative ? 1 : 0));
+    if (!digits) {
+        return false;
+    }
+    const int signed_key = negative ? -static_cast<int>(*digits) : static_cast<int>(*digits);
+    const int key = negative ? kOldArray - signed_key : signed_key;
+    if (key < 0 || key > kMostKey || !keys.insert(key).second) {
+        return false;
+    }
+    const std::string_view value = word.substr(equals + 1);
+    const bool array = negative || value.find(',') != std::string_view::npos;
+    std::vector<double> numbers;
+    for (const std::string_view text : split(value, ",")) {
+        const std::optional<double> number = number_of(text);
+        const double most = key == kWeights && layer.is_convolution() ? kMostWeights : kMostValue;
+        if (!number || std::abs(*number) > most) {
+            return false;
+        }
+        numbers.push_back(*number);
+    }
+    if (!array && numbers.size() == 1) {
+        layer.numbers[key] = numbers.front();
+    }
+    return negative ? !numbers.empty() && numbers.front() == static_cast<double>(numbers.size() - 1) : !numbers.empty();
+}
+
+Result<Layer> parse_line(std::string_view line, std::size_t number) {
+    const std::string where = " on line " + std::to_string(number) + " of .param, expected ";
+    const std::vector<std::string_view> words = split(line, " \t");
+    const auto too_long = [](std::string_view word) { return word.size() > kMostWord; };
+    const auto in = words.size() < 4 ? std::nullopt : count_of(words[2]);
+    const auto out = words.size() < 4 ? std::nullopt : count_of(words[3]);
+    if (!in || !out || *in > kMostBlobsOfLayer || *out > kMostBlobsOfLayer || words.size() < 4 + *in + *out ||
+        std::any_of(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(4 + *in + *out), too_long)) {
+        return Error{"got " + quoted(line) + where + "type, name, and how many blobs go in and out" + kAgain};
+    }
+    Layer layer{std::string(words[0]), std::string(words[1]), {}, {}, {}};
+    const bool plain = std::find(std::begin(kPlain), std::end(kPlain), layer.kind) != std::end(kPlain);
+    if (!plain && !layer.is_convolution()) {
+        return Error{"got a layer of type " + quoted(layer.kind) + where + "one that this program knows" + kAgain};
+    }
+    std::set<int> keys;
+    for (std::size_t i = 4; i < words.size(); ++i) {
+        if (i < 4 + *in + *out) {
+            if (words[i].find('=') != std::string_view::npos) {
+                return Error{"got too few names of blobs" + where + "as many as it says" + kAgain};
+            }
+            (i < 4 + *in ? layer.bottoms : layer.tops).emplace_back(words[i]);
+        } else if (!parse_value(words[i], keys, layer)) {
+            return Error{"got " + quoted(words[i]) + where + "KEY=NUMBER, every key once" + kAgain};
+        }
+    }
+    return layer;
+}
+
+// Every blob is made once, before it is read, and read once. Returns how many there are.
+Result<std::size_t> check_graph(const std::vector<Layer>& layers) {
+    std::set<std::string> made, used, names;
+    for (const Layer& layer : layers) {
+        const auto fault = [&](const std::string& blob, const char* expected) {
+            return Error{"layer " + quoted(layer.name) + ": got blob " + quoted(blob) + ", expected " + expected +
+                         kAgain};
+        };
+        const bool source = layer.kind == "Input";
+        if (source ? !layer.bottoms.empty() : layer.bottoms.empty()) {
+            return fault("", source ? "none to go into an Input" : "one at least to go in");
+        }
+        for (const std::string& blob : layer.bottoms) {
+            if (made.count(blob) == 0 || !used.insert(blob).second) {
+                return fault(blob, "one that a layer before makes and no other reads");
+            }
+        }
+        for (const std::string& blob : layer.tops) {
+            if (!made.insert(blob).second) {
+                return fault(blob, "a new one");
+            }
+        }
+        if (layer.tops.empty() || !names.insert(layer.name).second) {
+            return Error{"layer " + quoted(layer.name) + ": expected a name of its own and a blob to come out" +
+                         kAgain};
+        }
+    }
+    return made.size();
+}
+
+Result<std::vector<Layer>> parse_param(const std::vector<std::uint8_t>& param) {
+    const std::string text(param.begin(), param.end());
+    const auto is_text = [](char c) { return (c >= ' ' && c <= '~') || c == '\n' || c == '\r' || c == '\t'; };
+    if (!std::all_of(text.begin(), text.end(), is_text)) {
+        return Error{std::string("got bytes in .param that are not plain text, expected ncnn's text format") + kAgain};
+    }
+    const std::vector<std::string_view> lines = split(text, "\r\n");
+    const std::vector<std::string_view> magic = split(lines.empty() ? "" : lines[0], " \t");
+    if (magic.size() != 1 || magic[0] != kMagic) {
+        return Error{"got " + quoted(lines.empty() ? "" : lines[0]) + " on line 1 of .param, expected " +
+                     std::string(kMagic) + kAgain};
+    }
+    const std::vector<std::string_view> counts = split(lines.size() < 2 ? "" : lines[1], " \t");
+    const auto layer_count = counts.size() == 2 ? count_of(counts[0]) : std::nullopt;
+    const auto blob_count = counts.size() == 2 ? count_of(counts[1]) : std::nullopt;
+    if (!layer_count || !blob_count || *layer_count != lines.size() - 2 || *layer_count > kMostLayers) {
+        return Error{"got " + quoted(lines.size() < 2 ? "" : lines[1]) +
+                     " on line 2 of .param, expected the numbers of " + "layers, " +
+                     std::to_string(lines.size() < 2 ? 0 : lines.size() - 2) + ", and blobs" + kAgain};
+    }
+    std::vector<Layer> layers;
+    for (std::size_t i = 2; i < lines.size(); ++i) {
+        Result<Layer> layer = parse_line(lines[i], i + 1);
+        if (!layer) {
+            return layer.error();
+        }
+        layers.push_back(std::move(layer.value()));
+    }
+    const Result<std::size_t> blobs = check_graph(layers);
+    if (!blobs) {
+        return blobs.error();
+    }
+    if (blobs.value() != *blob_count) {
+        return Error{"got " + std::to_string(blobs.value()) + " blobs in .param, expected " +
+                     std::to_string(*blob_count) + " as its line 2 says" + kAgain};
+    }
+    return layers;
+}
+
+// The whole number under `key` if it lies from `low` to `high`; `otherwise` where there is none, as in ncnn.
+std::optional<std::size_t> whole(const Layer& layer, int key, int low, int high, std::size_t otherwise) {
+    const auto found = layer.numbers.find(key);
+    if (found == layer.numbers.end()) {
+        return otherwise;
+    }
+    const double number = found->second;
+    return number >= low && number <= high && number == std::floor(number)
+               ? std::optional(static_cast<std::size_t>(number))
+               : std::nullopt;
+}
+
+// How many bytes of .bin follow the weights' tag: bias and scales.
+struct Tail {
+    std::size_t bias = 0;
+    std::size_t scales = 0;
+};
+
+// The sizes of a convolution, checked; its weights are of `tag`.
+Result<std::size_t> convolution_bytes(const Layer& layer, std::uint32_t tag) {
+    const Error fault{"layer " + quoted(layer.name) + ": got numbers of a convolution that do not fit together" +
+                      kAgain};
+    const bool depthwise = layer.kind == kDepthwise;
+    const auto outputs = whole(layer, kOutputs, 1, 1 << 14, 0);
+    const auto columns = whole(layer, kKernelWidth, 1, 64, 0);
+    const auto rows = columns ? whole(layer, kKernelHeight, 1, 64, *columns) : std::nullopt;
+    const auto size = whole(layer, kWeights, 1, kMostWeights, 0);
+    const auto groups = depthwise ? whole(layer, kGroups, 1, 1 << 14, 1) : std::optional<std::size_t>(1);
+    const auto bias = whole(layer, kBias, 0, 1, 0);
+    const auto term = whole(layer, kInt8Scales, 0, 102, 0);
+    if (!outputs || !columns || !rows || !size || !groups || !bias || !term || *outputs == 0 || *columns == 0 ||
+        *size == 0 || *outputs % *groups != 0 || *size % (*outputs * *rows * *columns) != 0) {
+        return fault;
+    }
+    for (const int key : {kDilationWidth, kDilationHeight, kStrideWidth, kStrideHeight}) {
+        if (!whole(layer, key, 1, 64, 1)) {
+            return fault;
+        }
+    }
+    const bool known_term = *term == 0 || *term == 2 || *term == 102 || (depthwise && (*term == 1 || *term == 101));
+    if (!known_term || whole(layer, kDynamicWeights, 0, 0, 0) != std::optional<std::size_t>(0)) {
+        return fault;
+    }
+    const std::size_t each = tag == 0 ? 4 : tag == 0x01306B47 ? 2 : tag == 0x000D4B38 ? 1 : 0;
+    if (each == 0 || (each == 1 && *term == 0)) {
+        return Error{"layer " + quoted(layer.name) + ": got weights of an unknown kind in .bin" + kAgain};
+    }
+    std::size_t floats = *bias * *outputs;
+    if (*term != 0) {
+        floats += !depthwise ? *outputs : *term % kRequantised == 1 ? *groups : 1;  // scales of the weights
+        floats += *term > kRequantised ? 2 : 1;                                     // and of the blobs
+    }
+    return sizeof tag + (*size * each + 3) / 4 * 4 + floats * sizeof(float);
+}
+
+}  // namespace
+
+Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std::uint8_t>& bin) {
+    const Result<std::vector<Layer>> layers = parse_param(param);
+    if (!layers) {
+        return layers.error();
+    }
+    std::size_t at = 0;
+    for (const Layer& layer : layers.value()) {
+        if (!layer.is_convolution()) {
+            continue;
+        }
+        std::uint32_t tag = 0xFFFFFFFF;
+        if (bin.size() - at >= sizeof tag) {
+            std::memcpy(&tag, bin.data() + at, sizeof tag);
+        }
+        const Result<std::size_t> bytes = convolution_bytes(layer, tag);
+        if (!bytes) {
+            return bytes.error();
+        }
+        if (bytes.value() > bin.size() - at) {
+            return Error{"layer " + quoted(layer.name) + ": got " + std::to_string(bin.size() - at) +
+                         " bytes in .bin, expected " + std::to_string(bytes.value()) + kAgain};
+        }
+        at += bytes.value();
+    }
+    if (at != bin.size()) {
+        return Error{"got " + std::to_string(bin.size() - at) +
+                     " bytes in .bin beyond what .param describes, expected 0" + kAgain};
+    }
+    return std::nullopt;
+}
+
+}  // namespace skyedge

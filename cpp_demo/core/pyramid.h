@@ -1,0 +1,63 @@
+// The three scales of refinement: the picture, the working picture of factor x factor means, and the grid 2^m coarser.
+// The same as edge_runtime/pyramid.py.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "skyedge/image_ops.h"
+
+namespace skyedge {
+
+// height_px x width_px numbers, row by row.
+struct Plane {
+    int width_px = 0;
+    int height_px = 0;
+    std::vector<float> values;
+
+    Plane() = default;
+    Plane(int width, int height) : width_px(width), height_px(height), values(count()) {}
+
+    std::size_t count() const { return static_cast<std::size_t>(width_px) * static_cast<std::size_t>(height_px); }
+    float* row(int y) { return values.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(width_px); }
+    const float* row(int y) const {
+        return values.data() + static_cast<std::size_t>(y) * static_cast<std::size_t>(width_px);
+    }
+};
+
+// Averages factor x factor pixels, rounded; at the right and lower border the last pixel is repeated to fill up.
+Image shrink(const Image& image, int factor);
+
+// Brings the probability of a picture of `width_px` x `height_px` to the working size: bilinear, half-pixel centres,
+// edges clamped; or means of factor x factor, where it has the picture's size.
+Plane to_working(const Probability& probability, int width_px, int height_px, int factor);
+
+// Halves repeatedly, rounding up, with [1 3 3 1]/8 in both directions; beyond the border is 0.
+Plane down(Plane plane, int halvings);
+
+// Undoes `down`, two halvings a step: half as many bilinear steps as halvings, which is smoother than one.
+Plane up(Plane plane, int halvings, int width_px, int height_px);
+
+// Enlarges rows of numbers by a whole factor to `width_px` of them: bilinear, half-pixel centres, edges clamped.
+class RowEnlarger {
+public:
+    RowEnlarger(int width_px, int factor, int wide_px);
+
+    void operator()(const float* row, float* wide) const;
+
+private:
+    int width_px_;
+    int factor_;
+    int wide_px_;
+    std::vector<float> shares_;  // of the right neighbour, for the pixels from one centre to the next
+};
+
+// Where a row of the enlarged plane lies between two of the small one.
+struct Between {
+    int upper = 0;
+    int lower = 0;
+    float share = 0.0F;  // of the lower
+};
+Between between(int y, int factor, int height_px);
+
+}  // namespace skyedge
