@@ -19,13 +19,13 @@ from statistics import median
 from typing import Any
 
 import cv2
-from edge_runtime.image_ops import resize_rgb, to_mask8
-from edge_runtime.machine import busy_seconds, describe_machine, usable_cores
-from edge_runtime.peak_memory import camera_frame
-from edge_runtime.results import write_atomic
 
+from edge_runtime.benchmark.machine import busy_seconds, describe_machine, usable_cores
+from edge_runtime.benchmark.memory import camera_frame
+from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.images.ops import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -24,7 +24,7 @@ constexpr int kFrameWidthPx = 640;
 constexpr int kFrameHeightPx = 480;
 constexpr int kMostTurns = 10;
 constexpr int kMemoryFrames = 3;
-// The same as edge_runtime/latency.py: the load average before the start is recorded but not judged, since measuring
+// The same as edge_runtime/benchmark/latency.py: the load average before the start is recorded but not judged, since measuring
 // memory, which just went before, shows in it.
 constexpr double kBusyCores = 0.1;      // cores that others may keep busy meanwhile
 constexpr double kStarvedCores = 0.95;  // a row that gets less of a core than this was interrupted

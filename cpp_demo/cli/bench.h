@@ -1,4 +1,4 @@
-// Latency and memory of artifacts on this machine, as edge_runtime/benchmark.py measures them: `infer` from a picture
+// Latency and memory of artifacts on this machine, as edge_runtime/benchmark measures them: `infer` from a picture
 // of the input size to its probabilities, `end_to_end` from a decoded frame to its 8-bit mask at the frame's size. All
 // artifacts stay open and are timed in short slices that take turns, so that a machine that gets warm or busy slows all
 // of them alike.
@@ -72,7 +72,7 @@ struct BenchReport {
 // Measures; progress goes to stderr. An artifact that does not run is named before anything is timed.
 Result<BenchReport> bench(const BenchConfig& config);
 
-// The report as JSON that edge_runtime/results.schema.json describes.
+// The report as JSON that edge_runtime/benchmark/results.schema.json describes.
 std::string to_json(const BenchReport& report);
 
 // The rows as text, fastest first.

@@ -24,7 +24,7 @@ ordered_json or_null(const std::optional<T>& value) {
     return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
-// As edge_runtime/artifact.py: of several files, the digest of their hex digests joined in order of role (bin, param).
+// As edge_runtime/artifact/artifact.py: of several files, the digest of their hex digests joined in order of role (bin, param).
 std::string artifact_sha256(const ModelSpec& spec) {
     const std::string digests = spec.bin.sha256 + spec.param.sha256;
     return sha256_hex(reinterpret_cast<const std::uint8_t*>(digests.data()), digests.size());

@@ -1,4 +1,4 @@
-// Facts about the machine that a measurement is taken on; the same as edge_runtime/machine.py, Linux and Android.
+// Facts about the machine that a measurement is taken on; the same as edge_runtime/benchmark/machine.py, Linux and Android.
 #pragma once
 
 #include <array>

@@ -53,7 +53,7 @@ constexpr const char* kUsage =
     "  --seconds S         and at least S seconds (default: 10)\n"
     "  --input FILE        picture to use as the frame (default: a generated one, 640 x 480)\n"
     "  --device-name TEXT  what to call this device in the result\n"
-    "  --json FILE         writes the result, raw samples included, as edge_runtime/results.schema.json describes it;\n"
+    "  --json FILE         writes the result, raw samples included, as edge_runtime/benchmark/results.schema.json describes it;\n"
     "                      - prints it in place of the table\n"
     "\n"
     "Exit codes: 0 ok, 2 bad usage or bad input (nothing is written).\n";

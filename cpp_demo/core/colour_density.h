@@ -1,4 +1,4 @@
-// How dense the colours of some pixels lie around every colour. The same as edge_runtime/colour_density.py.
+// How dense the colours of some pixels lie around every colour. The same as edge_runtime/masks/color_density.py.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 // The three scales of refinement: the picture, the working picture of factor x factor means, and the grid 2^m coarser.
-// The same as edge_runtime/pyramid.py.
+// The same as edge_runtime/masks/pyramid.py.
 #pragma once
 
 #include <cstddef>

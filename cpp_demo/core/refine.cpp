@@ -16,7 +16,7 @@
 namespace skyedge {
 namespace {
 
-// Numbers and their names are those of edge_runtime/refine.py, which says where they come from.
+// Numbers and their names are those of edge_runtime/masks/refine.py, which says where they come from.
 constexpr int kWorkSidePx = 1024, kGridSide = 32;
 constexpr float kEps = 0.01F, kSigma = 0.02F;
 constexpr float kLow = 0.3F, kHigh = 0.5F, kBias = 0.8F, kConfidenceFloor = 0.01F;

@@ -11,7 +11,8 @@ import random
 from pathlib import Path
 
 import numpy as np
-from edge_runtime.image_ops import resize_rgb
+
+from edge_runtime.images.ops import resize_rgb
 
 GOLDEN = Path(__file__).resolve().parent / "golden" / "resize.txt"
 EDGES = (  # width and height in, width and height out

@@ -1,5 +1,5 @@
 // Brings a coarse probability of sky to the edges of its picture: weighted guided upsampling with density estimation
-// (Liba et al. 2020, arXiv 2006.10172). The same as the method `weighted` of edge_runtime/refine.py with its defaults,
+// (Liba et al. 2020, arXiv 2006.10172). The same as the method `weighted` of edge_runtime/masks/refine.py with its defaults,
 // which says where it differs from the paper, and why.
 #pragma once
 
