@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 from edge_runtime.artifact.artifact import Artifact, file_sha256
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import list_pictures
+from edge_runtime.images.dataset import list_images
 from edge_runtime.images.ops import read_rgb, to_mask8
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.masks.presence import Finding, check_min_sky, judge
@@ -152,7 +152,7 @@ def find_pictures(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
     failures = []
     for path in inputs:
         try:
-            listed = list_pictures(path) if path.is_dir() else [path]
+            listed = list_images(path) if path.is_dir() else [path]
         except InputError as error:
             failures.append(str(error))
             continue
@@ -224,11 +224,11 @@ def _segment(job: Job, segmenter: Segmenter | Ensemble, options: Options, record
 def describe(picture: Path, artifacts: Sequence[Artifact], options: Options) -> str:
     """Return all that decides a mask, as JSON: two equal texts mean two equal masks."""
     if not picture.is_file():
-        raise InputError(f"got {picture}, expected an existing picture")
+        raise InputError(f"got {picture}, expected an existing image")
     try:
         picture_sha256 = file_sha256(picture)
     except OSError as error:
-        raise InputError(f"cannot read picture {picture}: {error}; expected a readable file") from error
+        raise InputError(f"cannot read image {picture}: {error}; expected a readable file") from error
     refinement = options.refinement
     record = {
         "picture_sha256": picture_sha256,

@@ -24,6 +24,7 @@ from rich.progress import track
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair
+from edge_runtime.images.mask_file import marked
 from edge_runtime.images.ops import read_rgb
 from scenes.render import mask_bytes
 from train.data.datasets import gather
@@ -127,7 +128,7 @@ def _claim(config: Config, teachers: Sequence[Model]) -> None:
 
 def _write_mask(target: np.ndarray, path: Path) -> None:
     partial = path.with_suffix(".partial")
-    Image.fromarray(mask_bytes(np.clip(target, 0.0, 1.0))).save(partial, "PNG")
+    Image.fromarray(mask_bytes(np.clip(target, 0.0, 1.0))).save(partial, "PNG", pnginfo=marked("distill"))
     partial.replace(path)
 
 

@@ -1,35 +1,46 @@
-"""Read folders of pictures and masks: the one layout that training, calibration, evaluation and benchmarks share.
+"""Read folders of images and masks: the one layout that training, calibration, evaluation and benchmarks share.
 
 Layouts::
 
     DIR/SPLIT/images/NAME.{jpg,png,...}   DIR/SPLIT/masks/NAME.png   DIR/manifest.csv (optional)
     DIR/images/NAME.{jpg,png,...}         DIR/masks/NAME.png         (no splits)
-    DIR/NAME.{jpg,png,...}                                           (pictures only)
+    DIR/NAME.{jpg,png,...}                                           (images only)
 
-Masks are 8-bit, one channel: 255 sky, 0 other, 128 exactly is void (left out of every loss and metric); other values
-are a soft edge, value / 255 sky.
+`edge_runtime.images.mask_file` says what a mask holds.
 """
 
 from __future__ import annotations
 
 import csv
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import DECODE_ERRORS, IMAGE_SUFFIXES, read_rgb
+from edge_runtime.images.mask_file import VOID, read_mask
+from edge_runtime.images.ops import (
+    DECODE_ERRORS,
+    IMAGE_SUFFIXES,
+    SAFE_FORMATS,
+    is_cut_off,
+    open_image,
+    read_rgb,
+    read_size,
+    what_is_wrong,
+)
 
-VOID = 128
+SAMPLED = 8  # masks of a folder that are decoded before a run: a folder has one convention
+MOST_NAMED = 10  # of the files that are left out
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One picture and, where there is one, its mask.
+    """One image and, where there is one, its mask.
 
-    `source`, `scene` and `group` come from the manifest. Pictures of one group (a street, a camera, a video) are much
+    `source`, `scene` and `group` come from the manifest. Images of one group (a street, a camera, a video) are much
     alike, so a fair split never parts them.
     """
 
@@ -61,21 +72,10 @@ class Labeled:
 
 
 def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list[Pair]:
-    """List the pictures of `root`, sorted by id.
+    """List the images of `root/split`, or where `split` is None of `root` itself, sorted by id.
 
-    Parameters
-    ----------
-    root
-        A folder in one of the layouts of this module.
-    split
-        Folder of `root` to read (`train`, `val`, `test`). None reads `root` itself.
-    masks
-        Whether every picture must have a mask.
-
-    Raises
-    ------
-    InputError
-        Missing folder, no picture, two of one stem, a broken manifest, or a picture without a mask that is wanted.
+    With `masks` every image must have a mask. Sizes and headers of all files are checked then, and the content of a few
+    masks, so that a run does not end on the thousandth pair.
     """
     folder = root / split if split else root
     if not folder.is_dir():
@@ -83,14 +83,14 @@ def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list
     mask_folder = folder / "masks"
     if masks and not mask_folder.is_dir():
         raise InputError(f"got {folder} without masks/, expected images/ and masks/{_layout_hint(root)}")
-    rows = _manifest(root / "manifest.csv")
+    rows = _manifest(root)
     pairs: list[Pair] = []
-    for image in list_pictures(folder):
+    for image in list_images(folder):
         if pairs and pairs[-1].id == image.stem:
-            raise InputError(f"got {pairs[-1].image} and {image}, expected one picture per stem; rename or remove one")
+            raise InputError(f"got {pairs[-1].image} and {image}, expected one image per stem; rename or remove one")
         mask = mask_folder / f"{image.stem}.png"
         if masks and not mask.is_file():
-            raise InputError(f"picture {image} has no mask; expected {mask}")
+            raise InputError(f"image {image} has no mask; expected {mask}")
         row = rows.get(image.stem, {})
         pairs.append(
             Pair(
@@ -102,61 +102,114 @@ def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list
                 group=row.get("group") or image.stem,
             )
         )
+    if masks:
+        check_pairs(pairs)
     return pairs
 
 
-def list_pictures(folder: Path) -> list[Path]:
-    """Return the pictures of `folder/images`, or where that is missing of `folder`, sorted by stem.
+def list_images(folder: Path) -> list[Path]:
+    """Return the images of `folder/images`, or where that is missing of `folder`, sorted by stem.
 
-    Hidden files, such as the `._NAME.jpg` that macOS leaves on memory cards, are not pictures.
-
-    Raises
-    ------
-    InputError
-        There is none.
+    What else lies there is counted and named on stderr. Raises `InputError` where there is no image.
     """
-    pictures = folder / "images" if (folder / "images").is_dir() else folder
-    found = [
-        path
-        for path in pictures.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    ]
-    if not found:
-        raise InputError(f"got no picture in {pictures}, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return sorted(found, key=lambda path: (path.stem, path.suffix))
+    images, skipped = scan(folder)
+    tell_skipped(skipped)
+    if not images:
+        raise InputError(f"got no image in {folder}, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return images
+
+
+def scan(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the images of a folder as `list_images` does, and what is left out, each as "PATH: why".
+
+    Hidden files, such as the `._NAME.jpg` that macOS leaves on memory cards, are neither.
+    """
+    images = folder / "images" if (folder / "images").is_dir() else folder
+    found, skipped = [], []
+    for path in sorted(images.iterdir()):
+        if path.name.startswith("."):
+            continue
+        wrong = what_is_wrong(path) or ("not an image by its name" if path.suffix.lower() not in IMAGE_SUFFIXES else None)
+        if wrong:
+            skipped.append(f"{path}: {wrong}")
+        else:
+            found.append(path)
+    return sorted(found, key=lambda path: (path.stem, path.suffix)), skipped
+
+
+def tell_skipped(skipped: Sequence[str]) -> None:
+    """Say on stderr what of a folder is left out, and why."""
+    for line in skipped[:MOST_NAMED]:
+        print(f"skipped: {line}", file=sys.stderr)
+    if len(skipped) > MOST_NAMED:
+        print(f"skipped: {len(skipped) - MOST_NAMED} more, {len(skipped)} in all", file=sys.stderr)
 
 
 def splits(root: Path) -> list[str]:
-    """Return the names of the splits of `root` that hold pictures, e.g. ``["test", "train", "val"]``."""
+    """Return the names of the splits of `root` that hold images, e.g. ``["test", "train", "val"]``."""
     return sorted(path.parent.name for path in root.glob("*/images") if path.is_dir()) if root.is_dir() else []
 
 
+def check_pairs(pairs: Sequence[Pair]) -> None:
+    """Raise `InputError` for a pair that no run could read: by the headers of all, and the content of a few masks."""
+    for pair in pairs:
+        if pair.mask is None:
+            raise InputError(f"image {pair.image} has no mask; expected one beside it in masks/")
+        try:
+            with open_image(pair.mask, SAFE_FORMATS) as opened:
+                size = (opened.height, opened.width)
+        except DECODE_ERRORS as error:
+            raise InputError(f"cannot read mask {pair.mask}: {error}; expected an 8-bit PNG of one channel") from error
+        _check_size(pair, size, read_size(pair.image, size))
+        if is_cut_off(pair.image):
+            read_rgb(pair.image)  # says what is wrong, if anything is
+        if is_cut_off(pair.mask):
+            read_mask(pair.mask)
+    for number in np.unique(np.linspace(0, len(pairs) - 1, SAMPLED).astype(int)):
+        read_mask(_mask_of(pairs[number]))
+
+
 def read_pair(pair: Pair) -> Labeled:
-    """Decode a pair; raises `InputError` where the file is broken or picture and mask differ in size."""
-    image = read_rgb(pair.image)
-    if pair.mask is None:
-        raise InputError(f"picture {pair.image} has no mask; expected one beside it in masks/")
-    try:
-        with Image.open(pair.mask) as opened:
-            mode, labels = opened.mode, np.asarray(opened.convert("L"))
-    except DECODE_ERRORS as error:
-        raise InputError(f"cannot read mask {pair.mask}: {error}; expected an 8-bit PNG of one channel") from error
-    if mode.startswith(("I", "F")):  # Pillow would clip these to 255, and so turn nearly all of them into sky
-        raise InputError(f"mask {pair.mask} has mode {mode}, expected 8 bits: 255 sky, 0 other, 128 void; convert it")
-    if labels.shape != image.shape[:2]:
-        expected = f"{image.shape[:2]} (height, width) as its picture"
-        raise InputError(f"mask {pair.mask} is {labels.shape}, expected {expected}")
+    """Decode a pair; raises `InputError` where a file is broken or image and mask differ in size."""
+    image, labels = read_rgb(pair.image), read_mask(_mask_of(pair))
+    _check_size(pair, labels.shape, image.shape[:2])
     return Labeled(image, labels.astype(np.float32) / 255.0, labels != VOID)
 
 
-def _manifest(path: Path) -> dict[str, dict[str, str]]:
+def _mask_of(pair: Pair) -> Path:
+    if pair.mask is None:
+        raise InputError(f"image {pair.image} has no mask; expected one beside it in masks/")
+    return pair.mask
+
+
+def _check_size(pair: Pair, mask: tuple[int, ...], image: tuple[int, ...]) -> None:
+    if mask != image:
+        raise InputError(f"mask {pair.mask} is {mask}, expected {image} (height, width) as its image, upright")
+
+
+def _manifest(root: Path) -> dict[str, dict[str, str]]:
+    """Return the rows of the manifest by id; raises `InputError` where an id is not an image of `root`, in any split."""
+    path = root / "manifest.csv"
     if not path.is_file():
         return {}
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return {row["id"]: row for row in csv.DictReader(file)}
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte-order mark
+            rows = {row["id"]: row for row in csv.DictReader(file)}
     except (KeyError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error!r}; expected UTF-8 with a column `id` in its header") from error
+    strange = sorted(set(rows) - set(_stems(root)))
+    if strange:
+        raise InputError(
+            f"{path} has {len(strange)} ids without an image, such as {strange[0]!r}, expected the images' names without "
+            "suffix; correct the ids, or remove these rows"
+        )
+    return rows
+
+
+def _stems(root: Path) -> Iterator[str]:
+    for folder in (root, root / "images", *root.glob("*/images")):
+        if folder.is_dir():
+            yield from (path.stem for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _layout_hint(root: Path) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -11,12 +15,15 @@ from PIL import Image, UnidentifiedImageError
 
 from edge_runtime.errors import InputError
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".hif"})
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
+IMAGE_SUFFIXES = JPEG_SUFFIXES | {".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".hif"}
+SAFE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # whose decoders do not crash on damaged files
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for a broken file
 EXPECTED = "a complete JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIF of at most 178 million pixels"
 ORIENTATION_TAG = 0x0112  # EXIF
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12; bytes 8 to 12
 TIFF_STARTS = (b"II*\0", b"MM\0*")
+TAIL_BYTES = 1 << 16  # cameras write previews and notes behind a JPEG's end
 STRIP_PIXELS = 1 << 22  # of a large picture that are worked on at once: a copy of all of it would be hundreds of MB
 
 
@@ -37,8 +44,8 @@ def read_rgb(path: Path | str) -> np.ndarray:
         The file is missing, is not a picture, or is broken.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"got {path}, expected an existing picture")
+    if wrong := what_is_wrong(path):
+        raise InputError(f"got {path}, {wrong}, expected an existing image")
     try:
         with path.open("rb") as file:
             start = file.read(12)
@@ -51,17 +58,24 @@ def read_rgb(path: Path | str) -> np.ndarray:
                 raise
             return _decode_tiff(path)
     except DECODE_ERRORS as error:
-        raise InputError(f"cannot read picture {path}: {error}; expected {EXPECTED}") from error
+        raise InputError(f"cannot read image {path}: {error}; expected {EXPECTED}") from error
 
 
-def _decode(path: Path) -> np.ndarray:
+@contextmanager
+def open_image(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
+    """Open an image file, of one of Pillow's `formats`; raises one of `DECODE_ERRORS` where it is none."""
     with warnings.catch_warnings():
         # Pillow warns from 89 million pixels on and refuses from 178 on: here that is known, and allowed.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path) as opened:
-            opened.load()
-            orientation = _orientation(opened)
-            image = to_rgb8(opened)
+        with Image.open(path, formats=formats) as opened:
+            yield opened
+
+
+def _decode(path: Path) -> np.ndarray:
+    with open_image(path) as opened:
+        opened.load()
+        orientation = _orientation(opened)
+        image = to_rgb8(opened)
     return _upright(image, orientation)  # after Pillow's copy is gone
 
 
@@ -92,6 +106,51 @@ def _decode_tiff(path: Path) -> np.ndarray:
         alpha = values[:, :, 3:].astype(np.uint16)
         values = ((values[:, :, :3] * alpha + 127) // 255).astype(np.uint8)
     return np.ascontiguousarray(values[:, :, ::-1])
+
+
+def what_is_wrong(path: Path) -> str | None:
+    """Say why a path cannot be opened and read as a file; None where it can be."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a link to nothing" if path.is_symlink() else "which does not exist"
+    except (OSError, ValueError) as error:  # a loop of links, a name too long or with a zero byte, no rights
+        return getattr(error, "strerror", None) or str(error)
+    if stat.S_ISREG(mode):
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "a FIFO" if stat.S_ISFIFO(mode) else "a socket or device"
+
+
+def read_size(path: Path, expected: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of an image as it is seen, from its header.
+
+    The orientation is only looked up where the size is `expected` turned: in a PNG it may stand behind the pixels.
+    """
+    if wrong := what_is_wrong(path):
+        raise InputError(f"got {path}, {wrong}, expected an existing image")
+    try:
+        with open_image(path, SAFE_FORMATS) as opened:
+            size = (opened.height, opened.width)
+            if size != expected and size[::-1] == expected and 5 <= _orientation(opened) <= 8:
+                return expected
+            return size
+    except UnidentifiedImageError:
+        height, width, _ = read_rgb(path).shape  # of a format that only a decoder may look at
+        return height, width
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read image {path}: {error}; expected {EXPECTED}") from error
+
+
+def is_cut_off(path: Path) -> bool:
+    """Tell whether a JPEG, PNG or WebP seems to lack its end; False for other formats."""
+    with path.open("rb") as file:
+        start = file.read(12)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL_BYTES))
+        tail = file.read()
+    if start[:4] == b"RIFF":
+        return size < int.from_bytes(start[4:8], "little") + 8
+    return (start[:2] == b"\xff\xd8" and b"\xff\xd9" not in tail) or (start[:4] == b"\x89PNG" and b"IEND" not in tail)
 
 
 def to_rgb8(picture: Image.Image) -> np.ndarray:

@@ -103,7 +103,7 @@ def test_a_float_tiff_with_alpha_or_damage(tmp_path: Path) -> None:
     (tmp_path / "cut.tif").write_bytes(data[: len(data) // 3])
     (tmp_path / "head.tif").write_bytes(data[:8])
     for name in ("cut.tif", "head.tif"):
-        with pytest.raises(InputError, match=f"cannot read picture .*{name}"):
+        with pytest.raises(InputError, match=f"cannot read image .*{name}"):
             read_rgb(tmp_path / name)
 
 
@@ -165,7 +165,7 @@ def test_one_folder_of_everything(tmp_path: Path) -> None:
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert result.returncode == 2 and "Traceback" not in result.stderr
     for path in broken:
-        assert f"cannot read picture {path}: " in result.stderr, path
+        assert f"cannot read image {path}: " in result.stderr, path
     lines = result.stdout.splitlines()
     assert lines[-1].startswith(f"{good} masks written, {len(broken)} failed, ") and len(lines) == good + 1
     assert len(list(out.glob("*.png"))) == good and len(list(out.iterdir())) == 2 * good

@@ -149,7 +149,7 @@ def test_broken_picture_and_unknown_format_exit_with_2(
     ]  # fmt: skip
     (_, bad_picture), (_, bad_format), (help_text, _) = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [2, 2, 0]
-    assert f"cannot read picture {broken}" in bad_picture and "torch" in bad_format
+    assert f"cannot read image {broken}" in bad_picture and "torch" in bad_format
     assert all(flag in help_text for flag in ("--calib", "--eval", "--max-drop", "--min-agreement", "--count", "--seed"))
     assert not (tmp_path / "out").exists()
 

@@ -90,17 +90,17 @@ def test_what_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="without masks/"):
         find_pairs(tmp_path)
     (tmp_path / "masks").mkdir()
-    with pytest.raises(InputError, match="got no picture"):
+    with pytest.raises(InputError, match="got no image"):
         find_pairs(tmp_path)
     write_pair(tmp_path, "x", None)
     with pytest.raises(InputError, match=r"has no mask; expected .*x\.png"):
         find_pairs(tmp_path)
     write_pair(tmp_path, "x", plain_mask(height=4))
     with pytest.raises(InputError, match=r"is \(4, 8\), expected \(6, 8\)"):
-        read_pair(find_pairs(tmp_path)[0])
+        find_pairs(tmp_path)
     (tmp_path / "masks" / "x.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
     with pytest.raises(InputError, match="cannot read mask"):
-        read_pair(find_pairs(tmp_path)[0])
+        find_pairs(tmp_path)
     with pytest.raises(InputError, match="has no mask"):
         read_pair(find_pairs(tmp_path / "images", masks=False)[0])
 
@@ -124,10 +124,18 @@ def test_broken_masks_are_never_a_traceback(tmp_path: Path) -> None:
 def test_manifest(tmp_path: Path) -> None:
     write_pair(tmp_path, "x", plain_mask())
     manifest = tmp_path / "manifest.csv"
-    for text in (b"", b"id,source,scene\n", b"id,source,scene\nx\n", b"id\nx\n"):  # empty, short and few columns
+    for text in (
+        b"",
+        b"id,source,scene\n",
+        b"id,source,scene\nx\n",
+        b"id\nx\n",
+        b"\xef\xbb\xbfid,scene\nx\n",
+    ):  # empty, short and few columns
         manifest.write_bytes(text)
         pair = find_pairs(tmp_path)[0]
         assert (pair.source, pair.scene) == (tmp_path.name, "")
+    manifest.write_bytes(b"\xef\xbb\xbfid,source\nx,alps\n")  # the byte-order mark of spreadsheets
+    assert find_pairs(tmp_path)[0].source == "alps"
     for text in (b"name,source\nx,alps\n", b"\xff\xfeid"):
         manifest.write_bytes(text)
         with pytest.raises(InputError, match=r"manifest\.csv.*column `id`"):
@@ -145,7 +153,7 @@ def test_real_data(sky_data: Path) -> None:
 def test_two_pictures_of_one_stem_are_refused(tmp_path: Path) -> None:
     write_pair(tmp_path, "x", plain_mask())
     write_pair(tmp_path, "x", plain_mask(), ".jpg")
-    with pytest.raises(InputError, match=r"x\.jpg and .*x\.png, expected one picture per stem"):
+    with pytest.raises(InputError, match=r"x\.jpg and .*x\.png, expected one image per stem"):
         find_pairs(tmp_path)
 
 
@@ -158,5 +166,5 @@ def test_hidden_files_and_folders_are_no_pictures(tmp_path: Path) -> None:
 
 def test_deep_masks_are_refused_rather_than_clipped(tmp_path: Path) -> None:
     write_pair(tmp_path, "x", plain_mask().astype(np.uint16) * 257)
-    with pytest.raises(InputError, match=r"has mode I;16, expected 8 bits: 255 sky, 0 other, 128 void"):
+    with pytest.raises(InputError, match=r"has mode I;16, expected 8 bits of gray: 255 sky, 0 other, 128 void"):
         read_pair(find_pairs(tmp_path)[0])

@@ -136,7 +136,7 @@ def test_broken_exif_does_not_lose_the_picture(tmp_path: Path) -> None:
 def test_what_is_no_picture(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"cannot read picture .*x\.jpg: .*; expected a complete JPEG"):
+    with pytest.raises(InputError, match=r"cannot read image .*x\.jpg: .*; expected a complete JPEG"):
         read_rgb(path)
 
 
@@ -146,7 +146,7 @@ def test_cut_and_damaged_pictures(tmp_path: Path, suffix: str) -> None:
     path = save(tmp_path / f"x{suffix}", Image.fromarray(np.tile(COLORS, (8, 8, 1))))
     good = path.read_bytes()
     path.write_bytes(good[: len(good) // 2])
-    with pytest.raises(InputError, match="cannot read picture"):
+    with pytest.raises(InputError, match="cannot read image"):
         read_rgb(path)
     rng = np.random.default_rng(0)
     for _ in range(100):  # a damaged picture is read or refused, and nothing else
@@ -162,7 +162,7 @@ def test_cut_and_damaged_pictures(tmp_path: Path, suffix: str) -> None:
 
 def test_missing_pictures(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.jpg", tmp_path):
-        with pytest.raises(InputError, match="expected an existing picture"):
+        with pytest.raises(InputError, match="expected an existing image"):
             read_rgb(path)
 
 

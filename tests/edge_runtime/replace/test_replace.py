@@ -273,7 +273,7 @@ def test_no_sky_is_said_and_nothing_written(model: Path, tmp_path: Path) -> None
         ({"fov": 0.0}, "leave --fov and --tilt out"),
         ({"seed": -1}, "expected seed >= 0"),
         ({"relight": 3.0}, r"expected both in 0\.\.1"),
-        ({"input": "missing.png"}, "expected an existing picture"),
+        ({"input": "missing.png"}, "expected an existing image"),
         ({"input": "missing.mp4", "out": "out.mp4"}, "expected an existing video"),
         ({"input": "missing.mp4", "out": "out.mp4", "animate": 1.0}, "leave --animate out"),
         ({"input": "0", "out": "out.mp4"}, "record the camera"),

@@ -90,5 +90,5 @@ def test_pictures_are_read_as_the_contract_says(tmp_path: Path) -> None:
     with Image.open(first) as picture:
         assert np.array_equal(resized, np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR)))
     first.write_bytes(first.read_bytes()[:60])
-    with pytest.raises(InputError, match="cannot read picture"):
+    with pytest.raises(InputError, match="cannot read image"):
         read_resized([first], 16)

@@ -253,7 +253,7 @@ def test_picture_that_is_broken_or_of_another_size_is_refused(tmp_path: Path, na
     picture(image, 30, 40)
     assert "(30, 40) (height, width)" in refused(name, source, tmp_path / "out")
     image.write_bytes(b"not a picture")
-    assert "cannot read picture" in refused(name, source, tmp_path / "out")
+    assert "cannot read image" in refused(name, source, tmp_path / "out")
     picture(image, 30, 40)
     (source / ONE_PAIR[name][1]).write_bytes(b"not a picture")
     assert "cannot read annotation" in refused(name, source, tmp_path / "out")

@@ -1,0 +1,92 @@
+"""Mask files, read strictly and written with a mark: the one convention that every command shares.
+
+A mask is 8-bit gray: 255 sky, 0 other, 128 exactly is void (left out of every loss and metric); other values are soft
+edges, value / 255 sky. A file of another convention (class numbers, palette, colors, cut-out) is refused, with advice.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import PngImagePlugin
+
+from edge_runtime.errors import InputError
+from edge_runtime.images.ops import DECODE_ERRORS, SAFE_FORMATS, open_image, what_is_wrong
+
+VOID = 128
+RECORD_KEY = "skyedge"  # PNG text chunk of every mask that this program writes: how it was made
+EXPECTED = "8 bits of gray: 255 sky, 0 other, 128 void"
+CONVERT = "to `python train/adapters.py folder`"
+SKY_FROM, CLASS_TO = 200, 63  # levels: surely sky from the one; up to the other (1 at least) surely not sky, and not 0 either
+FEW_CLASS_PIXELS, MANY_CLASS_PIXELS, MOST_CLASSES = 0.005, 0.5, 40
+
+
+def read_gray(path: Path, what: str = "mask") -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Read an image of gray as (H, W) uint8, its alpha channel (None where all is opaque), and whether we wrote it.
+
+    Raises `InputError` for files that are broken, deeper than 8 bits, or not gray.
+    """
+    if wrong := what_is_wrong(path):
+        raise InputError(f"got the {what} {path}, {wrong}, expected an 8-bit PNG; name an existing file")
+    try:
+        with open_image(path, SAFE_FORMATS) as opened:
+            opened.load()
+            mode, plain, ours = (
+                opened.mode,
+                opened.mode in ("1", "L") and not opened.has_transparency_data,
+                RECORD_KEY in opened.info,
+            )
+            pixels = np.asarray(opened.convert("L" if plain else "RGBA"))
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read {what} {path}: {error}; expected an 8-bit PNG of one channel") from error
+    if mode.startswith(("I", "F")):  # Pillow clips these to 255, and turns nearly all of them into sky
+        raise InputError(f"{what} {path} has mode {mode}, expected {EXPECTED}; convert it")
+    if mode == "P":
+        advice = f"say --sky-value N, its number for sky, {CONVERT}"
+        raise InputError(f"{what} {path} has a palette, expected {EXPECTED}; {advice}")
+    if plain:
+        return pixels, None, ours
+    colored = (pixels[..., :1] != pixels[..., 1:3]).any(axis=2) & (pixels[..., 3] > 0)
+    if colored.any():
+        colors, counts = np.unique(pixels[colored][:, :3], axis=0, return_counts=True)
+        color = " ".join(map(str, colors[counts.argmax()].tolist()))
+        advice = f"if that is sky, say --sky-value {color} {CONVERT}"
+        raise InputError(f"{what} {path} has colors, most often {color}, expected {EXPECTED}; {advice}")
+    opaque = bool((pixels[..., 3] == 255).all())
+    return np.ascontiguousarray(pixels[..., 0]), None if opaque else pixels[..., 3], ours
+
+
+def marked(record: str, **texts: str) -> PngImagePlugin.PngInfo:
+    """Return the text chunks that tell a mask of ours: `record` says how it was made; `texts` become skyedge-NAME."""
+    info = PngImagePlugin.PngInfo()
+    info.add_text(RECORD_KEY, record)
+    for name, text in texts.items():
+        info.add_text(f"{RECORD_KEY}-{name}", text)
+    return info
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Read a mask as (H, W) uint8; raises `InputError` for every other convention."""
+    mask, alpha, ours = read_gray(path)
+    if alpha is not None:
+        raise InputError(
+            f"mask {path} is transparent in parts (a cut-out), expected {EXPECTED}; save its alpha channel as the mask"
+        )
+    if not ours:  # a network's soft map of an image without sky may hold low values alone
+        _check_levels(path, np.bincount(mask.ravel(), minlength=256))
+    return mask
+
+
+def _check_levels(path: Path, counts: np.ndarray) -> None:
+    """Raise `InputError` where a mask's histogram shows class numbers instead of shares of sky."""
+    total, classes = counts.sum(), counts[1 : CLASS_TO + 1]
+    low, kinds = classes.sum() / total, np.flatnonzero(classes) + 1
+    without_sky = low > FEW_CLASS_PIXELS and not counts[SKY_FROM:].any()
+    if not without_sky and (low <= MANY_CLASS_PIXELS or len(kinds) > MOST_CLASSES):
+        return
+    if counts[2:].sum() == 0:
+        raise InputError(f"mask {path} holds nothing above 1, expected 255 for sky; 1 is sky: say --sky-value 1 {CONVERT}")
+    numbers = ", ".join(map(str, kinds[np.argsort(-classes[kinds - 1])][:5]))
+    advice = f"say --sky-value N, the number for sky, {CONVERT}"
+    raise InputError(f"mask {path} holds class numbers (most often {numbers}), expected {EXPECTED}; {advice}")
