@@ -32,6 +32,7 @@ from edge_runtime.segmenter import Segmenter
 
 STATUS = Path("/proc/self/status")
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
+LIMIT_SECONDS = 900  # for opening an artifact and three masks
 INTERPRETERS = {"onnx": ("onnxruntime",), "ncnn": ("ncnn",), "torch": ("torch",), "classical": ()}
 
 
@@ -82,7 +83,12 @@ def measure_apart(folder: Path, threads: int, device: str) -> Memory:
         "--device",
         device,
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise InputError(
+            f"artifact {folder} does not run: got no mask in {LIMIT_SECONDS} s, expected three; leave it out of --models"
+        ) from error
     if done.returncode == 0:
         return Memory(**json.loads(done.stdout.splitlines()[-1]))
     last = next((line for line in reversed(done.stderr.splitlines()) if line.strip()), "no message")

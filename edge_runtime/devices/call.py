@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,33 +13,39 @@ from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.benchmark.device_record import Call
 from edge_runtime.benchmark.results import Results, Rule, decode
 from edge_runtime.devices.cache import Cache, list_files
-from edge_runtime.devices.link import Finished
+from edge_runtime.devices.link import PATIENCE_SECONDS, Finished
 from edge_runtime.devices.state import elapsed_seconds, measure_energy, on_charger, parse_state, shell_functions
 from edge_runtime.errors import InputError
 
 PROGRESS = ("memory: ", "latency: ")
 SAMPLE_KEYS = ("status", "microamperes", "microvolts")
-BEAT_SECONDS = 5  # between two samples of the battery, which are the sign of life too
+BEAT_SECONDS = 5  # between two samples of the battery, which are also the sign of life
+SLOWEST_RUN_SECONDS = 20.0  # a run counts as hanging where its timed runs take longer than this on average
 
-# The device's own shell cleans up, also where the link breaks: its stdin then ends, `watch` sees that and ends the shell.
-# Background jobs of a shell have no stdin, hence the copy as 3. What sleeps must not hold stdout open.
-# `cleanup` must end whatever the moment: KILL, since a TERM that reaches a subshell before it has set its trap is lost; `$!`,
-# since a signal may come between the start of a job and the line that keeps its number; and no bare `wait`, which waits for all.
+# The device's own shell cleans up, also when the link breaks: its stdin then ends, and `watch` ends the shell. `watch` repeats
+# its TERM, since a shell may lose one. `beat` has an end: its ALRM then stops a program that hangs, and a shell that does
+# not answer is silent from then on, so that the other side gives up too.
+# A background job has no stdin, hence the copy as 3. What sleeps must not hold stdout open. `echo` is in every shell, where
+# `printf` may be a process that outlives `beat`.
+# `cleanup` ends at any moment: KILL, since a subshell loses a TERM that comes before its trap is set; `$!`, since a signal may
+# come between the start of a job and the line that keeps its number; no bare `wait`, which waits for all jobs.
 _RUN = """
 cd {cache} || exit 1
 exec 3<&0
 run=$PWD/skyedge-run-$$ main=$$ bench= watch= beat=
 cleanup() {{ set -- $! $bench $watch $beat; [ $# = 0 ] || {{ kill -9 "$@"; wait "$@"; }}; rm -rf "$run"; }} 2>/dev/null
-trap 'exit 130' HUP INT TERM PIPE
 mkdir "$run" && cd "$run" || exit 1
 {links}
 state before
 {prefix} ./skyedge {words} --json result.json >/dev/null 3<&- & bench=$!
-(read -r _ <&3; kill -TERM $main) >/dev/null 2>&1 & watch=$!
-(while kill -0 $main && [ -d "$run" ]; do
-  printf 'alive\\t-\\t-\\n'; battery
+(read -r _ <&3; while kill -TERM $main; do sleep 1 3<&-; done) >/dev/null 2>&1 & watch=$!
+(left={beats}
+while [ $left != 0 ] && kill -0 $main && [ -d "$run" ]; do
+  echo 'alive	-	-'; battery
   sleep {beat} >/dev/null 2>&1 3<&-
-done) 2>/dev/null & beat=$!
+  left=$((left - 1))
+done
+kill -ALRM $main) 2>/dev/null & beat=$!
 wait $bench
 code=$?
 bench=
@@ -91,19 +98,28 @@ class Bench:
             The program refuses, cannot run there, or was ended; `LostError` if the device went away.
         """
         words = ["bench", "--threads", str(threads), "--runs", str(rule.min_runs), "--seconds", f"{rule.min_seconds:g}"]
+        limit_seconds = _limit_seconds(rule, len(self.artifacts))
+        heard = self.cache.link.run(
+            self.script(words, limit_seconds),
+            hear=lambda line: log(line) if line.startswith(PROGRESS) else None,
+            limit_seconds=limit_seconds + 2 * PATIENCE_SECONDS,
+        )
+        if heard.code:
+            raise self._explain(heard, limit_seconds)
+        return _read(heard.out, threads, shlex.join(["skyedge", *words]), self.cache.link.shown)
+
+    def script(self, words: Sequence[str], limit_seconds: float, beat_seconds: float = BEAT_SECONDS) -> str:
+        """Return the shell text of one run: `words` are those after `skyedge`, without name, models and output."""
         named = ["--device-name", self.name] if self.name else []
         models = [word for index in range(len(self.artifacts)) for word in ("--model", str(index))]
-        text = shell_functions() + _RUN.format(
+        return shell_functions() + _RUN.format(
             cache=shlex.quote(self.cache.folder),
             links=self._links(),
             prefix=shlex.join(shlex.split(self.prefix)),
             words=shlex.join([*words, *named, *models]),
-            beat=BEAT_SECONDS,
+            beat=beat_seconds,
+            beats=math.ceil(limit_seconds / beat_seconds),
         )
-        heard = self.cache.link.run(text, hear=lambda line: log(line) if line.startswith(PROGRESS) else None)
-        if heard.code:
-            raise self._explain(heard)
-        return _read(heard.out, threads, shlex.join(["skyedge", *words]), self.cache.link.shown)
 
     def _links(self) -> str:
         """Return shell text that lays out the program and the artifacts; Android refuses hard links, so symbolic ones."""
@@ -114,7 +130,7 @@ class Bench:
                 lines.append(f"ln -s ../../files/{self.cache.digests[path]} {index}/{shlex.quote(name)} || exit 1")
         return "\n".join(lines)
 
-    def _explain(self, heard: Finished) -> InputError:
+    def _explain(self, heard: Finished, limit_seconds: float) -> InputError:
         shown, code = self.cache.link.shown, heard.code
         lines = [line for line in heard.err.splitlines() if line.strip() and not line.startswith(PROGRESS)]
         said = "; ".join(lines[-3:]) or f"exit code {code}"
@@ -124,9 +140,17 @@ class Bench:
             advice += "try --binary or --device-cache"
         elif code == 127:
             advice = "expected its libraries on the device: install them there, or name a static program with --binary"
+        elif code == 124:
+            said = f"it ran for over {limit_seconds / 60.0:.0f} minutes"
+            advice = "measure fewer artifacts at once, or with --quick"
         elif code > 128:
             advice = f"ended by signal {code - 128}; where that is 9, memory may have run out: measure fewer artifacts at once"
         return InputError(f"skyedge bench failed on {shown}: {said}; {advice}")
+
+
+def _limit_seconds(rule: Rule, artifacts: int) -> float:
+    """Return how long a run may take: both kinds of every artifact at `SLOWEST_RUN_SECONDS`, and ten minutes around them."""
+    return 600.0 + 2 * artifacts * max(2.0 * rule.min_seconds, rule.min_runs * SLOWEST_RUN_SECONDS)
 
 
 def _read(out: str, threads: int, command: str, shown: str) -> Outcome:

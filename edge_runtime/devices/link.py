@@ -5,12 +5,14 @@ A link runs shell text there and carries files there. Keys, passwords and host k
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import shlex
 import subprocess
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +23,12 @@ from edge_runtime.devices.errors import NO_ROOM, explain, lost
 from edge_runtime.errors import InputError
 
 EXPECTED = "expected host, ssh://user@host:port or adb://SERIAL"
-GRACE_SECONDS = 2.0  # for a command that is to end
-PATIENCE_SECONDS = 60.0  # of silence, after which a device is taken for lost
-CARRY_SECONDS = 600.0  # for carrying files, which goes on in silence
+GRACE_SECONDS = 10.0  # a command whose stdin has ended may take this long to clean up
+PATIENCE_SECONDS = 60.0  # a device that is silent for longer counts as lost
+CARRY_SECONDS = 600.0  # patience while files travel, which is silent
+LIMIT_SECONDS = 3600.0  # no command runs longer, unless the caller allows it
 BEGIN, END = "skyedge-begin", "skyedge-exit"
+SIGNALS = "HUP INT TERM PIPE ALRM"
 SSH_OPTIONS = (
     "BatchMode=yes", "StrictHostKeyChecking=yes", "ConnectTimeout=10", "ServerAliveInterval=5", "ServerAliveCountMax=3",
     "RequestTTY=no", "RemoteCommand=none",
@@ -67,35 +71,33 @@ class Link:
         stdin: IO[bytes] | None = None,
         hear: Callable[[str], None] | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        limit_seconds: float = LIMIT_SECONDS,
     ) -> Finished:
-        """Run shell `text` on the device.
+        """Run POSIX shell `text` on the device, as `wrap` wraps it.
 
         Parameters
         ----------
-        text
-            POSIX shell. `cleanup`, if it defines one, runs at its end in any case.
         stdin
-            File that it reads. Without one, its stdin stays open as long as this side lives, and then ends.
+            File that `text` reads. Without one its stdin ends when this call ends, however that happens.
         hear
             Gets every line of stderr as it comes.
-        patience_seconds
-            How long the device may be silent.
+        patience_seconds, limit_seconds
+            How long the device may be silent, and how long `text` may run.
 
         Raises
         ------
         LostError
-            The link broke, or the device fell silent, before the text ended.
+            The link broke, or the device was silent or busy for too long.
         InputError
-            There is no such device, or it does not let us in.
+            There is no such device, or it refuses the login.
         """
-        # Login scripts may print things before, and neither ssh nor old versions of adb tell a lost device from a command
-        # that failed. So the device marks both ends itself.
-        whole = f'cleanup() {{ :; }}\ntrap \'code=$?; cleanup; printf "\\n{END} %s\\n" "$code"\' EXIT\necho {BEGIN}\n{text}\n'
+        whole = wrap(text)
         sent = f"exec sh -c {shlex.quote(whole)}" if self.kind == "ssh" else whole
-        out, err = _talk((*self.words, sent), stdin, hear, patience_seconds, self.shown)
+        out, err = _talk((*self.words, sent), stdin, hear, patience_seconds, limit_seconds, self.shown)
         said, begun, rest = out.partition(f"{BEGIN}\n")
         body, ended, code = rest.rpartition(f"\n{END} ")
-        if not begun or not ended or not code.strip().isdigit():
+        code = code.partition("\n")[0].strip()
+        if not begun or not ended or not code.isdigit():
             raise explain(self.shown, self.words, bool(begun), said + err)
         return Finished(int(code), body, err)
 
@@ -143,6 +145,23 @@ class Link:
                     raise explain(self.shown, self.words, True, said)
                 return Finished(done.returncode, "", said)
         return Finished(0, "", "")
+
+
+def wrap(text: str) -> str:
+    """Return shell text that runs `text` between two marks and then `cleanup`, if `text` defines one.
+
+    The marks tell what login scripts print from what `text` prints, and a lost device from a command that failed: neither
+    ssh nor old versions of adb do. Exit code 130 after a signal, 124 after ALRM. A second signal must not end `cleanup`:
+    shells look for signals after each command, so that ignoring them comes first in either trap.
+    """
+    return f"""cleanup() {{ :; }}
+finish() {{ trap '' {SIGNALS}; cleanup; printf '\\n{END} %s\\n' "$1"; }}
+trap 'finish $?' EXIT
+trap 'trap "" {SIGNALS}; exit 130' HUP INT TERM PIPE
+trap 'trap "" {SIGNALS}; exit 124' ALRM
+echo {BEGIN}
+{text}
+"""
 
 
 def open_link(device: str, ssh_config: Path | None = None) -> Link:
@@ -227,9 +246,10 @@ def _talk(
     stdin: IO[bytes] | None,
     hear: Callable[[str], None] | None,
     patience_seconds: float,
+    limit_seconds: float,
     shown: str,
 ) -> tuple[str, str]:
-    """Run a command here and return its stdout and stderr; it is ended where it stays silent for too long."""
+    """Run a command here and return its stdout and stderr; end it where it is silent or busy for too long."""
     lines: queue.Queue[tuple[str, str | None]] = queue.Queue()
 
     def listen(name: str, stream: IO[bytes]) -> None:
@@ -250,8 +270,10 @@ def _talk(
         ]
         for thread in threads:
             thread.start()
-        open_ends = len(threads)
+        open_ends, end = len(threads), time.monotonic() + limit_seconds
         while open_ends:
+            if time.monotonic() > end:
+                raise lost(shown, f"it was busy for over {limit_seconds:.0f} s")
             name, line = lines.get(timeout=patience_seconds)
             if line is None:
                 open_ends -= 1
@@ -274,7 +296,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
-        process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel holds it: nothing here can end it
+            process.wait(GRACE_SECONDS)
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:

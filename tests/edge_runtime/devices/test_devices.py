@@ -159,6 +159,12 @@ def test_a_silent_device_is_lost(tmp_path: Path) -> None:
     assert (tmp_path / "clean").exists()  # its stdin ended, so it could clean up
 
 
+def test_a_device_that_never_ends_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_runtime.devices.link.GRACE_SECONDS", 0.1)
+    with pytest.raises(LostError, match="busy for over 0 s"):
+        HOST.run("while :; do echo alive; sleep 0.05; done", limit_seconds=0.3)
+
+
 def test_a_missing_client_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(InputError, match="apt-get install -y openssh-client"):
