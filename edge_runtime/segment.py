@@ -7,7 +7,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -19,6 +19,7 @@ from PIL import Image, PngImagePlugin
 from edge_runtime.artifact.artifact import Artifact, file_sha256
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import partial_file
 from edge_runtime.images.dataset import list_images
 from edge_runtime.images.ops import read_rgb, to_mask8
 from edge_runtime.images.overlay import draw_overlay
@@ -212,12 +213,14 @@ def _segment(job: Job, segmenter: Segmenter | Ensemble, options: Options, record
         probability = refine(image, coarse, options.refinement)
     if options.overlay:  # first, so that a mask that is there means that its overlay is too
         picture = Image.fromarray(draw_overlay(image, probability, segmenter.threshold))
-        _write(job.overlay, lambda path: picture.save(path, format="JPEG", quality=JPEG_QUALITY))
+        with partial_file(job.overlay) as partial:
+            picture.save(partial, format="JPEG", quality=JPEG_QUALITY)
     text = PngImagePlugin.PngInfo()
     text.add_text(RECORD_KEY, record)
     text.add_text(FINDING_KEY, json.dumps(dataclasses.asdict(finding)))
     mask = Image.fromarray(to_mask8(probability))
-    _write(job.mask, lambda path: mask.save(path, format="PNG", pnginfo=text))
+    with partial_file(job.mask) as partial:
+        mask.save(partial, format="PNG", pnginfo=text)
     return finding
 
 
@@ -256,16 +259,6 @@ def find_done(job: Job, record: str, overlay: bool) -> Finding | None:
             return Finding(**json.loads(mask.info[FINDING_KEY])) if same else None
     except (OSError, SyntaxError, ValueError, KeyError, TypeError):
         return None
-
-
-def _write(target: Path, save: Callable[[Path], None]) -> None:
-    """Let `save` write a file beside `target`, then rename it: a killed run leaves no half file under that name."""
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        save(partial)
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _complain(message: str) -> None:

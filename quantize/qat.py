@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from torch.utils.data import DataLoader
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json
 from export.pipeline import quiet
 from train.data.datasets import Samples, gather
 from train.engine.losses import sky_loss
@@ -108,7 +108,7 @@ def train(config: Config) -> Path:
         Checkpoint(start.arch, start.size, weights, start.weights_license, training, plan_of(start.build(), start.arch)),
         config.out / "checkpoint.pt",
     )
-    (config.out / "qat.json").write_text(json.dumps(history, indent=1) + "\n")
+    write_json(config.out / "qat.json", history)
     return config.out / "checkpoint.pt"
 
 

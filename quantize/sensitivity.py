@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,9 +22,9 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json, write_text
 from edge_runtime.images.dataset import find_pairs, splits
 from export.network import Network, SkyProbability, load_network
 from export.parity import pooled_agreement, run_torch
@@ -237,8 +236,8 @@ def measure(config: Config) -> dict[str, Any]:
     }  # fmt: skip
     config.out.mkdir(parents=True, exist_ok=True)
     path = config.out / f"sensitivity-{network.checkpoint.name}.json"
-    write_atomic(path, json.dumps(result, indent=1) + "\n")
-    write_atomic(path.with_suffix(".md"), markdown(scores))
+    write_json(path, result)
+    write_text(path.with_suffix(".md"), markdown(scores))
     plot(scores, f"{network.checkpoint.name}, {network.size} pixels", path.with_suffix(".png"))
     return result
 

@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.files import partial_file
 from scenes.parts import interiors, kinds_built, kinds_nature, kinds_nosky
 from scenes.parts.camera import Camera, expose
 from scenes.parts.canvas import Canvas
@@ -241,7 +242,7 @@ def main(config: Config) -> None:
         height, width = config.size
         label = (f"{scene.kind}, {scene.sky}", width, height, f"{scene.alpha.mean():.6f}", "0.000000", "exact")
         rows.append((name, "scenes", config.split, name, *label, "Apache-2.0", f"scenes/render.py seed {seed}"))
-    with open(manifest, "w", newline="", encoding="utf-8") as file:
+    with partial_file(manifest) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([MANIFEST_FIELDS, *kept, *rows])
     print(f"{len(rows)} scenes in {config.out / config.split}")
 

@@ -7,7 +7,6 @@ in the same order, so that only the conditions differ. A run that was killed goe
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json, write_text
 from edge_runtime.images.dataset import Pair
 from edge_runtime.metrics.iou import ImageMetrics, evaluate_pairs, pool
 from train.data.conditions import CONDITIONS
@@ -177,8 +176,8 @@ def main(config: Config) -> None:
     """Run, write the result file and its table, and print the table."""
     result = ablate(config)
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(config.out, json.dumps(result, indent=1) + "\n")
-    write_atomic(config.out.with_suffix(".md"), markdown(result))
+    write_json(config.out, result)
+    write_text(config.out.with_suffix(".md"), markdown(result))
     print(markdown(result), end="")
 
 

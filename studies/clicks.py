@@ -7,7 +7,6 @@ with all clicks so far. On scenes, and on the labeled pictures whose first masks
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +16,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.correct import OTHER, SKY, correct
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json, write_text
 from edge_runtime.images.dataset import VOID, find_pairs, read_pair
 from edge_runtime.masks.refine import refine
 from edge_runtime.metrics.iou import THRESHOLD
@@ -152,8 +151,8 @@ def main(config: Config) -> None:
         sets[f"worst of {config.data.resolve().name}, {config.split}"] = summarize(worst_examples(config, segmenter))
     model = {"name": segmenter.artifact.spec.name, "sha256": segmenter.artifact.sha256}
     report = {"model": model, "seed": config.seed, "scene_size": list(config.scene_size), "sets": sets}
-    write_atomic(config.out, json.dumps(report, indent=1, allow_nan=False) + "\n")
-    write_atomic(config.out.with_suffix(".md"), as_markdown(report))
+    write_json(config.out, report)
+    write_text(config.out.with_suffix(".md"), as_markdown(report))
     print(as_markdown(report), end="")
 
 

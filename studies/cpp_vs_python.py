@@ -22,9 +22,9 @@ import cv2
 
 from edge_runtime.benchmark.machine import busy_seconds, describe_machine, usable_cores
 from edge_runtime.benchmark.memory import camera_frame
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json, write_text
 from edge_runtime.images.ops import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 
@@ -184,8 +184,8 @@ def main(config: Config) -> None:
         "rows": rows,
     }
     config.out.mkdir(parents=True, exist_ok=True)
-    write_atomic(config.out / "cpp_vs_python.json", json.dumps(result, indent=1) + "\n")
-    write_atomic(config.out / "cpp_vs_python.md", to_markdown(result))
+    write_json(config.out / "cpp_vs_python.json", result)
+    write_text(config.out / "cpp_vs_python.md", to_markdown(result))
     print(to_markdown(result), end="")
 
 

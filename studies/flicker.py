@@ -16,7 +16,6 @@ the unstabilized; and by how many frames the truth must be delayed to fit the ma
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,9 +27,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json, write_text
 from edge_runtime.images.ops import resize_probability
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.video.io import VideoSink, VideoSource
@@ -235,8 +234,8 @@ def main(config: Config) -> None:
         head = {"model": {"name": spec.name, "sha256": segmenter.artifact.sha256}, "shots": config.shots}
         head |= {"frames": config.frames, "size": list(config.size), "seed": config.seed}
         report = {**head, "kinds": kinds, "all": overall(kinds)}
-        write_atomic(config.out / f"{spec.name}.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-        write_atomic(config.out / f"{spec.name}.md", markdown(report))
+        write_json(config.out / f"{spec.name}.json", report)
+        write_text(config.out / f"{spec.name}.md", markdown(report))
         before, after = report["all"]["raw"], report["all"]["stabilised"]
         still = [kinds[kind] for kind in STILL]
         drop = 1 - np.sqrt(sum(k["stabilised"]["dtssd"] ** 2 for k in still) / sum(k["raw"]["dtssd"] ** 2 for k in still))

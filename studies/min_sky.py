@@ -7,7 +7,6 @@ share that is recommended, `test` and rooms of other seeds tell its error.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json, write_text
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.masks.presence import judge
 from edge_runtime.segmenter import Ensemble, Segmenter, load_models
@@ -213,8 +212,8 @@ def main(config: Config) -> None:
     settings = {**asdict(config), "data": config.data.name, "out": config.out.name}
     results = {"schema_version": 1, "settings": settings, "models": models}
     text = markdown(results)
-    write_atomic(config.out, json.dumps(results, indent=1) + "\n")
-    write_atomic(config.out.with_suffix(".md"), text)
+    write_json(config.out, results)
+    write_text(config.out.with_suffix(".md"), text)
     print(text.partition("\n## ")[0].rstrip())
     print(config.out)
 

@@ -26,9 +26,9 @@ from onnx import TensorProto, helper, numpy_helper
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.backends.tensors import InputEncoder
 from edge_runtime.benchmark.machine import describe_machine
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json, write_text
 from export.pipeline import PROJECT_ROOT
 
 SIDE = 768  # of the matrices of the yardstick
@@ -183,8 +183,8 @@ def main(config: Config) -> None:
     """Profile, write both files and print the table."""
     result = profile(config)
     config.out.mkdir(parents=True, exist_ok=True)
-    write_atomic(config.out / f"operators-{result['artifact']}.json", json.dumps(result, indent=1) + "\n")
-    write_atomic(config.out / f"operators-{result['artifact']}.md", markdown(result))
+    write_json(config.out / f"operators-{result['artifact']}.json", result)
+    write_text(config.out / f"operators-{result['artifact']}.md", markdown(result))
     print(markdown(result), end="")
 
 

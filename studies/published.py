@@ -13,9 +13,9 @@ from typing import Annotated, Any
 
 import tyro
 
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_text
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def main(config: Config) -> None:
     """Write the table and print its path."""
     text = table(config.models)
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(config.out, text)
+    write_text(config.out, text)
     print(config.out)
 
 

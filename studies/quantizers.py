@@ -8,7 +8,6 @@ ratio to float32 in the same runtime. Absolute latencies come from `edge_runtime
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -20,9 +19,9 @@ import numpy as np
 from rich.console import Console
 
 from edge_runtime.benchmark.machine import describe_machine
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json, write_text
 from edge_runtime.images.dataset import find_pairs, splits
 from export.network import load_network
 from export.parity import pooled_agreement, run_torch
@@ -165,8 +164,8 @@ def main(config: Config) -> None:
     """Compare, write both files and print the table."""
     result = compare(config)
     config.out.mkdir(parents=True, exist_ok=True)
-    write_atomic(config.out / f"{result['network']}.json", json.dumps(result, indent=1) + "\n")
-    write_atomic(config.out / f"{result['network']}.md", markdown(result))
+    write_json(config.out / f"{result['network']}.json", result)
+    write_text(config.out / f"{result['network']}.md", markdown(result))
     print(markdown(result), end="")
 
 

@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.ops import read_rgb, resize_probability
 from edge_runtime.masks.refine import RefineConfig, refine
@@ -273,7 +273,7 @@ def main(config: Config) -> None:
     report["model"] = {"name": segmenter.artifact.spec.name, "sha256": segmenter.artifact.sha256}
     for name, figures in measure_parts(config, segmenter):
         report[name] = figures
-        write_atomic(config.out, json.dumps(report, indent=1, allow_nan=False) + "\n")
+        write_json(config.out, report)
     write_sheets(config, segmenter)
     print_table(report)
 

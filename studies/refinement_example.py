@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_bytes
 from edge_runtime.images.ops import resize_probability
 from edge_runtime.masks.refine import refine
-from edge_runtime.masks.saved_pair import place
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
 
@@ -60,7 +60,7 @@ def main(config: Config) -> None:
         sheet.save(data, format="JPEG", quality=quality)
         if data.tell() < MOST_BYTES:
             break
-    place(config.out, lambda partial: partial.write_bytes(data.getvalue()), Path.replace)
+    write_bytes(config.out, data.getvalue())
     print(f"{config.out}: {data.tell() / 1000:.0f} kB")
 
 

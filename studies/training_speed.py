@@ -6,7 +6,6 @@ Variants of a network take turns, so that whatever else the machine does hits al
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ import numpy as np
 import torch
 
 from edge_runtime.benchmark.machine import describe_machine
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json
 from train.engine.parallel import World
 from train.engine.presets import PRESETS, FitConfig
 from train.fit import Run, Schedule, train_step
@@ -114,7 +113,7 @@ def main(config: Config) -> None:
     """Measure, write the result file and print the table."""
     result = measure(config)
     config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(config.out, json.dumps(result, indent=1) + "\n")
+    write_json(config.out, result)
     print(markdown(result), end="")
 
 

@@ -17,7 +17,6 @@ DIR appears whole or not at all. Trees, places and terms of the data sets: `trai
 from __future__ import annotations
 
 import csv
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -30,6 +29,7 @@ from PIL import Image
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import partial_folder
 from edge_runtime.images.dataset import VOID
 from edge_runtime.images.ops import read_rgb, resize_rgb
 from edge_runtime.progress import track
@@ -122,10 +122,7 @@ def _check_items(items: Sequence[Item]) -> None:
 
 def _write_whole(plan: Plan, config: Config) -> tuple[list[dict[str, str]], list[Path]]:
     """Write beside `--out` and rename at the end; on any failure, Ctrl-C too, nothing stays."""
-    out = config.out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as beside:  # private, for other users closed
-        partial = Path(beside) / out.name
+    with partial_folder(config.out) as partial:
         rows: list[dict[str, str]] = []
         left_out: list[Path] = []
         for item in track(plan.items, config.name):
@@ -144,7 +141,6 @@ def _write_whole(plan: Plan, config: Config) -> tuple[list[dict[str, str]], list
             writer = csv.DictWriter(file, MANIFEST_FIELDS)
             writer.writeheader()
             writer.writerows(rows)
-        partial.rename(out)  # onto an empty folder, too
     return rows, left_out
 
 

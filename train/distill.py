@@ -23,6 +23,7 @@ from rich.progress import track
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import partial_file, write_text
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair
 from edge_runtime.images.mask_file import marked
 from edge_runtime.images.ops import read_rgb
@@ -71,7 +72,7 @@ def soften(config: Config) -> Path:
         if not mask.is_file():
             link_or_copy(pair.image, images / pair.image.name)
             _write_mask(soft_target(pair, teachers, config.weight), mask)
-    with (config.out / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+    with partial_file(config.out / "manifest.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "source", "split", "scene"])
         writer.writerows([pair.id, pair.source, "train", pair.scene] for pair in pairs)
@@ -123,13 +124,12 @@ def _claim(config: Config, teachers: Sequence[Model]) -> None:
     elif config.out.is_dir() and any(config.out.iterdir()):
         raise InputError(f"got --out {config.out}, which holds something else, expected a new or empty folder")
     config.out.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(record) + "\n")
 
 
 def _write_mask(target: np.ndarray, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    Image.fromarray(mask_bytes(np.clip(target, 0.0, 1.0))).save(partial, "PNG", pnginfo=marked("distill"))
-    partial.replace(path)
+    with partial_file(path) as partial:
+        Image.fromarray(mask_bytes(np.clip(target, 0.0, 1.0))).save(partial, "PNG", pnginfo=marked("distill"))
 
 
 def main(config: Config) -> None:

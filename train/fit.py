@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_text
 from edge_runtime.images.dataset import Pair, read_pair
 from edge_runtime.images.ops import resize_rgb
 from train.data.conditions import CONDITIONS
@@ -33,7 +34,7 @@ from train.engine.curves import plot_curves
 from train.engine.losses import sky_loss
 from train.engine.parallel import World, join_world, leave_world, spread
 from train.engine.presets import PRESETS, FitConfig
-from train.models import MODELS, Checkpoint, load_checkpoint, plan_of, save_checkpoint
+from train.models import MODELS, Checkpoint, load_checkpoint, plan_of, save_checkpoint, save_state
 from train.models.unet_lite import UNetLite
 
 # Fields that say how a run is sliced and watched; all others decide its weights and must not change on --resume.
@@ -230,13 +231,11 @@ def pooled_iou(model: nn.Module, pairs: list[Pair], size: int) -> float:
 
 
 def _save(run: Run, config: FitConfig, out: Path) -> None:
-    partial = out / "resume.partial"
-    torch.save(run.state(config), partial)
-    partial.replace(out / "resume.pt")
+    save_state(run.state(config), out / "resume.pt")
     training = _deciding(config) | ({"before": load_checkpoint(config.init).training} if config.init else {})
     dtype = torch.float16 if config.store == "fp16" else torch.float32
     save_average(run, config.arch, config.sizes[-1], config.weights_license, training, out / "checkpoint.pt", dtype)
-    (out / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in run.log))
+    write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in run.log))
     plot_curves(run.log, out / "curves.png", title=config.arch)
 
 

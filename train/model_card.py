@@ -14,6 +14,7 @@ import tyro
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_text
 from train.engine.presets import PRESETS, FitConfig
 from train.models import count_macs, count_parameters, load_checkpoint
 from train.prune import PRESETS as PRUNED
@@ -139,7 +140,7 @@ def _cell(metric: dict[str, float | None] | None, digits: int = 3) -> str:
 def main(config: Config) -> None:
     """Write the card and print its path."""
     path = config.folder / "README.md"
-    path.write_text(card(config.folder), encoding="utf-8")
+    write_text(path, card(config.folder))
     print(path)
 
 

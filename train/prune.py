@@ -24,9 +24,9 @@ from rich.progress import track
 from torch import nn
 from torch.utils.data import DataLoader
 
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_json
 from edge_runtime.images.dataset import Pair
 from train.data.datasets import Samples, gather
 from train.engine.channel_choice import Importance, Rule, prune_to
@@ -34,7 +34,7 @@ from train.engine.losses import sky_loss
 from train.engine.parallel import World
 from train.engine.presets import FitConfig
 from train.fit import Run, Schedule, pooled_iou, save_average, train_step
-from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_of
+from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_of, save_state
 from train.models.channel_plan import apply_plan
 
 SLICING = {"out", "resume", "stop_at_step", "save_minutes", "threads", "workers"}  # as in train/fit.py
@@ -171,7 +171,7 @@ class Pruning:
         if self.step == self.ends[number]:
             self.model = self.run.average
             self.history.append(self._row(number + 1, self.model))
-            write_atomic(self.out / "rounds.json", json.dumps(self.history, indent=1) + "\n")
+            write_json(self.out / "rounds.json", self.history)
         self._save()
 
     def _prune(self, number: int) -> None:
@@ -248,8 +248,7 @@ class Pruning:
         assert self.run is not None
         plan = plan_of(self.run.model, self.start.arch)
         state = {"deciding": self._deciding(), "step": self.step, "plan": plan, "run": self.run.state(self._fit_config(0))}
-        torch.save(state | {"history": self.history}, self.out / "resume.partial")
-        (self.out / "resume.partial").replace(self.out / "resume.pt")
+        save_state(state | {"history": self.history}, self.out / "resume.pt")
         training = {"pruned": self._deciding(), "history": self.history, "before": self.start.training}
         save_average(self.run, self.start.arch, self.size, self.start.weights_license, training, self.out / "checkpoint.pt")
         self.saved = time.monotonic()

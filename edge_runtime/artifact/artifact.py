@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from edge_runtime.artifact.spec import (
     parse_spec,
 )
 from edge_runtime.errors import InputError
+from edge_runtime.files import partial_folder
 
 __all__ = [
     "FILE_NAMES", "GOLDEN_FILES", "PRECISIONS", "SCHEMA_PATH", "SCHEMA_VERSION", "SPEC_FILE", "Artifact", "Calibration",
@@ -154,23 +154,9 @@ def write_artifact(folder: Path, draft: ModelSpec, files: Mapping[str, Path], go
     if set(files) != set(names):
         raise InputError(f"got files {sorted(files)}, expected {sorted(names)} for format {draft.format!r}")
     _check_replaceable(folder)
-    folder = folder.absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    replaced = folder.with_name(f".{folder.name}.{os.getpid()}.replaced")
-    try:
-        partial.mkdir()
+    with partial_folder(folder, replace=True) as partial:
         _fill(partial, draft, {names[role]: (role, source) for role, source in files.items()}, golden)
         read_artifact(partial).golden()
-        if folder.exists():
-            folder.rename(replaced)
-        partial.rename(folder)
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if replaced.exists() and not folder.exists():
-            replaced.rename(folder)  # the last rename failed: the old artifact stays
-        shutil.rmtree(replaced, ignore_errors=True)
     return read_artifact(folder)
 
 
@@ -183,8 +169,6 @@ def _fill(partial: Path, draft: ModelSpec, copies: Mapping[str, tuple[str, Path]
         np.save(partial / name, array)
     spec = dataclasses.replace(draft, files=entries, golden=Golden(GOLDEN_FILES[0], GOLDEN_FILES[1], draft.golden.atol))
     (partial / SPEC_FILE).write_text(format_spec(spec), encoding="utf-8")
-    for path in [*partial.iterdir(), partial]:
-        _sync(path)
 
 
 def file_sha256(path: Path) -> str:
@@ -231,11 +215,3 @@ def _check_replaceable(folder: Path) -> None:
     if present - known:
         listed = ", ".join(sorted(present - known)[:5])
         raise InputError(f"{folder} holds {listed}, expected an artifact or an empty or new folder; choose another")
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

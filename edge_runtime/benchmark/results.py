@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 
 from edge_runtime.benchmark.device_record import DeviceRun
 from edge_runtime.benchmark.machine import Machine
+from edge_runtime.files import write_text
 
 SCHEMA_VERSION = 1
 
@@ -219,7 +219,7 @@ def decode(kind: Any, value: Any) -> Any:
 
 def write_results(results: Results, path: Path) -> None:
     """Write `results` as JSON, atomically: readers see the old file or the whole new one."""
-    write_atomic(path, _encode(dataclasses.asdict(results)) + "\n")
+    write_text(path, _encode(dataclasses.asdict(results)) + "\n")
 
 
 def _encode(value: Any, indent: str = "\n") -> str:
@@ -231,17 +231,3 @@ def _encode(value: Any, indent: str = "\n") -> str:
     if isinstance(value, (list, tuple)) and any(isinstance(item, dict) for item in value):
         return "[" + inner + f",{inner}".join(_encode(item, inner) for item in value) + indent + "]"
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step (temporary file beside it, fsync, rename)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

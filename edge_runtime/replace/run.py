@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ import tyro
 from PIL import Image
 
 from edge_runtime.errors import InputError
+from edge_runtime.files import partial_file
 from edge_runtime.images.ops import read_rgb
 from edge_runtime.masks.refine import DEFAULTS, refine
 from edge_runtime.progress import track
@@ -125,7 +125,8 @@ def _picture(config: Replace, segmenter: Segmenter) -> str:
     look = Look(config.relight, config.halo)
     said = f"{image.shape[1]} x {image.shape[0]} pixels, {100 * share:.1f} % sky, {_say(view.horizon)}"
     if not config.animate:
-        _write(config.out, replace_sky(image, alpha, sky, view, look))
+        with partial_file(config.out) as partial:
+            Image.fromarray(replace_sky(image, alpha, sky, view, look)).save(partial, quality=QUALITY)
         return said
     count, cutout = max(1, round(config.animate * config.fps)), Cutout.of(image, alpha)
     with VideoSink(config.out, config.fps, alpha.shape) as sink:
@@ -232,17 +233,6 @@ def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | 
     probability = refine(picture, segmenter.coarse(picture))
     kept = max(1, round(rows_of_sky(probability, path) * len(picture)))
     return PictureSky(without_land(picture[:kept], probability[:kept]), view, config.mapping, config.wind, loop_s)
-
-
-def _write(path: Path, picture: np.ndarray) -> None:
-    """Write (H, W, 3) uint8 RGB in one step, by the suffix of `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
-    try:
-        Image.fromarray(picture).save(partial, quality=QUALITY)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _say(horizon: Horizon) -> str:

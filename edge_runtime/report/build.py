@@ -20,8 +20,8 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 
-from edge_runtime.benchmark.results import write_atomic
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_text
 from edge_runtime.report.advice import Choice, choose, not_measured
 from edge_runtime.report.markdown import markdown, replace_section
 from edge_runtime.report.masks import Strip, find_folders, list_pictures, make_strips
@@ -99,15 +99,15 @@ def report(config: ReportConfig) -> Report:
     pictures = list_pictures(config.pictures)
     parts = [_part(name, results, lines, config.models, pictures) for name, results in loaded.items()]
     page = config.out / "index.html"
-    write_atomic(page, render(parts, lines))
-    write_atomic(config.out / "table.md", text)
+    write_text(page, render(parts, lines))
+    write_text(config.out / "table.md", text)
     plots = list(itertools.chain.from_iterable(part.pareto for part in parts))
     if plots:
-        write_atomic(config.out / "pareto.svg", standalone(plots[0]))
+        write_text(config.out / "pareto.svg", standalone(plots[0]))
     else:
         (config.out / "pareto.svg").unlink(missing_ok=True)  # one of an earlier run would not belong to this page
     if config.readme:
-        write_atomic(config.readme, readme)
+        write_text(config.readme, readme)
     return Report(page, lines, any(results["quick"] for results in loaded.values()))
 
 

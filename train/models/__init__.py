@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from edge_runtime.errors import InputError
+from edge_runtime.files import partial_file
 from train.models.channel_plan import ChannelPlan, apply_plan, read_plan
 from train.models.u2net import u2net, u2netp
 from train.models.unet_lite import teacher, unet_lite, unet_lite_s
@@ -73,11 +74,15 @@ def plan_of(model: nn.Module, arch: str) -> ChannelPlan:
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     """Write a weights-only checkpoint atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
     # A network that was not pruned is saved without a plan, as before there were any.
-    torch.save({key: value for key, value in vars(checkpoint).items() if key != "plan" or value}, partial)
-    partial.replace(path)
+    save_state({key: value for key, value in vars(checkpoint).items() if key != "plan" or value}, path)
+
+
+def save_state(state: dict[str, Any], path: Path) -> None:
+    """Write what `torch.save` can write in one step."""
+    # Given a path, torch writes the file's name into the archive: that of the partial file, another one every time.
+    with partial_file(path) as partial, partial.open("wb") as file:
+        torch.save(state, file)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -20,9 +20,10 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.benchmark.latency import KINDS, Runner, find_warnings, take_turns
 from edge_runtime.benchmark.machine import busy_seconds, describe_machine
 from edge_runtime.benchmark.memory import measure_apart
-from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule, summarize, write_atomic
+from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule, summarize
 from edge_runtime.benchmark.run import BenchmarkConfig, benchmark, default_out
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_text
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "edge_runtime" / "benchmark" / "results.schema.json").read_text())
 
@@ -237,6 +238,6 @@ def test_schema_and_dataclasses_name_the_same_fields() -> None:
 def test_files_are_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "file.txt"
     for text in ("first", "second"):
-        write_atomic(path, text)
+        write_text(path, text)
         assert path.read_text() == text
     assert list(tmp_path.iterdir()) == [path]
