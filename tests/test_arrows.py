@@ -22,7 +22,7 @@ FOLDERS = {
 # The floors of edge_runtime, from the ground up: a room imports only rooms of lower floors.
 FLOORS = (
     {"errors"},
-    {"files", "cli", "progress"},
+    {"files", "cli", "progress", "records", "escape"},
     {"images", "artifact"},
     {"backends"},
     {"segmenter"},

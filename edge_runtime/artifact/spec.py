@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import types
 import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.errors import InputError
+from edge_runtime.records import build, parse_json
 
 SCHEMA_VERSION = 1
 SCHEMA_PATH = Path(__file__).with_name("model.schema.json")
@@ -125,16 +125,11 @@ def format_spec(spec: ModelSpec) -> str:
 
 def parse_spec(text: str) -> ModelSpec:
     """Parse and check the text of a model.json; raises `InputError` naming the key that is wrong."""
-    try:
-        values = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
-    except json.JSONDecodeError as error:
-        raise InputError(f"got text that is not JSON ({error}), expected a model.json") from error
-    except RecursionError as error:
-        raise InputError("got JSON that is nested too deeply, expected a model.json") from error
+    values = parse_json(text, "a model.json")
     version = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(values, dict) and (isinstance(version, bool) or version != SCHEMA_VERSION):
         raise InputError(f"got schema_version {version!r}, expected {SCHEMA_VERSION}; export the artifact again")
-    spec: ModelSpec = _build(ModelSpec, values, "")
+    spec = build(ModelSpec, values)
     check_spec(spec)
     return spec
 
@@ -215,60 +210,3 @@ def _is_sha256(text: str) -> bool:
 
 def _one_of(names: typing.Iterable[str]) -> str:
     return "one of " + ", ".join(names)
-
-
-def _build(kind: Any, value: Any, key: str) -> Any:
-    """Return `value` (plain JSON) as `kind`; nothing is converted, nothing is filled in."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:  # only `X | None` occurs
-        return None if value is None else _build(arguments[0], value, key)
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, value, key)
-    if origin is tuple:
-        _expect(isinstance(value, list), key, value, "a list")
-        return tuple(_build(arguments[0], item, f"{key}[{index}]") for index, item in enumerate(value))
-    if origin is dict:
-        _expect(isinstance(value, dict), key, value, "an object")
-        return {name: _build(arguments[1], item, _join(key, name)) for name, item in value.items()}
-    if kind is Any:
-        return value
-    if kind is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        _expect(number and abs(value) < 1e300, key, value, "a number")
-        return float(value)
-    if kind is int:
-        _expect(isinstance(value, int) and not isinstance(value, bool), key, value, "a whole number")
-        return value
-    _expect(isinstance(value, kind), key, value, "a text")
-    return value
-
-
-def _build_dataclass(kind: Any, value: Any, key: str) -> Any:
-    _expect(isinstance(value, dict), key, value, "an object")
-    hints = typing.get_type_hints(kind)
-    for names, fault in ((set(value) - set(hints), "unknown"), (set(hints) - set(value), "missing")):
-        if names:
-            listed = ", ".join(_join(key, name) for name in sorted(names))
-            raise InputError(f"{fault} key {listed}; expected exactly {', '.join(hints)}")
-    return kind(**{name: _build(hint, value[name], _join(key, name)) for name, hint in hints.items()})
-
-
-def _join(key: str, name: str) -> str:
-    return f"{key}.{name}" if key else name
-
-
-def _expect(good: bool, key: str, got: Any, expected: str) -> None:
-    if not good:
-        raise InputError(f"{key or 'the whole file'}: got {got!r:.80}, expected {expected}")
-
-
-def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(items)
-    if len(values) != len(items):
-        names = [name for name, _ in items]
-        raise InputError(f"got the key {max(names, key=names.count)!r} twice, expected every key once")
-    return values
-
-
-def _no_constant(name: str) -> float:
-    raise InputError(f"got the number {name}, expected a finite one")
