@@ -17,6 +17,7 @@ from train.models import Checkpoint, count_macs, count_parameters, load_checkpoi
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 RELEASED_CHECKPOINT = PROJECT_ROOT / "models" / "unet_lite" / "checkpoint.pt"
 STRIDE = 32  # every network of ours halves its input five times
+MAX_SIDE = 2048  # pixels: the activations of U2-Netp take about 6 GB there
 
 
 class SkyProbability(nn.Module):
@@ -85,8 +86,13 @@ def load_network(checkpoint: Path | None, size: int | None) -> Network:
     path = checkpoint or RELEASED_CHECKPOINT
     loaded = load_checkpoint(path)
     side = loaded.size if size is None else size
-    if side < STRIDE or side % STRIDE:
-        raise InputError(f"got --size {side}, expected a multiple of {STRIDE}: the networks halve their input five times")
+    if not STRIDE <= side <= MAX_SIDE or side % STRIDE:
+        raise InputError(
+            f"got --size {side}, expected a multiple of {STRIDE}, at most {MAX_SIDE}: the networks halve their input five times"
+        )
+    broken = [name for name, values in loaded.weights.items() if not bool(torch.isfinite(values).all())]
+    if broken:
+        raise InputError(f"got NaN or infinity in {broken[0]} of {path}, expected finite weights; train the network again")
     torch.set_num_threads(1)  # converters gain nothing from more, and they share the machine
     network = loaded.build().requires_grad_(False)
     return Network(

@@ -17,6 +17,8 @@ from scenes.render import generate
 
 MAX_ABS_FP32 = 1e-4  # largest difference in probability between two float32 runtimes
 MIN_AGREEMENT_FP16 = 0.999  # mask IoU with float32
+MIN_SHARE = 0.01  # of the pixels: masks with less sky or less ground than this prove nothing by agreeing
+MIN_SPAN = 100 * MAX_ABS_FP32  # of probabilities: an output that hardly varies proves nothing by being equal
 MEAN, STD = 127.0, 128.0
 
 # What a backend may differ by from the golden output, which the exporter's own backend gave. fp32: the order of additions. fp16:
@@ -61,27 +63,38 @@ class Parity:
         undecided nearly everywhere in it, so that a mask of it means nothing.
     pictures
         How many there were, noise included.
+    sky_share
+        Share of the scenes' pixels that torch predicts as sky, 0 to 1.
+    span
+        Difference between the largest and the smallest probability of torch.
     """
 
     max_abs: float
     agreement: float
     pictures: int
+    sky_share: float
+    span: float
 
 
 def parity_pictures(size: int) -> list[np.ndarray]:
     """Return seeded scenes and one picture of noise, each (size, size, 3) uint8 RGB; the first is the golden input."""
-    scenes = [resize_rgb(generate(s.seed, SCENE_SIZE, s.kind, s.sky).image, size, size) for s in SCENES]
     noise = np.random.default_rng(NOISE_SEED).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    return [*scenes, noise]
+    return [*parity_scenes(size), noise]
+
+
+def parity_scenes(size: int) -> list[np.ndarray]:
+    """Return the built-in scenes, each (size, size, 3) uint8 RGB."""
+    return [resize_rgb(generate(s.seed, SCENE_SIZE, s.kind, s.sky).image, size, size) for s in SCENES]
 
 
 def run_torch(model: SkyProbability, pictures: Sequence[np.ndarray]) -> np.ndarray:
     """Return (N, H, W) float32 probabilities of (H, W, 3) uint8 RGB pictures, one by one as a device would."""
     outputs = []
+    device = next(model.parameters()).device
     with torch.inference_mode():
         for picture in pictures:
             image = torch.from_numpy((picture.astype(np.float32) - MEAN) / STD).permute(2, 0, 1)[None].contiguous()
-            outputs.append(model(image)[0, 0].numpy())
+            outputs.append(model(image.to(device))[0, 0].cpu().numpy())
     return np.stack(outputs)
 
 
@@ -96,7 +109,13 @@ def run_backend(backend: Backend, pictures: Sequence[np.ndarray]) -> np.ndarray:
 def compare(expected: np.ndarray, got: np.ndarray) -> Parity:
     """Compare (N, H, W) probabilities of torch with those of an exported network, for all of `parity_pictures`."""
     scenes = slice(0, len(SCENES))
-    return Parity(float(np.abs(expected - got).max()), pooled_agreement(expected[scenes], got[scenes]), len(expected))
+    return Parity(
+        max_abs=float(np.abs(expected - got).max()),
+        agreement=pooled_agreement(expected[scenes], got[scenes]),
+        pictures=len(expected),
+        sky_share=sky_share(expected[scenes]),
+        span=float(expected.max() - expected.min()),
+    )
 
 
 def pooled_agreement(expected: np.ndarray, got: np.ndarray) -> float:
@@ -105,8 +124,31 @@ def pooled_agreement(expected: np.ndarray, got: np.ndarray) -> float:
     return float(agreement(expected.reshape(height, -1), got.reshape(height, -1)))
 
 
+def sky_share(masks: np.ndarray) -> float:
+    """Return the share of the pixels of probabilities, any shape, that are sky."""
+    return float((masks >= 0.5).mean())
+
+
+def holds_both(share: float) -> bool:
+    """Return whether masks with this share of sky hold enough sky and enough ground for an agreement to mean something."""
+    return MIN_SHARE <= share <= 1.0 - MIN_SHARE
+
+
 def check_parity(parity: Parity, precision: str) -> None:
-    """Raise `GateError` unless `parity` is good enough for `precision`, fp32 or fp16; NaN never is."""
+    """Raise `GateError` unless `parity` is good enough for `precision`, fp32 or fp16.
+
+    NaN never is good enough, nor is a network whose output says nothing: two empty masks agree.
+    """
+    if not parity.span >= MIN_SPAN:
+        raise GateError(
+            f"the probabilities of the float32 network differ by {parity.span:.1e} over all test images, expected at least "
+            f"{MIN_SPAN:.0e}; nothing was compared and nothing was written. Train the network"
+        )
+    if precision == "fp16" and not holds_both(parity.sky_share):
+        raise GateError(
+            f"the float32 network finds sky in {parity.sky_share:.1%} of the pixels of the built-in scenes, expected sky and "
+            f"ground, {MIN_SHARE:.0%} or more of each; nothing was compared and nothing was written. Train the network"
+        )
     if precision == "fp32" and not parity.max_abs <= MAX_ABS_FP32:
         raise GateError(
             f"parity with torch is {parity.max_abs:.2e} (max-abs), expected at most {MAX_ABS_FP32:.0e}; nothing was written. "

@@ -1,14 +1,15 @@
 """Quantize to int8 after training: `python quantize/int8.py --calib DIR [--format onnx tflite ncnn] [--eval DIR] [--out DIR]`.
 
-A quarter of the calibration pictures is kept back: the masks of int8 and fp32 must agree on it. With --eval, labeled pictures,
-int8 may lose at most --max-drop points of pooled IoU. `--keep-float AUTO` leaves the most sensitive convolutions in float, as few
-as it takes. A format that fails writes nothing, and the command exits with 1.
+A quarter of the calibration images is kept back: the masks of int8 and fp32 must agree on it, and on built-in scenes. With
+--eval, labeled images, int8 may lose at most --max-drop points of pooled IoU. `--keep-float AUTO` leaves the most sensitive
+convolutions in float, as few as it takes. A format that fails writes nothing, and the command exits with 1.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,9 @@ from edge_runtime.backends import open_backend
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
 from export.network import Network, load_network
-from export.parity import parity_pictures, run_backend
+from export.parity import parity_pictures
 from export.pipeline import Converted, default_out, draft_spec, from_here, quiet, shown_flags, write_candidate
-from quantize.calibration.calibration_set import Manifest, divide, make_manifest, read_resized
+from quantize.calibration.calibration_set import Manifest, check_distinct, divide, make_manifest, read_resized
 from quantize.calibration.checks import Checks, gate, measure, prepare
 from quantize.calibration.ranges import Method
 from quantize.calibration.recipe import Recipe, check_names
@@ -61,7 +62,8 @@ class Int8Config:
     max_drop: float = 1.0
     """Largest loss of pooled IoU on --eval, in points (hundredths of IoU)."""
     min_agreement: float = 0.95
-    """Smallest agreement with fp32: IoU of the masks, pooled over the quarter of --calib that is kept back."""
+    """Smallest agreement with fp32: IoU of the masks, pooled over the quarter of --calib that is kept back, and over built-in
+    scenes."""
     method: Method | None = None
     """How ranges of activations are found: minmax, percentile or entropy. Default: what did best for the format."""
     keep_float: tuple[str, ...] = ()
@@ -89,8 +91,9 @@ def quantize(config: Int8Config) -> list[Artifact]:
     console.print(
         f"{network.checkpoint.name}: calibrating on {len(chosen.calibration)} pictures, checking on {len(chosen.held_out)}"
     )
-    pictures, manifest = read_resized(chosen.calibration, network.size), make_manifest(chosen)
-    checks = prepare(network, read_resized(chosen.held_out, network.size), config.eval, config.split)
+    pictures, held_out = (read_resized(paths, network.size) for paths in (chosen.calibration, chosen.held_out))
+    check_distinct(chosen, pictures, held_out)
+    manifest, checks = make_manifest(chosen), prepare(network, held_out, config.eval, config.split)
     job = _Job(config, network, pictures, manifest, checks)
     written, failures = [], []
     for name in config.format:
@@ -173,7 +176,7 @@ def _try(job: _Job, name: str, folder: Path, keep: frozenset[str]) -> _Attempt:
     picture = parity_pictures(job.network.size)[0]
     with quiet():
         backend = open_backend(write_candidate(place, draft, converted, picture))
-    metrics = measure(backend.run, job.checks, run_backend(backend, job.checks.held_out))
+    metrics = measure(backend, job.checks)
     provenance = draft.provenance | {"calibration": job.manifest.entries, "kept_float": sorted(keep)}
     draft = dataclasses.replace(draft, metrics=metrics, provenance=provenance)
     failure = gate(metrics, job.config.min_agreement, job.config.max_drop)
@@ -185,6 +188,7 @@ def _line(out: Path, converted: Converted, draft: ModelSpec) -> str:
     size_bytes = sum(path.stat().st_size for path in converted.files.values())
     agreed = metrics["agreement"]
     line = f"{from_here(out)}  {size_bytes / 1e6:.2f} MB  agreement {agreed['value']:.4f} on {agreed['pictures']} pictures"
+    line += f", {agreed['on_scenes']:.4f} on built-in scenes"
     if "eval" in metrics:
         scored = metrics["eval"]
         line += f"  IoU {scored['iou']:.4f}, fp32 {scored['iou_fp32']:.4f}"
@@ -207,6 +211,8 @@ def _check(config: Int8Config) -> None:
         raise InputError(f"got --format {' '.join(config.format)}, expected every format once")
     if not 0.0 <= config.min_agreement <= 1.0:
         raise InputError(f"got --min-agreement {config.min_agreement}, expected a mask IoU, 0 to 1")
+    if not math.isfinite(config.max_drop):
+        raise InputError(f"got --max-drop {config.max_drop}, expected points of IoU, such as 1.0")
     if config.split is not None and config.eval is None:
         raise InputError(f"got --split {config.split} without --eval, expected both; --calib takes its split as a folder")
     if AUTO in config.keep_float and (config.keep_float != (AUTO,) or config.eval is None):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import os
 import sys
 from dataclasses import dataclass
@@ -27,19 +28,21 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from edge_runtime.cli import run_command
-from edge_runtime.errors import InputError
+from edge_runtime.errors import GateError, InputError
 from edge_runtime.files import write_json
+from export.network import SkyProbability
+from export.parity import run_torch
 from export.pipeline import quiet
+from quantize.calibration.labeled import LabeledSet
 from train.data.datasets import Samples, gather
 from train.engine.losses import sky_loss
-from train.fit import pooled_iou
 from train.models import Checkpoint, load_checkpoint, plan_of, save_checkpoint
 
 CALIBRATION_BATCHES = 16  # of `batch` views each: NNCF starts from their ranges
 
 
 @dataclass(frozen=True)
-class Config:
+class QatConfig:
     """Fine-tune a checkpoint under fake quantization."""
 
     checkpoint: Path
@@ -66,7 +69,7 @@ class Config:
     """Pictures of the validation split that score the start and the end; 0 scores nothing."""
 
 
-def train(config: Config) -> Path:
+def train(config: QatConfig) -> Path:
     """Fine-tune and return the path of the checkpoint.
 
     Raises
@@ -74,13 +77,12 @@ def train(config: Config) -> Path:
     InputError
         Bad values, no data, or a bad checkpoint.
     """
-    if min(config.steps, config.batch, config.threads) < 1 or not 0.0 <= config.distill <= 1.0 or config.val_count < 0:
-        raise InputError(f"got {config}, expected counts of 1 or more and --distill between 0 and 1")
+    _check(config)
     start = load_checkpoint(config.checkpoint)
     pairs, val = gather(config.data, "train"), gather(config.data, "val") if config.val_count else []
     if not pairs:
         raise InputError("got no labeled picture in --data, expected DIR/train/images and DIR/train/masks")
-    val = val[:: max(1, -(-len(val) // max(1, config.val_count)))]
+    labeled = LabeledSet(val, start.size).some(config.val_count) if val else None
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -92,7 +94,7 @@ def train(config: Config) -> Path:
     model = wrap(
         start.build().to(device), [samples[i][0][None].to(device) for group in batches[:CALIBRATION_BATCHES] for i in group]
     )
-    history: dict[str, Any] = {"fake_int8_val_iou_before": pooled_iou(model.eval(), val, start.size) if val else None}
+    history: dict[str, Any] = {"fake_int8_val_iou_before": _iou(model, labeled)}
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.0)
     loader = DataLoader(samples, batch_sampler=batches[CALIBRATION_BATCHES:], num_workers=config.workers)
     losses = []
@@ -100,7 +102,7 @@ def train(config: Config) -> Path:
         for group in optimizer.param_groups:
             group["lr"] = config.lr * (1.0 - step / config.steps)
         losses.append(_step(model, teacher, optimizer, [tensor.to(device) for tensor in batch], config.distill))
-    history |= {"loss": losses, "fake_int8_val_iou": pooled_iou(model.eval(), val, start.size) if val else None}
+    history |= {"loss": losses, "fake_int8_val_iou": _iou(model, labeled)}
     plain = {key: value for key, value in dataclasses.asdict(config).items() if key not in ("out", "threads", "workers", "data")}
     training = {"qat": plain | {"checkpoint": config.checkpoint.name}, "before": start.training}
     weights = plain_weights(model, start)
@@ -118,7 +120,6 @@ def wrap(model: nn.Module, inputs: list[torch.Tensor]) -> nn.Module:
     Weights are symmetric per output channel, activations per tensor: what quantize/int8.py will do.
     """
     os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "1800")  # minutes of a C++ compiler, on a busy machine
-    os.environ.setdefault("NNCF_CI", "1")  # else NNCF reports its use to its makers
     # Its build needs ninja, which lies beside this interpreter.
     os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     with quiet():
@@ -158,13 +159,36 @@ def _step(
     loss.backward()
     nn.utils.clip_grad_norm_(model.parameters(), 5.0)
     optimizer.step()
+    if not math.isfinite(loss.item()):
+        raise GateError(f"the loss became {loss.item()}, expected a finite one; nothing was written. Lower --lr")
     return round(loss.item(), 5)
 
 
-def main(config: Config) -> None:
+def _iou(model: nn.Module, labeled: LabeledSet | None) -> float | None:
+    """Return the pooled IoU of a network with logits on labeled images; None without any."""
+    if labeled is None:
+        return None
+    probability = SkyProbability(model).eval()
+    return labeled.iou(run_torch(probability, labeled.images))
+
+
+def _check(config: QatConfig) -> None:
+    for name in ("steps", "batch", "threads"):
+        if getattr(config, name) < 1:
+            raise InputError(f"got --{name} {getattr(config, name)}, expected 1 or more")
+    for name in ("workers", "val_count", "seed"):
+        if getattr(config, name) < 0:
+            raise InputError(f"got --{name.replace('_', '-')} {getattr(config, name)}, expected 0 or more")
+    if not 0.0 <= config.distill <= 1.0:
+        raise InputError(f"got --distill {config.distill}, expected a share, 0 to 1")
+    if not 0.0 < config.lr < 1.0:
+        raise InputError(f"got --lr {config.lr}, expected a learning rate between 0 and 1, such as 3e-5")
+
+
+def main(config: QatConfig) -> None:
     """Train and print the checkpoint's path."""
     print(train(config))
 
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    run_command(main, QatConfig)

@@ -27,7 +27,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import write_json, write_text
 from edge_runtime.images.dataset import find_pairs, splits
 from export.network import Network, SkyProbability, load_network
-from export.parity import pooled_agreement, run_torch
+from export.parity import holds_both, pooled_agreement, run_torch, sky_share
 from quantize.calibration.calibration_set import divide, read_resized
 from quantize.calibration.labeled import LabeledSet
 from quantize.calibration.observe import Range, observe
@@ -37,7 +37,7 @@ SHOWN = 10  # layers in the table on stdout
 
 
 @dataclass(frozen=True)
-class Config:
+class SensitivityConfig:
     """Rank the convolutions of a checkpoint by what int8 does to them."""
 
     data: Path
@@ -100,7 +100,12 @@ def rank(network: Network, calibration: Sequence[np.ndarray], labeled: LabeledSe
     ranges = _ranges(model, layers, calibration, method)
     ratios, macs = _signal_to_noise(model, layers, ranges, labeled.images)
     expected = labeled.masks(lambda image: run_torch(model, [image])[0])
-    iou = labeled.iou(expected)
+    iou, sky = labeled.iou(expected), sky_share(expected)
+    if not holds_both(sky):
+        raise InputError(
+            f"the float32 network finds sky in {sky:.1%} of the pixels of the labeled images, expected sky and ground, 1% or "
+            "more of each: no layer could change such masks. Give --data with both"
+        )
     scores = []
     for name, layer in track(layers.items(), "layers", console=Console(stderr=True)):
         with _only_int8(layer, ranges[name]):
@@ -214,7 +219,7 @@ def markdown(scores: Sequence[LayerScore]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def measure(config: Config) -> dict[str, Any]:
+def measure(config: SensitivityConfig) -> dict[str, Any]:
     """Rank, write the three files and return what the JSON file holds; raises `InputError` for bad words or pictures."""
     if config.count < 1:
         raise InputError(f"got --count {config.count}, expected 1 or more pictures")
@@ -242,7 +247,7 @@ def measure(config: Config) -> dict[str, Any]:
     return result
 
 
-def main(config: Config) -> None:
+def main(config: SensitivityConfig) -> None:
     """Print the most sensitive layers and the folder."""
     scores = [LayerScore(**layer) for layer in measure(config)["layers"]]
     print(markdown(scores[:SHOWN]), end="")
@@ -250,4 +255,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    run_command(main, SensitivityConfig)

@@ -43,7 +43,6 @@ KNOWN = {
     ("train.model_card", "train.prune"),
     ("train.prune", "train.fit"),
     ("quantize.int8", "quantize.sensitivity"),
-    ("quantize.qat", "train.fit"),
     ("edge_runtime.benchmark.latency", "edge_runtime.verify"),
     ("edge_runtime.devices.call", "edge_runtime.report.rows"),
 }

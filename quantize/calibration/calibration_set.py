@@ -74,6 +74,8 @@ def divide(folder: Path, count: int, seed: int) -> CalibrationSet:
     """
     if count < 1:
         raise InputError(f"got --count {count}, expected 1 or more pictures; 200 is usual")
+    if seed < 0:
+        raise InputError(f"got --seed {seed}, expected 0 or more")
     paths = [pair.image for pair in find_pairs(folder, _split(folder), masks=False)]
     if len(paths) < MIN_PICTURES:
         raise InputError(f"got {len(paths)} pictures in {folder}, expected at least {MIN_PICTURES}; 200 varied ones are usual")
@@ -81,6 +83,18 @@ def divide(folder: Path, count: int, seed: int) -> CalibrationSet:
     shuffled = [paths[index] for index in order]
     quarter = len(paths) // 4
     return CalibrationSet(folder, seed, tuple(shuffled[quarter:][:count]), tuple(shuffled[:quarter]))
+
+
+def check_distinct(chosen: CalibrationSet, calibration: Sequence[np.ndarray], held_out: Sequence[np.ndarray]) -> None:
+    """Raise `InputError` where an image that is kept back is, at the input size, equal to one that calibrates."""
+    seen = {image.tobytes(): path for path, image in zip(chosen.calibration, calibration, strict=True)}
+    pairs = [(path, seen.get(image.tobytes())) for path, image in zip(chosen.held_out, held_out, strict=True)]
+    copies = [f"{path.name} and {original.name}" for path, original in pairs if original is not None]
+    if copies:
+        raise InputError(
+            f"got the same image twice in {chosen.root} ({'; '.join(copies[:3])}), {len(copies)} pairs in all, expected "
+            "different ones: an image that calibrates cannot check. Remove the copies"
+        )
 
 
 def make_manifest(chosen: CalibrationSet) -> Manifest:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_runtime.errors import GateError
+from edge_runtime.backends import Backend
+from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import find_pairs
 from export.network import Network
-from export.parity import pooled_agreement, run_torch
+from export.parity import holds_both, parity_scenes, pooled_agreement, run_backend, run_torch, sky_share
 from quantize.calibration.labeled import LabeledSet
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Images, (H, W, 3) uint8 RGB at the input size, and what the float32 network predicts on them, (N, H, W) float32."""
+
+    images: list[np.ndarray]
+    expected: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,40 +30,64 @@ class Checks:
 
     Attributes
     ----------
-    held_out
-        Pictures at the input size, (H, W, 3) uint8 RGB.
-    masks
-        (N, H, W) float32 probabilities of the float32 network on `held_out`.
+    held_out, scenes
+        Images of --calib that calibration does not use, and the built-in scenes; both hold sky and ground.
     labeled
-        Pictures of --eval; None without it.
+        Images of --eval; None without it.
     iou, by_source
         IoU of the float32 network on `labeled`, pooled over all and over each source, 0 to 1; 0 and empty without it.
     """
 
-    held_out: list[np.ndarray]
-    masks: np.ndarray
+    held_out: Comparison
+    scenes: Comparison
     labeled: LabeledSet | None
     iou: float
     by_source: dict[str, float]
 
 
 def prepare(network: Network, held_out: list[np.ndarray], labeled: Path | None, split: str | None) -> Checks:
-    """Run the float32 network on all that it is compared on."""
-    masks = run_torch(network.reference, held_out)
+    """Run the float32 network on all that int8 is compared on.
+
+    Raises
+    ------
+    InputError
+        It finds only sky or only ground in `held_out`: two empty masks agree, whatever int8 has lost.
+    GateError
+        The same in the built-in scenes.
+    """
+    scenes = Comparison(parity_scenes(network.size), run_torch(network.reference, parity_scenes(network.size)))
+    share = sky_share(scenes.expected)
+    if not holds_both(share):
+        raise GateError(f"{_one_class('the built-in scenes', share)}; nothing was written. Train the network")
+    compared = Comparison(held_out, run_torch(network.reference, held_out))
+    share = sky_share(compared.expected)
+    if not holds_both(share):
+        kept_back = f"the {len(held_out)} images of --calib that are kept back for the check"
+        raise InputError(f"{_one_class(kept_back, share)}; add images of the other kind to --calib")
     if labeled is None:
-        return Checks(held_out, masks, None, 0.0, {})
+        return Checks(compared, scenes, None, 0.0, {})
     found = LabeledSet(find_pairs(labeled, split), network.size)
     expected = run_torch(network.reference, found.images)
-    return Checks(held_out, masks, found, found.iou(expected), found.iou_by_source(expected))
+    return Checks(compared, scenes, found, found.iou(expected), found.iou_by_source(expected))
 
 
-def measure(run: Callable[[np.ndarray], np.ndarray], checks: Checks, got: np.ndarray) -> dict[str, Any]:
+def _one_class(where: str, share: float) -> str:
+    return f"the float32 network finds sky in {share:.1%} of the pixels of {where}, expected sky and ground, 1% or more of each"
+
+
+def measure(backend: Backend, checks: Checks) -> dict[str, Any]:
     """Return `metrics` of model.json: agreement with fp32, and with --eval the IoU of both and the source that loses most."""
+    held_out, scenes = (
+        pooled_agreement(each.expected, run_backend(backend, each.images)) for each in (checks.held_out, checks.scenes)
+    )
     metrics: dict[str, Any] = {
-        "agreement": {"to": "torch fp32", "value": pooled_agreement(checks.masks, got), "pictures": len(got)}
-    }
+        "agreement": {
+            "to": "torch fp32", "value": held_out, "pictures": len(checks.held_out.images),
+            "on_scenes": scenes, "scenes": len(checks.scenes.images),
+        }
+    }  # fmt: skip
     if checks.labeled is not None:
-        masks = checks.labeled.masks(run)
+        masks = checks.labeled.masks(backend.run)
         worst, lost = worst_source(checks.by_source, checks.labeled.iou_by_source(masks))
         iou = checks.labeled.iou(masks)
         metrics["eval"] = {
@@ -75,9 +107,10 @@ def worst_source(before: dict[str, float], after: dict[str, float]) -> tuple[str
 def gate(metrics: dict[str, Any], min_agreement: float, max_drop: float) -> GateError | None:
     """Return why an int8 network is not good enough, or None; NaN never is."""
     advice = "nothing was written. Calibrate on more, and more varied, pictures of the kind that the network will see"
-    value = metrics["agreement"]["value"]
-    if not value >= min_agreement:
-        return GateError(f"agreement with fp32 is {value:.4f}, expected at least {min_agreement}; {advice}")
+    for key, where in (("value", "images kept back"), ("on_scenes", "built-in scenes")):
+        value = metrics["agreement"][key]
+        if not value >= min_agreement:
+            return GateError(f"agreement with fp32 is {value:.4f} on {where}, expected at least {min_agreement}; {advice}")
     if "eval" in metrics and not metrics["eval"]["drop_points"] <= max_drop:
         drop = metrics["eval"]["drop_points"]
         return GateError(

@@ -31,8 +31,9 @@ class LabeledSet:
         self.truths = [each.sky >= THRESHOLD for each in labeled]
         self.valids = [each.valid for each in labeled]
         self.sources = [pair.source for pair in pairs]
-        if not any((truth & valid).any() for truth, valid in zip(self.truths, self.valids, strict=True)):
-            raise InputError("got no sky in the masks of --eval, expected some; without it IoU says nothing")
+        for name, sign in (("sky", True), ("ground", False)):
+            if not any(((truth == sign) & valid).any() for truth, valid in zip(self.truths, self.valids, strict=True)):
+                raise InputError(f"got labeled images without {name}, expected sky and ground: IoU says nothing without both")
 
     def masks(self, run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return (N, size, size) float32 probabilities of a network that maps a picture at the input size to them."""

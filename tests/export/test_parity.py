@@ -9,6 +9,10 @@ from edge_runtime.errors import GateError
 from export.parity import SCENES, Parity, check_parity, compare, parity_pictures
 
 
+def _parity(max_abs: float, agreement: float, sky_share: float = 0.5, span: float = 1.0) -> Parity:
+    return Parity(max_abs, agreement, 7, sky_share, span)
+
+
 def _stack(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((len(SCENES) + 1, 32, 32), dtype=np.float32)
 
@@ -23,9 +27,25 @@ def test_pictures_are_seeded_and_varied() -> None:
 
 def test_equal_outputs_are_perfect() -> None:
     same = compare(_stack(0), _stack(0))
-    assert same == Parity(0.0, 1.0, len(SCENES) + 1)
-    empty = np.zeros_like(_stack(0))
-    assert compare(empty, empty).agreement == 1.0
+    assert (same.max_abs, same.agreement, same.pictures) == (0.0, 1.0, len(SCENES) + 1)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_equal_outputs_that_say_nothing_do_not_pass(value: float, precision: str) -> None:
+    same = np.full_like(_stack(0), value)
+    assert compare(same, same).agreement == 1.0
+    with pytest.raises(GateError, match="nothing was compared and nothing was written. Train the network"):
+        check_parity(compare(same, same), precision)
+
+
+def test_fp16_needs_sky_and_ground_to_agree_on() -> None:
+    for value in (0.1, 0.9):
+        expected = np.full_like(_stack(0), value)
+        expected[0, 0, 0] = 0.5
+        with pytest.raises(GateError, match=r"finds sky in \d+.\d% of the pixels of the built-in scenes, expected sky"):
+            check_parity(compare(expected, expected), "fp16")
+        check_parity(compare(expected, expected), "fp32")
 
 
 def test_one_pixel_of_noise_counts_in_max_abs_but_not_in_agreement() -> None:
@@ -37,7 +57,7 @@ def test_one_pixel_of_noise_counts_in_max_abs_but_not_in_agreement() -> None:
     assert parity.agreement == 1.0
 
 
-@pytest.mark.parametrize("precision,good", [("fp32", Parity(9e-5, 0.9, 7)), ("fp16", Parity(0.3, 0.9995, 7))])
+@pytest.mark.parametrize("precision,good", [("fp32", _parity(9e-5, 0.9)), ("fp16", _parity(0.3, 0.9995))])
 def test_good_parity_passes(precision: str, good: Parity) -> None:
     check_parity(good, precision)
 
@@ -45,10 +65,10 @@ def test_good_parity_passes(precision: str, good: Parity) -> None:
 @pytest.mark.parametrize("max_abs", [1.1e-4, 0.5, float("nan")])
 def test_fp32_gate(max_abs: float) -> None:
     with pytest.raises(GateError, match="expected at most 1e-04; nothing was written"):
-        check_parity(Parity(max_abs, 1.0, 7), "fp32")
+        check_parity(_parity(max_abs, 1.0), "fp32")
 
 
 @pytest.mark.parametrize("agreement", [0.9989, 0.0, float("nan")])
 def test_fp16_gate(agreement: float) -> None:
     with pytest.raises(GateError, match=r"expected at least 0\.999; nothing was written"):
-        check_parity(Parity(0.0, agreement, 7), "fp16")
+        check_parity(_parity(0.0, agreement), "fp16")

@@ -10,7 +10,7 @@ from torch import nn
 
 from edge_runtime.errors import InputError
 from export.network import SkyProbability, fold_batch_norm, load_network
-from train.models import MODELS, count_parameters
+from train.models import MODELS, count_parameters, load_checkpoint, save_checkpoint
 
 
 @pytest.mark.parametrize("arch", ["unet_lite", "unet_lite_s", "u2netp"])
@@ -39,10 +39,18 @@ def test_network_knows_its_size_and_cost(tiny_checkpoint: Path) -> None:
     assert load_network(tiny_checkpoint, 192).macs == 4 * network.macs
 
 
-@pytest.mark.parametrize("size", [0, -32, 16, 100])
+@pytest.mark.parametrize("size", [0, -32, 16, 100, 32768])
 def test_size_must_suit_the_networks(tiny_checkpoint: Path, size: int) -> None:
     with pytest.raises(InputError, match=f"got --size {size}, expected a multiple of 32"):
         load_network(tiny_checkpoint, size)
+
+
+def test_weights_that_are_not_finite_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(tiny_checkpoint)
+    checkpoint.weights["head.bias"][0] = float("nan")
+    save_checkpoint(checkpoint, tmp_path / "nan.pt")
+    with pytest.raises(InputError, match="got NaN or infinity in head.bias of .*nan.pt, expected finite weights"):
+        load_network(tmp_path / "nan.pt", None)
 
 
 def test_missing_checkpoint_says_how_to_make_one(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import InputError
 from quantize.int8 import Int8Config, quantize
-from quantize.qat import Config, train
+from quantize.qat import QatConfig, train
 from train.models import load_checkpoint
 
 
@@ -23,7 +23,7 @@ def test_checkpoint_is_plain_and_quantizes(tiny_checkpoint: Path, scene_dir: Pat
     for split, count in (("train", "6"), ("val", "4")):
         words = ["-m", "scenes.render", "--out", data, "--count", count, "--size", "120", "160", "--split", split]
         subprocess.run([sys.executable, *map(str, words)], cwd=project_root, check=True)
-    path = train(Config(tiny_checkpoint, (data,), tmp_path / "out", steps=3, batch=2, val_count=4))
+    path = train(QatConfig(tiny_checkpoint, (data,), tmp_path / "out", steps=3, batch=2, val_count=4))
     before, after = load_checkpoint(tiny_checkpoint), load_checkpoint(path)
     assert after.weights.keys() == before.weights.keys() and (after.arch, after.size) == (before.arch, before.size)
     moved = [key for key, value in after.weights.items() if not torch.equal(value, before.weights[key])]
@@ -36,8 +36,9 @@ def test_checkpoint_is_plain_and_quantizes(tiny_checkpoint: Path, scene_dir: Pat
 
 
 def test_bad_words_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--distill between 0 and 1"):
-        train(Config(tiny_checkpoint, (tmp_path,), steps=0))
+    for wrong, message in (({"steps": 0}, "--steps 0"), ({"distill": 2.0}, "--distill 2.0"), ({"lr": float("nan")}, "--lr nan")):
+        with pytest.raises(InputError, match=f"got {message}, expected"):
+            train(QatConfig(tiny_checkpoint, (tmp_path,), tmp_path / "out", **wrong))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="got no labeled picture in --data"):
-        train(Config(tiny_checkpoint, (), tmp_path / "out"))
+        train(QatConfig(tiny_checkpoint, (), tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from quantize.calibration.calibration_set import divide, make_manifest, read_resized
+from quantize.calibration.calibration_set import check_distinct, divide, make_manifest, read_resized
 
 
 def _pictures(folder: Path, count: int, seed: int = 0) -> Path:
@@ -66,8 +66,19 @@ def test_too_few_pictures(tmp_path: Path) -> None:
         divide(_pictures(tmp_path / "pictures", 7), 200, 0)
     with pytest.raises(InputError, match="got --count 0"):
         divide(_pictures(tmp_path / "more", 8), 0, 0)
+    with pytest.raises(InputError, match="got --seed -1, expected 0 or more"):
+        divide(tmp_path / "more", 8, -1)
     with pytest.raises(InputError, match="expected an existing folder"):
         divide(tmp_path / "none", 200, 0)
+
+
+def test_an_image_that_calibrates_cannot_check(tmp_path: Path) -> None:
+    folder = _pictures(tmp_path / "pictures", 8)
+    chosen = divide(folder, 200, 0)
+    read = [[read_resized([path], 16)[0] for path in paths] for paths in (chosen.calibration, chosen.held_out)]
+    check_distinct(chosen, *read)
+    with pytest.raises(InputError, match=r"got the same image twice in .* and .*, 1 pairs in all, .* Remove the copies"):
+        check_distinct(chosen, read[0], [read[0][3], read[1][1]])
 
 
 def test_manifest_holds_names_and_hashes_of_what_calibrated(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_bad_words_are_refused(scene_dir: Path, tiny_checkpoint: Path, tmp_path:
         with pytest.raises(InputError, match=message):
             quantize(Int8Config(scene_dir, tiny_checkpoint, **wrong))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="got no picture of --source 'mars'"):
-        sensitivity.measure(sensitivity.Config(scene_dir, tiny_checkpoint, split="test", source="mars", calib_count=4))
+        sensitivity.measure(sensitivity.SensitivityConfig(scene_dir, tiny_checkpoint, split="test", source="mars", calib_count=4))
     with pytest.raises(InputError, match="got nothing, expected families"):
         quantizers.compare(quantizers.Config(scene_dir, tiny_checkpoint, families=("nothing",)))
 
