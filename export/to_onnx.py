@@ -55,6 +55,7 @@ def to_model_proto(network: Network) -> onnx.ModelProto:
         external_data=False,
         verbose=False,
     )
+    assert program is not None  # only the legacy exporter returns nothing
     model = program.model_proto
     for noted in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
         del noted.metadata_props[:]

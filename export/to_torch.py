@@ -54,7 +54,7 @@ def halve_weights(module: nn.Module) -> nn.Module:
     for part in halved.modules():
         if isinstance(part, nn.Conv2d):
             parametrize.register_parametrization(part, "weight", Widen())
-            stored = part.parametrizations.weight.original
+            stored = part.get_parameter("parametrizations.weight.original")
             stored.data = stored.data.half()
     return halved.requires_grad_(False)
 

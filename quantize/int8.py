@@ -36,7 +36,8 @@ from quantize.sensitivity import rank
 Convert = Callable[[Network, Sequence[np.ndarray], Path, Recipe], Converted]
 AUTO = "AUTO"
 RANKED_ON = 32  # pictures that rank the layers, and as many to find their ranges: enough for an order
-CONVERTERS: dict[str, Convert] = {"onnx": onnx_int8.convert, "tflite": tflite_int8.convert, "ncnn": ncnn_int8.convert}
+Format = Literal["onnx", "tflite", "ncnn"]
+CONVERTERS: dict[Format, Convert] = {"onnx": onnx_int8.convert, "tflite": tflite_int8.convert, "ncnn": ncnn_int8.convert}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Int8Config:
     """Checkpoint of train/fit.py. Default: the released models/unet_lite/checkpoint.pt."""
     size: int | None = None
     """Side of the square input in pixels, a multiple of 32. Default: the checkpoint's own."""
-    format: tuple[Literal["onnx", "tflite", "ncnn"], ...] = ("onnx", "tflite", "ncnn")
+    format: tuple[Format, ...] = ("onnx", "tflite", "ncnn")
     """Formats to write."""
     count: int = 200
     """Most pictures to calibrate on."""
@@ -135,7 +136,7 @@ class _Attempt:
     failure: GateError | None
 
 
-def _quantize_one(job: _Job, name: str) -> Artifact:
+def _quantize_one(job: _Job, name: Format) -> Artifact:
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
         auto = job.config.keep_float == (AUTO,)
         attempt = _try(job, name, Path(folder), frozenset() if auto else frozenset(job.config.keep_float))
@@ -148,7 +149,7 @@ def _quantize_one(job: _Job, name: str) -> Artifact:
         return write_artifact(out, attempt.draft, attempt.converted.files, attempt.golden)
 
 
-def _fewest(job: _Job, name: str, folder: Path, worst: _Attempt) -> _Attempt:
+def _fewest(job: _Job, name: Format, folder: Path, worst: _Attempt) -> _Attempt:
     """Return the attempt with the fewest of the most sensitive layers in float that is good enough; else the last."""
     console, failing, count, best = Console(stderr=True), 0, 1, worst
     while best.failure is not None and count <= max(1, len(job.ranking) // 2):
@@ -166,7 +167,7 @@ def _fewest(job: _Job, name: str, folder: Path, worst: _Attempt) -> _Attempt:
     return best
 
 
-def _try(job: _Job, name: str, folder: Path, keep: frozenset[str]) -> _Attempt:
+def _try(job: _Job, name: Format, folder: Path, keep: frozenset[str]) -> _Attempt:
     place = Path(tempfile.mkdtemp(dir=folder))
     with quiet():
         converted = CONVERTERS[name](job.network, job.pictures, place, Recipe(job.config.method, keep))
@@ -197,7 +198,7 @@ def _line(out: Path, converted: Converted, draft: ModelSpec) -> str:
     return f"{line}  in float: {', '.join(kept)}" if kept else line
 
 
-def _out(config: Int8Config, name: str, artifact_name: str) -> Path:
+def _out(config: Int8Config, name: Format, artifact_name: str) -> Path:
     if config.out is None:
         return default_out(artifact_name)
     return config.out / name if len(config.format) > 1 else config.out

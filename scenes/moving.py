@@ -203,7 +203,8 @@ def _paths(rng: np.random.Generator, motion: str, frames: int, size: tuple[int, 
     """Draw the paths of a shot; what `motion` does not ask for stays still."""
     unit, steps = size[1] / 640, np.arange(frames) - (frames - 1) / 2
     shift, drift, turn = np.zeros((frames, 2)), np.zeros((frames, 2)), np.zeros(frames)
-    zoom, gain = np.ones(frames), np.ones(frames)
+    zoom: np.ndarray = np.ones(frames)
+    gain = np.ones(frames)
     if motion == "pan":
         reach = np.array([0.22 * size[1], 0.1 * size[0]])
         step = np.array([rng.choice([-1, 1]) * rng.uniform(1.5, 4), rng.normal(0, 0.3)]) * unit

@@ -44,7 +44,7 @@ def build_plugin(folder: Path) -> Path:
     return plugin
 
 
-def count(plugin: Path, cpu: str, *words: str | Path) -> int:
+def count(plugin: Path, cpu: str, *words: str | Path | int) -> int:
     """Return how many instructions a program executes."""
     command = ["qemu-aarch64", "-cpu", cpu, "-plugin", str(plugin), "-d", "plugin", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})

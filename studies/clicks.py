@@ -58,7 +58,7 @@ class Example:
 def iou(mask: np.ndarray, example: Example) -> float:
     """Return the IoU of a mask (H, W); 1 where neither has sky."""
     called, truth = (mask >= THRESHOLD) & example.valid, (example.sky >= THRESHOLD) & example.valid
-    return float(np.count_nonzero(called & truth) / max(1, np.count_nonzero(called | truth)))
+    return int(np.count_nonzero(called & truth)) / max(1, int(np.count_nonzero(called | truth)))
 
 
 def next_click(mask: np.ndarray, example: Example) -> tuple[int, int] | None:

@@ -233,7 +233,7 @@ def main(config: Config) -> None:
         spec = segmenter.artifact.spec
         head = {"model": {"name": spec.name, "sha256": segmenter.artifact.sha256}, "shots": config.shots}
         head |= {"frames": config.frames, "size": list(config.size), "seed": config.seed}
-        report = {**head, "kinds": kinds, "all": overall(kinds)}
+        report: dict[str, Any] = {**head, "kinds": kinds, "all": overall(kinds)}
         write_json(config.out / f"{spec.name}.json", report)
         write_text(config.out / f"{spec.name}.md", markdown(report))
         before, after = report["all"]["raw"], report["all"]["stabilised"]

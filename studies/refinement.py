@@ -102,7 +102,7 @@ def compare(probability: np.ndarray, case: Case) -> Compared:
     reach = max(1, round(BAND_SHARE * float(np.hypot(*case.sky.shape))))
     called = (case.sky >= THRESHOLD).astype(np.uint8)
     edges = cv2.morphologyEx(called, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    edges |= ((case.sky > 0.02) & (case.sky < 0.98) & case.valid).astype(np.uint8)
+    edges = edges | ((case.sky > 0.02) & (case.sky < 0.98) & case.valid).astype(np.uint8)
     band = cv2.dilate(edges, np.ones((2 * reach + 1,) * 2, np.uint8)).view(bool)
     void = (~case.valid).astype(np.uint8)
     band &= ~cv2.dilate(void, np.ones((2 * GRADIENT_REACH + 1,) * 2, np.uint8)).view(bool)

@@ -1,1 +1,1 @@
-"""Training: from labeled images to a checkpoint. Commands are at the top, `models/`, `data/` and `engine/` hold what they share."""
+"""Training: from labeled images to a checkpoint. Commands are at the top; the folders hold what they share."""

@@ -84,7 +84,7 @@ def soft_target(pair: Pair, teachers: Sequence[Model], weight: float) -> np.ndar
     image = read_rgb(pair.image)
     mirrored = np.ascontiguousarray(image[:, ::-1])
     opinions = [opinion for teacher in teachers for opinion in (teacher.predict(image), teacher.predict(mirrored)[:, ::-1])]
-    opinion = np.mean(opinions, axis=0, dtype=np.float32)
+    opinion = np.stack(opinions).mean(axis=0, dtype=np.float32)
     if pair.mask is None:
         return opinion
     labeled = read_pair(pair)

@@ -210,7 +210,7 @@ def evaluate(config: Config) -> Path:
     model = open_model(config.model, config.threads)
     out = config.out or Path("runs") / f"eval-{model.label}-{config.split}"
     images = _measure(model, pairs)
-    found = reliability(sum(image.sky_bins for image in images), sum(image.other_bins for image in images))
+    found = reliability(np.sum([image.sky_bins for image in images], 0), np.sum([image.other_bins for image in images], 0))
     report = {
         "model": model.facts,
         "data": {

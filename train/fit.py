@@ -73,7 +73,7 @@ class Run:
     def __init__(self, config: FitConfig, world: World, model: nn.Module | None = None) -> None:
         torch.manual_seed(config.seed)
         model = _initial(config) if model is None else model
-        self.model = model.to(world.device, memory_format=torch.channels_last)
+        self.model = model.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval()
         maps = spread(self.model, world)
         self.maps = torch.compile(maps) if config.compile else maps

@@ -193,7 +193,7 @@ class Pruning:
         for rows in track(drawn, "importance", console=self.console):
             image, sky, valid = (torch.stack(parts) for parts in zip(*(self.samples[int(row)] for row in rows), strict=True))
             model.zero_grad(set_to_none=True)
-            sky_loss(model.forward_all(image), sky, valid).backward()
+            sky_loss(model.forward_all(image), sky, valid).backward()  # type: ignore[operator]
             for total, parameter in zip(sums, model.parameters(), strict=True):
                 if parameter.grad is not None:
                     total += parameter.grad.square() if squared else parameter.grad

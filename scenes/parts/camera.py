@@ -39,7 +39,7 @@ class Camera:
         if self.tilt_rad:
             center = (canvas.width - 1) / 2, (canvas.height - 1) / 2
             turn = cv2.getRotationMatrix2D(center, math.degrees(self.tilt_rad), 1)
-            turn[:, 2] += [(width - canvas.width) / 2, (height - canvas.height) / 2]
+            turn[:, 2] += np.array([(width - canvas.width) / 2, (height - canvas.height) / 2])
             border = cv2.BORDER_REPLICATE
             layers = cv2.warpAffine(layers, turn, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
         if self.sharpness < 0.6:

@@ -98,7 +98,8 @@ def _hang(rng: Rng, sheet: np.ndarray, light: Light) -> None:
             inner = box[3:-3, 3:-3]
             if inner.size:
                 a, b = pick(rng, WALLS), pick(rng, ((60, 90, 140), (150, 60, 40), (90, 110, 60), (30, 30, 40)))
-                mix = smooth(fbm(rng, *inner.shape[:2], 4, 4), -0.5, 0.5)[..., None]
+                height, width = inner.shape[:2]
+                mix = smooth(fbm(rng, height, width, 4, 4), -0.5, 0.5)[..., None]
                 inner[:] = light.on(a + mix * (b - a), 0.4)
 
 

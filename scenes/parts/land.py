@@ -76,8 +76,9 @@ def plane(
     u = (canvas.xs - 0.5) * depth * 110 * scale + 256
     v = np.broadcast_to(depth * 90 * scale, u.shape)
     maps = np.mod(u, 512).astype(np.float32), np.mod(v, 512).astype(np.float32)
-    grain = cv2.remap(tile, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    patches = fbm(rng, *grain.shape, 5, 4, 0.5, 3)
+    grain = np.asarray(cv2.remap(tile, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
+    height, width = grain.shape
+    patches = fbm(rng, height, width, 5, 4, 0.5, 3)
     grain *= np.clip(8 / depth, 0.15, 1)
     own = fork(rng)
     grain += 0.3 * own.standard_normal(grain.shape, np.float32)

@@ -47,7 +47,7 @@ def fbm(
             full = cv2.resize(
                 np.pad(grid, 2, mode="wrap"), None, fx=width / columns, fy=height / rows, interpolation=cv2.INTER_CUBIC
             )
-            grid = full[ay : ay + height, ax : ax + width]
+            grid = np.asarray(full[ay : ay + height, ax : ax + width], np.float32)
             out += gain**octave * grid
         else:
             out += gain**octave * cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)

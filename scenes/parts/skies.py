@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -49,7 +50,7 @@ class _View:
 
 def make_sky(rng: Rng, name: str, height: int, width: int, horizon: float) -> Sky:
     """Paint the sky of a name, with the horizon at this fraction of the height."""
-    painters = {
+    painters: dict[str, Callable[..., Sky]] = {
         "clear": partial(_day, cloudy=False),
         "cloudy": partial(_day, cloudy=True),
         "overcast": _overcast,
@@ -159,7 +160,8 @@ def _add_moon(rng: Rng, sky: np.ndarray, view: _View, haze: np.ndarray) -> np.nd
     x, y = rng.uniform(-0.5, 0.5), rng.uniform(0.2, 0.7)
     far = np.hypot(view.across - x, view.up - y)
     size = rng.uniform(0.008, 0.026)
-    seas = 0.75 + 0.25 * np.tanh(fbm(rng, *view.away.shape, 40, 3))
+    height, width = view.away.shape
+    seas = 0.75 + 0.25 * np.tanh(fbm(rng, height, width, 40, 3))
     sky = sky + (smooth(far, size + 0.003, size - 0.003) * 0.7 * seas + 0.03 * np.exp(-far / 0.06))[..., None]
     if rng.random() < 0.6:
         clouds = _Clouds.draw(rng, view)

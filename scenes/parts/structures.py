@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -53,7 +55,7 @@ def turbine(canvas: Canvas, rng: Rng, x: float, y: float, tall: float) -> None:
         canvas.fill([hub + n * head, hub + d * long * 0.2 + n * head * 2, hub + d * long, hub - n * head * 0.6], white)
 
 
-def wires(canvas: Canvas, ends: list[tuple[ArrayLike, ArrayLike]], sag: float, thickness: float) -> None:
+def wires(canvas: Canvas, ends: Sequence[tuple[ArrayLike, ArrayLike]], sag: float, thickness: float) -> None:
     """Hang wires between pairs of points; `sag` in pixels."""
     t = np.linspace(0, 1, 24)[:, None]
     a, b = (np.array([pair[k] for pair in ends])[:, None] for k in (0, 1))

@@ -106,7 +106,7 @@ def _light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         # Dusk to night: the whole picture far darker, the shadows first.
         x = np.clip(x, 0.0, 1.0) ** float(rng.uniform(1.3, 2.2)) * float(rng.uniform(0.15, 0.6))
     if rng.random() < 0.15:
-        x = cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.5)))
+        x = np.asarray(cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.5))), np.float32)
     if rng.random() < 0.3:
         x = x + rng.standard_normal(x.shape, dtype=np.float32) * float(rng.uniform(0.005, 0.05))
     out = np.rint(np.clip(x, 0.0, 1.0) * 255.0).astype(np.uint8)

@@ -59,9 +59,9 @@ def fisheye(view: Labeled, rng: Rng) -> Labeled:
     u = (np.cos(turn) * x - np.sin(turn) * y) * scale / radius.max() * min(1.0, radius.max())
     v = (np.sin(turn) * x + np.cos(turn) * y) * scale / radius.max() * min(1.0, radius.max())
     outside = (radius > 1.0) | (np.abs(u) > 1.0) | (np.abs(v) > 1.0)
-    to = [((each + 1.0) / 2.0 * size - 0.5).astype(np.float32) for each in (u, v)]
+    to_x, to_y = (((each + 1.0) / 2.0 * size - 0.5).astype(np.float32) for each in (u, v))
     planes = [
-        cv2.remap(plane, *to, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        cv2.remap(plane, to_x, to_y, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         for plane in (view.image, view.sky, view.valid.astype(np.float32))
     ]
     rim = int(rng.integers(0, 12))

@@ -192,7 +192,8 @@ def _costs(model: nn.Module, size: int) -> dict[str, _Cost]:
 def _describe(found: Any, importance: torch.Tensor, names: Mapping[nn.Module, str], weights: Mapping[str, float]) -> Group:
     import torch_pruning
 
-    outputs, inputs = [], []
+    outputs: list[Any] = []
+    inputs: list[Any] = []
     for dependency, _ in found:
         if isinstance(dependency.target.module, nn.Conv2d):
             entering = dependency.handler == torch_pruning.prune_conv_in_channels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -33,8 +33,8 @@ def plot_violins(groups: Mapping[str, Sequence[ImageMetrics]], path: Path, title
     for row, name in enumerate(shown):
         points = np.array(values[name])
         if np.ptp(points) > 0:  # a density needs two values
-            body = axes.violinplot(points, [row], orientation="horizontal", widths=0.85, showextrema=False)["bodies"][0]
-            body.set(facecolor="tab:blue", alpha=0.35)
+            drawn: Any = axes.violinplot(points, [row], orientation="horizontal", widths=0.85, showextrema=False)
+            drawn["bodies"][0].set(facecolor="tab:blue", alpha=0.35)
         axes.plot(points, row + rng.uniform(-0.12, 0.12, len(points)), ".", color="tab:blue", markersize=2.5)
         axes.plot(np.median(points), row, "D", color="black", markersize=5)
     axes.set_yticks(range(len(shown)), [f"{name} ({len(values[name])})" for name in shown])
@@ -116,7 +116,7 @@ def worst_sheet(
     sheet.save(path)
 
 
-def _caption(place: int, pair: Pair, image: ImageMetrics, width: int, font: ImageFont.FreeTypeFont) -> str:
+def _caption(place: int, pair: Pair, image: ImageMetrics, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
     share = (image.tp + image.fn) / max(1, image.pixels)
     iou = "-" if image.iou is None else f"{image.iou:.3f}"
     figures = f"IoU {iou}  MAE {image.mae:.3f}  sky {share:.1%}"

@@ -116,7 +116,7 @@ class AllMaps(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map (N, 3, H, W) to logits (N, 1, H, W) of every supervised map."""
-        maps: list[Tensor] = self.model.forward_all(x)
+        maps: list[Tensor] = self.model.forward_all(x)  # type: ignore[operator]  # every network of ours has it
         return maps
 
 
