@@ -21,7 +21,7 @@ from PIL import Image
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import VOID
+from edge_runtime.images.mask_file import VOID
 from edge_runtime.images.ops import DECODE_ERRORS, check_rgb, read_rgb, to_mask8
 from edge_runtime.masks.refine import refine
 from edge_runtime.masks.saved_pair import check_free, save_pair, write_mask

@@ -20,7 +20,8 @@ from edge_runtime.cli import run_command
 from edge_runtime.correct import OTHER, SKY, correct
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_json, write_text
-from edge_runtime.images.dataset import VOID, find_pairs, read_pair
+from edge_runtime.images.dataset import find_pairs, read_pair
+from edge_runtime.images.mask_file import VOID
 from edge_runtime.masks.refine import refine
 from edge_runtime.metrics.iou import THRESHOLD
 from edge_runtime.segmenter import Segmenter

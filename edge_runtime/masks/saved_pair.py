@@ -10,7 +10,7 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
-from edge_runtime.images.dataset import VOID
+from edge_runtime.images.mask_file import VOID
 from edge_runtime.images.ops import IMAGE_SUFFIXES
 
 

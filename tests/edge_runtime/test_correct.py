@@ -12,7 +12,8 @@ from PIL import Image
 
 from edge_runtime.correct import Correct, correct, main
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import VOID, find_pairs, read_pair
+from edge_runtime.images.dataset import find_pairs, read_pair
+from edge_runtime.images.mask_file import VOID
 
 
 def picture(scale: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

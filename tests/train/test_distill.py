@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import VOID, find_pairs, read_pair
+from edge_runtime.images.dataset import find_pairs, read_pair
+from edge_runtime.images.mask_file import VOID
 from train.distill import Config, soften
 from train.evaluate import open_model
 

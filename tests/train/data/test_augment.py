@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_runtime.images.dataset import VOID, Labeled, find_pairs, read_pair
+from edge_runtime.images.dataset import Labeled, find_pairs, read_pair
+from edge_runtime.images.mask_file import VOID
 from edge_runtime.images.ops import resize_rgb
 from train.data.augment import random_view, whole_view
 

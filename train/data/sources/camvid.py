@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import VOID
+from edge_runtime.images.mask_file import VOID
 from train.data.sources.plan import (
     OTHER,
     SKY,

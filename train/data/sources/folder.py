@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import VOID
+from edge_runtime.images.mask_file import VOID
 from train.data.sources.plan import OTHER, SKY, Item, Plan, read_labels, split_names, visible_files, wrong_layout
 
 NEXT_STEP = "Name your folders with --image-folder and --mask-folder."

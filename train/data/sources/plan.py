@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import VOID
+from edge_runtime.images.mask_file import VOID
 from edge_runtime.images.ops import DECODE_ERRORS, IMAGE_SUFFIXES
 
 SKY, OTHER = 255, 0
