@@ -25,14 +25,13 @@ import torch
 from torch.utils.data import Dataset
 
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair, splits
+from edge_runtime.images.network_input import normalize
 from train.data.augment import random_view
-
-MEAN, STD = 127.0, 128.0  # the contract: x = (pixel - 127) / 128, the same for every picture
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
     """Turn (H, W, 3) uint8 RGB into (3, H, W) float32, (pixel - 127) / 128."""
-    return (torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1) - MEAN) / STD
+    return torch.from_numpy(normalize(image)).permute(2, 0, 1)
 
 
 def gather(folders: tuple[Path, ...], split: str) -> list[Pair]:

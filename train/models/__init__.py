@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
@@ -110,21 +111,17 @@ def count_parameters(model: nn.Module) -> int:
 
 def count_macs(model: nn.Module, size: int) -> int:
     """Return the multiply-accumulates of all convolutions for one (1, 3, size, size) input."""
-    total = 0
+    return sum(macs_by_layer(model, size, size).values())
 
-    def add(layer: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        nonlocal total
-        assert isinstance(layer, nn.Conv2d)
-        per_pixel = layer.weight.numel()  # out x in / groups x k x k
-        total += per_pixel * output.shape[-1] * output.shape[-2]
 
-    hooks = [layer.register_forward_hook(add) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+def macs_by_layer(model: nn.Module, height: int, width: int) -> dict[str, int]:
+    """Return the multiply-accumulates of every convolution for one (1, 3, height, width) input, by module name."""
     was_training = model.training
     try:
-        with torch.no_grad():
-            model.eval()(torch.zeros(1, 3, size, size))
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model.eval()(torch.zeros(1, 3, height, width))
     finally:
         model.train(was_training)
-        for hook in hooks:
-            hook.remove()
-    return total
+    flops = counter.get_flop_counts()  # by the class of the outermost module and the path below it
+    names = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)]
+    return {name: sum(flops[f"{type(model).__name__}.{name}"].values()) // 2 for name in names}
