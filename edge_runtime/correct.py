@@ -10,6 +10,7 @@ further from the strokes than `REACH`, none that is not joined to a stroke, none
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,14 +18,14 @@ from typing import Annotated
 import cv2
 import numpy as np
 import tyro
-from PIL import Image
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.images.mask_file import VOID
-from edge_runtime.images.ops import DECODE_ERRORS, check_rgb, read_rgb, to_mask8
+from edge_runtime.images.mask_file import VOID, read_gray, record_of
+from edge_runtime.images.ops import check_rgb, read_rgb, to_mask8
+from edge_runtime.masks.jobs import is_content
 from edge_runtime.masks.refine import refine
-from edge_runtime.masks.saved_pair import check_free, save_pair, write_mask
+from edge_runtime.masks.saved_pair import RECORD, check_free, save_pair, write_mask
 from edge_runtime.segmenter import Segmenter
 
 SKY, OTHER = 255, 0  # values of a stroke; VOID is no stroke
@@ -57,17 +58,23 @@ class Correct:
     not_sky: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """X,Y of a point that is not sky; can be repeated."""
     save_pair: Path | None = None
-    """Also write picture and mask to images/ and masks/ of this folder, as train/ reads them; never over a file."""
+    """Also write image and mask to images/ and masks/ of this folder, as train/ reads them; never over a file."""
+    overwrite: bool = False
+    """Also replace an --out that this program did not write."""
 
 
 def main(config: Correct) -> None:
     """Correct one mask; say on stdout how much of it changed."""
     if (config.model is None) == (config.mask is None):
-        raise InputError("got both or neither of --model and --mask, expected one: what makes the mask, or the mask")
+        raise InputError("got both or neither of --model and --mask, expected one of them; leave one out, or add --model DIR")
     if config.save_pair:
         check_free(config.save_pair, config.picture.stem)
-    if config.out.resolve() in {path.resolve() for path in (config.picture, config.strokes) if path}:
+    out = os.path.realpath(config.out)
+    if out in {os.path.realpath(path) for path in (config.picture, config.strokes) if path}:
         raise InputError(f"got --out {config.out}, an input that would be overwritten; choose another name")
+    ours = config.overwrite or (record_of(config.out) or "").startswith(("{", RECORD))
+    if not ours and is_content(config.out) and not (config.mask and out == os.path.realpath(config.mask)):
+        raise InputError(f"got --out {config.out}, which exists already; choose another name, or replace it with --overwrite")
     image = read_rgb(config.picture)
     strokes = read_strokes(config, image.shape[:2])
     if config.mask is not None:
@@ -153,22 +160,11 @@ def read_strokes(config: Correct, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def read_values(path: Path, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """Read a PNG of 8 bits as (H, W) uint8; what is transparent is 128. Raises `InputError` for any other file or size."""
-    try:
-        with Image.open(path) as opened:
-            opened.load()
-            if opened.mode.startswith(("I", "F")):
-                raise InputError(f"{what} {path} has mode {opened.mode}, expected 8 bits; convert it")
-            if not opened.has_transparency_data:
-                gray = np.asarray(opened.convert("L"))
-            else:
-                gray, alpha = np.asarray(opened.convert("RGBA").convert("LA")).transpose(2, 0, 1)
-                gray = np.where(alpha == 0, np.uint8(VOID), gray)
-    except DECODE_ERRORS as error:
-        raise InputError(f"cannot read {what} {path}: {error}; expected an 8-bit PNG") from error
+    """Read a gray PNG of 8 bits as (H, W) uint8; what is transparent is 128. Raises `InputError` for any other file or size."""
+    gray, alpha, _ = read_gray(path, what)
     if gray.shape != tuple(shape):
-        raise InputError(f"{what} {path} is {gray.shape}, expected {tuple(shape)} (height, width) as the upright picture")
-    return gray
+        raise InputError(f"{what} {path} is {gray.shape}, expected {tuple(shape)} (height, width) as the upright image")
+    return gray if alpha is None else np.where(alpha == 0, np.uint8(VOID), gray)
 
 
 def _point(word: str, flag: str) -> tuple[int, int]:

@@ -112,29 +112,35 @@ def list_images(folder: Path) -> list[Path]:
 
     What else lies there is counted and named on stderr. Raises `InputError` where there is no image.
     """
-    images, skipped = scan(folder)
+    found, skipped = scan(folder)
     tell_skipped(skipped)
-    if not images:
+    if not found:
         raise InputError(f"got no image in {folder}, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return images
+    return [path for path, _ in found]
 
 
-def scan(folder: Path) -> tuple[list[Path], list[str]]:
-    """Return the images of a folder as `list_images` does, and what is left out, each as "PATH: why".
+def scan(folder: Path, recursive: bool = False) -> tuple[list[tuple[Path, Path]], list[str]]:
+    """Return the images of a folder as `list_images` does, each with its path below it, and what is left out as "PATH: why".
 
-    Hidden files, such as the `._NAME.jpg` that macOS leaves on memory cards, are neither.
+    `recursive` reads the folders inside as well, but follows no links to folders. Hidden files, such as the `._NAME.jpg`
+    that macOS leaves on memory cards, are neither images nor left out.
     """
-    images = folder / "images" if (folder / "images").is_dir() else folder
-    found, skipped = [], []
-    for path in sorted(images.iterdir()):
-        if path.name.startswith("."):
-            continue
-        wrong = what_is_wrong(path) or ("not an image by its name" if path.suffix.lower() not in IMAGE_SUFFIXES else None)
-        if wrong:
-            skipped.append(f"{path}: {wrong}")
-        else:
-            found.append(path)
-    return sorted(found, key=lambda path: (path.stem, path.suffix)), skipped
+    base = folder / "images" if (folder / "images").is_dir() else folder
+    found: list[tuple[Path, Path]] = []
+    skipped = []
+    waiting = [base]
+    while waiting:
+        for path in sorted(waiting.pop(0).iterdir()):
+            wrong = what_is_wrong(path)
+            if path.name.startswith("."):
+                continue
+            if wrong and recursive and path.is_dir() and not path.is_symlink():
+                waiting.append(path)
+            elif wrong or path.suffix.lower() not in IMAGE_SUFFIXES:
+                skipped.append(f"{path}: {wrong or 'not an image by its name'}")
+            else:
+                found.append((path, path.relative_to(base)))
+    return sorted(found, key=lambda item: (item[1].parent, item[0].stem, item[0].suffix)), skipped
 
 
 def tell_skipped(skipped: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.ops import DECODE_ERRORS, SAFE_FORMATS, open_image, what_is_wrong
@@ -17,6 +17,7 @@ from edge_runtime.images.ops import DECODE_ERRORS, SAFE_FORMATS, open_image, wha
 VOID = 128
 RECORD_KEY = "skyedge"  # PNG text chunk of every mask that this program writes: how it was made
 EXPECTED = "8 bits of gray: 255 sky, 0 other, 128 void"
+SOFTWARE_TAG = 0x0131  # EXIF
 CONVERT = "to `python train/adapters.py folder`"
 SKY_FROM, CLASS_TO = 200, 63  # levels: surely sky from the one; up to the other (1 at least) surely not sky, and not 0 either
 FEW_CLASS_PIXELS, MANY_CLASS_PIXELS, MOST_CLASSES = 0.005, 0.5, 40
@@ -64,6 +65,27 @@ def marked(record: str, **texts: str) -> PngImagePlugin.PngInfo:
     for name, text in texts.items():
         info.add_text(f"{RECORD_KEY}-{name}", text)
     return info
+
+
+def exif_record(record: str) -> Image.Exif:
+    """Return the EXIF of another image of ours, such as an overlay; `record_of` reads it."""
+    exif = Image.Exif()
+    exif[SOFTWARE_TAG] = f"{RECORD_KEY}: {record}"
+    return exif
+
+
+def record_of(path: Path) -> str | None:
+    """Return the record of an image file that this program wrote; None for all others."""
+    if what_is_wrong(path):
+        return None
+    try:
+        with open_image(path, SAFE_FORMATS) as opened:
+            if RECORD_KEY in opened.info:
+                return str(opened.info[RECORD_KEY])
+            software = "" if opened.format == "PNG" else str(opened.getexif().get(SOFTWARE_TAG, ""))
+    except DECODE_ERRORS:
+        return None
+    return software.removeprefix(f"{RECORD_KEY}: ") if software.startswith(f"{RECORD_KEY}: ") else None
 
 
 def read_mask(path: Path) -> np.ndarray:

@@ -19,7 +19,8 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import InputError
 from edge_runtime.images.ops import read_rgb, to_mask8
 from edge_runtime.images.overlay import draw_overlay
-from edge_runtime.segment import Segment, find_pictures, main, plan
+from edge_runtime.masks.jobs import plan
+from edge_runtime.segment import Segment, find_images, main
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +158,8 @@ def test_an_input_is_never_overwritten(pictures: Path, model: Path) -> None:
 def test_one_picture_named_twice_is_done_once(pictures: Path, tmp_path: Path) -> None:
     first = sorted(pictures.iterdir())[0]
     (pictures / "._hidden.jpg").write_bytes(b"macOS leaves these")
-    found, failures = find_pictures([first, pictures, pictures / ".." / pictures.name])
-    assert len(plan(found, tmp_path)) == 3 and not failures
+    found, failures, skipped = find_images([first, pictures, pictures / ".." / pictures.name])
+    assert len(plan(found, tmp_path)) == 3 and not failures and not skipped
 
 
 def test_without_resume_everything_is_written_afresh(pictures: Path, model: Path, tmp_path: Path) -> None:
@@ -191,6 +192,9 @@ def test_resume_keeps_only_what_still_holds(
     mask.write_bytes(mask.read_bytes()[:-40])  # what a power cut may leave
     assert redone() == [stems[1]]
     Image.new("L", (320, 240)).save(mask)  # somebody else's
+    with pytest.raises(InputError, match="1 files that `segment` did not write, such as"):
+        redone()
+    mask.unlink()
     assert redone() == [stems[1]]
     Image.new("RGB", (320, 240), (1, 2, 3)).save(pictures / f"{stems[2]}.png")  # another picture of that name
     assert redone() == [stems[2]]

@@ -1,0 +1,227 @@
+"""`segment` and `correct` on files that are not what they seem, in places that are taken, and beside each other."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime.correct import Correct
+from edge_runtime.correct import main as correct_main
+from edge_runtime.errors import InputError
+from edge_runtime.images.mask_file import record_of
+from edge_runtime.images.ops import read_rgb
+from edge_runtime.segment import Segment, main
+
+MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
+PIXELS = np.linspace((60, 110, 220), (190, 210, 250), 40).astype(np.uint8)[:, None].repeat(60, axis=1)
+
+
+def write(path: Path, **options: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(PIXELS).save(path, **options)  # type: ignore[arg-type]
+    return path
+
+
+def segment(*inputs: Path, out: Path, **options: object) -> None:
+    main(Segment(inputs, (MODEL,), out, **options))  # type: ignore[arg-type]
+
+
+def dangling(path: Path) -> None:
+    path.symlink_to(path.with_name("nowhere"))
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+ODD: dict[str, tuple[str, Callable[[Path], object], str]] = {
+    "dangling link": ("a.jpg", dangling, "a link to nothing"),
+    "loop": ("a.jpg", loop, "Too many levels"),
+    "FIFO": ("a.png", fifo, "a FIFO"),
+    "folder named as an image": ("a.jpg", folder, "a folder"),
+    "folder": ("inside", folder, "a folder"),
+    "text": ("notes.txt", lambda path: path.write_text("x"), "not an image by its name"),
+    "raw": ("a.cr2", lambda path: path.write_bytes(b"x"), "not an image by its name"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_skipped_is_counted_and_named(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "in" / "good.jpg")
+    name, make, reason = ODD[kind]
+    make(tmp_path / "in" / name)
+    segment(tmp_path / "in", out=tmp_path / "out")
+    told = capsys.readouterr()
+    assert told.out.startswith("1 masks written, 0 failed, 1 skipped, ")
+    assert f"skipped: {tmp_path / 'in' / name}: {reason}" in told.err
+
+
+@pytest.mark.parametrize("kind", [kind for kind in ODD if kind not in ("folder named as an image", "folder", "text", "raw")])
+def test_named_itself_it_is_a_failure(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, (name, make, reason) = write(tmp_path / "good.jpg"), ODD[kind]
+    make(tmp_path / name)
+    with pytest.raises(InputError, match="1 of 2 inputs failed"):
+        segment(good, tmp_path / name, out=tmp_path / "out")
+    assert reason in capsys.readouterr().err and (tmp_path / "out" / "good.png").is_file()
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPE", ".mpo", ".JPEG", ".Png"])
+def test_every_suffix_is_read(suffix: str, tmp_path: Path) -> None:
+    write(tmp_path / "in" / f"a{suffix}", format="PNG" if suffix == ".Png" else "MPO" if suffix == ".mpo" else "JPEG")
+    segment(tmp_path / "in", out=tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_folders_inside_of_folders(tmp_path: Path) -> None:
+    places = ["a.jpg", "x/a.jpg", "x/y/b.png"]
+    for place in places:
+        write(tmp_path / "in" / place)
+    (tmp_path / "in" / "x" / "again").symlink_to(tmp_path / "in")
+    segment(tmp_path / "in", out=tmp_path / "out", recursive=True)
+    found = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.png")}
+    assert found == {"a.png", "x/a.png", "x/y/b.png"}
+
+
+def test_one_image_may_name_its_mask(tmp_path: Path) -> None:
+    image = write(tmp_path / "a.jpg")
+    segment(image, out=tmp_path / "new" / "mask.png", overlay=True)
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"mask.png", "mask.overlay.jpg"}
+    with pytest.raises(InputError, match="for 2 images, expected a folder"):
+        segment(image, write(tmp_path / "b.jpg"), out=tmp_path / "two.png")
+    with pytest.raises(InputError, match="ends in .png: masks are lossless"):
+        segment(image, out=tmp_path / "mask.jpg")
+    (tmp_path / "folder.png").mkdir()
+    segment(image, out=tmp_path / "folder.png")
+    assert (tmp_path / "folder.png" / "a.png").is_file()
+
+
+@pytest.mark.parametrize("overlay", [False, True])
+def test_labels_made_by_hand_stay(overlay: bool, tmp_path: Path) -> None:
+    images, masks = write(tmp_path / "images" / "a.jpg").parent, tmp_path / "masks"
+    write(tmp_path / "images" / "b.jpg")
+    foreign = masks / ("a.overlay.jpg" if overlay else "a.png")
+    masks.mkdir()
+    Image.new("L", (60, 40), 255).save(foreign)
+    before = foreign.read_bytes()
+    for resume in (False, True):
+        with pytest.raises(InputError, match=rf"1 files that `segment` did not write, such as {foreign}.*--overwrite"):
+            segment(images, out=masks, overlay=overlay, resume=resume)
+    assert foreign.read_bytes() == before and len(list(masks.iterdir())) == 1
+    segment(images, out=masks, overlay=overlay, overwrite=True)
+    assert foreign.read_bytes() != before
+    segment(images, out=masks, overlay=overlay)  # over its own
+
+
+@pytest.mark.parametrize("content", [b"", b"half"])
+def test_an_empty_file_is_no_label(content: bytes, tmp_path: Path) -> None:
+    """A power cut leaves empty files; anything else might be somebody's."""
+    image = write(tmp_path / "a.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_bytes(content)
+    if content:
+        with pytest.raises(InputError, match="did not write"):
+            segment(image, out=tmp_path / "out")
+    else:
+        segment(image, out=tmp_path / "out")
+
+
+def correct(image: Path, out: Path, **options: object) -> None:
+    options = {"model": MODEL, "not_sky": ("5,5",)} | options
+    correct_main(Correct(image, out, **options))  # type: ignore[arg-type]
+
+
+def test_a_corrected_mask_is_a_label_for_segment_but_not_for_correct(tmp_path: Path) -> None:
+    image, mask = write(tmp_path / "a.jpg"), tmp_path / "out" / "a.png"
+    segment(image, out=mask.parent)
+    correct(image, mask)
+    assert record_of(mask) == "correct"
+    correct(image, mask, mask=mask, model=None)
+    correct(image, mask)
+    with pytest.raises(InputError, match="did not write"):
+        segment(image, out=mask.parent)
+    foreign = tmp_path / "foreign.png"
+    Image.new("L", (60, 40), 255).save(foreign)
+    with pytest.raises(InputError, match="exists already"):
+        correct(image, foreign)
+    correct(image, foreign, mask=foreign, model=None)
+
+
+@pytest.mark.parametrize("make", [fifo, dangling, loop, folder])
+@pytest.mark.parametrize("what", ["strokes", "mask"])
+def test_what_is_no_file_is_refused_and_not_waited_for(make: Callable[[Path], None], what: str, tmp_path: Path) -> None:
+    image, odd = write(tmp_path / "a.jpg"), tmp_path / "odd.png"
+    make(odd)
+    with pytest.raises(InputError, match=f"got the {what} .*odd.png, .*expected an 8-bit PNG"):
+        correct(image, tmp_path / "out.png", **{what: odd, "model": None if what == "mask" else MODEL})
+
+
+def test_a_name_of_255_bytes_costs_no_other_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    long, short = write(tmp_path / "in" / ("x" * 251 + ".jpg")), write(tmp_path / "in" / "a.jpg")
+    segment(long, short, out=tmp_path / "out")
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    with pytest.raises(InputError, match="1 of 2 inputs failed"):
+        segment(long, short, out=tmp_path / "tinted", overlay=True)
+    assert "name too long" in capsys.readouterr().err
+    assert {path.name for path in (tmp_path / "tinted").iterdir()} == {"a.png", "a.overlay.jpg"}
+
+
+@pytest.mark.parametrize(("flag", "value"), [("show", True), ("seconds", 3.0), ("stabilise", False)])
+def test_options_of_videos_are_refused_with_images(flag: str, value: object, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="with images, expected it with a video"):
+        segment(write(tmp_path / "a.jpg"), out=tmp_path / "out", **{flag: value})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("workers", [0, -1, 1000])
+def test_numbers_of_workers(workers: int, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected 1 to 256"):
+        segment(write(tmp_path / "a.jpg"), out=tmp_path / "out", workers=workers)
+
+
+def test_workers_write_the_same_bytes_and_tell_in_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(12):
+        image = Image.fromarray(np.roll(PIXELS, number, axis=0)).resize((60 + 40 * (number % 3), 50))
+        image.save(tmp_path / f"{number:02d}.png")
+    (tmp_path / "05.png").write_bytes(b"broken")
+    told = []
+    for workers in (1, 2):
+        with pytest.raises(InputError, match="1 of 12 inputs failed"):
+            segment(tmp_path, out=tmp_path / str(workers), workers=workers, confidence=True)
+        told.append(capsys.readouterr().out.splitlines()[:-1])
+    assert told[0] == told[1] and len(told[0]) == 11
+    for path in (tmp_path / "1").iterdir():
+        assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
+
+
+def test_several_runs_into_one_folder(tmp_path: Path) -> None:
+    for number in range(6):
+        write(tmp_path / "in" / f"{number}.jpg")
+    words = [sys.executable, "-m", "edge_runtime.segment", tmp_path / "in", "--model", MODEL, "--out", tmp_path / "out"]
+    runs = [subprocess.Popen(list(map(str, words)), stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0, 0], [run.stderr.read() for run in runs if run.stderr]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [f"{number}.png" for number in range(6)]
+
+
+def test_every_image_may_be_read_again(tmp_path: Path) -> None:
+    """What `segment` writes, others read: the overlay with its record is a plain JPEG."""
+    segment(write(tmp_path / "a.jpg"), out=tmp_path / "out", overlay=True)
+    assert record_of(tmp_path / "out" / "a.overlay.jpg") == "overlay"
+    assert read_rgb(tmp_path / "out" / "a.overlay.jpg").shape == PIXELS.shape
+    shutil.copy(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert record_of(tmp_path / "b.jpg") is None
