@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ def run_command(main: Callable[[C], None], config_type: type[C], presets: Mappin
     `--config FILE.yaml` anywhere on the line sets fields from a mapping (unknown keys are refused);
     flags on the line win over the file.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `docker stop` ends a run as Ctrl-C does
     try:
         main(parse(sys.argv[1:], config_type, presets))
     except GateError as error:

@@ -133,7 +133,9 @@ def segment_one_video(config: Segment) -> None:
     if given := [flag for flag, set_ in images_only.items() if set_]:
         raise InputError(f"got {', '.join(given)} with a video, expected it with images; leave it out")
     refinement = DEFAULTS if config.refine else None
-    options = VideoOptions(config.out, config.overlay, config.stabilise, refinement, config.show, config.seconds)
+    options = VideoOptions(
+        config.out, config.overlay, config.stabilise, refinement, config.show, config.seconds, config.overwrite
+    )
     segment_video(config.inputs[0], load_models(config.model, config.threads, config.device), options)
 
 

@@ -1,14 +1,16 @@
 """Frames out of videos, cameras and streams, and into files, through OpenCV.
 
-What OpenCV cannot do, and what stands in for it: it writes at a constant rate only, so frames of a variable rate are
-repeated until their time is over (`Pacing`); it neither reads nor writes sound; and it tells the end of a file from a broken
-frame by the time that the container promised alone (`VideoSource.shortfall`).
+OpenCV has limits. It writes at a constant rate, so frames of a variable rate are repeated until their time is over
+(`Pacing`). It neither reads nor writes sound. It does not say whether a file ended or broke, so what was read is compared
+with what the container promised (`VideoSource.shortfall`), and what was written is counted back (`VideoSink`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -17,13 +19,24 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.files import partial_file
+from edge_runtime.images.ops import what_is_wrong
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv"})
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "XVID", ".webm": "VP90", ".mkv": "FFV1"}
 DEFAULT_RATE = 25.0  # frames a second of sources that do not say
 RATES = (1.0, 240.0)  # what is believed
 PROBED = 60  # frames whose times are looked at before a file is read
-LONGEST_GAP_S = 10.0  # between frames; more is a broken time
+LONGEST_GAP_S = 10.0  # between frames; more is a broken time or a stalled stream, and is not filled
+NAME = b"skyedge\0"  # ends every video that this program wrote, in a box that players skip
+MARKS = {
+    **dict.fromkeys((".mp4", ".m4v", ".mov"), (8 + len(NAME)).to_bytes(4, "big") + b"free" + NAME),
+    **dict.fromkeys((".mkv", ".webm"), b"\xec" + bytes([0x80 | len(NAME)]) + NAME),  # EBML Void
+    ".avi": b"JUNK" + len(NAME).to_bytes(4, "little") + NAME,
+}
+LAST_CAMERA = 2**31 - 1
+TIMEOUT_S = 30.0  # for a stream to open, and for its next frame
+STALL_S = 5.0  # a stream that is silent for longer before it ends has stalled
 SPARE = 0.02  # share of the promised time that may be missing: containers round
 
 
@@ -60,22 +73,25 @@ class VideoSource:
 
     def __init__(self, source: str | Path) -> None:
         self.name, self.live = str(source), is_live(source)
-        if not self.live and not Path(self.name).is_file():
-            raise InputError(f"got {self.name}, expected an existing video, a camera's number or a stream's URL")
+        if not self.live and (wrong := what_is_wrong(Path(self.name))):
+            raise InputError(f"got {self.name}, {wrong}, expected an existing video, a camera's number or a stream's URL")
         self._capture = _open(self.name, self.live)
         self.rate = self._believed(self._capture.get(cv2.CAP_PROP_FPS))
         promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self._promised_s = 0.0 if self.live or promised <= 0 else promised / self.rate
+        self._promised_s = max(0.0, promised / self.rate)
         if not self.live:
             self.rate = self._closest()
-        self.frames, self._last_s = 0, 0.0
+        self.frames, self._last_s, self._silent_s = 0, 0.0, 0.0
 
     def read(self) -> TimedFrame | None:
         """Return the next frame, upright, or None after the last."""
+        start = time.monotonic()
         try:
             got, image = self._capture.read()
         except cv2.error as error:
             raise InputError(f"cannot read {self.name} after frame {self.frames}: {error}; expected a whole video") from error
+        waited = time.monotonic() - start
+        self._silent_s = waited if got else max(waited, self._silent_s)  # the last frame may come out after the wait
         if not got:
             return None
         time_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
@@ -84,11 +100,11 @@ class VideoSource:
         return TimedFrame(rgb, None if self.live or not math.isfinite(time_s) else time_s)
 
     def shortfall(self) -> str | None:
-        """Say what is missing of a file that ended too early, None where it is whole; to be asked after the last frame."""
-        if self.live or self._promised_s <= 0:
-            return None
+        """Say what is missing of a source that ended too early, None where it is whole; to be asked after the last frame."""
+        if self.live and self._silent_s > STALL_S:
+            return f"{self.name} sent nothing for {self._silent_s:.0f} s after {self.frames} frames; it stalled"
         reached = max(self._last_s + 1 / self.rate, self.frames / self.rate)
-        if reached >= self._promised_s * (1 - SPARE) - 2 / self.rate:
+        if self._promised_s <= 0 or reached >= self._promised_s * (1 - SPARE) - 2 / self.rate:
             return None
         return (
             f"{self.name} ends after {reached:.2f} s ({self.frames} frames), expected {self._promised_s:.2f} s; it is truncated"
@@ -117,8 +133,12 @@ class VideoSource:
 
 
 def _open(name: str, live: bool) -> cv2.VideoCapture:
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, round(TIMEOUT_S * 1000), cv2.CAP_PROP_READ_TIMEOUT_MSEC, round(TIMEOUT_S * 1000)]
+    camera = int(name) if name.isdigit() and live else None
+    if camera is not None and camera > LAST_CAMERA:
+        raise InputError(f"got camera {name}, expected a number up to {LAST_CAMERA}; the first camera is 0")
     try:
-        capture = cv2.VideoCapture(int(name)) if name.isdigit() and live else cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+        capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG, limits) if camera is None else cv2.VideoCapture(camera)
     except cv2.error as error:
         raise InputError(f"cannot open {name}: {error}") from error
     if capture.isOpened():
@@ -154,26 +174,27 @@ class Pacing:
 
 
 class VideoSink:
-    """Writes a video to a partial file beside `path`, and renames that when it is whole.
+    """Writes a video to a partial file, counts its frames, and gives it its name when it is whole.
 
     Use it in a `with` block: leaving that with an exception removes the partial file.
     """
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int], color: bool = True) -> None:
         """Open the file; `size` is (height, width) of the frames, which are padded to even sides, as codecs want them."""
-        suffix = path.suffix.lower()
         check_target(path)
         self.path, self.size, self.frames = path, size, 0
         self._pad = size[0] % 2, size[1] % 2
-        self._partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{suffix}")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._files = contextlib.ExitStack()
+        self._partial = self._files.enter_context(partial_file(path))
         height, width = size[0] + self._pad[0], size[1] + self._pad[1]
-        code = cv2.VideoWriter.fourcc(*CODECS[suffix])
+        codec = CODECS[path.suffix.lower()]
+        code = cv2.VideoWriter.fourcc(*codec)
         self._writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, code, rate, (width, height), color)
         if not self._writer.isOpened():
-            self._partial.unlink(missing_ok=True)
-            expected = f"a codec {CODECS[suffix]} that OpenCV was built with, and a folder that can be written"
-            raise InputError(f"cannot write {path} ({width} x {height} at {rate:g} a second), expected {expected}; try .mkv")
+            expected = f"a codec {codec} that OpenCV was built with, and a folder that can be written"
+            error = InputError(f"cannot write {path} ({width} x {height} at {rate:g} a second), expected {expected}; try .mkv")
+            self._files.__exit__(InputError, error, None)
+            raise error
 
     def __enter__(self) -> VideoSink:
         """Return the sink."""
@@ -182,12 +203,11 @@ class VideoSink:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         """Finish the file, or remove it after an exception."""
         self._writer.release()
-        try:
-            if kind is None:
-                self._check()
-                self._partial.replace(self.path)
-        finally:
-            self._partial.unlink(missing_ok=True)
+        if kind is not None:
+            self._files.__exit__(kind, value, trace)
+            return
+        with self._files:
+            self._finish()
 
     def write(self, image: np.ndarray) -> None:
         """Add a frame: (H, W, 3) uint8 RGB, or (H, W) uint8 where the sink is not of color."""
@@ -199,17 +219,48 @@ class VideoSink:
         self._writer.write(frame)
         self.frames += 1
 
-    def _check(self) -> None:
-        """Raise `InputError` unless the file can be read: the writer itself does not tell of a full disk."""
-        capture = cv2.VideoCapture(str(self._partial), cv2.CAP_FFMPEG) if self.frames else None
-        whole = capture is not None and capture.isOpened() and capture.read()[0]
-        if capture is not None:
-            capture.release()
-        if not whole:
-            raise InputError(f"{self.path} could not be written ({self.frames} frames), expected room on the disk and a frame")
+    def _finish(self) -> None:
+        """Mark the file as ours; raises `InputError` unless it holds every frame: OpenCV's writer hides a full disk."""
+        try:
+            found = count_frames(self._partial)
+            with self._partial.open("ab") as file:
+                file.write(MARKS[self.path.suffix.lower()])
+        except OSError as error:
+            raise InputError(f"{self.path} could not be written: {error}; free some room") from error
+        if not self.frames or found != self.frames:
+            raise InputError(
+                f"{self.path} could not be written: it holds {found} of {self.frames} frames; expected all, and at least one; "
+                "free some room on the disk"
+            )
+
+
+def count_frames(path: Path) -> int:
+    """Count the frames of a video file without decoding more than the first."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    readable = capture.isOpened() and capture.read()[0]
+    capture.release()
+    if not readable:
+        return 0
+    packets = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+    count = 0
+    while packets.grab():
+        count += 1
+    packets.release()
+    return count
 
 
 def check_target(path: Path) -> None:
     """Raise `InputError` where a video cannot be written to `path`."""
     if path.suffix.lower() not in CODECS or path.is_dir():
         raise InputError(f"got --out {path}, expected a file that ends in {', '.join(CODECS)}")
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise `InputError` where `path` is a file that this program did not write, unless it may be overwritten."""
+    if overwrite or not path.is_file() or path.stat().st_size == 0:
+        return
+    with path.open("rb") as file:
+        file.seek(-min(len(NAME), path.stat().st_size), os.SEEK_END)
+        ours = file.read() == NAME
+    if not ours:
+        raise InputError(f"got --out {path}, a video that this program did not write; choose another name, or give --overwrite")

@@ -23,9 +23,10 @@ from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.masks.refine import RefineConfig, refine
 from edge_runtime.masks.stabilize import Stabilizer
 from edge_runtime.segmenter import Ensemble, Segmenter
-from edge_runtime.video.io import Pacing, TimedFrame, VideoSink, VideoSource, check_target
+from edge_runtime.video.io import Pacing, TimedFrame, VideoSink, VideoSource, check_free, check_target
 from edge_runtime.video.threads import Pipe, Reading, Worker, Writing
 
+ENDING_S = 1.0  # that a live source is waited for when all is written
 LINE_S = 10.0  # between lines of progress
 WINDOW = "skyedge"  # a key q in it ends the run
 
@@ -48,6 +49,8 @@ class VideoOptions:
         Show the result in a window as it is made.
     seconds
         Stop after so much video; 0 = at its end, or when the user says so.
+    overwrite
+        Also replace a file that this program did not write.
     """
 
     out: Path
@@ -56,11 +59,12 @@ class VideoOptions:
     refinement: RefineConfig | None = None
     show: bool = False
     seconds: float = 0.0
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What a run did; `video_s` is the time that the segmented and the dropped frames were shown for."""
+    """What a run did; `video_s` is the length of the file, `interrupted` that the user ended it."""
 
     frames: int
     dropped: int
@@ -69,6 +73,7 @@ class VideoResult:
     size: tuple[int, int]
     video_s: float
     wall_s: float
+    interrupted: bool = False
 
     @property
     def real_time_factor(self) -> float:
@@ -129,17 +134,17 @@ def segment_video(source: str | Path, segmenter: Segmenter | Ensemble, options: 
         raise InputError(f"got --seconds {options.seconds:g}, expected 0 (to the end) or more")
     if Path(str(source)).exists() and options.out.exists() and options.out.samefile(source):
         raise InputError(f"{source} is the input and would be overwritten; choose another --out")
+    check_free(options.out, options.overwrite)
     if options.show:
         open_window()
     reader = VideoSource(source)
     try:
         result = _run(reader, FrameSegmenter(segmenter, options.stabilise, options.refinement), options)
     finally:
-        reader.close()
         if options.show:
             cv2.destroyAllWindows()
     print(summary(result, options), flush=True)
-    missing = None if options.seconds else reader.shortfall()
+    missing = None if options.seconds or result.interrupted else reader.shortfall()
     if missing:
         raise InputError(f"{missing}: what could be read is in {options.out}")
     return result
@@ -174,7 +179,6 @@ def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> 
     reading = Reading(reader, decoded, options.seconds, ended)
     decoder = Worker(reading.run, stop)
     decoder.start()
-    encoder: Worker | None = None
     try:
         incoming = iter(decoded)
         first = next(incoming, None)
@@ -186,18 +190,28 @@ def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> 
         with VideoSink(options.out, reader.rate, size, color=options.overlay) as sink:
             encoder = Worker(Writing(masks, sink, pacing).run, stop)
             encoder.start()
-            count = _segment_all(first, incoming, masks, frames, options, ended, reader)
-            masks.put(None)
-            for worker in (encoder, decoder):
-                _finish(worker)
+            try:
+                count, interrupted = _segment_all(first, incoming, masks, frames, options, reader)
+                ended.set()
+                masks.put(None)
+                _finish(encoder)
+                if not reader.live:
+                    _finish(decoder)
+            finally:
+                stop.set()
+                encoder.join()  # before the sink closes
+        if not decoder.is_alive() and decoder.error is not None:  # a camera that broke: its recording is kept
+            raise decoder.error
     finally:
         ended.set()
         stop.set()
-        for started in (decoder, encoder):
-            if started is not None:
-                started.join()
-    video_s = max(reading.last_s + 1 / reader.rate, pacing.written / reader.rate if not reader.live else 0.0)
-    return VideoResult(count, decoded.dropped, pacing.repeated, frames.cuts, size, video_s, time.monotonic() - start)
+        decoder.join(ENDING_S if reader.live else None)  # a stalled stream may hold it; it ends with the process
+        if not decoder.is_alive():
+            reader.close()
+    written_s = pacing.written / reader.rate
+    video_s = written_s if reader.live else max(reading.last_s + 1 / reader.rate, written_s)
+    wall_s = time.monotonic() - start
+    return VideoResult(count, decoded.dropped, pacing.repeated, frames.cuts, size, video_s, wall_s, interrupted)
 
 
 def _finish(worker: Worker) -> None:
@@ -213,10 +227,9 @@ def _segment_all(
     masks: Pipe,
     frames: FrameSegmenter,
     options: VideoOptions,
-    ended: threading.Event,
     reader: VideoSource,
-) -> int:
-    """Segment frame after frame and return how many; Ctrl-C, or q in the window, ends a run and keeps what is done."""
+) -> tuple[int, bool]:
+    """Segment frame after frame; return how many, and whether the user ended it: by q, or a live source by a signal."""
     count, shown, frame = 0, time.monotonic(), first
     try:
         while True:
@@ -227,7 +240,7 @@ def _segment_all(
                 break
             count += 1
             if options.show and _quit(picture):
-                break
+                return count, True
             if time.monotonic() - shown >= LINE_S:
                 shown = time.monotonic()
                 print(f"{reader.name}: {count} frames", file=sys.stderr, flush=True)
@@ -238,8 +251,8 @@ def _segment_all(
     except KeyboardInterrupt:
         if not reader.live:
             raise
-    ended.set()
-    return count
+        return count, True
+    return count, False
 
 
 def _quit(picture: np.ndarray) -> bool:

@@ -320,8 +320,8 @@ def test_what_the_command_refuses(clip: Path, project_root: Path, tmp_path: Path
     model, out = (project_root / "models" / "unet_lite_s" / "onnx-fp32",), tmp_path / "masks.mkv"
     for config, message in (
         (Segment((clip, clip), model, out), "expected one video at a time"),
-        (Segment((clip,), model, out, resume=True), "expected them with pictures"),
-        (Segment((clip,), model, out, min_sky=0.1), "expected them with pictures"),
+        (Segment((clip,), model, out, resume=True), "expected it with images"),
+        (Segment((clip,), model, out, min_sky=0.1), "expected it with images"),
         (Segment((clip,), model, tmp_path / "folder"), "expected a file that ends in .mp4"),
         (Segment((tmp_path / "absent.mp4",), model, out), "expected an existing video"),
     ):
