@@ -130,7 +130,7 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 	$(PY) -m edge_runtime.verify $(BENCH_MODELS)
 	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data "$(DATA)" --split "$(call split_of,$(DATA),test)" --threads 1 2 --reference u2netp-384-fp16-ncnn > $(BENCH)/said
 	@cat $(BENCH)/said
-	$(PY) -m edge_runtime.report $$(tail -n 1 $(BENCH)/said) --out $(BENCH)/report --readme README.md
+	$(PY) -m edge_runtime.report $$(tail -n 1 $(BENCH)/said) --out $(BENCH)/report --readme README.md --table docs/benchmarks.md
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------

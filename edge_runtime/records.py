@@ -54,9 +54,6 @@ def _build(kind: Any, value: Any, key: str) -> Any:
     if origin is dict:
         _expect(isinstance(value, dict), key, value, "an object")
         return {_text(name, key): _build(arguments[1], item, _join(key, name)) for name, item in value.items()}
-    if origin is typing.Literal:
-        _expect(isinstance(value, str) and value in arguments, key, value, f"one of {', '.join(arguments)}")
-        return value
     if kind is Any:
         return value
     if kind is float:
@@ -95,7 +92,7 @@ def _build_dataclass(kind: Any, value: Any, key: str) -> Any:
 
 
 def _text(value: str, key: str) -> str:
-    _expect(not any("\ud800" <= char <= "\udfff" for char in value), key, ascii(value), "text without lone surrogates")
+    _expect(not any("\ud800" <= char <= "\udfff" for char in value), key, value, "text without lone surrogates")
     return value
 
 
@@ -105,7 +102,7 @@ def _join(key: str, name: str) -> str:
 
 def _expect(good: bool, key: str, got: Any, expected: str) -> None:
     if not good:
-        raise InputError(f"{key or 'the whole file'}: got {got!r:.80}, expected {expected}")
+        raise InputError(f"{key or 'the whole file'}: got {ascii(got):.80}, expected {expected}")
 
 
 def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -44,7 +44,6 @@ KNOWN = {
     ("train.prune", "train.fit"),
     ("quantize.int8", "quantize.sensitivity"),
     ("edge_runtime.benchmark.latency", "edge_runtime.verify"),
-    ("edge_runtime.devices.call", "edge_runtime.report.rows"),
 }
 # Libraries with a command line of their own.
 LIBRARIES = {"scenes.render", "scenes.moving"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -58,7 +57,7 @@ def _measure(folder: Path, device: str, pairs: Sequence[Pair]) -> Accuracy:
     interval = bootstrap(images)["iou"]
     return Accuracy(
         count=len(images),
-        pooled=dataclasses.asdict(pool(images)),
+        pooled=pool(images),
         iou_interval=(interval.low, interval.high) if interval else None,
-        per_source={name: dataclasses.asdict(pool(group)) for name, group in group_by_source(pairs, images).items()},
+        per_source={name: pool(group) for name, group in group_by_source(pairs, images).items()},
     )

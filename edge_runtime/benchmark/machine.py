@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,20 @@ TOOLS = (
     "numpy", "opencv-python-headless", "opencv-python", "pillow", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert",
     "tflite-runtime", "tensorflow", "ncnn", "torch",
 )  # fmt: skip
+# What decides which int8 and fp16 kernels run: the first entry whose flags the CPU has all names it.
+INSTRUCTION_SETS = (
+    ("AVX-512 VNNI with AMX", {"avx512_vnni", "amx_int8"}),
+    ("AVX-512 VNNI", {"avx512_vnni"}),
+    ("AVX-512", {"avx512f"}),
+    ("AVX2 with VNNI", {"avx2", "avx_vnni"}),
+    ("AVX2", {"avx2"}),
+    ("AVX", {"avx"}),
+    ("SSE4.2", {"sse4_2"}),
+    ("NEON with i8mm", {"asimd", "i8mm"}),
+    ("NEON with dot product", {"asimd", "asimddp"}),
+    ("NEON", {"asimd"}),
+    ("NEON", {"neon"}),
+)
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 
 
@@ -42,6 +57,8 @@ class Machine:
     cpu, cpu_flags, cores, governor, max_mhz
         Model name; those of `RELEVANT_FLAGS` that it has; logical cores that this process may use; frequency governor
         and highest frequency of core 0.
+    instruction_set
+        The widest one that matters here, from `INSTRUCTION_SETS`: which int8 kernels the interpreters choose hangs on it.
     virtual
         Whether the CPU says that it runs under a hypervisor, where other guests are out of sight.
     memory_bytes
@@ -53,6 +70,7 @@ class Machine:
     name: str
     cpu: str
     cpu_flags: tuple[str, ...]
+    instruction_set: str
     architecture: str
     cores: int
     governor: str | None
@@ -73,6 +91,7 @@ def describe_machine(name: str = "", gpu: Gpu | None = None) -> Machine:
         name=name or _first_line(Path("/proc/device-tree/model")) or cpu,
         cpu=cpu,
         cpu_flags=tuple(flag for flag in RELEVANT_FLAGS if flag in flags),
+        instruction_set=name_instruction_set(platform.machine(), flags),
         architecture=platform.machine(),
         cores=usable_cores(),
         governor=_first_line(CPU_FOLDER / "cpu0/cpufreq/scaling_governor"),
@@ -84,6 +103,12 @@ def describe_machine(name: str = "", gpu: Gpu | None = None) -> Machine:
         gpu=gpu,
         tools=tool_versions(),
     )
+
+
+def name_instruction_set(architecture: str, flags: Collection[str]) -> str:
+    """Return the name of the instruction set that the flags of a CPU stand for; without any, NEON or plain x86-64."""
+    found = next((name for name, wanted in INSTRUCTION_SETS if wanted <= set(flags)), None)
+    return found or ("NEON" if architecture == "aarch64" else architecture)
 
 
 def tool_versions() -> dict[str, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import typing
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,18 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.benchmark.device_record import DeviceRun
-from edge_runtime.benchmark.machine import Machine
+from edge_runtime.benchmark.machine import Machine, name_instruction_set
+from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
+from edge_runtime.metrics.iou import PooledMetrics
+from edge_runtime.records import build, parse_json, read_text
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+SCHEMA_PATH = Path(__file__).with_name("results.schema.json")
+FORMATS = ("onnx", "tflite", "torch", "ncnn", "classical")
+PRECISIONS = ("fp32", "fp16", "int8", "uint8")  # uint8: classical methods, on 8-bit images
+UTC_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -120,9 +129,9 @@ class Accuracy:
     """
 
     count: int
-    pooled: dict[str, Any]
+    pooled: PooledMetrics
     iou_interval: tuple[float, float] | None
-    per_source: dict[str, dict[str, Any]]
+    per_source: dict[str, PooledMetrics]
 
 
 @dataclass(frozen=True)
@@ -196,25 +205,64 @@ class Results:
     device_run: DeviceRun | None = None
 
 
-def decode(kind: Any, value: Any) -> Any:
-    """Return what the JSON `value`, which obeys the schema, stands for: the reverse of `dataclasses.asdict`.
+def read_results(path: Path) -> Results:
+    """Read a result file of this or an earlier version; raises `InputError` that names the file and the key."""
+    expected = "a result file of edge_runtime.benchmark"
+    try:
+        return parse_results(read_text(path, expected))
+    except InputError as error:
+        message = str(error)
+        raise InputError(message if str(path) in message else f"{path}: {message}; expected {expected}") from error
 
-    Parameters
-    ----------
-    kind
-        A dataclass, or the type of a field of one.
-    """
-    inner = typing.get_args(kind)
-    if dataclasses.is_dataclass(kind):
-        return kind(**{name: decode(hint, value[name]) for name, hint in typing.get_type_hints(kind).items() if name in value})  # type: ignore[operator]
-    if value is not None and type(None) in inner:
-        return decode(inner[0], value)
-    if typing.get_origin(kind) is tuple:
-        kinds = inner[:1] * len(value) if inner[-1] is ... else inner
-        return tuple(decode(each, item) for each, item in zip(kinds, value, strict=True))
-    if typing.get_origin(kind) is dict:
-        return {key: decode(inner[1], item) for key, item in value.items()}
-    return value
+
+def parse_results(text: str) -> Results:
+    """Return the results that a JSON text holds; raises `InputError` that names the key."""
+    results = build(Results, _upgrade(parse_json(text, "a result file")))
+    for key, got, good, expected in _rules(results):
+        if not good:
+            raise InputError(f"{key}: got {got!r:.80}, expected {expected}")
+    return results
+
+
+def _upgrade(values: Any) -> Any:
+    """Return a result file of version 1 as one of version 2, in which the machine has its instruction set."""
+    version = values.get("schema_version") if isinstance(values, dict) else None
+    if isinstance(version, bool) or version not in (1, SCHEMA_VERSION):
+        raise InputError(f"schema_version: got {version!r:.80}, expected 1 or {SCHEMA_VERSION}; update skyedge or measure again")
+    machine = values.get("machine")
+    if version == SCHEMA_VERSION or not isinstance(machine, dict):
+        return values
+    named = name_instruction_set(str(machine.get("architecture")), tuple(map(str, machine.get("cpu_flags") or ())))
+    return values | {"schema_version": SCHEMA_VERSION, "machine": machine | {"instruction_set": named}}
+
+
+def _rules(results: Results) -> Iterator[tuple[str, Any, bool, str]]:
+    """Give (key, value, whether it is good, what is expected) for every rule that a type does not express."""
+    keys = [artifact.key for artifact in results.artifacts]
+    yield "created_utc", results.created_utc, bool(UTC_TIME.fullmatch(results.created_utc)), "a time such as 2026-01-31T12:00:00Z"
+    yield "artifacts", keys, 0 < len(set(keys)) == len(keys), "one or more, each with a key of its own"
+    yield "rows", [], bool(results.rows), "one or more"
+    yield "reference", results.reference, results.reference in (None, *keys), f"null or one of {', '.join(keys)}"
+    yield "machine.cores", results.machine.cores, results.machine.cores > 0, "1 or more"
+    for index, artifact in enumerate(results.artifacts):
+        where = f"artifacts[{index}]"
+        yield f"{where}.format", artifact.format, artifact.format in FORMATS, f"one of {', '.join(FORMATS)}"
+        yield f"{where}.precision", artifact.precision, artifact.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"
+        for name in ("size_bytes", "input_height", "input_width"):
+            yield f"{where}.{name}", getattr(artifact, name), getattr(artifact, name) > 0, "1 or more"
+        yield f"{where}.sha256", artifact.sha256, bool(SHA256.fullmatch(artifact.sha256)), "64 lower-case hex digits"
+        yield f"{where}.memory.peak_bytes", artifact.memory.peak_bytes, artifact.memory.peak_bytes >= 0, "0 or more"
+        for name, share in dataclasses.asdict(artifact.accuracy.pooled).items() if artifact.accuracy else ():
+            good = share is None or share >= 0 and (share <= 1 or name.startswith("count"))
+            yield f"{where}.accuracy.pooled.{name}", share, good, "null or 0 to 1"
+    for index, row in enumerate(results.rows):
+        yield f"rows[{index}].artifact", row.artifact, row.artifact in keys, f"one of the file's artifacts: {', '.join(keys)}"
+        yield f"rows[{index}].threads", row.threads, row.threads > 0, "1 or more"
+        for kind, timing in (("infer", row.infer), ("end_to_end", row.end_to_end)):
+            for name in ("p50_ms", "p90_ms", "p95_ms"):
+                value = getattr(timing, name)
+                yield f"rows[{index}].{kind}.{name}", value, 0.0 < value < 1e9, "more than 0 ms, less than 1e9 ms"
+            yield f"rows[{index}].{kind}.samples_us", timing.samples_us[:3], bool(timing.samples_us), "one sample or more"
 
 
 def write_results(results: Results, path: Path) -> None:

@@ -8,10 +8,12 @@ and names it before anything is timed. See `edge_runtime.benchmark.latency` for 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
 import sys
+import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -268,8 +270,25 @@ def _check(config: BenchmarkConfig) -> None:
         raise InputError("got --data with --device, which measures latency alone; measure accuracy here, without --device")
     if not 0.0 <= config.minutes <= MAX_MINUTES:
         raise InputError(f"got --minutes {config.minutes:g}, expected 0 to {MAX_MINUTES}")
-    if config.out is not None and config.out.is_dir():
-        raise InputError(f"got the folder {config.out} as --out, expected a file such as results.json")
+    _try_to_write(config.out or Path("results", "result.json"))
+
+
+def _try_to_write(out: Path) -> None:
+    """Refuse a place where the result cannot be written, before anything is measured."""
+    missing: list[Path] = []
+    try:
+        if out.exists() and not out.is_file():
+            raise InputError(f"got {out} as --out, which is no file; expected a file such as results.json")
+        missing = [folder for folder in out.absolute().parents if not folder.exists()]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out.parent):
+            out.exists()  # fails where the name is too long
+    except OSError as error:
+        raise InputError(f"got --out {out}, where nothing can be written ({error}); choose another file") from error
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def log(text: str) -> None:

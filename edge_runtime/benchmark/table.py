@@ -15,7 +15,7 @@ def format_table(results: Results) -> str:
     ]
     for row in sorted(results.rows, key=lambda row: row.infer.p50_ms):
         fact = facts[row.artifact]
-        iou = fact.accuracy.pooled["iou"] if fact.accuracy else None
+        iou = fact.accuracy.pooled.iou if fact.accuracy else None
         times = f"{row.infer.p50_ms:.2f} / {row.infer.p90_ms:.2f} / {row.infer.p95_ms:.2f}"
         lines.append(
             f"{row.artifact:34} {row.label:46} {row.threads:>7} {times:>24} {row.end_to_end.p50_ms:>14.2f} "

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.benchmark.device_record import Call
-from edge_runtime.benchmark.results import Results, Rule, decode
+from edge_runtime.benchmark.results import Results, Rule, parse_results
 from edge_runtime.devices.cache import Cache, list_files
 from edge_runtime.devices.link import PATIENCE_SECONDS, Finished
 from edge_runtime.devices.state import elapsed_seconds, measure_energy, on_charger, parse_state, shell_functions
@@ -168,8 +166,8 @@ def _read(out: str, threads: int, command: str, shown: str) -> Outcome:
         else:
             (samples if words[0] in SAMPLE_KEYS else current).append(words)
     try:
-        results = decode(Results, _checked(json.loads(text)))
-    except ValueError as error:
+        results = parse_results(text)
+    except InputError as error:
         raise InputError(f"got no result from {shown} that can be read: {error}; expected JSON of skyedge bench") from error
     before, after = states["before"], states["after"]
     call = Call(
@@ -181,16 +179,3 @@ def _read(out: str, threads: int, command: str, shown: str) -> Outcome:
         energy=measure_energy(before, after, samples),
     )
     return Outcome(results, call, on_charger(samples))
-
-
-def _checked(value: Any) -> Any:
-    """Return `value` if it is a result file."""
-    import jsonschema
-
-    from edge_runtime.report.rows import results_schema
-
-    try:
-        jsonschema.validate(value, results_schema(), cls=jsonschema.Draft202012Validator)
-    except jsonschema.ValidationError as error:
-        raise ValueError(f"{error.json_path}: {error.message[:300]}") from error
-    return value

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from edge_runtime.report.rows import Line, precision_effects
+from edge_runtime.benchmark.results import Results
+from edge_runtime.report.rows import Line, count_threads, precision_effects
 
 SAME_IOU = 0.001  # masks whose IoU differs by less are called equally good
 GOOD_ENOUGH = 0.02  # IoU that speed or size may cost
 REFERENCE_FORMAT = "torch"  # the full-precision reference, not for devices
 
 MEASURE = "python -m edge_runtime.benchmark --models models/*/ --threads 1 2"
-# Kind of machine -> whether a result file is of it, and the command that measures it there.
-ELSEWHERE: tuple[tuple[str, Callable[[dict[str, Any]], bool], str], ...] = (
+ON_DEVICE = "--models models/*/ncnn-* --threads 1 4 --minutes 10"
+# Kind of machine -> whether results are of it, and the command that measures it there. Emulators are never asked.
+ELSEWHERE: tuple[tuple[str, Callable[[Results], bool], str], ...] = (
     (
         "Android phone",
-        lambda results: (results.get("device_run") or {}).get("link", "").startswith("adb") and not _emulated(results),
-        "python -m edge_runtime.benchmark --device adb://SERIAL --models models/*/ncnn-* --threads 1 4 --minutes 10",
+        lambda results: results.device_run is not None and results.device_run.link == "adb",
+        f"python -m edge_runtime.benchmark --device adb://SERIAL {ON_DEVICE}",
     ),
     (
         "64-bit Arm board",
-        lambda results: results["machine"]["architecture"] == "aarch64" and not _emulated(results),
-        "python -m edge_runtime.benchmark --device ssh://user@board:22 --models models/*/ncnn-* --threads 1 4 --minutes 10",
+        lambda results: results.machine.architecture == "aarch64",
+        f"python -m edge_runtime.benchmark --device ssh://user@board:22 {ON_DEVICE}",
     ),
+    ("PC with AVX2 and no AVX-512", lambda results: results.machine.instruction_set.startswith("AVX2"), f"{MEASURE} --data DIR"),
     (
         "NVIDIA GPU (torch, full precision)",
-        lambda results: results["machine"]["gpu"] is not None,
+        lambda results: results.machine.gpu is not None,
         "python export/to_torch.py --checkpoint models/u2netp/checkpoint.pt --out build/u2netp-torch && "
         "python -m edge_runtime.benchmark --models build/u2netp-torch --torch-device cuda",
     ),
@@ -53,30 +55,35 @@ def choose(lines: Sequence[Line]) -> list[Choice]:
     usable = [
         (line, line.iou)
         for line in lines
-        if line.threads == fewest and line.iou is not None and line.format != REFERENCE_FORMAT and line not in slower
+        if line.threads == fewest and line.iou is not None and line.artifact.format != REFERENCE_FORMAT and line not in slower
     ]
     if not usable:
         return []
     best = max(iou for _, iou in usable)
     equal = [line for line, iou in usable if iou >= best - SAME_IOU]
     good = [line for line, iou in usable if iou >= best - GOOD_ENOUGH]
-    ncnn = [line for line in good if line.format == "ncnn"]
+    ncnn = [line for line in good if line.artifact.format == "ncnn"]
+    cost = f"for at most {100 * GOOD_ENOUGH:g} points of IoU"
     choices = [
         Choice("the best masks", min(equal, key=_latency)),
-        Choice(f"speed, for at most {100 * GOOD_ENOUGH:g} points of IoU", min(good, key=_latency)),
-        Choice(f"a small file, for at most {100 * GOOD_ENOUGH:g} points of IoU", min(good, key=lambda line: line.size_bytes)),
+        Choice(f"speed, {cost}", min(good, key=_latency)),
+        Choice(f"a small file, {cost}", min(good, key=lambda line: line.artifact.size_bytes)),
     ]
     return choices + ([Choice("the C++ class (ncnn)", min(ncnn, key=_latency))] if ncnn else [])
 
 
-def not_measured(loaded: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
-    """Return the kinds of machine that no result file (name -> content) is of, each with the command that measures it."""
-    return [(kind, command) for kind, is_of, command in ELSEWHERE if not any(map(is_of, loaded.values()))]
+def not_measured(loaded: Mapping[str, Results]) -> list[tuple[str, str]]:
+    """Return the kinds of machine that no result file (name -> results) is of, each with the command that measures it."""
+    real = [results for results in loaded.values() if not (results.device_run and results.device_run.emulator)]
+    return [(kind, command) for kind, is_of, command in ELSEWHERE if not any(map(is_of, real))]
 
 
-def _emulated(results: dict[str, Any]) -> bool:
-    return bool((results.get("device_run") or {}).get("emulator"))
+def ask_which(choices: Sequence[Choice]) -> str:
+    """Return the question that the choices of one machine answer, with what the answer holds for."""
+    line = choices[0].line
+    machine = line.results.machine
+    return f"Which one should I take on {machine.name} with {machine.instruction_set} ({count_threads(line.threads)})?"
 
 
 def _latency(line: Line) -> float:
-    return line.end_to_end_p50_ms
+    return line.end_to_end_ms

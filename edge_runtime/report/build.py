@@ -1,7 +1,7 @@
 """Make a page of result files: `python -m edge_runtime.report results.json --out DIR`.
 
 `DIR` gets `index.html` (one self-contained page that asks nothing of the network), `pareto.svg` and `table.md`.
-`--readme FILE` puts the Markdown table into a README as well, so that its figures are those of the result file.
+`--readme FILE` and `--table FILE` put the short and the full Markdown table into pages, whose figures are then those of the file.
 """
 
 from __future__ import annotations
@@ -20,23 +20,19 @@ from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 
+from edge_runtime.benchmark.results import Results, read_results
 from edge_runtime.errors import InputError
+from edge_runtime.escape import plain, rich
 from edge_runtime.files import write_text
-from edge_runtime.report.advice import Choice, choose, not_measured
-from edge_runtime.report.markdown import markdown, replace_section
+from edge_runtime.records import read_text
+from edge_runtime.report.advice import Choice, ask_which, choose, not_measured
+from edge_runtime.report.markdown import full_tables, replace_section, short_tables
 from edge_runtime.report.masks import Strip, find_folders, list_pictures, make_strips
 from edge_runtime.report.plots import latency_svg, network_colors, pareto_svg, standalone
-from edge_runtime.report.rows import (
-    Line,
-    int8_sentences,
-    make_lines,
-    pareto_front,
-    precision_effects,
-    read_results,
-)
+from edge_runtime.report.rows import Line, count_threads, int8_sentences, make_lines, pareto_front, precision_effects
 
 LABEL_ALL = 12  # with more points, only the Pareto front and the reference are named in the plot
-NARROWEST = 132  # columns of the printed table where stdout is no terminal
+NARROWEST = 146  # columns of the printed table where stdout is no terminal
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,9 @@ class ReportConfig:
     models: tuple[Path, ...] = ()
     """Artifact folders, or folders that hold some, for --pictures; by default those that the result files name."""
     readme: Path | None = None
-    """README whose part between <!-- benchmark:begin --> and <!-- benchmark:end --> is replaced by the table."""
+    """Page whose part between <!-- benchmark:begin --> and <!-- benchmark:end --> is replaced by a table of at most 8 rows."""
+    table: Path | None = None
+    """Page whose part between these marks is replaced by the full table."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Part:
     """What the page shows of one result file."""
 
     file: str
-    results: dict[str, Any]
+    results: Results
     lines: list[Line]
     front: set[tuple[str, int]]
     pareto: list[Markup]
@@ -92,52 +90,61 @@ def report(config: ReportConfig) -> Report:
     if len(loaded) != len(config.results):
         raise InputError("got result files of the same name, expected different ones: the page tells them apart by name")
     # Everything that can be refused comes before the first file is written.
-    readme = config.readme.read_text(encoding="utf-8") if config.readme else ""
     lines = make_lines(loaded)
-    text = markdown(loaded, lines, _shown_files(config))
-    readme = replace_section(readme, text, config.readme) if config.readme else ""
+    shown = _shown_files(config.results)
+    full = full_tables(loaded, lines, shown)
+    pages: dict[Path, str] = {}
+    for path, text in ((config.readme, short_tables(lines, shown)), (config.table, full)):
+        if path is not None:
+            pages[path] = replace_section(read_text(path, "a page with the marks for the table"), text, path)
     pictures = list_pictures(config.pictures)
     parts = [_part(name, results, lines, config.models, pictures) for name, results in loaded.items()]
     page = config.out / "index.html"
     write_text(page, render(parts, lines))
-    write_text(config.out / "table.md", text)
+    write_text(config.out / "table.md", full)
     plots = list(itertools.chain.from_iterable(part.pareto for part in parts))
     if plots:
         write_text(config.out / "pareto.svg", standalone(plots[0]))
     else:
         (config.out / "pareto.svg").unlink(missing_ok=True)  # one of an earlier run would not belong to this page
-    if config.readme:
-        write_text(config.readme, readme)
-    return Report(page, lines, any(results["quick"] for results in loaded.values()))
+    for path, text in pages.items():
+        write_text(path, text)
+    return Report(page, lines, any(results.quick for results in loaded.values()))
 
 
 def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
     """Return the page as HTML."""
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_plain_text
+    )
     template = files("edge_runtime.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     effects = precision_effects(lines)
     return environment.from_string(template).render(
         parts=parts,
         lines=lines,
         effects=effects,
+        ask_which=ask_which,
         int8=int8_sentences(effects),
         colors=network_colors(lines),
         elsewhere=not_measured({part.file: part.results for part in parts}),
-        quick=any(part.results["quick"] for part in parts),
+        quick=any(part.results.quick for part in parts),
     )
 
 
-def _part(
-    name: str, results: dict[str, Any], all_lines: Sequence[Line], models: Sequence[Path], pictures: Sequence[Path]
-) -> Part:
+def _plain_text(value: Any) -> Any:
+    return plain(value) if type(value) is str else value
+
+
+def _part(name: str, results: Results, all_lines: Sequence[Line], models: Sequence[Path], pictures: Sequence[Path]) -> Part:
     lines = [line for line in all_lines if line.file == name]
     colors = network_colors(all_lines)
-    iou_name = results["data"]["iou_name"] if results["data"] else "unnamed data"
+    iou_name = results.data.iou_name if results.data else "unnamed data"
     front: set[tuple[str, int]] = set()
     pareto, latency = [], []
     for threads in sorted({line.threads for line in lines}):
         group = [line for line in lines if line.threads == threads]
-        where = f"{results['machine']['name']}, {threads} thread{'s' * (threads > 1)}{', quick' * results['quick']}"
+        machine = results.machine
+        where = f"{machine.name} ({machine.instruction_set}), {count_threads(threads)}{', quick' * results.quick}"
         measured = [line for line in group if line.iou is not None]
         best = pareto_front(measured)
         front |= {(line.key, line.threads) for line in best}
@@ -151,13 +158,10 @@ def _part(
     return Part(name, results, lines, front, pareto, latency, choose(lines), strips)
 
 
-def _shown_files(config: ReportConfig) -> dict[str, str]:
-    """Return name -> how the README names the result file: relative to it where the file lies below it."""
-    shown = {}
-    for path in config.results:
-        relative = Path(os.path.relpath(path, config.readme.parent)) if config.readme else Path(path.name)
-        shown[path.name] = path.name if relative.parts[0] == ".." or relative.is_absolute() else relative.as_posix()
-    return shown
+def _shown_files(results: Sequence[Path]) -> dict[str, str]:
+    """Return name -> how the tables name the result file: relative to the current folder where it lies below it."""
+    relative = {path.name: Path(os.path.relpath(path)) for path in results}
+    return {name: name if path.parts[0] == ".." or path.is_absolute() else path.as_posix() for name, path in relative.items()}
 
 
 def print_table(lines: Sequence[Line], quick: bool) -> None:
@@ -181,15 +185,15 @@ def print_table(lines: Sequence[Line], quick: bool) -> None:
         table.add_column(name, justify="left" if name in ("network", "runtime") else "right", no_wrap=True)
     for line in lines:
         table.add_row(
-            line.network,
-            line.label,
+            rich(line.network),
+            rich(line.row.label),
             str(line.threads),
-            f"{line.size_bytes / 1000:.0f}",
-            f"{line.infer_p50_ms:.2f}",
-            f"{line.infer_p95_ms:.2f}",
-            f"{line.end_to_end_p50_ms:.2f}",
+            f"{line.artifact.size_bytes / 1000:.0f}",
+            f"{line.infer_ms:.2f}",
+            f"{line.row.infer.p95_ms:.2f}",
+            f"{line.end_to_end_ms:.2f}",
             "-" if line.iou is None else f"{line.iou:.4f}",
-            f"{line.peak_bytes / 2**20:.0f}",
+            f"{line.artifact.memory.peak_bytes / 2**20:.0f}",
             "-" if line.speed_up is None else f"{line.speed_up:.2f}",
             style="bold" if line.is_reference else None,
         )

@@ -1,125 +1,129 @@
-"""The benchmark table in Markdown, and the part of a README that holds it."""
+"""The benchmark table in Markdown: whole, or short for a README, and the part of a page that holds it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from edge_runtime.benchmark.results import Results
 from edge_runtime.errors import InputError
-from edge_runtime.report.advice import choose, not_measured
-from edge_runtime.report.rows import Line, int8_sentences, precision_effects
+from edge_runtime.escape import markdown, markdown_code, markdown_table
+from edge_runtime.report.advice import ask_which, choose, not_measured
+from edge_runtime.report.rows import Line, count_threads, int8_sentences, precision_effects, shortlist
 
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
 
-def markdown(loaded: dict[str, dict[str, Any]], lines: Sequence[Line], shown: dict[str, str]) -> str:
-    """Return for each result file a compact table, a row per artifact with latencies of all thread counts side by side, and
-    which artifact to take; then how to measure machines that no file is of.
+def full_tables(loaded: Mapping[str, Results], lines: Sequence[Line], shown: Mapping[str, str]) -> str:
+    """Return a table of all artifacts for each result file, with advice, and how to measure other machines.
 
     Parameters
     ----------
     loaded
-        File name -> content.
+        File name -> results.
     lines
         Of all files.
     shown
         File name -> how to name the file in the text.
     """
-    sections = [_section(results, [line for line in lines if line.file == name], shown[name]) for name, results in loaded.items()]
-    return "\n".join([*sections, _elsewhere(loaded)])
+    sections = []
+    for name, results in loaded.items():
+        own = [line for line in lines if line.file == name]
+        notes = [f"- {markdown(note)}" for note in (*int8_sentences(precision_effects(own)), *results.warnings)]
+        sections.append([*_about(own, shown[name]), *_rows(own), "", *notes, *_advice(own)])
+    elsewhere = [f"- {kind}: not measured here. Measure it: {markdown_code(command)}" for kind, command in not_measured(loaded)]
+    return _join([*sections, ["**On other machines:**", "", *elsewhere]])
 
 
-def replace_section(readme: str, text: str, path: Path) -> str:
-    """Return `readme` with `text` between the marks; raises `InputError` unless each stands there once, in order."""
-    if readme.count(BEGIN) != 1 or readme.count(END) != 1 or readme.index(BEGIN) > readme.index(END):
+def short_tables(lines: Sequence[Line], shown: Mapping[str, str]) -> str:
+    """Return a table of at most 8 rows for each result file, the Pareto front and the references, with advice."""
+    files = {file: [line for line in lines if line.file == file] for file in shown}
+    return _join([[*_about(own, shown[file]), *_rows(shortlist(own)), *_advice(own)] for file, own in files.items()])
+
+
+def replace_section(page: str, text: str, path: Path) -> str:
+    """Return `page` with `text` between the marks; raises `InputError` unless each stands there once, in order."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise InputError(
             f"got {path} without one {BEGIN} and after it one {END}, expected both; add them where the table should stand"
         )
-    head, _, rest = readme.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    return f"{head}{BEGIN}\n{text}{END}{tail}"
+    return f"{page.partition(BEGIN)[0]}{BEGIN}\n{text}{page[page.index(END) :]}"
 
 
-def _section(results: dict[str, Any], lines: Sequence[Line], file: str) -> str:
+def _join(sections: Sequence[Sequence[str]]) -> str:
+    return "\n".join("\n".join(section).rstrip() + "\n" for section in sections)
+
+
+def _rows(lines: Sequence[Line]) -> list[str]:
+    """Return the table: a row for each artifact, with the latencies of all thread counts side by side."""
     threads = sorted({line.threads for line in lines})
-    several = len(threads) > 1
-    iou = f"IoU ({results['data']['iou_name']})" if results["data"] else "IoU"
+    data = lines[0].results.data
     head = ["network", "format", "precision", "size MB"]
     for count in threads:
-        suffix = f", {count} thread{'s' * (count > 1)}" if several else ""
+        suffix = f", {count_threads(count)}" if len(threads) > 1 else ""
         head += [f"infer p50{suffix}", f"end_to_end p50{suffix}"]
-    head += ["speed-up", iou, "boundary IoU", "no-sky %", "peak RSS MiB"]
-    in_order = sorted(lines, key=lambda line: (line.threads, line.infer_p50_ms))
+    head += ["speed-up", f"IoU ({markdown(data.iou_name)})" if data else "IoU", "boundary IoU", "no-sky %", "peak RSS MiB"]
+    in_order = sorted(lines, key=lambda line: (line.threads, line.infer_ms))
     keys = dict.fromkeys(line.key for line in in_order)
-    rows = [_row([line for line in lines if line.key == key], threads) for key in keys]
-    out = [_about(results, lines, threads, file), ""]
-    out += ["| " + " | ".join(head) + " |", "|" + "---|" * 3 + "---:|" * (len(head) - 3)]
-    out += ["| " + " | ".join(row) + " |" for row in rows]
-    notes = [*int8_sentences(precision_effects(lines)), *results["warnings"]]
-    out += ["", *(f"- {_escape(note)}" for note in notes)]
-    return "\n".join([*out, *_advice(results, lines)]).rstrip() + "\n"
+    rows = [_row({line.threads: line for line in lines if line.key == key}, threads) for key in keys]
+    return markdown_table(head, "lll" + "r" * (len(head) - 3), rows)
 
 
-def _advice(results: dict[str, Any], lines: Sequence[Line]) -> list[str]:
+def _row(by_threads: Mapping[int, Line], threads: Sequence[int]) -> list[str]:
+    line = next(iter(by_threads.values()))
+    artifact, speed_up = line.artifact, by_threads[threads[0]].speed_up if threads[0] in by_threads else None
+    pooled = artifact.accuracy.pooled if artifact.accuracy else None
+    cuda = " on CUDA" if line.row.device.startswith("cuda") else ""
+    cells = [markdown(line.network), f"{artifact.format}{cuda}", artifact.precision, f"{artifact.size_bytes / 1e6:.2f}"]
+    for count in threads:
+        each = by_threads.get(count)
+        cells += [_number(each.infer_ms, 2), _number(each.end_to_end_ms, 2)] if each else ["-", "-"]
+    cells.append("reference" if line.is_reference else _number(speed_up, 1))
+    cells += [_number(line.iou, 3), _number(pooled.boundary_iou if pooled else None, 3)]
+    cells.append(_number(100 * pooled.nosky_fpr if pooled and pooled.nosky_fpr is not None else None, 2))
+    return [*cells, f"{artifact.memory.peak_bytes / 2**20:.0f}"]
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _advice(lines: Sequence[Line]) -> list[str]:
     choices = choose(lines)
     if not choices:
         return []
-    threads = choices[0].line.threads
-    title = f"**Which one should I take** on {_escape(results['machine']['name'])} ({threads} thread{'s' * (threads > 1)})?"
-    table = [["you want", "take", "end_to_end ms", "size MB", "IoU"], ["---"] * 2 + ["---:"] * 3]
-    for choice in choices:
-        line = choice.line
-        table.append(
-            [choice.wish, f"`{line.key}`", f"{line.end_to_end_p50_ms:.2f}", f"{line.size_bytes / 1e6:.2f}", f"{line.iou:.3f}"]
-        )
-    return ["", title, "", *("| " + " | ".join(row) + " |" for row in table)]
-
-
-def _elsewhere(loaded: dict[str, dict[str, Any]]) -> str:
-    rows = [f"- {kind}: not measured here. Measure it: `{command}`" for kind, command in not_measured(loaded)]
-    return "\n".join(["**On other machines:**", "", *rows]) + "\n"
-
-
-def _row(lines: Sequence[Line], threads: Sequence[int]) -> list[str]:
-    line = lines[0]
-    by_threads = {each.threads: each for each in lines}
-    where = " on CUDA" if "cuda" in line.label else ""
-    cells = [_escape(line.network), f"{line.format}{where}", line.precision, f"{line.size_bytes / 1e6:.2f}"]
-    for count in threads:
-        each = by_threads.get(count)
-        cells += [f"{each.infer_p50_ms:.2f}", f"{each.end_to_end_p50_ms:.2f}"] if each else ["-", "-"]
-    first = by_threads.get(threads[0])
-    cells.append("reference" if line.is_reference else f"{first.speed_up:.1f}" if first and first.speed_up else "-")
-    cells += ["-" if value is None else f"{value:.3f}" for value in (line.iou, line.boundary_iou)]
-    cells.append("-" if line.nosky_fpr is None else f"{100 * line.nosky_fpr:.2f}")
-    return [*cells, f"{line.peak_bytes / 2**20:.0f}"]
-
-
-def _about(results: dict[str, Any], lines: Sequence[Line], threads: Sequence[int], file: str) -> str:
-    machine, data, rule = results["machine"], results["data"], results["rule"]
-    governor = f", governor {machine['governor']}" if machine["governor"] else ""
-    parts = [
-        f"Measured on {machine['name']} ({machine['cores']} cores{governor}, {machine['os']}), "
-        f"{results['created_utc'][:10]}, batch 1, milliseconds."
+    rows = [
+        [
+            choice.wish,
+            markdown_code(choice.line.key),
+            _number(choice.line.end_to_end_ms, 2),
+            f"{choice.line.artifact.size_bytes / 1e6:.2f}",
+            _number(choice.line.iou, 3),
+        ]
+        for choice in choices
     ]
-    if results["quick"]:
-        parts.append(f"**Quick: at least {rule['min_runs']} runs each, less than the full rule.**")
+    table = markdown_table(["you want", "take", "end_to_end ms", "size MB", "IoU"], "llrrr", rows)
+    return ["", f"**{markdown(ask_which(choices))}**", "", *table]
+
+
+def _about(lines: Sequence[Line], file: str) -> list[str]:
+    """Return what the table of one result file was measured on, and how."""
+    results = lines[0].results
+    machine, data, rule = results.machine, results.data, results.rule
+    governor = f", governor {machine.governor}" if machine.governor else ""
+    where = f"{machine.name} ({machine.instruction_set}, {machine.cores} cores{governor}, {machine.os})"
+    parts = [f"Measured on {markdown(where)}, {results.created_utc[:10]}, batch 1, milliseconds."]
+    if results.quick:
+        parts.append(f"**Quick: at least {rule.min_runs} runs each, less than the full rule.**")
     else:
-        parts.append(f"At least {rule['min_runs']} runs and {rule['min_seconds']:g} s each; artifacts took turns.")
+        parts.append(f"At least {rule.min_runs} runs and {rule.min_seconds:g} s each; artifacts took turns.")
     if data:
-        name = (
-            "generated scenes"
-            if data["iou_name"] == "scenes"
-            else f"{data['iou_name']}{'/' * bool(data['split'])}{data['split']}"
+        name = "generated scenes" if data.iou_name == "scenes" else "/".join(filter(None, (data.iou_name, data.split)))
+        parts.append(
+            f"Pooled IoU on {data.count} images of {markdown(name)}; no-sky: pixels predicted as sky in images without any."
         )
-        parts.append(f"Pooled IoU on {data['count']} pictures of {name}; no-sky: pixels called sky where there is none.")
-    reference = next((line for line in lines if line.is_reference), None)
+    reference = min((line for line in lines if line.is_reference), key=lambda line: line.threads, default=None)
     if reference:
-        at = f", at {threads[0]} thread{'s' * (threads[0] > 1)}" if len(threads) > 1 else ""
-        parts.append(f"Speed-up: `infer` against {reference.network}, {reference.label}{at}.")
-    return _escape(" ".join(parts)) + f" All samples: `{file}`."
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
+        at = f", {count_threads(reference.threads)}" if len({line.threads for line in lines}) > 1 else ""
+        parts.append(f"Speed-up: `infer` against {markdown(reference.network)}, {markdown(reference.row.label)}{at}.")
+    return [" ".join([*parts, f"All samples: {markdown_code(file)}."]), ""]

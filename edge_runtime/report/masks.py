@@ -6,13 +6,13 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 from edge_runtime.artifact.artifact import SPEC_FILE
 from edge_runtime.backends.classical_artifact import CLASSICAL, read_model
+from edge_runtime.benchmark.results import Results
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs
 from edge_runtime.images.ops import read_rgb, resize_rgb
@@ -64,7 +64,7 @@ def make_strips(lines: Sequence[Line], folders: dict[str, Path], pictures: Seque
             height, width = originals[path].shape[:2]
             small = cv2.resize(probability, (width, height), interpolation=cv2.INTER_AREA)
             overlay = draw_overlay(originals[path], small, segmenter.artifact.spec.output.threshold)
-            overlays[path, key] = _tile(overlay, f"{line.format} {line.precision}")
+            overlays[path, key] = _tile(overlay, f"{line.artifact.format} {line.artifact.precision}")
     strips = []
     for path in pictures:
         for network in sorted({line.network for line in shown.values()}):
@@ -74,26 +74,26 @@ def make_strips(lines: Sequence[Line], folders: dict[str, Path], pictures: Seque
     return strips
 
 
-def find_folders(results: dict[str, Any], models: Sequence[Path]) -> dict[str, Path]:
+def find_folders(results: Results, models: Sequence[Path]) -> dict[str, Path]:
     """Return key -> folder of the measured artifacts that are at hand, and unchanged since (same sha256).
 
     `models` are artifact folders or folders of them; without any, the folders that the result file names are tried.
     """
-    artifacts = results["artifacts"]
+    artifacts = results.artifacts
     if models:
         places = [path.parent for folder in models for path in (*folder.glob(SPEC_FILE), *folder.glob(f"*/{SPEC_FILE}"))]
     else:
-        places = [Path(artifact["folder"]) for artifact in artifacts if (Path(artifact["folder"]) / SPEC_FILE).is_file()]
-    places += [Path(artifact["folder"]) for artifact in artifacts if artifact["folder"].startswith(CLASSICAL)]
+        places = [Path(artifact.folder) for artifact in artifacts if (Path(artifact.folder) / SPEC_FILE).is_file()]
+    places += [Path(artifact.folder) for artifact in artifacts if artifact.folder.startswith(CLASSICAL)]
     by_sha = {read_model(place).sha256: place for place in places}
-    found = {artifact["key"]: by_sha[artifact["sha256"]] for artifact in artifacts if artifact["sha256"] in by_sha}
+    found = {artifact.key: by_sha[artifact.sha256] for artifact in artifacts if artifact.sha256 in by_sha}
     if not found:
         raise InputError("got --pictures, but none of the measured artifacts is at hand; give their folders with --models")
     return found
 
 
 def _order(line: Line) -> tuple[int, str]:
-    return ("fp32", "fp16", "int8", "uint8").index(line.precision), line.format
+    return ("fp32", "fp16", "int8", "uint8").index(line.artifact.precision), line.artifact.format
 
 
 def _tile_size(image: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import matplotlib
@@ -19,7 +18,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from edge_runtime.report.rows import Line
+from edge_runtime.escape import plain
+from edge_runtime.escape import svg as escaped
+from edge_runtime.report.rows import Line, count_threads
 
 # Chosen to stand out on white and on near-black, and apart for the color-blind; networks take them in order.
 COLORS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
@@ -83,15 +84,15 @@ def pareto_svg(
         figure = Figure(figsize=(9.2, 5.2), layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.subplots()
-        _latency_axis(axes, [line.end_to_end_p50_ms for line in lines], "end_to_end, p50, ms (log scale)")
-        axes.set_ylabel(f"pooled IoU ({iou_name})")
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        _latency_axis(axes, [line.end_to_end_ms for line in lines], "end_to_end, p50, ms (log scale)")
+        axes.set_ylabel(f"pooled IoU ({plain(iou_name)})")
+        axes.set_title(plain(title), loc="left", fontsize=11, fontweight="bold")
         axes.margins(y=0.12)
         axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
         for index, line in enumerate(lines):
-            _point(axes, line, line.end_to_end_p50_ms, _iou(line), colors[line.network], f"pareto-{line.threads}-{index}")
+            _point(axes, line, line.end_to_end_ms, _iou(line), colors[line.network], f"pareto-{line.threads}-{index}")
         if len(front) > 1:
-            x, y = [line.end_to_end_p50_ms for line in front], [_iou(line) for line in front]
+            x, y = [line.end_to_end_ms for line in front], [_iou(line) for line in front]
             axes.plot(x, y, drawstyle="steps-post", color=INK, alpha=0.55, linewidth=1.1, zorder=1)
         _real_time(axes)
         _legend(axes, lines, colors, with_front=len(front) > 1)
@@ -105,27 +106,27 @@ def latency_svg(lines: Sequence[Line], title: str, colors: dict[str, str]) -> st
     """Draw p50 to p95 of `infer` of every row as a bar with a dot at p50, networks together, fastest first."""
     with matplotlib.rc_context(RC):
         order = list(colors)
-        rows = sorted(lines, key=lambda line: (order.index(line.network), line.infer_p50_ms))
+        rows = sorted(lines, key=lambda line: (order.index(line.network), line.infer_ms))
         figure = Figure(figsize=(9.2, 1.1 + 0.24 * len(rows)), layout="constrained")
         axes = figure.subplots()
         _latency_axis(
             axes,
-            [value for line in rows for value in (line.infer_p50_ms, line.infer_p95_ms)],
+            [value for line in rows for value in (line.infer_ms, line.row.infer.p95_ms)],
             "infer, p50 to p95, ms (log scale)",
         )
-        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        axes.set_title(plain(title), loc="left", fontsize=11, fontweight="bold")
         for index, line in enumerate(rows):
             color = colors[line.network]
             axes.plot(
-                [line.infer_p50_ms, line.infer_p95_ms],
+                [line.infer_ms, line.row.infer.p95_ms],
                 [index, index],
                 color=color,
                 alpha=0.5,
                 linewidth=3.5,
                 solid_capstyle="round",
             )
-            _point(axes, line, line.infer_p50_ms, index, color, f"latency-{line.threads}-{index}")
-        axes.set_yticks(range(len(rows)), [line.short for line in rows])
+            _point(axes, line, line.infer_ms, index, color, f"latency-{line.threads}-{index}")
+        axes.set_yticks(range(len(rows)), [plain(line.short) for line in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines.left.set_visible(False)
@@ -152,13 +153,13 @@ def _iou(line: Line) -> float:
 def _tip(line: Line) -> str:
     iou = "" if line.iou is None else f", IoU {line.iou:.4f}"
     return (
-        f"{line.network}, {line.label}, {line.threads} thread{'s' * (line.threads > 1)}: "
-        f"infer {line.infer_p50_ms:.2f} ms, end_to_end {line.end_to_end_p50_ms:.2f} ms{iou}"
+        f"{line.network}, {line.row.label}, {count_threads(line.threads)}: "
+        f"infer {line.infer_ms:.2f} ms, end_to_end {line.end_to_end_ms:.2f} ms{iou}"
     )
 
 
 def _point(axes: Axes, line: Line, x: float, y: float, color: str, gid: str) -> None:
-    style: dict[str, Any] = {"color": color, "marker": MARKERS[line.format], "fillstyle": FILLS[line.precision]}
+    style: dict[str, Any] = {"color": color, "marker": MARKERS[line.artifact.format], "fillstyle": FILLS[line.artifact.precision]}
     axes.plot(x, y, linestyle="none", markersize=8, markeredgewidth=1.6, markerfacecoloralt="none", zorder=3, gid=gid, **style)
 
 
@@ -209,10 +210,10 @@ def _legend(axes: Axes, lines: Sequence[Line], colors: dict[str, str], with_fron
             **({"linestyle": "none"} | style),
         )
 
-    formats = [name for name in MARKERS if any(line.format == name for line in lines)]
-    precisions = [name for name in FILLS if any(line.precision == name for line in lines)]
+    formats = [name for name in MARKERS if any(line.artifact.format == name for line in lines)]
+    precisions = [name for name in FILLS if any(line.artifact.precision == name for line in lines)]
     present = {line.network for line in lines}
-    handles = [handle(name, marker="o", color=color) for name, color in colors.items() if name in present]
+    handles = [handle(plain(name), marker="o", color=color) for name, color in colors.items() if name in present]
     handles += [handle(name, marker=MARKERS[name], color=INK) for name in formats]
     handles += [handle(name, marker="o", color=INK, fillstyle=FILLS[name]) for name in precisions]
     if with_front:
@@ -229,14 +230,14 @@ def _legend(axes: Axes, lines: Sequence[Line], colors: dict[str, str], with_fron
 
 def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], labeled: Sequence[Line]) -> None:
     """Write the names beside `labeled` so that no name lies on a point or on another name."""
-    points = axes.transData.transform([(line.end_to_end_p50_ms, _iou(line)) for line in lines])
+    points = axes.transData.transform([(line.end_to_end_ms, _iou(line)) for line in lines])
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     taken += [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
     inside = axes.get_window_extent(canvas.get_renderer())
     to_data = axes.transData.inverted()
     for line in labeled:
-        point = axes.transData.transform((line.end_to_end_p50_ms, _iou(line)))
-        label = _place(axes, canvas, line.short, point, taken, inside)
+        point = axes.transData.transform((line.end_to_end_ms, _iou(line)))
+        label = _place(axes, canvas, plain(line.short), point, taken, inside)
         taken.append(label.box)
         at = to_data.transform((label.x, label.y))
         near = (min(max(point[0], label.box.x0), label.box.x1), min(max(point[1], label.box.y0), label.box.y1))
@@ -278,7 +279,7 @@ def _svg(figure: Figure, title: str, tips: dict[str, str]) -> str:
     svg = svg.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     for gid, tip in tips.items():
-        svg = svg.replace(f'<g id="{gid}">', f"<g><title>{escape(tip)}</title>", 1)
+        svg = svg.replace(f'<g id="{gid}">', f"<g><title>{escaped(tip)}</title>", 1)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to them, and a page holds several plots
     head, _, rest = svg.partition(">")
-    return f'{head} role="img" aria-label="{escape(title, quote=True)}">{rest}'
+    return f'{head} role="img" aria-label="{escaped(title)}">{rest}'

@@ -1,95 +1,106 @@
-"""From result files to what a report shows: lines of the table, the Pareto front, what lower precision does."""
+"""From results to what a report shows: lines of the table, the Pareto front, what lower precision does."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
-from edge_runtime.errors import InputError
+from edge_runtime.benchmark.results import ArtifactFacts, Results, Row
 
 SAME_WITHIN = 0.03  # latencies that differ by less are called equal
 FULL_PRECISION = "fp32"
+MOST_ROWS = 8  # of the short table
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
-    """A row of the table: one artifact on one device at one thread count; None: not measured.
+    """A row of the table: one artifact on one machine at one thread count.
 
     Attributes
     ----------
+    file
+        Name of the result file.
     network
-        Architecture, with input size or parameters where those tell networks of one report apart.
-    nosky_fpr
-        Share of pixels called sky in the pictures without any, 0 to 1.
+        Architecture, with input size or parameters where they tell networks of one report apart.
     speed_up
-        Latency (`infer`, p50) of the reference at the same thread count, divided by this one's.
+        Latency (`infer`, p50) of the reference at the same thread count, divided by the line's; None without a reference.
     """
 
     file: str
-    device: str
-    key: str
+    results: Results
+    artifact: ArtifactFacts
+    row: Row
     network: str
-    format: str
-    precision: str
-    runtime: str
-    label: str
-    threads: int
-    size_bytes: int
-    input_height: int
-    input_width: int
-    macs: int | None
-    parameters: int | None
-    infer_p50_ms: float
-    infer_p90_ms: float
-    infer_p95_ms: float
-    end_to_end_p50_ms: float
-    end_to_end_p95_ms: float
-    runs: int
-    iou: float | None
-    iou_low: float | None
-    iou_high: float | None
-    boundary_iou: float | None
-    nosky_fpr: float | None
-    peak_bytes: int
-    baseline_bytes: int
     speed_up: float | None
-    is_reference: bool
+
+    @property
+    def key(self) -> str:
+        """Key of the artifact, unique in its file."""
+        return self.artifact.key
+
+    @property
+    def threads(self) -> int:
+        """Threads of interpreter and OpenCV."""
+        return self.row.threads
+
+    @property
+    def infer_ms(self) -> float:
+        """Median latency of the network alone."""
+        return self.row.infer.p50_ms
+
+    @property
+    def end_to_end_ms(self) -> float:
+        """Median latency from a decoded frame to its mask."""
+        return self.row.end_to_end.p50_ms
+
+    @property
+    def iou(self) -> float | None:
+        """Pooled IoU, None where it was not measured or is undefined."""
+        return self.artifact.accuracy.pooled.iou if self.artifact.accuracy else None
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether speed-ups refer to this artifact."""
+        return self.key == self.results.reference
 
     @property
     def where(self) -> str:
-        """Runtime and device, e.g. `onnxruntime, cpu`: the label without the precision."""
-        return self.label.replace(f" {self.precision}, ", ", ")
+        """Runtime and device, such as `onnxruntime, cpu`: the label without the precision."""
+        return self.row.label.replace(f" {self.artifact.precision}, ", ", ")
 
     @property
     def short(self) -> str:
         """Network, format and precision for labels in plots, with `cuda` where it ran there."""
-        return f"{self.network} {self.format} {self.precision}{' cuda' if 'cuda' in self.label else ''}"
+        cuda = " cuda" if self.row.device.startswith("cuda") else ""
+        return f"{self.network} {self.artifact.format} {self.artifact.precision}{cuda}"
+
+
+def count_threads(count: int) -> str:
+    """Return `1 thread`, `2 threads` and so on."""
+    return f"{count} thread{'s' * (count > 1)}"
 
 
 @dataclass(frozen=True)
 class PrecisionEffect:
-    """A lower precision against fp32 of the same network in the same runtime, at the same thread count.
-
-    Attributes
-    ----------
-    time_factor
-        Its `infer` p50 divided by that of fp32: above 1 it is slower.
-    size_factor
-        Its size divided by that of fp32.
-    iou_change
-        Its IoU minus that of fp32.
-    """
+    """A lower precision (`line`) against fp32 (`full`) of the same network in the same runtime, at the same thread count."""
 
     line: Line
     full: Line
-    time_factor: float
-    size_factor: float
-    iou_change: float | None
+
+    @property
+    def time_factor(self) -> float:
+        """Latency (`infer`, p50) as a multiple of that of fp32: above 1 it is slower."""
+        return self.line.infer_ms / self.full.infer_ms
+
+    @property
+    def size_factor(self) -> float:
+        """Size as a multiple of that of fp32."""
+        return self.line.artifact.size_bytes / self.full.artifact.size_bytes
+
+    @property
+    def iou_change(self) -> float | None:
+        """IoU minus that of fp32."""
+        return None if self.line.iou is None or self.full.iou is None else self.line.iou - self.full.iou
 
     @property
     def verdict(self) -> str:
@@ -99,101 +110,28 @@ class PrecisionEffect:
         return "slower" if self.time_factor > 1.0 else "faster"
 
 
-def read_results(path: Path) -> dict[str, Any]:
-    """Read a result file and check it against the schema and for rows without an artifact; raises `InputError`."""
-    import jsonschema
-
-    try:
-        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read {path}: {error}; expected a result file of edge_runtime.benchmark") from error
-    try:
-        jsonschema.validate(results, results_schema(), cls=jsonschema.Draft202012Validator)
-    except jsonschema.ValidationError as error:
-        raise InputError(
-            f"{path}: {error.json_path}: {error.message[:300]}; expected a file of edge_runtime.benchmark"
-        ) from error
-    keys = [artifact["key"] for artifact in results["artifacts"]]
-    unknown = sorted({row["artifact"] for row in results["rows"]} | {results["reference"]} - {None} - set(keys))
-    if len(set(keys)) != len(keys) or not set(unknown) <= set(keys):
-        raise InputError(f"{path}: rows or reference name {unknown}, expected artifacts of the file: {keys}; measure again")
-    return results
-
-
-@cache
-def results_schema() -> dict[str, Any]:
-    """Return the JSON schema of result files."""
-    schema: dict[str, Any] = json.loads(
-        files("edge_runtime.benchmark").joinpath("results.schema.json").read_text(encoding="utf-8")
-    )
-    return schema
-
-
-def make_lines(loaded: dict[str, dict[str, Any]]) -> list[Line]:
-    """Return the lines of all result files (name -> content), fastest first."""
-    names = _network_names([artifact for results in loaded.values() for artifact in results["artifacts"]])
+def make_lines(loaded: Mapping[str, Results]) -> list[Line]:
+    """Return the lines of all result files (name -> results), by machine, fastest first."""
+    names = _network_names([artifact for results in loaded.values() for artifact in results.artifacts])
     lines = []
     for file, results in loaded.items():
-        artifacts = {artifact["key"]: artifact for artifact in results["artifacts"]}
-        reference = {row["threads"]: row["infer"]["p50_ms"] for row in results["rows"] if row["artifact"] == results["reference"]}
-        for row in results["rows"]:
-            artifact = artifacts[row["artifact"]]
-            lines.append(_line(file, results, artifact, row, names[_variant(artifact)], reference.get(row["threads"])))
-    return sorted(lines, key=lambda line: (line.device, line.infer_p50_ms))
-
-
-def _line(
-    file: str,
-    results: dict[str, Any],
-    artifact: dict[str, Any],
-    row: dict[str, Any],
-    name: str,
-    reference_ms: float | None,
-) -> Line:
-    accuracy = artifact["accuracy"]
-    low, high = (accuracy and accuracy["iou_interval"]) or (None, None)
-    infer, whole = row["infer"], row["end_to_end"]
-    return Line(
-        file=file,
-        device=results["machine"]["name"],
-        key=artifact["key"],
-        network=name,
-        format=artifact["format"],
-        precision=artifact["precision"],
-        runtime=row["runtime"],
-        label=row["label"],
-        threads=row["threads"],
-        size_bytes=artifact["size_bytes"],
-        input_height=artifact["input_height"],
-        input_width=artifact["input_width"],
-        macs=artifact["macs"],
-        parameters=artifact["parameters"],
-        infer_p50_ms=infer["p50_ms"],
-        infer_p90_ms=infer["p90_ms"],
-        infer_p95_ms=infer["p95_ms"],
-        end_to_end_p50_ms=whole["p50_ms"],
-        end_to_end_p95_ms=whole["p95_ms"],
-        runs=infer["runs"],
-        iou=accuracy and accuracy["pooled"]["iou"],
-        iou_low=low,
-        iou_high=high,
-        boundary_iou=accuracy and accuracy["pooled"]["boundary_iou"],
-        nosky_fpr=accuracy and accuracy["pooled"]["nosky_fpr"],
-        peak_bytes=artifact["memory"]["peak_bytes"],
-        baseline_bytes=artifact["memory"]["baseline_bytes"],
-        speed_up=reference_ms / infer["p50_ms"] if reference_ms and infer["p50_ms"] else None,
-        is_reference=artifact["key"] == results["reference"],
-    )
+        artifacts = {artifact.key: artifact for artifact in results.artifacts}
+        reference_ms = {row.threads: row.infer.p50_ms for row in results.rows if row.artifact == results.reference}
+        for row in results.rows:
+            artifact = artifacts[row.artifact]
+            speed_up = reference_ms[row.threads] / row.infer.p50_ms if row.threads in reference_ms else None
+            lines.append(Line(file, results, artifact, row, names[_variant(artifact)], speed_up))
+    return sorted(lines, key=lambda line: (line.results.machine.name, line.infer_ms))
 
 
 Variant = tuple[str, int, int, int | None]
 
 
-def _variant(artifact: dict[str, Any]) -> Variant:
-    return artifact["arch"], artifact["input_height"], artifact["input_width"], artifact["parameters"]
+def _variant(artifact: ArtifactFacts) -> Variant:
+    return artifact.arch, artifact.input_height, artifact.input_width, artifact.parameters
 
 
-def _network_names(artifacts: list[dict[str, Any]]) -> dict[Variant, str]:
+def _network_names(artifacts: list[ArtifactFacts]) -> dict[Variant, str]:
     """Name every variant by its architecture, and by size and parameters where an architecture comes in several."""
     variants = sorted({_variant(artifact) for artifact in artifacts}, key=str)
     names = {}
@@ -211,45 +149,61 @@ def _network_names(artifacts: list[dict[str, Any]]) -> dict[Variant, str]:
 def pareto_front(lines: Sequence[Line]) -> list[Line]:
     """Return those that no other line beats in both end_to_end latency and IoU, fastest first; all need an IoU."""
     front: list[Line] = []
-    for line in sorted(lines, key=lambda line: (line.end_to_end_p50_ms, -(line.iou or 0.0))):
+    for line in sorted(lines, key=lambda line: (line.end_to_end_ms, -(line.iou or 0.0))):
         if line.iou is not None and (not front or line.iou > (front[-1].iou or 0.0)):
             front.append(line)
     return front
 
 
+def shortlist(lines: Sequence[Line]) -> list[Line]:
+    """Return at most `MOST_ROWS` lines of one file at its lowest thread count, fastest first.
+
+    They are the Pareto front, the reference, and the fp32 torch network with the most MACs. Of a longer front, the lines that
+    add the least IoU are left out; without any IoU, the fastest lines stand for it.
+    """
+    fewest = min(line.threads for line in lines)
+    group = sorted((line for line in lines if line.threads == fewest), key=lambda line: line.end_to_end_ms)
+    full = [line for line in group if (line.artifact.format, line.artifact.precision) == ("torch", FULL_PRECISION)]
+    kept = [line for line in group if line.is_reference] + sorted(full, key=lambda line: -(line.artifact.macs or 0))[:1]
+    front = pareto_front(group)
+    room = MOST_ROWS - len(set(kept) - set(front))
+    while len(front) > room:
+        steps = [(front[index].iou or 0.0) - (front[index - 1].iou or 0.0) for index in range(1, len(front) - 1)]
+        del front[1 + steps.index(min(steps))]
+    chosen = {*kept, *(front or group[:room])}
+    return [line for line in group if line in chosen]
+
+
 def precision_effects(lines: Sequence[Line]) -> list[PrecisionEffect]:
     """Compare every lower precision with fp32 of the same network, runtime and thread count in the same file."""
-    full = {_conditions(line): line for line in lines if line.precision == FULL_PRECISION}
-    effects = []
-    for line in lines:
-        base = full.get(_conditions(line))
-        if line.precision != FULL_PRECISION and base is not None:
-            change = None if line.iou is None or base.iou is None else line.iou - base.iou
-            effects.append(
-                PrecisionEffect(line, base, line.infer_p50_ms / base.infer_p50_ms, line.size_bytes / base.size_bytes, change)
-            )
-    return sorted(
-        effects,
-        key=lambda effect: (effect.line.network, effect.line.runtime, effect.line.precision, effect.line.threads),
-    )
+    full = {_conditions(line): line for line in lines if line.artifact.precision == FULL_PRECISION}
+    effects = [
+        PrecisionEffect(line, full[_conditions(line)])
+        for line in lines
+        if line.artifact.precision != FULL_PRECISION and _conditions(line) in full
+    ]
+    return sorted(effects, key=lambda effect: (*_conditions(effect.line)[1:], effect.line.artifact.precision))
 
 
 def _conditions(line: Line) -> tuple[str, str, str, str, int]:
-    return line.file, line.network, line.format, line.where, line.threads
+    return line.file, line.network, line.artifact.format, line.where, line.threads
 
 
 def int8_sentences(effects: Sequence[PrecisionEffect]) -> list[str]:
-    """Say plainly where int8 is slower than fp32, and in how many cases it is faster."""
-    int8 = [effect for effect in effects if effect.line.precision == "int8"]
-    slower = [effect for effect in int8 if effect.verdict == "slower"]
+    """Return a sentence for each int8 line that is slower than fp32, and for each instruction set how many are faster."""
+    int8 = [effect for effect in effects if effect.line.artifact.precision == "int8"]
     sentences = [
-        f"int8 is slower than fp32 here: {effect.line.network} in {effect.line.runtime}, {effect.line.threads} "
-        f"thread{'s' * (effect.line.threads > 1)}, takes {effect.line.infer_p50_ms:.2f} ms instead of "
-        f"{effect.full.infer_p50_ms:.2f} ms ({effect.time_factor:.2f} times as long). "
+        f"int8 is slower than fp32 here: {effect.line.network} in {effect.line.row.runtime}, "
+        f"{count_threads(effect.line.threads)}, takes {effect.line.infer_ms:.2f} ms instead of "
+        f"{effect.full.infer_ms:.2f} ms ({effect.time_factor:.2f} times as long). "
         "Use fp32 there, unless the file's size decides."
-        for effect in slower
+        for effect in int8
+        if effect.verdict == "slower"
     ]
-    faster = sum(effect.verdict == "faster" for effect in int8)
-    if int8:
-        sentences.append(f"int8 is faster than fp32 in {faster} of {len(int8)} pairs of the same network, runtime and threads.")
+    for name in dict.fromkeys(effect.line.results.machine.instruction_set for effect in int8):
+        verdicts = [effect.verdict for effect in int8 if effect.line.results.machine.instruction_set == name]
+        sentences.append(
+            f"int8 is faster than fp32 in {verdicts.count('faster')} of {len(verdicts)} pairs of the same network, runtime and "
+            f"threads, with {name}."
+        )
     return sentences

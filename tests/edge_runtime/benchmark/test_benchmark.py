@@ -18,7 +18,7 @@ import pytest
 
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.benchmark.latency import KINDS, Runner, find_warnings, take_turns
-from edge_runtime.benchmark.machine import busy_seconds, describe_machine
+from edge_runtime.benchmark.machine import busy_seconds, describe_machine, name_instruction_set
 from edge_runtime.benchmark.memory import measure_apart
 from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule, summarize
 from edge_runtime.benchmark.run import BenchmarkConfig, benchmark, default_out
@@ -159,6 +159,32 @@ def test_machine_facts() -> None:
         assert (busy_seconds() or 0.0) > 0.0
 
 
+@pytest.mark.parametrize(
+    ("architecture", "flags", "name"),
+    [
+        ("x86_64", "sse4_2 avx avx2 fma avx512f avx512_vnni amx_int8", "AVX-512 VNNI with AMX"),
+        ("x86_64", "sse4_2 avx avx2 fma avx_vnni avx512f avx512_vnni", "AVX-512 VNNI"),
+        ("x86_64", "sse4_2 avx avx2 fma", "AVX2"),
+        ("x86_64", "", "x86_64"),
+        ("aarch64", "asimd asimdhp asimddp", "NEON with dot product"),
+        ("aarch64", "", "NEON"),
+        ("armv7l", "neon", "NEON"),
+        ("riscv64", "", "riscv64"),
+    ],
+)
+def test_instruction_sets_have_names(architecture: str, flags: str, name: str) -> None:
+    assert name_instruction_set(architecture, flags.split()) == name
+
+
+@pytest.mark.parametrize("out", ["file/r.json", "folder", "x" * 300, "/proc/r.json", "/dev/null/r.json", "new/" + "y" * 300])
+def test_an_impossible_place_is_refused_before_measuring(out: str, artifacts: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="--out"):
+        benchmark(BenchmarkConfig((artifacts["onnx-fp32"],), quick=True, out=tmp_path / out))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
 def test_a_broken_artifact_stops_it_before_anything_is_measured(artifacts: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(artifacts["onnx-fp32"], tmp_path / "good")
     bad = shutil.copytree(artifacts["ncnn-fp32"], tmp_path / "bad")
@@ -215,7 +241,7 @@ def test_help(tmp_path: Path) -> None:
 
 
 def test_schema_and_dataclasses_name_the_same_fields() -> None:
-    names = {"artifact": "ArtifactFacts", "data": "DataFacts", "device_run": "DeviceRun"}
+    names = {"artifact": "ArtifactFacts", "data": "DataFacts", "device_run": "DeviceRun", "metrics": "PooledMetrics"}
     later = {"device_run"}  # not in files from before
     seen = set()
 

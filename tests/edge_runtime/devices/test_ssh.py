@@ -20,11 +20,10 @@ from typing import Any
 import pytest
 
 from edge_runtime.artifact.artifact import read_artifact
-from edge_runtime.benchmark.results import Results, Rule
+from edge_runtime.benchmark.results import Results, Rule, read_results
 from edge_runtime.devices.measure import DeviceJob, measure_device
 from edge_runtime.errors import InputError
 from edge_runtime.report.build import ReportConfig, report
-from edge_runtime.report.rows import read_results
 
 LIMIT_BYTES = 1 << 20  # the program is larger
 
@@ -164,14 +163,14 @@ def test_a_run_makes_a_result_file_and_leaves_only_the_cache(server: Server, mod
     assert done.returncode == 0, done.stderr
     assert "turn 10 of 10" in done.stderr and done.stdout.rstrip().endswith("r.json") and "drift: tiny-8" in done.stdout
     results = read_results(out)  # checks it against the schema
-    assert results["machine"]["name"] == "my board" and results["machine"]["gpu"] is None
-    assert [(row["artifact"], row["threads"]) for row in results["rows"]] == [("tiny-8-fp32-ncnn", 2), ("tiny-8-fp32-ncnn", 1)]
-    fact = results["artifacts"][0]
-    assert (fact["folder"], fact["sha256"]) == ("tiny", read_artifact(models / "tiny").sha256)
-    run = results["device_run"]
-    assert (run["link"], run["emulator"], run["prefix"]) == ("ssh", None, "")
-    assert [call["threads"] for call in run["calls"]] == [2, 1] and all(call["seconds"] > 0 for call in run["calls"])
-    assert len(run["windows"]) >= 4 and len(run["drift"]) == 2
+    assert results.machine.name == "my board" and results.machine.gpu is None
+    assert [(row.artifact, row.threads) for row in results.rows] == [("tiny-8-fp32-ncnn", 2), ("tiny-8-fp32-ncnn", 1)]
+    fact = results.artifacts[0]
+    assert (fact.folder, fact.sha256) == ("tiny", read_artifact(models / "tiny").sha256)
+    run = results.device_run
+    assert (run.link, run.emulator, run.prefix) == ("ssh", None, "")
+    assert [call.threads for call in run.calls] == [2, 1] and all(call.seconds > 0 for call in run.calls)
+    assert len(run.windows) >= 4 and len(run.drift) == 2
     assert "127.0.0.1" not in out.read_text()  # the file is to be published
     assert [path.name for path in server.cache.iterdir()] == ["files"] and not running_in(server.cache)
     report(ReportConfig((out,), out=tmp_path / "page"))

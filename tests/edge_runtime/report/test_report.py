@@ -16,26 +16,43 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.benchmark.results import write_results
-from edge_runtime.benchmark.run import BenchmarkConfig, benchmark
+from edge_runtime.artifact.artifact import read_artifact
+from edge_runtime.benchmark.device_record import DeviceRun
+from edge_runtime.benchmark.results import QUICK, DataFacts, Results, read_results, write_results
 from edge_runtime.errors import InputError
 from edge_runtime.report.advice import choose, not_measured
-from edge_runtime.report.build import ReportConfig, report
+from edge_runtime.report.build import ReportConfig, main, report
 from edge_runtime.report.markdown import BEGIN, END, replace_section
 from edge_runtime.report.plots import latency_svg, network_colors, pareto_svg, standalone
-from edge_runtime.report.rows import Line, int8_sentences, make_lines, pareto_front, precision_effects
+from edge_runtime.report.rows import Line, int8_sentences, make_lines, pareto_front, precision_effects, shortlist
 
 Change = Callable[[dict[str, Any]], None]
 
 
+KEYS = ("unet_lite_s-192-fp32-ncnn", "unet_lite_s-192-fp32-torch")
+
+
 @pytest.fixture(scope="module")
-def measured(artifacts: dict[str, Path], scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a result file of a quick run over two artifacts, one of them in torch."""
-    folder = tmp_path_factory.mktemp("report")
-    models = (artifacts["ncnn-fp32"], artifacts["torch-fp32"])
-    config = BenchmarkConfig(models, data=scene_dir, eval_count=3, quick=True, torch_device="cpu", device_name="Board <1> & $x$")
-    write_results(benchmark(config), folder / "r.json")
-    return folder / "r.json"
+def measured(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a quick result of two artifacts, the second of them the reference, cut from a committed file."""
+    (committed,) = project_root.glob("results/*torch*.json")
+    full = read_results(committed)
+    rows = [row for row in full.rows if row.artifact in KEYS and row.threads == 1]
+    few = [dataclasses.replace(row.infer, samples_us=row.infer.samples_us[:5]) for row in rows]
+    results = dataclasses.replace(
+        full,
+        quick=True,
+        rule=QUICK,
+        machine=dataclasses.replace(full.machine, name="Board <1> & $x$"),
+        warnings=(),
+        data=DataFacts("scenes", "test", 3, 12),
+        reference=KEYS[1],
+        artifacts=tuple(artifact for artifact in full.artifacts if artifact.key in KEYS),
+        rows=tuple(dataclasses.replace(row, infer=timing) for row, timing in zip(rows, few, strict=True)),
+    )
+    path = tmp_path_factory.mktemp("report") / "r.json"
+    write_results(results, path)
+    return path
 
 
 def changed(measured: Path, path: Path, change: Change) -> Path:
@@ -59,7 +76,25 @@ def as_int8(results: dict[str, Any], factor: float) -> None:
 
 
 def lines_of(path: Path) -> list[Line]:
-    return make_lines({path.name: json.loads(path.read_text())})
+    return make_lines({path.name: read_results(path)})
+
+
+def vary(line: Line, **changes: Any) -> Line:
+    """Return a line with other values, wherever in it they stand."""
+    artifact, row, accuracy = line.artifact, line.row, line.artifact.accuracy
+    assert accuracy is not None
+    for name, value in changes.items():
+        if name in ("key", "format", "precision", "size_bytes"):
+            artifact = dataclasses.replace(artifact, **{name: value})
+        elif name == "iou":
+            accuracy = dataclasses.replace(accuracy, pooled=dataclasses.replace(accuracy.pooled, iou=value))
+        elif name in ("infer", "end_to_end"):
+            row = dataclasses.replace(row, **{name: dataclasses.replace(getattr(row, name), p50_ms=value)})
+        elif name in ("label", "threads"):
+            row = dataclasses.replace(row, **{name: value})
+        else:
+            line = dataclasses.replace(line, **{name: value})
+    return dataclasses.replace(line, artifact=dataclasses.replace(artifact, accuracy=accuracy), row=row)
 
 
 def test_page_stands_alone_and_says_quick(measured: Path, tmp_path: Path) -> None:
@@ -91,10 +126,10 @@ def test_figures_are_those_of_the_file(measured: Path, tmp_path: Path) -> None:
 
 
 def test_speed_up_is_against_the_reference_at_the_same_threads(measured: Path) -> None:
-    by_format = {line.format: line for line in lines_of(measured)}
+    by_format = {line.artifact.format: line for line in lines_of(measured)}
     torch, ncnn = by_format["torch"], by_format["ncnn"]
     assert torch.is_reference and torch.speed_up == 1.0 and not ncnn.is_reference
-    assert ncnn.speed_up == pytest.approx(torch.infer_p50_ms / ncnn.infer_p50_ms)
+    assert ncnn.speed_up == pytest.approx(torch.infer_ms / ncnn.infer_ms)
 
 
 def test_plots_are_well_formed_with_tooltips(measured: Path) -> None:
@@ -114,9 +149,7 @@ def spread(measured: Path, count: int) -> list[Line]:
     """Return `count` lines at close latencies and accuracies."""
     line = lines_of(measured)[0]
     return [
-        dataclasses.replace(
-            line, key=f"k{n}", network=f"network_{n}", end_to_end_p50_ms=10.0 * 1.01**n, iou=0.90 + 0.001 * (n == 9)
-        )
+        vary(line, key=f"k{n}", network=f"network_{n}", end_to_end=10.0 * 1.01**n, iou=0.90 + 0.001 * (n == 9))
         for n in range(count)
     ]
 
@@ -144,8 +177,8 @@ def test_pareto_front(measured: Path) -> None:
         "equal": (9.0, 0.85),
         "best": (20.0, 0.95),
     }
-    lines = [dataclasses.replace(line, key=key, end_to_end_p50_ms=latency, iou=iou) for key, (latency, iou) in points.items()]
-    lines.append(dataclasses.replace(line, key="unknown", end_to_end_p50_ms=1.0, iou=None))
+    lines = [vary(line, key=key, end_to_end=latency, iou=iou) for key, (latency, iou) in points.items()]
+    lines.append(vary(line, key="unknown", end_to_end=1.0, iou=None))
     assert [line.key for line in pareto_front(lines)] == ["fast", "slow", "best"]
 
 
@@ -170,21 +203,19 @@ def test_int8_that_is_slower_is_said_plainly(factor: float, verdict: str, words:
 
 
 def test_advice_follows_the_figures(measured: Path, tmp_path: Path) -> None:
-    line = dataclasses.replace(
-        lines_of(measured)[0], precision="fp32", format="onnx", label="onnxruntime fp32, cpu", infer_p50_ms=9.0
-    )
-    int8 = dataclasses.replace(line, precision="int8", label="onnxruntime int8, cpu")
+    line = vary(lines_of(measured)[0], precision="fp32", format="onnx", label="onnxruntime fp32, cpu", infer=9.0)
+    int8 = vary(line, precision="int8", label="onnxruntime int8, cpu")
     lines = [
-        dataclasses.replace(line, key="good", end_to_end_p50_ms=10.0, iou=0.90, size_bytes=9),
-        dataclasses.replace(line, key="as good", network="b", end_to_end_p50_ms=8.0, iou=0.8995, size_bytes=8),
-        dataclasses.replace(line, key="small", network="c", format="ncnn", end_to_end_p50_ms=7.0, iou=0.885, size_bytes=2),
-        dataclasses.replace(line, key="fast", network="d", end_to_end_p50_ms=5.0, iou=0.881, size_bytes=7),
-        dataclasses.replace(line, key="too bad", network="e", end_to_end_p50_ms=1.0, iou=0.80, size_bytes=1),
-        dataclasses.replace(line, key="more threads", network="f", end_to_end_p50_ms=1.0, iou=0.99, threads=line.threads + 1),
-        dataclasses.replace(line, key="torch", network="g", format="torch", end_to_end_p50_ms=1.0, iou=0.99),
-        dataclasses.replace(line, key="no iou", network="h", end_to_end_p50_ms=1.0, iou=None),
+        vary(line, key="good", end_to_end=10.0, iou=0.90, size_bytes=9),
+        vary(line, key="as good", network="b", end_to_end=8.0, iou=0.8995, size_bytes=8),
+        vary(line, key="small", network="c", format="ncnn", end_to_end=7.0, iou=0.885, size_bytes=2),
+        vary(line, key="fast", network="d", end_to_end=5.0, iou=0.881, size_bytes=7),
+        vary(line, key="too bad", network="e", end_to_end=1.0, iou=0.80, size_bytes=1),
+        vary(line, key="more threads", network="f", end_to_end=1.0, iou=0.99, threads=line.threads + 1),
+        vary(line, key="torch", network="g", format="torch", end_to_end=1.0, iou=0.99),
+        vary(line, key="no iou", network="h", end_to_end=1.0, iou=None),
         # fast end to end, but slower than its own fp32
-        dataclasses.replace(int8, key="slow int8", infer_p50_ms=10.0, end_to_end_p50_ms=1.0, iou=0.90, size_bytes=1),
+        vary(int8, key="slow int8", infer=10.0, end_to_end=1.0, iou=0.90, size_bytes=1),
     ]
     assert [choice.line.key for choice in choose(lines)] == ["as good", "fast", "small", "small"]
     assert [choice.line.key for choice in choose(lines[:2])] == ["as good", "as good", "as good"]  # nothing in ncnn
@@ -195,15 +226,68 @@ def test_advice_follows_the_figures(measured: Path, tmp_path: Path) -> None:
         assert "Which one should I take" in text and "Android phone: not measured here" in text
 
 
+def test_the_short_table_has_the_front_and_the_references(measured: Path, tmp_path: Path) -> None:
+    torch = next(line for line in lines_of(measured) if line.artifact.format == "torch")
+    ncnn = next(line for line in lines_of(measured) if line.artifact.format == "ncnn")
+    front = [vary(ncnn, key=f"f{n}", end_to_end=1.0 + n, iou=0.5 + 0.01 * n + 0.1 * (n > 4)) for n in range(12)]
+    beaten = [vary(ncnn, key=f"b{n}", end_to_end=50.0 + n, iou=0.1) for n in range(5)]
+    chosen = shortlist([*front, *beaten, vary(torch, end_to_end=99.0, iou=0.2), vary(ncnn, key="t", threads=9, iou=1.0)])
+    keys = [line.key for line in chosen]
+    assert len(keys) == 8 and keys[0] == "f0" and keys[-2:] == ["f11", torch.key] and "f5" in keys
+    unknown = [vary(line, iou=None) for line in (*front, torch)]
+    assert len(shortlist(unknown)) == 8 and len(shortlist(unknown[:3])) == 3
+
+
 def test_machines_that_were_measured_need_no_command(measured: Path) -> None:
-    here = json.loads(measured.read_text())
-    board = here | {"machine": here["machine"] | {"architecture": "aarch64"}}
-    emulated = board | {"device_run": {"link": "adb", "emulator": "qemu"}}
-    kinds = [kind for kind, _ in not_measured({"r": here | {"machine": here["machine"] | {"architecture": "x86_64"}}})]
-    assert len(kinds) == 4 and not_measured({"r": emulated}) == not_measured({})
-    assert [kind for kind, _ in not_measured({"r": board})] == [kind for kind in kinds if "Arm" not in kind]
-    phone = board | {"device_run": {"link": "adb", "emulator": None}}
-    assert [kind for kind, _ in not_measured({"r": phone})] == kinds[2:]
+    here = read_results(measured)
+    link = DeviceRun("adb", "", None, "0" * 64, (), 0.0, (), ())
+
+    def on(name: str, architecture: str, run: DeviceRun | None = None) -> Results:
+        machine = dataclasses.replace(here.machine, instruction_set=name, architecture=architecture)
+        return dataclasses.replace(here, machine=machine, device_run=run)
+
+    kinds = [kind for kind, _ in not_measured({"r": on("AVX-512", "x86_64")})]
+    emulated = on("NEON", "aarch64", dataclasses.replace(link, emulator="qemu"))
+    assert len(kinds) == 5 and not_measured({"r": emulated}) == not_measured({})
+    assert [kind for kind, _ in not_measured({"r": on("NEON", "aarch64")})] == [kind for kind in kinds if "Arm" not in kind]
+    assert [kind for kind, _ in not_measured({"r": on("NEON", "aarch64", link)})] == kinds[2:]
+    assert "PC with AVX2 and no AVX-512" not in dict(not_measured({"r": on("AVX2", "x86_64")}))
+
+
+HOSTILE = "a|b `c` [/bold] [red] <script>x</script> *d*\n| e |\u2028<!-- benchmark:end -->\x1b[2J\u202e & $x$"
+
+
+def test_hostile_names_stay_text(measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def rename(results: dict[str, Any]) -> None:
+        for artifact in results["artifacts"]:
+            key = artifact["key"]
+            artifact |= {"arch": artifact["arch"] + HOSTILE, "key": key + HOSTILE, "weights_license": HOSTILE}
+            artifact["accuracy"]["per_source"] = {HOSTILE: artifact["accuracy"]["pooled"]}
+            for row in results["rows"]:
+                if row["artifact"] == key:
+                    row |= {"artifact": artifact["key"], "label": row["label"] + HOSTILE, "runtime": HOSTILE}
+        results["reference"] += HOSTILE
+        results["warnings"] = [HOSTILE]
+        results["data"]["iou_name"] = HOSTILE
+        results["machine"] |= {"name": HOSTILE, "instruction_set": HOSTILE, "os": HOSTILE, "governor": HOSTILE}
+
+    path = changed(measured, tmp_path / "hostile.json", rename)
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    config = ReportConfig((path,), out=tmp_path / "out", readme=readme)
+    report(config)
+    main(config)
+    printed = capsys.readouterr().out
+    assert "[/bold] [red]" in printed and "\x1b" not in printed
+    text = readme.read_text()
+    assert text.count(END) == 1 and text.endswith(f"{END}\nafter\n")
+    for name in ("README.md", "out/table.md", "out/index.html", "out/pareto.svg"):
+        text = (tmp_path / name).read_text()
+        assert not set(text) & set("\x1b\u2028\u202e") and "<script>x" not in text, name
+    tables = [line for line in (tmp_path / "out" / "table.md").read_text().splitlines() if line.startswith("|")]
+    cells = [len(re.sub(r"\\[\\|]", "", line).split("|")) for line in tables]
+    assert len(set(cells[:4])) == 1 and len(set(cells[4:])) == 1  # no name parts a cell
+    ElementTree.parse(tmp_path / "out" / "pareto.svg")
 
 
 def test_networks_of_one_architecture_are_told_apart(measured: Path, tmp_path: Path) -> None:
@@ -230,16 +314,19 @@ def test_several_files_and_no_data(measured: Path, tmp_path: Path) -> None:
     assert "quick" not in alone.page.read_text().partition("<main>")[2].lower()
 
 
-def test_readme_part_is_replaced(measured: Path, tmp_path: Path) -> None:
+def test_readme_part_is_replaced(measured: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(f"before\n{BEGIN}\nold figures\n{END}\nafter\n")
     (tmp_path / "results").mkdir()
     shutil.copy(measured, tmp_path / "results" / "r.json")
-    config = ReportConfig((tmp_path / "results" / "r.json",), out=tmp_path / "out", readme=readme)
+    monkeypatch.chdir(tmp_path)
+    page = tmp_path / "all.md"
+    shutil.copy(readme, page)
+    config = ReportConfig((tmp_path / "results" / "r.json",), out=tmp_path / "out", readme=readme, table=page)
     report(config)
     once = readme.read_text()
     assert once.startswith(f"before\n{BEGIN}\n") and once.endswith(f"{END}\nafter\n") and "old figures" not in once
-    assert "`results/r.json`" in once and (tmp_path / "out" / "table.md").read_text() in once
+    assert "`results/r.json`" in once and (tmp_path / "out" / "table.md").read_text() in page.read_text()
     report(config)
     assert readme.read_text() == once
 
@@ -255,28 +342,84 @@ def test_readme_without_marks_is_left_alone(text: str, measured: Path, tmp_path:
         replace_section(text, "table", readme)
 
 
-def test_pictures_go_through_every_artifact(measured: Path, artifacts: dict[str, Path], scene_dir: Path, tmp_path: Path) -> None:
-    pictures = sorted((scene_dir / "test" / "images").iterdir())[:2]
-    models = (artifacts["ncnn-fp32"], artifacts["torch-fp32"])
-    page = report(ReportConfig((measured,), tmp_path, pictures=tuple(pictures), models=models)).page.read_text()
-    assert page.count("data:image/jpeg;base64,") == 2 * 3  # the picture and two masks
-    assert pictures[0].stem in page and "ncnn fp32</figcaption>" in page
+def test_pictures_go_through_every_artifact(measured: Path, project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
+    folders = {name: project_root / "models" / "unet_lite_s" / name for name in ("ncnn-fp16", "onnx-fp32")}
+
+    def released(results: dict[str, Any]) -> None:
+        for artifact, (name, folder) in zip(results["artifacts"], folders.items(), strict=True):
+            artifact |= dict(zip(("format", "precision"), name.split("-"), strict=True), sha256=read_artifact(folder).sha256)
+
+    path = changed(measured, tmp_path / "released.json", released)
+    pictures = tuple(sorted((scene_dir / "test" / "images").iterdir())[:2])
+    page = report(ReportConfig((path,), tmp_path, pictures=pictures, models=tuple(folders.values()))).page.read_text()
+    assert page.count("data:image/jpeg;base64,") == 2 * 3  # the image and two masks
+    assert pictures[0].stem in page and "ncnn fp16</figcaption>" in page
+    other = project_root / "models" / "unet_lite" / "onnx-fp32"
     with pytest.raises(InputError, match="--models"):
-        report(ReportConfig((measured,), tmp_path, pictures=tuple(pictures), models=(artifacts["onnx-fp32"],)))
+        report(ReportConfig((path,), tmp_path, pictures=pictures, models=(other,)))
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda results: results.update(surprise=1), "surprise"),
-        (lambda results: results.update(schema_version=2), "schema_version"),
-        (lambda results: results["rows"][0].update(artifact="gone"), "gone"),
+        (lambda results: results.update(schema_version=3), "schema_version: got 3"),
+        (
+            lambda results: results["rows"][0].update(artifact="gone"),
+            r"rows\[0\].artifact: got 'gone', expected one of .*unet_lite",
+        ),
+        (lambda results: results.update(reference="gone"), "reference: got 'gone'"),
         (lambda results: results["rows"][0]["infer"].update(samples_us=[]), "samples_us"),
     ],
 )
 def test_a_file_that_breaks_the_schema_is_refused(change: Change, message: str, measured: Path, tmp_path: Path) -> None:
     path = changed(measured, tmp_path / "bad.json", change)
     with pytest.raises(InputError, match=message):
+        report(ReportConfig((path,), out=tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_version_1_is_read(measured: Path, tmp_path: Path) -> None:
+    def older(results: dict[str, Any]) -> None:
+        results["schema_version"] = 1
+        del results["machine"]["instruction_set"]
+        del results["device_run"]
+
+    assert read_results(changed(measured, tmp_path / "r.json", older)) == read_results(measured)
+
+
+@pytest.mark.parametrize("name", ["infer", "end_to_end"])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("0", "p50_ms: got 0.0, expected more than 0"),
+        ("-1", "p50_ms: got -1.0"),
+        ("NaN", "the number NaN, expected a finite one"),
+        ("-Infinity", "the number -Infinity"),
+        ("1e400", "p50_ms: got inf, expected a number"),
+        ("1" + 400 * "0", "p50_ms: got 10000"),
+        ("1" + 9999 * "0", "is not JSON"),
+        ("null", "p50_ms: got None, expected a number"),
+        ('"\\ud800"', "p50_ms: got"),
+        ("[" * 100_000, "not JSON|nested too deeply"),
+    ],
+)
+def test_figures_that_cannot_be_are_refused(name: str, value: str, message: str, measured: Path, tmp_path: Path) -> None:
+    path = changed(measured, tmp_path / "bad.json", lambda results: results["rows"][0][name].update(p50_ms="HERE"))
+    path.write_text(path.read_text().replace('"HERE"', value))
+    with pytest.raises(InputError, match=message):
+        report(ReportConfig((path,), out=tmp_path / "out"))
+
+
+def test_texts_that_cannot_be_written_are_refused(measured: Path, tmp_path: Path) -> None:
+    path = changed(measured, tmp_path / "bad.json", lambda results: results["machine"].update(name="\ud800"))
+    with pytest.raises(InputError, match=r"machine.name: got '.*ud800'.*, expected text without lone surrogates"):
+        report(ReportConfig((path,), out=tmp_path / "out"))
+    (tmp_path / "README.md").write_bytes(b"\xff")
+    with pytest.raises(InputError, match="cannot read .*README.md: 'utf-8'"):
+        report(ReportConfig((measured,), out=tmp_path / "out", readme=tmp_path / "README.md"))
+    path.write_bytes(b"\xff{}")
+    with pytest.raises(InputError, match="bad.json: 'utf-8'"):
         report(ReportConfig((path,), out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
