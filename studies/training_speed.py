@@ -19,9 +19,10 @@ from edge_runtime.benchmark.machine import describe_machine
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_json
+from train.engine.loop import Schedule, train_step
 from train.engine.parallel import World
 from train.engine.presets import PRESETS, FitConfig
-from train.fit import Run, Schedule, train_step
+from train.engine.run import Run
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "fp32": {"precision": "fp32"},

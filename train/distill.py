@@ -1,8 +1,7 @@
 """Soften masks by a teacher: `python train/distill.py TEACHER [TEACHER ...] --data DIR ... --unlabelled DIR ... --out DIR`.
 
-Knowledge distillation (Hinton et al. 2015, section 2) for one class: the loss of a student is (1 - w) BCE(label) +
-w BCE(teacher). BCE is linear in its target, so that is BCE to the target (1 - w) label + w teacher, and the softened
-targets can be written once, as masks: `train/fit.py STUDENT --data OUT` then is the whole of the distillation.
+The softened targets (`train.engine.losses.soft_target`) are written once, as masks; `train/fit.py STUDENT --data OUT` then
+trains the student by distillation without running the teachers again.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 import tyro
 from PIL import Image
 from rich.console import Console
@@ -30,13 +30,15 @@ from edge_runtime.images.ops import read_rgb
 from scenes.render import mask_bytes
 from train.data.datasets import gather
 from train.data.links import link_or_copy
+from train.engine.limits import check_limits
+from train.engine.losses import soft_target
 from train.evaluate import Model, open_model
 
 RECORD = "distill.json"
 
 
 @dataclass(frozen=True)
-class Config:
+class DistillConfig:
     """Write a training folder whose masks are the teachers' opinion mixed with the labels."""
 
     teachers: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -53,7 +55,7 @@ class Config:
     """CPU threads of the teachers."""
 
 
-def soften(config: Config) -> Path:
+def soften(config: DistillConfig) -> Path:
     """Write the folder and return it.
 
     Raises
@@ -71,7 +73,7 @@ def soften(config: Config) -> Path:
         mask = masks / f"{pair.id}.png"
         if not mask.is_file():
             link_or_copy(pair.image, images / pair.image.name)
-            _write_mask(soft_target(pair, teachers, config.weight), mask)
+            _write_mask(soft_mask(pair, teachers, config.weight), mask)
     with partial_file(config.out / "manifest.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "source", "split", "scene"])
@@ -79,8 +81,8 @@ def soften(config: Config) -> Path:
     return config.out
 
 
-def soft_target(pair: Pair, teachers: Sequence[Model], weight: float) -> np.ndarray:
-    """Return (H, W) float32 in [0, 1]: the teachers where there is no label, else `weight` of them mixed with it."""
+def soft_mask(pair: Pair, teachers: Sequence[Model], weight: float) -> np.ndarray:
+    """Return (H, W) float32 in [0, 1]: `weight` of the teachers' mean mixed with the label, or their mean where none is."""
     image = read_rgb(pair.image)
     mirrored = np.ascontiguousarray(image[:, ::-1])
     opinions = [opinion for teacher in teachers for opinion in (teacher.predict(image), teacher.predict(mirrored)[:, ::-1])]
@@ -88,14 +90,14 @@ def soft_target(pair: Pair, teachers: Sequence[Model], weight: float) -> np.ndar
     if pair.mask is None:
         return opinion
     labeled = read_pair(pair)
-    return np.where(labeled.valid, (1.0 - weight) * labeled.sky + weight * opinion, opinion)
+    sky, valid, mean = (torch.from_numpy(plane) for plane in (labeled.sky, labeled.valid, opinion))
+    return soft_target(sky, valid, mean, weight).numpy()
 
 
-def _pictures(config: Config) -> list[Pair]:
+def _pictures(config: DistillConfig) -> list[Pair]:
     if not config.teachers:
         raise InputError("got no teacher, expected one or more checkpoints or artifact folders")
-    if not 0.0 <= config.weight <= 1.0 or config.threads < 1:
-        raise InputError(f"got weight {config.weight} and threads {config.threads}, expected 0 to 1, and 1 or more")
+    check_limits(config, {"weight": (0.0, 1.0), "threads": (1, 1024)})
     pairs = gather(config.data, "train")
     for folder in config.unlabelled:
         # A mask that lies there by chance is not a label.
@@ -110,7 +112,7 @@ def _pictures(config: Config) -> list[Pair]:
     return pairs
 
 
-def _claim(config: Config, teachers: Sequence[Model]) -> None:
+def _claim(config: DistillConfig, teachers: Sequence[Model]) -> None:
     """Make `out`, or make sure that what is there comes from the same teachers and weight."""
     record = {"weight": config.weight, "teachers": [teacher.facts["sha256"] for teacher in teachers]}
     path = config.out / RECORD
@@ -132,10 +134,10 @@ def _write_mask(target: np.ndarray, path: Path) -> None:
         Image.fromarray(mask_bytes(np.clip(target, 0.0, 1.0))).save(partial, "PNG", pnginfo=marked("distill"))
 
 
-def main(config: Config) -> None:
+def main(config: DistillConfig) -> None:
     """Soften and print the folder."""
     print(soften(config))
 
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    run_command(main, DistillConfig)

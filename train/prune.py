@@ -9,9 +9,7 @@ trains it for longer, on a GPU too.
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +20,6 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from torch import nn
-from torch.utils.data import DataLoader
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
@@ -30,14 +27,23 @@ from edge_runtime.files import write_json
 from edge_runtime.images.dataset import Pair
 from train.data.datasets import Samples, gather
 from train.engine.channel_choice import Importance, Rule, prune_to
-from train.engine.losses import sky_loss
+from train.engine.limits import TRAINING_LIMITS, check_limits, check_sizes
+from train.engine.loop import Batch, Pace, Schedule, load_batches, pooled_iou, run_loop, train_step
+from train.engine.losses import sky_loss, soften_batch
 from train.engine.parallel import World
 from train.engine.presets import FitConfig
-from train.fit import Run, Schedule, pooled_iou, save_average, train_step
-from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_of, save_state
+from train.engine.run import CHECKPOINT_FILE, REMEDY, STATE_FILE, Run, claim_folder, fingerprint, plain_facts, read_state
+from train.engine.stopping import Stop
+from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_of
 from train.models.channel_plan import apply_plan
 
-SLICING = {"out", "resume", "stop_at_step", "save_minutes", "threads", "workers"}  # as in train/fit.py
+LIMITS = TRAINING_LIMITS | {
+    "macs": (1e-6, 0.999999),
+    "rounds": (1, 1000),
+    "final_steps": TRAINING_LIMITS["steps"],
+    "multiple": (1, 1024),
+    "power": (0.0, 10.0),
+}
 WARMUP = 0.1  # share of a round in which the learning rate rises
 
 
@@ -97,6 +103,8 @@ class PruneConfig:
     """Save the resume state at this step and leave, as if killed there."""
     resume: bool = False
     """Go on from resume.pt in the run folder, with the same config."""
+    overwrite: bool = False
+    """Replace the run that --out holds."""
     out: Path | None = None
     """Run folder (checkpoint.pt, resume.pt, rounds.json). Default: runs/prune-ARCH."""
 
@@ -112,84 +120,82 @@ PRESETS: dict[str, PruneConfig] = {
 def prune(config: PruneConfig) -> Path:
     """Prune and train as `config` says; return the path of the checkpoint.
 
-    Raises
-    ------
-    InputError
-        Bad values, no data, a target that cannot be reached, or a resume state of another run.
+    Raises `InputError` for bad values, no data, a share of MACs that cannot be reached, a folder that holds another run, or a
+    resume state of another run, and `GateError` where the loss is not finite.
     """
     start = load_checkpoint(config.checkpoint)
     _check(config, start)
     pairs, val_pairs = gather(config.data, "train"), gather(config.data, "val")
     if not pairs:
-        raise InputError("got no labeled picture in --data, expected DIR/train/images and DIR/train/masks")
+        raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
     torch.set_num_threads(config.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    teacher = load_checkpoint(config.teacher).build().to(device) if config.teacher else start.build().to(device)
-    job = Pruning(config, start, teacher, pairs, val_pairs[:: max(1, -(-len(val_pairs) // config.val_count))], device)
+    teacher = load_checkpoint(config.teacher).build() if config.teacher else start.build()
+    job = Pruning(config, start, teacher.to(device), pairs, val_pairs[:: max(1, -(-len(val_pairs) // config.val_count))], device)
     if config.resume:
         job.load()
     while not job.finished:
         job.advance()
-    return job.out / "checkpoint.pt"
+    return job.out / CHECKPOINT_FILE
 
 
 class Pruning:
-    """A pruning run and all that changes in it."""
+    """A pruning run: the rounds, and the `Run` of the round that is being trained."""
 
     def __init__(
         self, config: PruneConfig, start: Checkpoint, teacher: nn.Module, pairs: list[Pair], val: list[Pair], device: torch.device
     ) -> None:
-        self.config, self.start, self.teacher, self.val, self.device = config, start, teacher.eval(), val, device
+        self.config, self.start, self.teacher, self.val = config, start, teacher.eval(), val
+        self.world = World(0, 1, device)
         self.size = config.size or start.size
         self.full_macs = count_macs(MODELS[start.arch](), self.size)
-        lengths = [config.steps] * (config.rounds - 1) + [config.final_steps]
-        self.ends = np.cumsum(lengths).tolist()
-        self.samples = Samples(pairs, np.full(self.ends[-1] * config.batch, self.size), config.seed, config.conditions)
+        self.lengths = [config.steps] * (config.rounds - 1) + [config.final_steps]
+        self.begins = [0, *np.cumsum(self.lengths).tolist()]
+        self.samples = Samples(pairs, np.full(self.begins[-1] * config.batch, self.size), config.seed, config.conditions)
+        self.facts = json.loads(json.dumps(plain_facts(config)))
+        self.state_facts = self.facts | {"content of --data": fingerprint(pairs, (config.checkpoint, config.teacher))}
         self.out = config.out or Path("runs") / f"prune-{start.arch}"
-        self.out.mkdir(parents=True, exist_ok=True)
+        claim_folder(self.out, config.resume, config.overwrite)
         self.console = Console(stderr=True)
         self.model = start.build()
-        self.macs = count_macs(self.model, self.size)
-        self.first_macs = self.macs
-        self.step, self.history = 0, [self._row(0, self.model)]
-        self.saved = time.monotonic()
-        self.run: Run | None = None
+        self.first_macs = self.macs = count_macs(self.model, self.size)
+        self.round, self.run = 0, None  # type: tuple[int, Run | None]
+        self.history = [self._row(0, self.model)]
+
+    @property
+    def step(self) -> int:
+        """Steps done over all rounds."""
+        return self.begins[self.round] + (self.run.step if self.run else 0)
 
     @property
     def finished(self) -> bool:
         """Whether the last step, or the one to stop at, is done."""
-        return self.step >= min(self.ends[-1], self.config.stop_at_step or self.ends[-1])
+        return self.step >= min(self.begins[-1], self.config.stop_at_step or self.begins[-1])
 
     def advance(self) -> None:
-        """Do the rest of the round that the next step belongs to; prune first where it is the round's first step."""
-        number = next(index for index, end in enumerate(self.ends) if self.step < end)
-        begin = self.ends[number - 1] if number else 0
-        if self.run is None or self.step == begin:
-            self._prune(number)
-            self.run = self._start_run(number)
-        self._train(number, begin)
-        if self.step == self.ends[number]:
-            self.model = self.run.average
-            self.history.append(self._row(number + 1, self.model))
-            write_json(self.out / "rounds.json", self.history)
-        self._save()
+        """Do the rest of the current round, pruning first unless the round was resumed."""
+        if self.run is None:
+            self._prune()
+            self.run = self._start_run()
+        self._train(self.run)
+        self._end_round()
 
-    def _prune(self, number: int) -> None:
-        share = (number + 1) / self.config.rounds
+    def _prune(self) -> None:
+        share = (self.round + 1) / self.config.rounds
         target = self.first_macs ** (1 - share) * (self.config.macs * self.full_macs) ** share
         rule = Rule(self.config.importance, self.config.power, self.config.multiple, self.config.weights)
         model = self.model.cpu()
-        prune_to(model, self.size, target, rule, lambda pruned: self._gradients(pruned, number))
+        prune_to(model, self.size, target, rule, self._gradients)
         self.macs = count_macs(model, self.size)
-        self.history.append(self._row(number + 1, model) | {"trained": False})
-        self.console.print(f"round {number + 1}: {self.macs / 1e6:.0f} million MACs, {self.macs / self.full_macs:.1%}")
+        self.history.append(self._row(self.round + 1, model) | {"trained": False})
+        self.console.print(f"round {self.round + 1}: {self.macs / 1e6:.0f} million MACs, {self.macs / self.full_macs:.1%}")
 
-    def _gradients(self, model: nn.Module, number: int) -> None:
+    def _gradients(self, model: nn.Module) -> None:
         """Leave the mean gradient, for fisher the mean of its squares, of 32 small batches in `grad`."""
         model.eval()
         squared = self.config.importance == "fisher"
         sums = [torch.zeros_like(parameter) for parameter in model.parameters()]
-        drawn = np.random.default_rng((self.config.seed, number)).integers(len(self.samples), size=(32, 4))
+        drawn = np.random.default_rng((self.config.seed, self.round)).integers(len(self.samples), size=(32, 4))
         for rows in track(drawn, "importance", console=self.console):
             image, sky, valid = (torch.stack(parts) for parts in zip(*(self.samples[int(row)] for row in rows), strict=True))
             model.zero_grad(set_to_none=True)
@@ -200,39 +206,39 @@ class Pruning:
         for total, parameter in zip(sums, model.parameters(), strict=True):
             parameter.grad = total / len(drawn)
 
-    def _fit_config(self, number: int) -> FitConfig:
-        length = self.ends[number] - (self.ends[number - 1] if number else 0)
+    def _fit_config(self) -> FitConfig:
+        length = self.lengths[self.round]
         return FitConfig(
             self.start.arch, sizes=(self.size,), steps=(length,), batches=(self.config.batch,), lr=self.config.lr,
             warmup=round(WARMUP * length), ema=self.config.ema, seed=self.config.seed, precision=self.config.precision,
         )  # fmt: skip
 
-    def _start_run(self, number: int) -> Run:
-        return Run(self._fit_config(number), World(0, 1, self.device), self.model.train())
+    def _start_run(self) -> Run:
+        return Run(self._fit_config(), self.world, self.model.train())
 
-    def _train(self, number: int, begin: int) -> None:
-        run, config = self.run, self._fit_config(number)
-        assert run is not None
-        last = min(self.ends[number], self.config.stop_at_step or self.ends[number])
-        schedule = Schedule(config)
-        batches = [list(range(s * self.config.batch, (s + 1) * self.config.batch)) for s in range(self.step, last)]
-        loader = DataLoader(self.samples, batch_sampler=batches, num_workers=self.config.workers)
-        for batch in track(loader, f"round {number + 1}", total=len(batches), console=self.console):
-            run.step = self.step - begin
-            train_step(run, schedule, config, self._soften(batch), self.device)
-            self.step += 1
-            if time.monotonic() - self.saved > 60.0 * self.config.save_minutes:
-                self._save()
+    def _train(self, run: Run) -> None:
+        config, length, begin = self._fit_config(), self.lengths[self.round], self.begins[self.round]
+        schedule, device, batch = Schedule(config), self.world.device, self.config.batch
+        last = min(begin + length, self.config.stop_at_step or self.begins[-1])
+        numbers = [list(range(s * batch, (s + 1) * batch)) for s in range(begin + run.step, last)]
 
-    def _soften(self, batch: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Mix the teacher's opinion into the labels, and put it alone where there is none; see train/distill.py."""
-        image, sky, valid = (tensor.to(self.device) for tensor in batch)
-        if self.config.distill == 0.0:
-            return [image, sky, valid]
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            opinion = torch.sigmoid(self.teacher(image.contiguous(memory_format=torch.channels_last)).float())
-        share = self.config.distill
-        return [image, torch.where(valid > 0, (1.0 - share) * sky + share * opinion, opinion), torch.ones_like(valid)]
+        def step(batch: Batch, _stop: Stop) -> float:
+            batch = [tensor.to(device) for tensor in batch]
+            batch = soften_batch(batch, self.teacher, self.config.distill, self.config.precision == "bf16")
+            loss = train_step(run, schedule, config, batch, device)
+            run.log.append({"step": run.step, "loss": loss})
+            if run.step == length:
+                self.history.append(self._row(self.round + 1, run.average))
+            return loss
+
+        pace = Pace(f"round {self.round + 1}", length, run.step, self.config.save_minutes)
+        loader = load_batches(self.samples, numbers, self.config.workers, device)
+        run_loop(loader, step, lambda: self._save(run), pace, self.world, self.console)
+
+    def _end_round(self) -> None:
+        if self.run is not None and self.run.step == self.lengths[self.round]:
+            self.model, self.run = self.run.average, None
+            self.round += 1
 
     def _row(self, number: int, model: nn.Module) -> dict[str, Any]:
         iou = pooled_iou(model.eval(), self.val, self.size) if self.val else None
@@ -240,40 +246,25 @@ class Pruning:
             self.console.print(f"after round {number}: val IoU {iou:.4f}")
         return {"round": number, "macs": self.macs, "macs_left": self.macs / self.full_macs, "val_iou": iou, "trained": True}
 
-    def _deciding(self) -> dict[str, Any]:
-        plain = json.loads(json.dumps(dataclasses.asdict(self.config), default=lambda path: path.name))
-        return {key: value for key, value in plain.items() if key not in SLICING}
-
-    def _save(self) -> None:
-        assert self.run is not None
-        plan = plan_of(self.run.model, self.start.arch)
-        state = {"deciding": self._deciding(), "step": self.step, "plan": plan, "run": self.run.state(self._fit_config(0))}
-        save_state(state | {"history": self.history}, self.out / "resume.pt")
-        training = {"pruned": self._deciding(), "history": self.history, "before": self.start.training}
-        save_average(self.run, self.start.arch, self.size, self.start.weights_license, training, self.out / "checkpoint.pt")
-        self.saved = time.monotonic()
+    def _save(self, run: Run) -> None:
+        plan = plan_of(run.model, self.start.arch)
+        run.save(self.out / STATE_FILE, self.state_facts, round=self.round, plan=plan, history=self.history)
+        training = {"pruned": self.facts, "history": self.history, "before": self.start.training}
+        run.save_average(self.start.arch, self.size, self.start.weights_license, training, self.out / CHECKPOINT_FILE)
+        write_json(self.out / "rounds.json", self.history)
 
     def load(self) -> None:
         """Take the state of an earlier part of the same run."""
-        path = self.out / "resume.pt"
-        if not path.is_file():
-            raise InputError(f"got --resume without {path}; start the run without --resume")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            changed = [key for key, value in self._deciding().items() if state["deciding"].get(key) != value]
-            self.step, self.history = state["step"], state["history"]
-        except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
-            raise InputError(f"cannot read {path}: {error}; start the run again without --resume") from error
-        if changed:
-            raise InputError(f"--resume with another {', '.join(changed)} than {path} was made with; use the same or a new --out")
+        path = self.out / STATE_FILE
+        state = read_state(path, self.state_facts, {"round": int, "plan": dict, "history": list})
+        if not 0 <= state["round"] < self.config.rounds:
+            raise InputError(f"got round {state['round']} in {path}, expected one of {self.config.rounds}. {REMEDY}")
+        self.round, self.history = state["round"], state["history"]
         self.model = apply_plan(MODELS[self.start.arch](), state["plan"])
-        number = next((index for index, end in enumerate(self.ends) if self.step < end), len(self.ends) - 1)
-        self.run = self._start_run(number)
-        for part in ("model", "average", "optimizer"):
-            getattr(self.run, part).load_state_dict(state["run"][part])
+        self.run = self._start_run()
+        self.run.load(state, path, self.lengths[self.round])
         self.macs = count_macs(self.run.model, self.size)
-        if self.step in self.ends:
-            self.model = self.run.average
+        self._end_round()
 
 
 def parts_left(checkpoint: Checkpoint) -> Iterator[tuple[str, float]]:
@@ -289,13 +280,8 @@ def parts_left(checkpoint: Checkpoint) -> Iterator[tuple[str, float]]:
 
 
 def _check(config: PruneConfig, start: Checkpoint) -> None:
-    size = config.size or start.size
-    if size < 32 or size % 32:
-        raise InputError(f"got --size {size}, expected a multiple of 32: the networks halve their input five times")
-    if not 0.0 < config.macs < 1.0 or not 0.0 <= config.distill <= 1.0:
-        raise InputError(f"got --macs {config.macs} and --distill {config.distill}, expected shares between 0 and 1")
-    if min(config.rounds, config.steps, config.final_steps, config.batch, config.multiple, config.threads, config.val_count) < 1:
-        raise InputError(f"got {config}, expected counts of 1 or more")
+    check_sizes((config.size or start.size,))
+    check_limits(config, LIMITS)
     if config.teacher is not None and not config.distill:
         raise InputError("got --teacher with --distill 0, which leaves it out; drop one of them")
 

@@ -144,8 +144,8 @@ def test_a_killed_run_ends_in_the_same_weights(scenes: Path, tiny_checkpoint: Pa
 
 def test_bad_words_are_refused(tiny_checkpoint: Path, scenes: Path) -> None:
     for wrong, message in (
-        ({"macs": 1.5}, "--macs 1.5"), ({"size": 50}, "multiple of 32"), ({"rounds": 0}, "counts of 1 or more"),
-        ({"data": ()}, "no labeled picture"), ({"distill": 0.0, "teacher": tiny_checkpoint}, "which leaves it out"),
+        ({"macs": 1.5}, "--macs 1.5"), ({"size": 50}, "got size 50"), ({"rounds": 0}, "got --rounds 0"),
+        ({"data": ()}, "no labeled image"), ({"distill": 0.0, "teacher": tiny_checkpoint}, "which leaves it out"),
     ):  # fmt: skip
         with pytest.raises(InputError, match=message):
             prune(replace(PruneConfig(tiny_checkpoint, (scenes,)), **wrong))

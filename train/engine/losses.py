@@ -1,9 +1,11 @@
-"""The training loss: binary cross-entropy and Dice on every supervised map, void pixels left out."""
+"""The training loss, void pixels left out, and the target of a student that learns from a teacher."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from train.engine.parallel import global_sum
@@ -12,17 +14,32 @@ from train.engine.parallel import global_sum
 def sky_loss(maps: list[Tensor], sky: Tensor, valid: Tensor) -> Tensor:
     """Return the sum of the BCEs of all maps (Qin et al. 2020, eq. 1) plus the Dice loss of the first.
 
-    Parameters
-    ----------
-    maps
-        Logits, each (N, 1, H, W); the first is the one that inference uses.
-    sky, valid
-        (N, 1, H, W) float: share of sky in [0, 1]; 1 where the label counts, 0 where it is void.
+    `maps` are logits, each (N, 1, H, W); inference uses the first. `sky` is the share of sky in [0, 1], `valid` 1 where the
+    label counts and 0 where it is void, both (N, 1, H, W) float.
     """
     # Sums over a batch are too long for bfloat16, in which the maps come under autocast.
     first, *sides = (logits.to(torch.promote_types(logits.dtype, torch.float32)) for logits in maps)
     total = sum((masked_bce(logits, sky, valid) for logits in sides), masked_bce(first, sky, valid))
     return total + dice_loss(first, sky, valid)
+
+
+def soft_target(sky: Tensor, valid: Tensor, opinion: Tensor, share: float) -> Tensor:
+    """Mix `share` of a teacher's probability into the label; void pixels (`valid` 0) get the teacher's alone.
+
+    Knowledge distillation (Hinton et al. 2015, section 2) for one class: BCE is linear in its target, so the BCE to this
+    target is (1 - share) BCE(label) + share BCE(teacher).
+    """
+    return torch.where(valid > 0, (1.0 - share) * sky + share * opinion, opinion)
+
+
+def soften_batch(batch: Sequence[Tensor], teacher: nn.Module, share: float, bf16: bool = False) -> list[Tensor]:
+    """Replace the labels of a batch (image, sky, valid) by `soft_target` of the teacher's prediction; no pixel is void then."""
+    image, sky, valid = batch
+    if share == 0.0:
+        return [image, sky, valid]
+    with torch.no_grad(), torch.autocast(image.device.type, torch.bfloat16, enabled=bf16):
+        opinion = torch.sigmoid(teacher(image.contiguous(memory_format=torch.channels_last)).float())
+    return [image, soft_target(sky, valid, opinion, share), torch.ones_like(valid)]
 
 
 def masked_bce(logits: Tensor, sky: Tensor, valid: Tensor) -> Tensor:
@@ -33,9 +50,9 @@ def masked_bce(logits: Tensor, sky: Tensor, valid: Tensor) -> Tensor:
 
 
 def dice_loss(logits: Tensor, sky: Tensor, valid: Tensor) -> Tensor:
-    """Return 1 - Dice over the whole batch (per picture it would be undefined where there is no sky)."""
+    """Return 1 - Dice over the whole batch (per image it is undefined where there is no sky)."""
     probability = torch.sigmoid(logits) * valid
-    truth = sky * valid
-    sums = torch.stack([(probability * truth).sum(), probability.sum(), truth.sum()])
-    overlap, predicted, true = global_sum(sums)
-    return 1.0 - (2.0 * overlap + 1.0) / (predicted + true + 1.0)
+    target = sky * valid
+    sums = torch.stack([(probability * target).sum(), probability.sum(), target.sum()])
+    overlap, predicted, labeled = global_sum(sums)
+    return 1.0 - (2.0 * overlap + 1.0) / (predicted + labeled + 1.0)

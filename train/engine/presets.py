@@ -57,6 +57,8 @@ class FitConfig:
     """Save the resume state at this step and leave, as if killed there. For long runs in slices, and for tests."""
     resume: bool = False
     """Go on from resume.pt in the run folder, with the same config."""
+    overwrite: bool = False
+    """Replace the run that --out holds."""
     store: Literal["fp32", "fp16"] = "fp32"
     """How the checkpoint holds its weights. fp16 halves the file; whatever reads it computes in float32 all the same."""
     weights_license: str = "research, non-commercial"

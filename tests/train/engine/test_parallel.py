@@ -88,7 +88,7 @@ leave_world()
 
 @pytest.mark.parametrize("arch", ["unet_lite_s", "u2netp"])
 def test_gradients_are_those_of_the_whole_batch(arch: str, project_root: Path, tmp_path: Path) -> None:
-    """In float64, where rounding does not hide a wrong mean; halves are unequal, and void grows from picture to picture."""
+    """In float64, where rounding does not hide a wrong mean; halves are unequal, and void grows from image to image."""
     script = tmp_path / "gradients.py"
     script.write_text(GRADIENTS)
     for processes in (1, 2):
@@ -111,7 +111,7 @@ def test_two_processes_resume(project_root: Path, data: Path, tmp_path: Path) ->
 def test_a_batch_too_small_is_refused(project_root: Path, data: Path, tmp_path: Path) -> None:
     words = ["unet_lite_s", "--data", data, "--sizes", "64", "--steps", "2", "--batches", "1", "--out", tmp_path / "run"]
     refused = train(project_root, 2, *words)
-    assert refused.returncode != 0 and "expected a picture or more for each" in refused.stderr
+    assert refused.returncode != 0 and "expected an image or more for each" in refused.stderr
     assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 

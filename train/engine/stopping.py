@@ -1,0 +1,75 @@
+"""Let a training loop end at a good moment when the process is asked to end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from types import FrameType
+from typing import Any, TypeVar
+
+import torch
+
+from train.engine.parallel import World, global_sum
+
+T = TypeVar("T")
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """Context in which the first SIGINT (Ctrl-C) or SIGTERM is noted only; a second signal acts at once, as usual.
+
+    Handlers can be set in the main thread alone; in another thread signals act as usual.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.signal: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stop:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._restore()
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
+
+    def asked(self) -> bool:
+        """Whether this process, or another one of the same run, was asked to end; all processes get the same answer."""
+        if self.world.size == 1:
+            return self.signal is not None
+        noted = torch.tensor([float(self.signal is not None)], device=self.world.device)
+        if not global_sum(noted).item():
+            return False
+        self.signal = self.signal or signal.SIGTERM
+        return True
+
+    def until_asked(self, items: Iterable[T]) -> Iterator[T]:
+        """Yield `items`, and end early once this process is asked to end."""
+        for item in items:
+            if self.signal is not None:
+                return
+            yield item
+
+    def leave(self) -> None:
+        """End as the noted signal wants it; does nothing where there was none."""
+        if self.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self.signal is not None:
+            sys.exit(128 + self.signal)  # what a shell reports for a process that a signal ended
+
+
+def ignore_signals(_worker: int) -> None:
+    """Make a data worker ignore Ctrl-C and SIGTERM, which reach the whole process group: the loop ends its workers."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,29 @@
+"""Size and arithmetic of a network."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return the number of trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def count_macs(model: nn.Module, size: int) -> int:
+    """Return the multiply-accumulates of all convolutions for one (1, 3, size, size) input."""
+    return sum(macs_by_layer(model, size, size).values())
+
+
+def macs_by_layer(model: nn.Module, height: int, width: int) -> dict[str, int]:
+    """Return the multiply-accumulates of every convolution for one (1, 3, height, width) input, by module name."""
+    shapes_only = copy.deepcopy(model).eval().to("meta")  # computes nothing, so it takes no time or memory at any size
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        shapes_only(torch.zeros(1, 3, height, width, device="meta"))
+    flops = counter.get_flop_counts()  # by the class of the outermost module and the path below it
+    names = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    return {name: sum(flops.get(f"{type(model).__name__}.{name}", {}).values()) // 2 for name in names}
