@@ -126,7 +126,7 @@ def without_land(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(around + share * (picture - around)), 0, 255).astype(np.uint8)
 
 
-def rows_of_sky(probability: np.ndarray, path: Path) -> float:
+def rows_of_sky(probability: np.ndarray, path: Path, least: float = ENOUGH) -> float:
     """Return the share of a sky picture's rows, from the top, that show sky; 1 where the network sees none at all.
 
     (What it does not know, such as paintings, is taken as it is.)
@@ -142,9 +142,9 @@ def rows_of_sky(probability: np.ndarray, path: Path) -> float:
     land = np.flatnonzero(by_row < LAND)
     land = land[land > int(by_row.argmax())]
     share = 1.0 if land.size == 0 else float(land[0]) / len(by_row)
-    if share < ENOUGH:
+    if share < least:
         raise InputError(
             f"got the sky {path} with {100 * share:.0f} % of its rows above the land, expected at least "
-            f"{100 * ENOUGH:.0f} %; crop it to its sky, or choose another"
+            f"{100 * least:.0f} %; crop it to its sky, or choose another"
         )
     return share

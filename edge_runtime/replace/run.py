@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import sys
 import time
 from collections import Counter
@@ -22,7 +23,9 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
+from edge_runtime.images.mask_file import exif_record, marked, record_of
 from edge_runtime.images.ops import read_rgb
+from edge_runtime.masks.jobs import is_content
 from edge_runtime.masks.refine import DEFAULTS, refine
 from edge_runtime.progress import track
 from edge_runtime.replace.motion import SkyTracker
@@ -31,12 +34,13 @@ from edge_runtime.replace.presets import PRESETS, Sky, make_sky
 from edge_runtime.replace.relight import Cutout, Look, replace_sky
 from edge_runtime.replace.view import Horizon, View, find_horizon
 from edge_runtime.segmenter import Segmenter
-from edge_runtime.video.io import CODECS, Pacing, TimedFrame, VideoSink, VideoSource, is_live, is_video
+from edge_runtime.video.io import CODECS, Pacing, TimedFrame, VideoSink, VideoSource, check_free, is_live, is_video
 from edge_runtime.video.pipeline import FrameSegmenter
 
 LONGEST_S = 600.0  # of an animation
 LINE_S = 10.0  # between lines of progress
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+RECORD = "replace"  # in the file: it may be written again
 QUALITY = 95  # of JPEG and WebP
 
 
@@ -65,7 +69,12 @@ class Replace:
     seed: int = 0
     """Of the drawn skies."""
     mapping: Mapping = "ahead"
-    """A sky picture or video was taken toward the horizon, or straight up: then it is laid on a plane overhead."""
+    """A sky image or video was taken toward the horizon, or straight up: then it is laid on a plane overhead."""
+    sky_is_sky: bool = True
+    """A sky image is all sky and is taken as it is. --no-sky-is-sky lets the network cut off its land and paint over masts and
+    branches. Of a video the land is always cut off."""
+    overwrite: bool = False
+    """Also replace an --out that this program did not write."""
     horizon: float | None = None
     """Height of the horizon at the middle of the picture, 0 = top, 1 = bottom; found from the sky where it is left out."""
     tilt: float | None = None
@@ -104,10 +113,22 @@ def _check(config: Replace, video: bool) -> None:
     suffixes = tuple(CODECS) if video or config.animate else PICTURE_SUFFIXES
     if config.out.suffix.lower() not in suffixes or config.out.is_dir():
         raise InputError(f"got --out {config.out}, expected a file that ends in {', '.join(suffixes)} (--animate makes a video)")
+    if config.seed < 0 or not math.isfinite(config.wind):
+        raise InputError(f"got --seed {config.seed}, --wind {config.wind}, expected a seed of 0 or more and a finite speed")
+    defaults = {field.name: field.default for field in dataclasses.fields(Replace)}
+    for name, used, by in (("fps", config.animate, "--animate"), ("mapping", config.sky not in PRESETS, "a sky of your own")):
+        if not used and getattr(config, name) != defaults[name]:
+            raise InputError(f"got --{name} {getattr(config, name)}, which only {by} uses; leave it out")
     for source in (config.input, Path(config.sky)):
-        if config.out.resolve() == source.resolve():
+        if os.path.realpath(config.out) == os.path.realpath(source):
             raise InputError(f"got {source} as input and output, expected two files; choose another --out")
     Look(config.relight, config.halo)
+    if video or config.animate:
+        check_free(config.out, config.overwrite)
+    elif not config.overwrite and is_content(config.out) and record_of(config.out) != RECORD:
+        raise InputError(
+            f"got --out {config.out}, an image that `replace` did not write; choose another name, or give --overwrite"
+        )
 
 
 def _picture(config: Replace, segmenter: Segmenter) -> str:
@@ -126,7 +147,9 @@ def _picture(config: Replace, segmenter: Segmenter) -> str:
     said = f"{image.shape[1]} x {image.shape[0]} pixels, {100 * share:.1f} % sky, {_say(view.horizon)}"
     if not config.animate:
         with partial_file(config.out) as partial:
-            Image.fromarray(replace_sky(image, alpha, sky, view, look)).save(partial, quality=QUALITY)
+            Image.fromarray(replace_sky(image, alpha, sky, view, look)).save(
+                partial, quality=QUALITY, pnginfo=marked(RECORD), exif=exif_record(RECORD)
+            )
         return said
     count, cutout = max(1, round(config.animate * config.fps)), Cutout.of(image, alpha)
     with VideoSink(config.out, config.fps, alpha.shape) as sink:
@@ -230,6 +253,10 @@ def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | 
         rows = 1.0 if frame is None else rows_of_sky(segmenter.coarse(frame.image), path)
         return VideoSky(path, view, config.mapping, rows)
     picture = read_rgb(path)
+    if config.sky_is_sky:
+        if rows_of_sky(segmenter.coarse(picture), path, least=0) < 1:
+            print(f"{path} seems to show land too, and is taken as it is; --no-sky-is-sky cuts it off", file=sys.stderr)
+        return PictureSky(picture, view, config.mapping, config.wind, loop_s)
     probability = refine(picture, segmenter.coarse(picture))
     kept = max(1, round(rows_of_sky(probability, path) * len(picture)))
     return PictureSky(without_land(picture[:kept], probability[:kept]), view, config.mapping, config.wind, loop_s)

@@ -100,6 +100,8 @@ def _straight(x: np.ndarray, y: np.ndarray, height: int, width: int) -> tuple[fl
     if best is None:
         return None
     on_line = np.abs(y - best[2] * x - best[1]) <= near
+    if np.ptp(x[on_line]) == 0:  # one column has no slope
+        return best[1], 0.0
     slope, middle = np.polyfit(x[on_line], y[on_line], 1)
     return float(middle), float(slope)
 

@@ -228,7 +228,7 @@ def test_a_picture_as_sky_loses_its_land(model: Path, street: Path, tmp_path: Pa
     sky = np.full((160, 240, 3), (90, 140, 220), np.uint8)
     sky[100:] = (60, 50, 40)
     Image.fromarray(sky).save(tmp_path / "sky.png")
-    main(Replace(street, model, str(tmp_path / "sky.png"), tmp_path / "out.png", relight=0, halo=0))
+    main(Replace(street, model, str(tmp_path / "sky.png"), tmp_path / "out.png", relight=0, halo=0, sky_is_sky=False))
     top = read_rgb(tmp_path / "out.png")[:60].reshape(-1, 3)
     assert np.abs(np.median(top, axis=0) - (90, 140, 220)).max() < 12
 
@@ -271,7 +271,9 @@ def test_no_sky_is_said_and_nothing_written(model: Path, tmp_path: Path) -> None
         ({"horizon": float("nan")}, "--horizon nan"),
         ({"tilt": 80.0}, "leave --fov and --tilt out"),
         ({"fov": 0.0}, "leave --fov and --tilt out"),
-        ({"seed": -1}, "expected seed >= 0"),
+        ({"seed": -1}, "a seed of 0 or more"),
+        ({"fps": 10.0}, "which only --animate uses"),
+        ({"mapping": "overhead"}, "which only a sky of your own uses"),
         ({"relight": 3.0}, r"expected both in 0\.\.1"),
         ({"input": "missing.png"}, "expected an existing image"),
         ({"input": "missing.mp4", "out": "out.mp4"}, "expected an existing video"),
