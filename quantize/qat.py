@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 import os
 import sys
 from dataclasses import dataclass
@@ -25,17 +24,18 @@ import torch
 from rich.console import Console
 from rich.progress import track
 from torch import nn
-from torch.utils.data import DataLoader
 
 from edge_runtime.cli import run_command
-from edge_runtime.errors import GateError, InputError
+from edge_runtime.errors import InputError
 from edge_runtime.files import write_json
 from export.network import SkyProbability
 from export.parity import run_torch
 from export.pipeline import quiet
 from quantize.calibration.labeled import LabeledSet
 from train.data.datasets import Samples, gather
-from train.engine.losses import sky_loss
+from train.engine.limits import TRAINING_LIMITS, check_limits
+from train.engine.loop import load_batches, optimize
+from train.engine.losses import sky_loss, soften_batch
 from train.models import Checkpoint, load_checkpoint, plan_of, save_checkpoint
 
 CALIBRATION_BATCHES = 16  # of `batch` views each: NNCF starts from their ranges
@@ -77,7 +77,7 @@ def train(config: QatConfig) -> Path:
     InputError
         Bad values, no data, or a bad checkpoint.
     """
-    _check(config)
+    check_limits(config, TRAINING_LIMITS | {"val_count": (0, TRAINING_LIMITS["val_count"][1])})
     start = load_checkpoint(config.checkpoint)
     pairs, val = gather(config.data, "train"), gather(config.data, "val") if config.val_count else []
     if not pairs:
@@ -96,12 +96,13 @@ def train(config: QatConfig) -> Path:
     )
     history: dict[str, Any] = {"fake_int8_val_iou_before": _iou(model, labeled)}
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.0)
-    loader = DataLoader(samples, batch_sampler=batches[CALIBRATION_BATCHES:], num_workers=config.workers)
+    loader = load_batches(samples, batches[CALIBRATION_BATCHES:], config.workers, device)
     losses = []
     for step, batch in enumerate(track(loader, "training under int8", total=config.steps, console=console)):
-        for group in optimizer.param_groups:
-            group["lr"] = config.lr * (1.0 - step / config.steps)
-        losses.append(_step(model, teacher, optimizer, [tensor.to(device) for tensor in batch], config.distill))
+        image, target, valid = soften_batch([tensor.to(device) for tensor in batch], teacher, config.distill)
+        freeze_batch_norm(model.train())
+        loss = sky_loss([model(image)], target, valid)
+        losses.append(round(optimize(model, optimizer, loss, config.lr * (1.0 - step / config.steps), step), 5))
     history |= {"loss": losses, "fake_int8_val_iou": _iou(model, labeled)}
     plain = {key: value for key, value in dataclasses.asdict(config).items() if key not in ("out", "threads", "workers", "data")}
     training = {"qat": plain | {"checkpoint": config.checkpoint.name}, "before": start.training}
@@ -143,25 +144,11 @@ def plain_weights(model: nn.Module, start: Checkpoint) -> dict[str, torch.Tensor
     return {name: state[name].detach().cpu().contiguous() for name in start.weights}
 
 
-def _step(
-    model: nn.Module, teacher: nn.Module, optimizer: torch.optim.Optimizer, batch: list[torch.Tensor], share: float
-) -> float:
-    image, sky, valid = batch
-    with torch.no_grad():
-        opinion = torch.sigmoid(teacher(image))
-    target = torch.where(valid > 0, (1.0 - share) * sky + share * opinion, opinion)
-    model.train()
+def freeze_batch_norm(model: nn.Module) -> None:
+    """Make every batch norm use, and keep, the statistics that it has."""
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.eval()
-    loss = sky_loss([model(image)], target, torch.ones_like(valid))
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-    optimizer.step()
-    if not math.isfinite(loss.item()):
-        raise GateError(f"the loss became {loss.item()}, expected a finite one; nothing was written. Lower --lr")
-    return round(loss.item(), 5)
 
 
 def _iou(model: nn.Module, labeled: LabeledSet | None) -> float | None:
@@ -170,19 +157,6 @@ def _iou(model: nn.Module, labeled: LabeledSet | None) -> float | None:
         return None
     probability = SkyProbability(model).eval()
     return labeled.iou(run_torch(probability, labeled.images))
-
-
-def _check(config: QatConfig) -> None:
-    for name in ("steps", "batch", "threads"):
-        if getattr(config, name) < 1:
-            raise InputError(f"got --{name} {getattr(config, name)}, expected 1 or more")
-    for name in ("workers", "val_count", "seed"):
-        if getattr(config, name) < 0:
-            raise InputError(f"got --{name.replace('_', '-')} {getattr(config, name)}, expected 0 or more")
-    if not 0.0 <= config.distill <= 1.0:
-        raise InputError(f"got --distill {config.distill}, expected a share, 0 to 1")
-    if not 0.0 < config.lr < 1.0:
-        raise InputError(f"got --lr {config.lr}, expected a learning rate between 0 and 1, such as 3e-5")
 
 
 def main(config: QatConfig) -> None:
