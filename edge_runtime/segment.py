@@ -46,7 +46,7 @@ class Segment:
     """Follow the image's edges: branches, wires, roofs (edge_runtime/masks/refine.py)."""
     min_sky: float | None = None
     """Smallest share of the image, 0 to 1, that counts as sky: with less the mask is empty and stdout says so. A
-    good start is 0.01; results/empty/ has its error."""
+    good start is 0.01; results/min_sky/ has its error."""
     confidence: bool = False
     """Print the share of sky and how sure the network is, for every image."""
     resume: bool = False

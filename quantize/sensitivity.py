@@ -56,8 +56,8 @@ class SensitivityConfig:
     """How ranges are found."""
     seed: int = 0
     """Seed of the calibration pictures."""
-    out: Path = Path("results/quantize")
-    """Folder for sensitivity-NETWORK.json, .md and .png."""
+    out: Path = Path("results/sensitivity")
+    """Folder for NETWORK.json, .md and .png."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def measure(config: SensitivityConfig) -> dict[str, Any]:
         "layers": [dataclasses.asdict(score) for score in scores],
     }  # fmt: skip
     config.out.mkdir(parents=True, exist_ok=True)
-    path = config.out / f"sensitivity-{network.checkpoint.name}.json"
+    path = config.out / f"{network.checkpoint.name}.json"
     write_json(path, result)
     write_text(path.with_suffix(".md"), markdown(scores))
     plot(scores, f"{network.checkpoint.name}, {network.size} pixels", path.with_suffix(".png"))

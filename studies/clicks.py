@@ -39,7 +39,7 @@ class Config:
     data: Path | None = None  # labeled pictures in a layout of edge_runtime/images/dataset.py; none: scenes alone
     split: str = "test"  # of the labeled pictures
     model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that makes the first masks
-    out: Path = Path("results/correction/unet_lite.json")  # and .md beside it
+    out: Path = Path("results/clicks/unet_lite.json")  # and .md beside it
     worst: int = 40  # labeled pictures of the lowest IoU
     scenes: int = 6  # of each kind
     scene_size: tuple[int, int] = (600, 800)  # height, width in pixels

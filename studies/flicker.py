@@ -50,7 +50,7 @@ class Config:
     """Measure flicker, IoU and lag on moving scenes, with and without stabilization."""
 
     models: tuple[Path, ...] = (Path("models/unet_lite_s/onnx-int8"), Path("models/unet_lite/onnx-int8"))  # artifacts
-    out: Path = Path("results/video")  # folder of the figures
+    out: Path = Path("results/flicker")  # folder of the figures
     shots: int = 2  # of each kind
     frames: int = 24  # of each shot
     size: tuple[int, int] = (360, 640)  # height, width of a frame in pixels

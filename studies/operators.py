@@ -47,7 +47,7 @@ class Config:
     """Nominal clock of one core, for the arithmetic limit; a core that boosts can exceed it."""
     macs_per_cycle: int = 128
     """MACs that one core starts in a cycle: int8 with AVX512-VNNI 64 for each 512-bit unit; float32 16 for each."""
-    out: Path = Path("results/quantize")
+    out: Path = Path("results/operators")
     """Folder for operators-ARTIFACT.json and .md."""
 
 
@@ -183,8 +183,8 @@ def main(config: Config) -> None:
     """Profile, write both files and print the table."""
     result = profile(config)
     config.out.mkdir(parents=True, exist_ok=True)
-    write_json(config.out / f"operators-{result['artifact']}.json", result)
-    write_text(config.out / f"operators-{result['artifact']}.md", markdown(result))
+    write_json(config.out / f"{result['artifact']}.json", result)
+    write_text(config.out / f"{result['artifact']}.md", markdown(result))
     print(markdown(result), end="")
 
 

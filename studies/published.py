@@ -1,4 +1,4 @@
-"""Our test metrics beside published figures: `python studies/published.py` writes results/comparison/published.md.
+"""Our test metrics beside published figures: `python studies/published.py` writes results/published/published.md.
 
 Published figures come from papers, reports and model cards, each on its own pictures. The table says of each whether
 ours can be held against it, and why not where they cannot.
@@ -112,7 +112,7 @@ class Config:
         Path("models/teacher"),
     )
     """Model folders with metrics.json (of train/evaluate.py on the test split)."""
-    out: Path = Path("results/comparison/published.md")
+    out: Path = Path("results/published/published.md")
     """Markdown file to write."""
 
 

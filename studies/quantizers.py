@@ -54,7 +54,7 @@ class Config:
     """Points of IoU that accuracy control is to stay under."""
     seed: int = 0
     """Seed of the calibration pictures."""
-    out: Path = Path("results/quantize")
+    out: Path = Path("results/quantizers")
     """Folder for NETWORK.json and NETWORK.md."""
 
 

@@ -27,7 +27,7 @@ MOST_BYTES = 200_000
 class Config:
     """Lay a crop of a scene, its mask upsampled bilinearly, and its mask refined side by side."""
 
-    out: Path = Path("results/example_refined.jpg")
+    out: Path = Path("results/refinement/example.jpg")
     model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that gives the map
     kind: str = "field"  # of the scene
     sky: str = "clear"  # of the scene

@@ -46,7 +46,7 @@ class Config:
     """Timed steps of each variant, which take turns; the first two steps of each are not timed."""
     threads: int = 1
     """CPU threads of torch."""
-    out: Path = Path("results/training/speed.json")
+    out: Path = Path("results/training_speed/speed.json")
     """Result file."""
 
 

@@ -50,4 +50,4 @@ def judge(coarse: np.ndarray, threshold: float, min_sky: float | None = None) ->
 def check_min_sky(min_sky: float | None) -> None:
     """Raise `InputError` unless `min_sky` is None or a share."""
     if min_sky is not None and not 0 <= min_sky <= 1:
-        raise InputError(f"got --min-sky {min_sky}, expected a share of the picture, 0 to 1; results/empty/ helps to choose")
+        raise InputError(f"got --min-sky {min_sky}, expected a share of the picture, 0 to 1; results/min_sky/ helps to choose")
