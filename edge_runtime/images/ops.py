@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +16,15 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.isolated import DECODER
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
 IMAGE_SUFFIXES = JPEG_SUFFIXES | {".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".hif"}
 SAFE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # whose decoders do not crash on damaged files
-DECODE_ERRORS = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # what Pillow raises for a broken file
+DECODE_ERRORS = (  # what Pillow raises for a broken file
+    OSError, SyntaxError, ValueError, RuntimeError, EOFError, LookupError, TypeError, ArithmeticError, struct.error,
+    zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
 EXPECTED = "a complete JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIF of at most 178 million pixels"
 ORIENTATION_TAG = 0x0112  # EXIF
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12; bytes 8 to 12
@@ -28,37 +34,45 @@ STRIP_PIXELS = 1 << 22  # of a large picture that are worked on at once: a copy 
 
 
 def read_rgb(path: Path | str) -> np.ndarray:
-    """Decode a picture as it should be seen; the first frame where there are several.
+    """Decode an image file as it should be seen, (H, W, 3) uint8 RGB; the first frame where there are several.
 
     EXIF orientation is applied, alpha is laid over black, CMYK and palettes become RGB, 16-bit gray is scaled to 8. Color
-    profiles are ignored. Takes at most about 8 bytes per pixel meanwhile.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W, 3) uint8, RGB, values 0..255.
-
-    Raises
-    ------
-    InputError
-        The file is missing, is not a picture, or is broken.
+    profiles are ignored. Takes at most about 8 bytes per pixel meanwhile. TIFF, AVIF, HEIF and rare formats are decoded in
+    a process of their own (`edge_runtime.images.isolated`). Raises `InputError` for a file that is missing or broken.
     """
     path = Path(path)
     if wrong := what_is_wrong(path):
         raise InputError(f"got {path}, {wrong}, expected an existing image")
     try:
-        with path.open("rb") as file:
-            start = file.read(12)
-        if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
-            _register_heif(path)
         try:
-            return _decode(path)
+            return _decode(path, SAFE_FORMATS)
         except UnidentifiedImageError:
-            if not start.startswith(TIFF_STARTS):
-                raise
-            return _decode_tiff(path)
+            with path.open("rb") as file:
+                if _is_heif(file.read(12)):
+                    _register_heif(path)  # says what to install
+            return DECODER.read(path)
+    except InputError:
+        raise
     except DECODE_ERRORS as error:
         raise InputError(f"cannot read image {path}: {error}; expected {EXPECTED}") from error
+
+
+def decode_any(path: Path) -> np.ndarray:
+    """Decode a file of any format in this process, which a damaged one may crash; raises one of `DECODE_ERRORS`."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    if _is_heif(start):
+        _register_heif(path)
+    try:
+        return _decode(path)
+    except UnidentifiedImageError:
+        if not start.startswith(TIFF_STARTS):
+            raise
+        return _decode_tiff(path)
+
+
+def _is_heif(start: bytes) -> bool:
+    return start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS
 
 
 @contextmanager
@@ -71,8 +85,8 @@ def open_image(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[I
             yield opened
 
 
-def _decode(path: Path) -> np.ndarray:
-    with open_image(path) as opened:
+def _decode(path: Path, formats: tuple[str, ...] | None = None) -> np.ndarray:
+    with open_image(path, formats) as opened:
         opened.load()
         orientation = _orientation(opened)
         image = to_rgb8(opened)

@@ -1,0 +1,137 @@
+"""Damaged and mutated image files: an image is lost at most, never the process."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edge_runtime.errors import InputError
+from edge_runtime.images import isolated
+from edge_runtime.images.isolated import DECODER
+from edge_runtime.images.ops import read_rgb
+from edge_runtime.segment import Segment, main
+
+MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
+PIXELS = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+KINDS: dict[str, tuple[str, dict[str, object]]] = {
+    "avif": ("AVIF", {}),
+    "raw.tif": ("TIFF", {}),
+    "lzw.tif": ("TIFF", {"compression": "tiff_lzw"}),
+    "jpeg.tif": ("TIFF", {"compression": "jpeg"}),
+    "zip.tif": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    "webp": ("WEBP", {}),
+    "jpg": ("JPEG", {}),
+    "png": ("PNG", {}),
+    "gif": ("GIF", {}),
+    "bmp": ("BMP", {}),
+}
+
+
+def encoded(kind: str) -> bytes:
+    file, (name, options) = io.BytesIO(), KINDS[kind]
+    Image.fromarray(PIXELS).save(file, name, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutated_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
+    rng, whole, path = np.random.default_rng(1), encoded(kind), tmp_path / f"a.{kind}"
+    refused = 0
+    for _ in range(60):
+        data = bytearray(whole[: int(rng.integers(1, len(whole) + 1))] if rng.random() < 0.3 else whole)
+        for _ in range(int(rng.choice([1, 2, 4, 16]))):
+            data[int(rng.integers(min(len(data), 400)))] = int(rng.integers(256))
+        path.write_bytes(data)
+        try:
+            assert read_rgb(path).dtype == np.uint8
+        except InputError as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused > 3
+
+
+def crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the decoder's process die at a file named crash*, as a bad pointer in a plugin would, or hang at hang*."""
+    command = textwrap.dedent("""
+        import os, time
+        from edge_runtime.images import isolated, ops
+        real = ops.decode_any
+        def decode(path):
+            if path.name.startswith("crash"): os.abort()
+            if path.name.startswith("hang"): time.sleep(60)
+            if path.name.startswith("noise"): os.write(1, b"printed by a library")
+            return real(path)
+        ops.decode_any = decode
+        isolated.serve()
+    """)
+    DECODER.close()
+    monkeypatch.setattr(isolated, "COMMAND", command)
+
+
+def test_a_crash_costs_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    crash(monkeypatch)
+    for name in ("a.tif", "crash.tif", "crash2.avif", "noise.tif", "z.avif"):
+        Image.fromarray(PIXELS).save(tmp_path / name)
+    try:
+        with pytest.raises(InputError, match="2 of 5 inputs failed"):
+            main(Segment((tmp_path,), (MODEL,), tmp_path / "out"))
+    finally:
+        DECODER.close()
+    assert capsys.readouterr().err.count("its decoder crashed; expected a complete") == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "noise.png", "z.png"}
+
+
+def test_a_decoder_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash(monkeypatch)
+    monkeypatch.setattr(isolated, "LIMIT_S", 3.0)
+    for name in ("hang.tif", "good.tif"):
+        Image.fromarray(PIXELS).save(tmp_path / name)
+    try:
+        with pytest.raises(InputError, match="not done after 3 s"):
+            read_rgb(tmp_path / "hang.tif")
+        assert np.array_equal(read_rgb(tmp_path / "good.tif"), PIXELS)
+    finally:
+        DECODER.close()
+
+
+def test_threads_and_forks_share_no_answer(tmp_path: Path) -> None:
+    images = [np.full((40 + number, 50, 3), number, np.uint8) for number in range(8)]
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / f"{number}.tif")
+    wrong: list[int] = []
+
+    def check(number: int) -> None:
+        for _ in range(5):
+            if not np.array_equal(read_rgb(tmp_path / f"{number}.tif"), images[number]):
+                wrong.append(number)
+
+    threads = [threading.Thread(target=check, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    code = textwrap.dedent(f"""
+        import os
+        from pathlib import Path
+        from edge_runtime.images.ops import read_rgb
+        folder = Path({str(tmp_path)!r})
+        read_rgb(folder / "0.tif")
+        pid = os.fork()
+        for _ in range(20):
+            assert read_rgb(folder / ("1.tif" if pid else "2.tif")).max() == (1 if pid else 2)
+        if not pid:
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+    """)
+    if hasattr(os, "fork"):
+        subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
