@@ -25,6 +25,7 @@ FILE_NAMES: dict[str, dict[str, str]] = {  # format -> role -> name in the folde
     "torch": {"model": "model.pt2"},
     "ncnn": {"param": "model.param", "bin": "model.bin"},
 }
+MOST_SIDE = 1 << 14  # pixels of the input, as in C++
 PRECISIONS = ("fp32", "fp16", "int8")
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")  # no folders, nothing hidden: names stay inside the artifact
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -177,7 +178,7 @@ def _rules(spec: ModelSpec) -> list[tuple[str, Any, bool, str]]:
 def _tensor_rules(image: InputSpec, sky: OutputSpec) -> list[tuple[str, Any, bool, str]]:
     channel = {"NHWC": 3, "NCHW": 1}.get(image.layout, 0)
     shape = image.shape
-    shape_good = len(shape) == 4 and shape[0] == 1 and shape[channel] == 3 and min(shape) >= 1
+    shape_good = len(shape) == 4 and shape[0] == 1 and shape[channel] == 3 and min(shape) >= 1 and max(shape) <= MOST_SIDE
     rules: list[tuple[str, Any, bool, str]] = [
         ("input.name", image.name, image.name != "", "the backend's name of the tensor"),
         ("input.layout", image.layout, channel > 0, "NHWC or NCHW"),

@@ -25,6 +25,7 @@ DEVICES: dict[str, tuple[str, ...]] = {  # format -> devices
     "torch": ("cpu", "cuda"),
     "classical": ("cpu",),
 }
+MOST_THREADS = 64  # as in C++
 
 
 class Backend(Protocol):
@@ -62,7 +63,7 @@ def open_backend(artifact: Artifact, threads: int = 1, device: str = "cpu") -> B
     artifact
         From `read_artifact`, which has checked its files.
     threads
-        CPU threads of the interpreter, 1 or more.
+        CPU threads of the interpreter, 1 to `MOST_THREADS`.
     device
         `cpu`, or `cuda` for the torch format.
 
@@ -72,8 +73,8 @@ def open_backend(artifact: Artifact, threads: int = 1, device: str = "cpu") -> B
         The interpreter is missing, cannot load the model, or sees other tensors than model.json promises.
     """
     artifact_format = artifact.spec.format
-    if threads < 1:
-        raise InputError(f"got {threads} threads, expected 1 or more")
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"got {threads} threads, expected 1 to {MOST_THREADS}")
     if device not in DEVICES[artifact_format]:
         expected = " or ".join(DEVICES[artifact_format])
         raise InputError(f"got device {device!r}, expected {expected} for an artifact of format {artifact_format}")

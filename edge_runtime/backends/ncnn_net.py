@@ -7,11 +7,13 @@ compute in half precision where the CPU can (Arm from v8.2 on), and masks would 
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends.ncnn_check import check_ncnn
 from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, import_interpreter
 from edge_runtime.errors import InputError
 
@@ -30,6 +32,8 @@ class NcnnBackend:
         self.ncnn = import_interpreter("ncnn", "ncnn")
         self.spec = artifact.spec
         self.encode = InputEncoder(artifact.spec.input)
+        _check_spec(artifact)
+        check_ncnn(artifact.file("param").read_bytes(), artifact.file("bin").read_bytes(), artifact.size)
         net = self.ncnn.Net()
         net.opt.num_threads = threads
         for option in SAME_EVERYWHERE:
@@ -41,6 +45,7 @@ class NcnnBackend:
                 raise InputError(f"ncnn cannot load {artifact.file(role)} (code {code}); export the artifact again")
         self.net = net
         _check_names(artifact, net)
+        self._lock = threading.Lock()
         # An ncnn network has no shapes of its own: only running it tells them.
         output = self._extract(np.zeros(artifact.spec.input.shape, np.float32))
         names, shape = artifact.spec.input.name, artifact.spec.input.shape
@@ -52,7 +57,10 @@ class NcnnBackend:
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
-        return decode_output(self._extract(self.encode(image)), self.spec.output, *image.shape[:2])
+        tensor = self.encode(image)
+        with self._lock:  # ncnn promises nothing about extractors of one network on several threads
+            output = self._extract(tensor)
+        return decode_output(output, self.spec.output, *image.shape[:2])
 
     def _extract(self, tensor: np.ndarray) -> np.ndarray:
         """Run the network on (1, 3, H, W) float32; return its output blob, copied."""
@@ -67,12 +75,17 @@ class NcnnBackend:
         return output[None] if output.ndim == 2 else output  # one channel may come as a plane without a channel axis
 
 
-def _check_names(artifact: Artifact, net: Any) -> None:
-    """Refuse a network with other blobs, and a spec that ncnn cannot serve, before any blob is asked for."""
+def _check_spec(artifact: Artifact) -> None:
+    """Refuse a spec that ncnn cannot serve."""
     spec = artifact.spec
     if spec.input.layout != "NCHW" or spec.input.dtype != "float32" or spec.output.dtype != "float32":
         got = f"{spec.input.layout}, {spec.input.dtype} to {spec.output.dtype}"
         raise InputError(f"{spec.name}: got {got}, expected NCHW, float32 to float32 for ncnn; export it again")
+
+
+def _check_names(artifact: Artifact, net: Any) -> None:
+    """Refuse a network with other blobs before any blob is asked for."""
+    spec = artifact.spec
     for role, names, expected in (
         ("inputs", net.input_names(), spec.input.name),
         ("outputs", net.output_names(), spec.output.name),

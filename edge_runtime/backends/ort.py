@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, import_interpreter
+from edge_runtime.backends.file_checks import check_onnx
+from edge_runtime.backends.tensors import (
+    InputEncoder,
+    TensorInfo,
+    check_tensors,
+    decode_output,
+    import_interpreter,
+    run_failed,
+)
 from edge_runtime.errors import InputError
 
 DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(float16)": "float16"}
@@ -27,6 +35,7 @@ class OrtBackend:
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = ERRORS_ONLY
         path = artifact.file("model")
+        check_onnx(path)
         try:
             session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions share no base class
@@ -38,7 +47,11 @@ class OrtBackend:
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
-        (output,) = self.session.run([self.spec.output.name], {self.spec.input.name: self.encode(image)})
+        feeds = {self.spec.input.name: self.encode(image)}
+        try:
+            (output,) = self.session.run([self.spec.output.name], feeds)
+        except Exception as error:  # onnxruntime's own exceptions share no base class
+            raise run_failed(self.spec, self.name, error) from error
         return decode_output(output, self.spec.output, *image.shape[:2])
 
 

@@ -132,6 +132,14 @@ def _same_quant(got: Quant | None, expected: Quant | None) -> bool:
     return got.zero_point == expected.zero_point and np.float32(got.scale) == np.float32(expected.scale)
 
 
+def run_failed(spec: ModelSpec, interpreter: str, error: Exception) -> InputError:
+    """Return the error for a network that its interpreter gave up on: no memory, or a file that is damaged inside."""
+    reason = " ".join(str(error).split())
+    return InputError(
+        f"{spec.name}: {interpreter} cannot run the network ({reason:.300}); free memory, or export the artifact again"
+    )
+
+
 def import_interpreter(module: str, artifact_format: str) -> ModuleType:
     """Import an interpreter; raises `InputError` that names the extra to install where it is missing."""
     try:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import threading
 from typing import Any
 
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.artifact.spec import Quant
-from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, missing_interpreter
+from edge_runtime.backends.file_checks import check_tflite
+from edge_runtime.backends.tensors import (
+    InputEncoder,
+    TensorInfo,
+    check_tensors,
+    decode_output,
+    missing_interpreter,
+    run_failed,
+)
 from edge_runtime.errors import InputError
 
 # Modules that hold a class `Interpreter`, the maintained and lightest first.
@@ -34,10 +43,11 @@ class TfliteBackend:
     def __init__(self, artifact: Artifact, threads: int, device: str = "cpu") -> None:
         interpreter_class, self.name = _import_interpreter()
         path = artifact.file("model")
+        check_tflite(path)
         try:
             interpreter = interpreter_class(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, MemoryError) as error:
             raise InputError(f"{self.name} cannot load {path}: {error}; export the artifact again") from error
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         signature = _only_signature(interpreter)
@@ -50,12 +60,18 @@ class TfliteBackend:
         self.input_index, self.output_index = inputs[0]["index"], outputs[0]["index"]
         self.spec = artifact.spec
         self.encode = InputEncoder(artifact.spec.input)
+        self._lock = threading.Lock()
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
-        self.interpreter.set_tensor(self.input_index, self.encode(image))
-        self.interpreter.invoke()
-        output = self.interpreter.get_tensor(self.output_index)
+        tensor = self.encode(image)
+        try:
+            with self._lock:  # an interpreter has one set of tensors
+                self.interpreter.set_tensor(self.input_index, tensor)
+                self.interpreter.invoke()
+                output = self.interpreter.get_tensor(self.output_index)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise run_failed(self.spec, self.name, error) from error
         return decode_output(output, self.spec.output, *image.shape[:2])
 
 

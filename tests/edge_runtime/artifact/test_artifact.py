@@ -129,10 +129,10 @@ def test_broken_golden_pairs(tmp_path: Path) -> None:
         with pytest.raises(InputError, match="golden"):
             read_artifact(folder).golden()
         (folder / name).write_bytes(b"")
-        with pytest.raises(InputError, match="cannot read the golden pair"):
+        with pytest.raises(InputError, match="cannot read the golden"):
             read_artifact(folder).golden()
         np.save(folder / name, np.array([{"code": "must not run"}]), allow_pickle=True)
-        with pytest.raises(InputError, match="cannot read the golden pair"):
+        with pytest.raises(InputError, match=r"golden .*: got \|O"):
             read_artifact(folder).golden()
         (folder / name).unlink()
         with pytest.raises(InputError, match=f"got no .*{name}"):

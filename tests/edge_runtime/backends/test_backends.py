@@ -235,7 +235,7 @@ def test_a_corrupt_model_is_refused(artifacts: dict[str, Path], tmp_path: Path, 
     """The checksum is right here, so that it is the interpreter that meets the damage."""
     for index, content in enumerate((b"not a model" * 100, artifacts_bytes(artifacts[f"{name}-fp32"])[:1000])):
         artifact = altered(artifacts[f"{name}-fp32"], tmp_path / str(index), content=content)
-        with pytest.raises(InputError, match=r"cannot load .*; export the artifact again"):
+        with pytest.raises(InputError, match="export the artifact again"):
             open_backend(artifact)
 
 
