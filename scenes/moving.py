@@ -6,11 +6,12 @@ so that the share of sky is exact in every frame, by construction. The sensor ad
 
 As a command it writes a clip, and with `--masks` its exact masks (lossless, gray)::
 
-    python -m scenes.moving --out build/clip.mp4 --motion pan --masks build/truth.mkv
+    python -m scenes.moving --out build/clip.mp4 --motion pan --masks build/masks.mkv
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ WEATHER = (0.26, 0.3, 0.22, 0.14, 0.08)  # in the order of OUTDOOR_SKIES
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A frame and its truth.
+    """A frame with its exact mask and motion.
 
     Attributes
     ----------
@@ -247,13 +248,13 @@ def _warp(plane: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: 
 
 def _exposure(plate: Canvas, weather: str) -> float:
     """Return the gain of a usual exposure: the geometric mean of the light goes most of the way to middle gray."""
-    mean = float(np.exp(np.log(np.maximum(plate.picture()[::8, ::8], 0).mean(-1) + 1e-3).mean()))
+    mean = float(np.exp(np.log(np.maximum(plate.image()[::8, ::8], 0).mean(-1) + 1e-3).mean()))
     return (0.2 / mean) ** 0.6 * (0.75 if weather in ("sunset", "night") else 1.0)
 
 
-def _develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
+def _develop(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Turn linear light (H, W, 3) into 8-bit sRGB: noise of the sensor, a soft shoulder, the sRGB curve."""
-    light = np.clip(picture, 0, 4)
+    light = np.clip(image, 0, 4)
     light = light + rng.standard_normal(light.shape, np.float32) * (NOISE * np.sqrt(np.minimum(light, 1) + 0.01))
     light = np.clip(light, 0, None)
     light = np.where(light > 0.6, 0.6 + 0.4 * np.tanh((light - 0.6) / 0.5), light)
@@ -265,7 +266,7 @@ def _develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Config:
+class MovingConfig:
     """Write a moving procedural scene as a clip, and its exact masks."""
 
     out: Path  # the clip: .mp4, .mov or .avi (MPEG-4), .webm (VP9) or .mkv (FFV1, lossless)
@@ -278,23 +279,19 @@ class Config:
     kind: str | None = None  # kind of scene, one of scenes/render.py with sky; drawn where not given
 
 
-def main(config: Config) -> None:
+def main(config: MovingConfig) -> None:
     """Write the clip; files appear under their names when they are whole."""
     from edge_runtime.video.io import VideoSink
 
     if config.masks is not None and config.masks.suffix.lower() != ".mkv":
         raise InputError(f"got --masks {config.masks}, expected a name that ends in .mkv, whose codec is lossless")
-    clip = VideoSink(config.out, config.fps, config.size)
-    truth = None if config.masks is None else VideoSink(config.masks, config.fps, config.size, color=False)
-    with clip:
-        if truth is None:
-            for frame in moving_scene(config.seed, config.frames, config.size, config.motion, config.kind):
-                clip.write(frame.image)
-        else:
-            with truth:
-                for frame in moving_scene(config.seed, config.frames, config.size, config.motion, config.kind):
-                    clip.write(frame.image)
-                    truth.write(np.rint(frame.alpha * 255).astype(np.uint8))
+    with contextlib.ExitStack() as sinks:
+        clip = sinks.enter_context(VideoSink(config.out, config.fps, config.size))
+        masks = config.masks and sinks.enter_context(VideoSink(config.masks, config.fps, config.size, color=False))
+        for frame in moving_scene(config.seed, config.frames, config.size, config.motion, config.kind):
+            clip.write(frame.image)
+            if masks:
+                masks.write(np.rint(frame.alpha * 255).astype(np.uint8))
     height, width = config.size
     print(f"{config.frames} frames of {width} x {height}, {config.motion}, seed {config.seed}: {config.out}")
 
@@ -302,4 +299,4 @@ def main(config: Config) -> None:
 if __name__ == "__main__":
     from edge_runtime.cli import run_command
 
-    run_command(main, Config)
+    run_command(main, MovingConfig)

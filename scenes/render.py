@@ -1,4 +1,4 @@
-"""Procedural scenes with exact sky masks: a seed in, a picture and the sky's share of every pixel out.
+"""Procedural scenes with exact sky masks: a seed in, an image and the sky's share of every pixel out.
 
 They are the data of `make demo` and of the tests, a part of the training mix, and the golden inputs. A scene is layered
 in linear light as alpha * sky + (1 - alpha) * foreground (`scenes.parts.canvas.Canvas`), so alpha is exact by
@@ -29,7 +29,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
-from scenes.parts import interiors, kinds_built, kinds_nature, kinds_nosky
+from scenes.kinds import built, indoor, nature, nosky
 from scenes.parts.camera import Camera, expose
 from scenes.parts.canvas import Canvas
 from scenes.parts.light import Light, pick
@@ -43,7 +43,7 @@ SKIES: tuple[str, ...] = (*OUTDOOR_SKIES, "none")
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and its truth.
+    """An image and its exact sky mask.
 
     Attributes
     ----------
@@ -62,19 +62,19 @@ class Scene:
 
 
 _PAINTERS: dict[str, Callable[[Canvas, Rng], None]] = {
-    "mountain": kinds_nature.mountain,
-    "forest": kinds_nature.forest,
-    "trees": kinds_nature.trees,
-    "towers": kinds_built.towers,
-    "city": kinds_built.city,
-    "street": kinds_built.street,
-    "field": kinds_built.field,
-    "water": kinds_nature.water,
-    "lookup": kinds_built.lookup,
-    "allsky": kinds_nature.allsky,
-    "wall": kinds_nosky.wall,
-    "indoor": interiors.indoor,
-    "closeup": kinds_nosky.closeup,
+    "mountain": nature.mountain,
+    "forest": nature.forest,
+    "trees": nature.trees,
+    "towers": built.towers,
+    "city": built.city,
+    "street": built.street,
+    "field": built.field,
+    "water": nature.water,
+    "lookup": built.lookup,
+    "allsky": nature.allsky,
+    "wall": nosky.wall,
+    "indoor": indoor.indoor,
+    "closeup": nosky.closeup,
 }
 KINDS: tuple[str, ...] = tuple(_PAINTERS)
 NO_SKY_KINDS = ("wall", "indoor", "closeup")
@@ -109,7 +109,7 @@ def _check(size: tuple[int, int], kind: str | None, sky: str | None) -> None:
 
 
 def compose(rng: Rng, size: tuple[int, int], kind: str, sky: str) -> Canvas:
-    """Paint the layers of a scene, before the camera; `canvas.picture()` is linear RGB."""
+    """Paint the layers of a scene, before the camera; `canvas.image()` is linear RGB."""
     height, width = size
     horizon = rng.uniform(0.42, 0.82)
     if kind in ("lookup", "allsky"):
@@ -182,7 +182,7 @@ MANIFEST_FIELDS = (
 
 
 @dataclass(frozen=True)
-class Config:
+class RenderConfig:
     """Write procedural scenes as a data set: images, exact masks, manifest."""
 
     out: Path  # folder of the data set; SPLIT/images, SPLIT/masks and manifest.csv appear in it
@@ -216,7 +216,7 @@ def _other_rows(manifest: Path, split: str, ids: set[str]) -> list[list[str]]:
     return [row for row in rows if row[2] != split or row[0] not in ids]
 
 
-def main(config: Config) -> None:
+def main(config: RenderConfig) -> None:
     """Write the data set; a manifest that is there already keeps its other rows."""
     from rich.console import Console
     from rich.progress import track
@@ -250,4 +250,4 @@ def main(config: Config) -> None:
 if __name__ == "__main__":
     from edge_runtime.cli import run_command
 
-    run_command(main, Config)
+    run_command(main, RenderConfig)

@@ -5,9 +5,9 @@ evaluation, int8 and the benchmark take it like any other folder::
 
     DIR/SPLIT/images/ID.jpg   DIR/SPLIT/masks/ID.png   DIR/manifest.csv     SPLIT: train, val, test
 
-Pictures keep their bytes: they are hard links where SOURCE and DIR lie on one file system (so never edit them in place),
-else copies. Masks are written: 255 sky, 0 other, 128 void. Every picture is decoded once, so that a broken one is found
-now and not in the middle of a training run. With `--max-side` a larger picture is resized as the network's input is
+Images keep their bytes: they are hard links where SOURCE and DIR lie on one file system (so never edit them in place),
+else copies. Masks are written: 255 sky, 0 other, 128 void. Every image is decoded once, so that a broken one is found
+now and not in the middle of a training run. With `--max-side` a larger image is resized as the network's input is
 (`image_ops.resize_rgb`) and saved as PNG, which loses nothing more, and its mask takes the nearest label: labels are
 never mixed.
 
@@ -42,21 +42,21 @@ FOLDER_OPTIONS = ("image_folder", "mask_folder", "sky_value", "void_value", "spl
 
 
 @dataclass(frozen=True)
-class Config:
+class AdapterConfig:
     """Write a public data set, or a folder of your own, as images, masks and manifest that every command here reads."""
 
     name: Annotated[Literal["ade20k", "ade20k_outdoors", "cityscapes", "camvid", "skyfinder", "folder"], tyro.conf.Positional]
-    """The data set; `folder`: pictures and masks of your own."""
+    """The data set; `folder`: images and masks of your own."""
     source: Annotated[Path, tyro.conf.Positional]
     """Folder of the unpacked data set, as its owners publish it."""
     out: Path
     """Folder to write; must be missing or empty."""
     seed: int = 0
-    """Seed of the splits that are ours: which pictures or cameras go to which."""
+    """Seed of the splits that are ours: which images or cameras go to which."""
     max_side: int | None = None
-    """Resize pictures whose longer side has more pixels than this. None keeps all as they are."""
+    """Resize images whose longer side has more pixels than this. None keeps all as they are."""
     image_folder: str = "images"
-    """`folder`: where the pictures are in SOURCE."""
+    """`folder`: where the images are in SOURCE."""
     mask_folder: str = "masks"
     """`folder`: where the masks are in SOURCE."""
     sky_value: tuple[int, ...] = ()
@@ -67,7 +67,7 @@ class Config:
     """`folder`: put everything here. None deals it out 60/20/20."""
 
 
-ADAPTERS: dict[str, Callable[[Config], Plan]] = {
+ADAPTERS: dict[str, Callable[[AdapterConfig], Plan]] = {
     "ade20k": lambda config: ade20k.benchmark(config.source, config.seed),
     "ade20k_outdoors": lambda config: ade20k.outdoors(config.source, config.seed),
     "cityscapes": lambda config: cityscapes.fine(config.source),
@@ -79,7 +79,7 @@ ADAPTERS: dict[str, Callable[[Config], Plan]] = {
 }
 
 
-def main(config: Config) -> None:
+def main(config: AdapterConfig) -> None:
     """Write the data set and print a line per split."""
     _check(config)
     plan = ADAPTERS[config.name](config)
@@ -90,37 +90,37 @@ def main(config: Config) -> None:
         if mine:
             sky, void = (np.mean([float(row[name]) for row in mine]) for name in ("sky_fraction", "ignore_fraction"))
             groups = len({row["group"] for row in mine})
-            print(f"{split}: {len(mine)} pictures of {groups} groups, {sky:.1%} sky, {void:.1%} void")
+            print(f"{split}: {len(mine)} images of {groups} groups, {sky:.1%} sky, {void:.1%} void")
     if left_out:
-        print(f"left out: {len(left_out)} pictures, broken or of another size than their mask, such as {left_out[0]}")
+        print(f"left out: {len(left_out)} images, broken or of another size than their mask, such as {left_out[0]}")
 
 
-def _check(config: Config) -> None:
+def _check(config: AdapterConfig) -> None:
     if not config.source.is_dir():
         raise InputError(f"got SOURCE {config.source}, expected an existing folder; download and unpack {config.name} first")
     if config.max_side is not None and config.max_side < 16:
         raise InputError(f"got --max-side {config.max_side}, expected at least 16 pixels; try 1024")
     if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
         raise InputError(f"got --out {config.out}, which is not empty, expected a new folder; choose another, or remove it")
-    defaults: dict[str, Any] = {field.name: field.default for field in fields(Config) if field.default is not MISSING}
+    defaults: dict[str, Any] = {field.name: field.default for field in fields(AdapterConfig) if field.default is not MISSING}
     given = [f"--{name.replace('_', '-')}" for name in FOLDER_OPTIONS if getattr(config, name) != defaults[name]]
     if given and config.name != "folder":
         raise InputError(f"got {', '.join(given)} with {config.name}, expected it with `folder` only; leave it out")
 
 
 def _check_items(items: Sequence[Item]) -> None:
-    """Refuse, before anything is written, pictures without annotation and two pictures of one name."""
+    """Refuse, before anything is written, images without annotation and two images of one name."""
     missing = [item for item in items if not item.annotation.is_file()]
     if missing:
         others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise InputError(f"picture {missing[0].image} has no annotation{others}; expected {missing[0].annotation}")
+        raise InputError(f"image {missing[0].image} has no annotation{others}; expected {missing[0].annotation}")
     names = Counter(item.id for item in items)
     doubled = [item for item in items if names[item.id] > 1]
     if doubled:
-        raise InputError(f"got {doubled[0].image} and {doubled[1].image}, expected one picture of a name; rename one")
+        raise InputError(f"got {doubled[0].image} and {doubled[1].image}, expected one image of a name; rename one")
 
 
-def _write_whole(plan: Plan, config: Config) -> tuple[list[dict[str, str]], list[Path]]:
+def _write_whole(plan: Plan, config: AdapterConfig) -> tuple[list[dict[str, str]], list[Path]]:
     """Write beside `--out` and rename at the end; on any failure, Ctrl-C too, nothing stays."""
     with partial_folder(config.out) as partial:
         rows: list[dict[str, str]] = []
@@ -136,7 +136,7 @@ def _write_whole(plan: Plan, config: Config) -> tuple[list[dict[str, str]], list
                 continue
             rows.append(_write_item(partial / item.split, item, image, mask, config) | _origin(plan, item, config.source))
         if not rows:
-            raise InputError(f"got no picture of {plan.source} that agrees with its mask, expected some; unpack it again")
+            raise InputError(f"got no image of {plan.source} that agrees with its mask, expected some; unpack it again")
         with (partial / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, MANIFEST_FIELDS)
             writer.writeheader()
@@ -145,7 +145,7 @@ def _write_whole(plan: Plan, config: Config) -> tuple[list[dict[str, str]], list
 
 
 def _read_image(item: Item, mask: np.ndarray) -> np.ndarray:
-    """Decode a picture; raises `InputError` where it is broken or differs in size from its mask."""
+    """Decode an image; raises `InputError` where it is broken or differs in size from its mask."""
     image = read_rgb(item.image)
     if mask.shape != image.shape[:2]:
         expected = f"{image.shape[:2]} (height, width) as {item.image}"
@@ -153,8 +153,8 @@ def _read_image(item: Item, mask: np.ndarray) -> np.ndarray:
     return image
 
 
-def _write_item(target: Path, item: Item, image: np.ndarray, mask: np.ndarray, config: Config) -> dict[str, str]:
-    """Write picture and mask into the folder of their split; returns what the manifest says about them."""
+def _write_item(target: Path, item: Item, image: np.ndarray, mask: np.ndarray, config: AdapterConfig) -> dict[str, str]:
+    """Write image and mask into the folder of their split; returns what the manifest says about them."""
     for kind in ("images", "masks"):
         (target / kind).mkdir(parents=True, exist_ok=True)
     height, width = mask.shape
@@ -188,4 +188,4 @@ def _origin(plan: Plan, item: Item, source: Path) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    run_command(main, AdapterConfig)

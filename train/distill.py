@@ -42,11 +42,11 @@ class DistillConfig:
     """Write a training folder whose masks are the teachers' opinion mixed with the labels."""
 
     teachers: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Checkpoints or artifact folders; their probabilities, and those of the mirrored picture, are averaged."""
+    """Checkpoints or artifact folders; their probabilities, and those of the mirrored image, are averaged."""
     data: tuple[Path, ...] = ()
     """Labeled folders, of which `train` is used; void pixels get the teachers' opinion alone."""
     unlabelled: tuple[Path, ...] = ()
-    """Folders of pictures without masks, which get the teachers' opinion alone."""
+    """Folders of images without masks, which get the teachers' opinion alone."""
     out: Path = Path("runs/softened")
     """Folder to write: OUT/train/images (links), OUT/train/masks, OUT/manifest.csv. A run that was killed goes on."""
     weight: float = 0.5
@@ -61,9 +61,9 @@ def soften(config: DistillConfig) -> Path:
     Raises
     ------
     InputError
-        No teacher, no picture, two pictures of one name, or an --out that was made by other teachers or another weight.
+        No teacher, no image, two images of one name, or an --out that was made by other teachers or another weight.
     """
-    pairs = _pictures(config)
+    pairs = _images(config)
     teachers = [open_model(path, config.threads) for path in config.teachers]
     _claim(config, teachers)
     images, masks = config.out / "train" / "images", config.out / "train" / "masks"
@@ -94,7 +94,7 @@ def soft_mask(pair: Pair, teachers: Sequence[Model], weight: float) -> np.ndarra
     return soft_target(sky, valid, mean, weight).numpy()
 
 
-def _pictures(config: DistillConfig) -> list[Pair]:
+def _images(config: DistillConfig) -> list[Pair]:
     if not config.teachers:
         raise InputError("got no teacher, expected one or more checkpoints or artifact folders")
     check_limits(config, {"weight": (0.0, 1.0), "threads": (1, 1024)})
@@ -103,11 +103,11 @@ def _pictures(config: DistillConfig) -> list[Pair]:
         # A mask that lies there by chance is not a label.
         pairs += [dataclasses.replace(pair, mask=None) for pair in find_pairs(folder, masks=False)]
     if not pairs:
-        raise InputError("got no picture, expected --data DIR with train/images and masks, or --unlabelled DIR with pictures")
+        raise InputError("got no image, expected --data DIR with train/images and masks, or --unlabelled DIR with images")
     places: dict[str, Path] = {}
     for pair in pairs:
         if pair.id in places:
-            raise InputError(f"got {places[pair.id]} and {pair.image}, expected one picture of a name; rename one")
+            raise InputError(f"got {places[pair.id]} and {pair.image}, expected one image of a name; rename one")
         places[pair.id] = pair.image
     return pairs
 

@@ -1,4 +1,4 @@
-"""Measure a checkpoint or an artifact on labeled pictures: `python train/evaluate.py MODEL --data DIR [DIR ...]`."""
+"""Measure a checkpoint or an artifact on labeled images: `python train/evaluate.py MODEL --data DIR [DIR ...]`."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ RELIABILITY = ("starts", "pixels", "called", "sky")
 
 
 @dataclass(frozen=True)
-class Config:
-    """Measure a network on labeled pictures: metrics.json, per_image.csv, plots and sheets of the worst pictures."""
+class EvaluateConfig:
+    """Measure a network on labeled images: metrics.json, per_image.csv, plots and sheets of the worst images."""
 
     model: Annotated[Path, tyro.conf.Positional]
     """A checkpoint.pt of train/fit.py, or an artifact folder."""
     data: tuple[Path, ...]
-    """Folders of pictures and masks in a layout of edge_runtime/images/dataset.py."""
+    """Folders of images and masks in a layout of edge_runtime/images/dataset.py."""
     split: str = "test"
     """Split to measure; `none` for folders without splits (DIR/images, DIR/masks)."""
     out: Path | None = None
@@ -80,7 +80,7 @@ class Config:
     threads: int = 1
     """CPU threads of the network."""
     worst: int = 24
-    """Pictures on each sheet of the worst ones."""
+    """Images on each sheet of the worst ones."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _open_checkpoint(path: Path, threads: int) -> Model:
 
 
 def find_labeled(folders: Sequence[Path], split: str) -> dict[Path, list[Pair]]:
-    """List the labeled pictures of each folder; split `none` reads the folders themselves."""
+    """List the labeled images of each folder; split `none` reads the folders themselves."""
     found = {}
     for folder in folders:
         if split != "none" and folder.is_dir() and not splits(folder):
@@ -178,7 +178,7 @@ def summary(images: Sequence[ImageMetrics]) -> dict[str, Any]:
 
 
 def group_by_tag(pairs: Sequence[Pair], images: Sequence[ImageMetrics]) -> dict[str, list[ImageMetrics]]:
-    """Gather the pictures whose scene has one of the words of a tag; a picture may have several tags, or none."""
+    """Gather the images whose scene has one of the words of a tag; an image may have several tags, or none."""
     groups = {
         tag: [image for pair, image in zip(pairs, images, strict=True) if any(word in pair.scene for word in words)]
         for tag, words in TAGS.items()
@@ -195,7 +195,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-def evaluate(config: Config) -> Path:
+def evaluate(config: EvaluateConfig) -> Path:
     """Measure as `config` says, print the table to stdout and return the folder of the results.
 
     Raises
@@ -249,7 +249,7 @@ def _write(
 ) -> None:
     """Write everything beside `out` first, then move file by file, metrics.json last: where it is, the others are."""
     partial = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.partial")
-    title = f"{model.label}, {len(pairs)} pictures of {', '.join(report['data']['folders'])}"
+    title = f"{model.label}, {len(pairs)} images of {', '.join(report['data']['folders'])}"
     try:
         partial.mkdir(parents=True)
         _write_rows(partial / "per_image.csv", folders, pairs, images)
@@ -282,7 +282,7 @@ def _print_table(report: dict[str, Any], label: str) -> None:
     title = f"{label} on {', '.join(data['folders'])} ({data['split'] or 'no split'})"
     table = Table(title=title, title_justify="left")
     table.add_column("source", no_wrap=True)
-    table.add_column("pictures", justify="right")
+    table.add_column("images", justify="right")
     for heading in TABLE.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for name, values in report["sources"].items():
@@ -306,10 +306,10 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def main(config: Config) -> None:
+def main(config: EvaluateConfig) -> None:
     """Evaluate and print where the results are."""
     print(evaluate(config))
 
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    run_command(main, EvaluateConfig)

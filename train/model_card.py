@@ -43,12 +43,12 @@ COLUMNS = (
     ("boundary_iou", "boundary IoU"),
     ("iou_excluding_edges", "IoU without 2 px at edges"),
     ("mae", "MAE"),
-    ("nosky_fpr", "no-sky pixels called sky"),
+    ("nosky_fpr", "no-sky pixels predicted as sky"),
 )
 
 
 @dataclass(frozen=True)
-class Config:
+class ModelCardConfig:
     """Write README.md of a released model folder."""
 
     folder: Annotated[Path, tyro.conf.Positional]
@@ -137,7 +137,7 @@ def _cell(metric: dict[str, float | None] | None, digits: int = 3) -> str:
     return f"{metric['value']:.{digits}f} ({metric['low']:.{digits}f}–{metric['high']:.{digits}f})"
 
 
-def main(config: Config) -> None:
+def main(config: ModelCardConfig) -> None:
     """Write the card and print its path."""
     path = config.folder / "README.md"
     write_text(path, card(config.folder))
@@ -145,4 +145,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    run_command(main, ModelCardConfig)

@@ -66,7 +66,7 @@ class PruneConfig:
     final_steps: int = 1000
     """Optimizer steps of the last round."""
     batch: int = 8
-    """Pictures in a step."""
+    """Images in a step."""
     importance: Importance = "taylor"
     """What makes a channel important, see train/engine/channel_choice.py. Straight after a quarter of the MACs of unet_lite
     was pruned, val IoU (0.940 before) was 0.852 by taylor, 0.833 by fisher, 0.19 by l1, 0.16 by l2 and by bn."""
@@ -94,9 +94,9 @@ class PruneConfig:
     threads: int = 1
     """CPU threads of torch."""
     workers: int = 0
-    """Processes that prepare the pictures; 0 does it in between."""
+    """Processes that prepare the images; 0 does it in between."""
     val_count: int = 120
-    """Pictures of the validation split that score the end of a round."""
+    """Images of the validation split that score the end of a round."""
     save_minutes: float = 3.0
     """Minutes between resume states."""
     stop_at_step: int | None = None

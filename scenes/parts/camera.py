@@ -1,4 +1,4 @@
-"""The camera: where it points, and how light becomes an 8-bit picture."""
+"""The camera: where it points, and how light becomes an 8-bit image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Camera:
 
     tilt_rad: float
     mirrored: bool
-    sharpness: float  # below 0.6 the picture is blurred, the more the less
+    sharpness: float  # below 0.6 the image is blurred, the more the less
 
     @classmethod
     def draw(cls, rng: Rng) -> Camera:
@@ -28,14 +28,14 @@ class Camera:
         return cls(tilt_rad, mirrored=rng.random() < 0.5, sharpness=rng.uniform(0, 1))
 
     def canvas_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(height, width) of the canvas that covers a picture of (height, width) after the tilt."""
+        """(height, width) of the canvas that covers an image of (height, width) after the tilt."""
         (height, width), along, across = size, math.cos(self.tilt_rad), abs(math.sin(self.tilt_rad))
         return math.ceil(height * along + width * across), math.ceil(width * along + height * across)
 
     def project(self, canvas: Canvas, size: tuple[int, int]) -> np.ndarray:
-        """Picture and alpha of the canvas as the camera sees them, (height, width, 4): linear RGB, alpha."""
+        """Image and alpha of the canvas as the camera sees them, (height, width, 4): linear RGB, alpha."""
         height, width = size
-        layers = np.concatenate([canvas.picture(), canvas.alpha[..., None]], -1)
+        layers = np.concatenate([canvas.image(), canvas.alpha[..., None]], -1)
         if self.tilt_rad:
             center = (canvas.width - 1) / 2, (canvas.height - 1) / 2
             turn = cv2.getRotationMatrix2D(center, math.degrees(self.tilt_rad), 1)
@@ -47,18 +47,18 @@ class Camera:
         return layers[:, ::-1] if self.mirrored else layers
 
 
-def expose(rng: Rng, picture: np.ndarray, light: Light, sky: str) -> np.ndarray:
+def expose(rng: Rng, image: np.ndarray, light: Light, sky: str) -> np.ndarray:
     """Turn linear light (H, W, 3) into 8-bit sRGB as a camera would: flare, exposure, white balance, lens, noise."""
-    h, w = picture.shape[:2]
+    h, w = image.shape[:2]
     xs, ys = (np.arange(w, dtype=np.float32)[None] + 0.5) / w, (np.arange(h, dtype=np.float32)[:, None] + 0.5) / h
     if sky in ("clear", "sunset") and rng.random() < 0.25 and -0.3 < light.sun_y < 1:
-        picture = _flare(rng, picture, light, xs, ys)
-    gain = _auto_gain(rng, picture, sky)
+        image = _flare(rng, image, light, xs, ys)
+    gain = _auto_gain(rng, image, sky)
     warmth, green = rng.normal(0, [0.07, 0.015])  # cameras err from warm to cold far more than from green to magenta
     balance = np.exp([warmth, green, -warmth]).astype(np.float32)
     corner = rng.uniform(0, 0.45) * (rng.random() < 0.6)
     lens = 1 - corner * ((xs - 0.5) ** 2 + (ys - 0.5) ** 2) * 2
-    light_in = picture * (np.float32(gain) * balance) * lens[..., None]
+    light_in = image * (np.float32(gain) * balance) * lens[..., None]
     own = fork(rng)
     grain = rng.uniform(0.001, 0.012) * (2.0 if sky == "night" else 1.0)
     noise = own.standard_normal((h, w, 3), np.float32)
@@ -69,21 +69,21 @@ def expose(rng: Rng, picture: np.ndarray, light: Light, sky: str) -> np.ndarray:
     return np.clip(np.rint(s), 0, 255).astype(np.uint8)
 
 
-def _flare(rng: Rng, picture: np.ndarray, light: Light, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
+def _flare(rng: Rng, image: np.ndarray, light: Light, xs: np.ndarray, ys: np.ndarray) -> np.ndarray:
     """Add a glow around the sun, and ghosts on the line from it through the middle."""
-    (h, w), sun_x, sun_y = picture.shape[:2], light.sun_x, light.sun_y
+    (h, w), sun_x, sun_y = image.shape[:2], light.sun_x, light.sun_y
     away = np.hypot((xs - sun_x) * w / h, ys - sun_y)
-    picture = picture + (rng.uniform(0.05, 0.35) * np.exp(-away / 0.35))[..., None] * linear(255, 226, 180)
+    image = image + (rng.uniform(0.05, 0.35) * np.exp(-away / 0.35))[..., None] * linear(255, 226, 180)
     for t in rng.uniform(0.4, 1.8, 3):
         spot = np.hypot((xs - sun_x - (0.5 - sun_x) * t) * w / h, ys - sun_y - (0.5 - sun_y) * t)
         tint = pick(rng, ((120, 255, 160), (255, 160, 120), (160, 160, 255)))
-        picture = picture + (0.03 * smooth(spot, 0.06, 0.04))[..., None] * tint
-    return picture
+        image = image + (0.03 * smooth(spot, 0.06, 0.04))[..., None] * tint
+    return image
 
 
-def _auto_gain(rng: Rng, picture: np.ndarray, sky: str) -> float:
+def _auto_gain(rng: Rng, image: np.ndarray, sky: str) -> float:
     """Gain of an exposure that is not perfect: the mean goes some way toward middle gray."""
-    mean = float(np.exp(np.log(picture[::8, ::8].mean(-1) + 1e-3).mean()))
+    mean = float(np.exp(np.log(image[::8, ::8].mean(-1) + 1e-3).mean()))
     gain = (0.2 / mean) ** rng.uniform(0.35, 0.75) * float(np.exp(rng.normal(0, 0.28)))
     return gain * (0.75 if sky in ("sunset", "night") else 1.0)
 

@@ -10,12 +10,12 @@ from numpy.typing import ArrayLike
 
 from scenes.parts.light import Light
 
-SUPERSAMPLE = 3  # coverage is counted on a grid this many times finer than the picture, each way
+SUPERSAMPLE = 3  # coverage is counted on a grid this many times finer than the image, each way
 
 
 @dataclass(frozen=True)
 class _Box:
-    """Part of the picture, in whole pixels; right and bottom are one past the end."""
+    """Part of the image, in whole pixels; right and bottom are one past the end."""
 
     left: int
     top: int
@@ -40,10 +40,10 @@ class _Box:
 
 @dataclass
 class Canvas:
-    """Foreground painted over an unknown sky: picture = alpha * sky + paint, in linear light.
+    """Foreground painted over an unknown sky: image = alpha * sky + paint, in linear light.
 
     Every layer with coverage c turns `paint` into c * color + (1 - c) * paint and `alpha` into (1 - c) * alpha, so
-    that alpha is, by construction, exactly the weight with which the sky enters the picture.
+    that alpha is, by construction, exactly the weight with which the sky enters the image.
     """
 
     height: int
@@ -57,12 +57,12 @@ class Canvas:
     def __post_init__(self) -> None:
         self.paint = np.zeros((self.height, self.width, 3), np.float32)
         self.alpha = np.ones((self.height, self.width), np.float32)
-        self.unit = max(self.height, self.width) / 512  # sizes are thought of in a picture 512 pixels long
+        self.unit = max(self.height, self.width) / 512  # sizes are thought of in an image 512 pixels long
         self.ys = ((np.arange(self.height, dtype=np.float32) + 0.5) / self.height)[:, None]
         self.xs = ((np.arange(self.width, dtype=np.float32) + 0.5) / self.width)[None, :]
 
-    def picture(self) -> np.ndarray:
-        """Picture so far, (height, width, 3) linear RGB."""
+    def image(self) -> np.ndarray:
+        """Image so far, (height, width, 3) linear RGB."""
         return self.alpha[..., None] * self.sky + self.paint
 
     def over(self, cover: np.ndarray, color: np.ndarray, top: int = 0, left: int = 0) -> None:
@@ -74,7 +74,7 @@ class Canvas:
         self.paint[rows, columns] += cover[..., None] * (color - self.paint[rows, columns])
 
     def everywhere(self, color: np.ndarray) -> None:
-        """Cover the whole picture; color (3,) or (height, width, 3)."""
+        """Cover the whole image; color (3,) or (height, width, 3)."""
         self.over(np.ones((self.height, self.width), np.float32), color)
 
     def fill(self, points: ArrayLike, color: np.ndarray, opacity: float = 1.0) -> None:
@@ -130,7 +130,7 @@ class Canvas:
         self.over(box.polygon(corners), seen, box.top, box.left)
 
     def _box(self, points: np.ndarray, margin: float) -> _Box | None:
-        """Box of the picture around points (N, 2); None where they lie outside."""
+        """Box of the image around points (N, 2); None where they lie outside."""
         low = np.floor(points.min(0) - margin).astype(int).clip(0)
         high = np.ceil(points.max(0) + margin).astype(int).clip(None, [self.width, self.height])
         return None if (high <= low).any() else _Box(int(low[0]), int(low[1]), int(high[0]), int(high[1]))

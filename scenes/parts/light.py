@@ -25,7 +25,7 @@ def pick(rng: Rng, palette: Palette, jitter: float = 0.12) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Light:
-    """Light of a scene: where the sun is (fractions of the picture, may lie outside) and its colors, linear (3,)."""
+    """Light of a scene: where the sun is (fractions of the image, may lie outside) and its colors, linear (3,)."""
 
     sun_x: float
     sun_y: float

@@ -14,7 +14,7 @@ DARK = ((40, 44, 52), (120, 30, 30), (200, 200, 205), (30, 60, 110), (70, 90, 60
 
 @dataclass(frozen=True)
 class Passing:
-    """A thing that crosses the picture: its layer on the plate, and pixels of the frame that it moves in each."""
+    """A thing that crosses the image: its layer on the plate, and pixels of the frame that it moves in each."""
 
     paint: np.ndarray
     cover: np.ndarray

@@ -23,7 +23,7 @@ class Sky:
 
 @dataclass(frozen=True)
 class _View:
-    """Where the pixels of a picture look, in heights of the picture: what the painters of skies work from."""
+    """Where the pixels of an image look, in heights of the image: what the painters of skies work from."""
 
     up: np.ndarray  # (height, 1), above the horizon
     across: np.ndarray  # (1, width), right of the middle
@@ -182,13 +182,13 @@ class _Clouds:
     def draw(cls, rng: Rng, view: _View, from_below: bool = False) -> _Clouds:
         """Draw a layer that is a plane overhead, seen in perspective and lit from the sun's side, above or below.
 
-        The camera (focal length = picture height) is pitched so that the horizon falls where `view.up` is 0.
+        The camera (focal length = image height) is pitched so that the horizon falls where `view.up` is 0.
         """
         cells, gain, stretch = int(rng.integers(4, 10)), rng.uniform(0.45, 0.62), float(rng.choice([1.0, 1.0, 2.0]))
         tile = fbm(rng, 512, 512, cells, 7, gain, stretch, tiled=True)
         # Bright where the noise falls toward the light, a few pixels of the tile away.
         lit = tile - np.roll(tile, (6 if from_below else -5, 7 if view.sun_x > 0.5 else -7), (0, 1))
-        pitch = float(np.arctan(view.up[0, 0] - 0.5))  # the top row is half a picture above the middle
+        pitch = float(np.arctan(view.up[0, 0] - 0.5))  # the top row is half an image above the middle
         rise = np.maximum(view.up, 0) * np.cos(pitch) + rng.uniform(0.08, 0.3)
         ahead = np.cos(pitch) - (view.up - view.up[0, 0] + 0.5) * np.sin(pitch)
         scale = rng.uniform(110, 220)

@@ -1,4 +1,4 @@
-"""Moving scenes: exact masks that move as the picture does, and the command."""
+"""Moving scenes: exact masks that move as the image does, and the command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
-from scenes.moving import MOTIONS, Config, Motion, main, moving_scene
+from scenes.moving import MOTIONS, Motion, MovingConfig, main, moving_scene
 
 SIZE = (72, 128)
 
@@ -50,7 +50,7 @@ def test_back_says_where_things_were(motion: Motion) -> None:
 
 
 def test_the_mask_is_the_share_of_sky() -> None:
-    """Where all is sky the picture is brighter and bluer or grayer than below: masks and pictures belong together."""
+    """Where all is sky the image is brighter and bluer or grayer than below: masks and images belong together."""
     frame = next(moving_scene(1, 1, (144, 256), "tripod", "city", "overcast"))
     sky, ground = frame.image[frame.alpha > 0.99].mean(), frame.image[frame.alpha < 0.01].mean()
     assert sky > ground + 20
@@ -77,9 +77,9 @@ def test_the_command(project_root: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"5 frames of 128 x 72, objects, seed 0: {clip}\n"
-    pictures, truths = cv2.VideoCapture(str(clip)), cv2.VideoCapture(str(masks))
+    images, targets = cv2.VideoCapture(str(clip)), cv2.VideoCapture(str(masks))
     for frame in moving_scene(0, 5, SIZE, "objects"):
-        assert np.abs(pictures.read()[1][..., ::-1].astype(int) - frame.image).max() <= 2  # FFV1 in BGR0: lossless
-        assert np.array_equal(truths.read()[1][..., 0], np.rint(frame.alpha * 255).astype(np.uint8))
+        assert np.abs(images.read()[1][..., ::-1].astype(int) - frame.image).max() <= 2  # FFV1 in BGR0: lossless
+        assert np.array_equal(targets.read()[1][..., 0], np.rint(frame.alpha * 255).astype(np.uint8))
     with pytest.raises(InputError, match="expected a name that ends in .mkv"):
-        main(Config(out=clip, masks=tmp_path / "truth.mp4"))
+        main(MovingConfig(out=clip, masks=tmp_path / "masks.mp4"))

@@ -19,14 +19,14 @@ SIZE = (72, 96)
 
 
 @pytest.mark.parametrize("kind", scenes.KINDS)
-def test_every_kind_gives_a_picture_and_its_alpha(kind):
+def test_every_kind_gives_a_image_and_its_alpha(kind):
     for seed in range(2):
         scene = scenes.generate(seed, SIZE, kind=kind)
         assert scene.kind == kind and scene.sky in scenes.SKIES
         assert scene.image.shape == (*SIZE, 3) and scene.image.dtype == np.uint8
         assert scene.alpha.shape == SIZE and scene.alpha.dtype == np.float32
         assert np.isfinite(scene.alpha).all() and scene.alpha.min() >= 0 and scene.alpha.max() <= 1
-        assert scene.image.std() > 1, "a picture is not one flat color"
+        assert scene.image.std() > 1, "an image is not one flat color"
         if kind in scenes.NO_SKY_KINDS:
             assert scene.sky == "none" and not scene.alpha.any()
 
@@ -76,7 +76,7 @@ def test_alpha_and_the_foreground_share_every_pixel(kind, monkeypatch):
         canvas = scenes.compose(np.random.default_rng(seed), SIZE, kind, "cloudy")
         np.testing.assert_allclose(canvas.paint, np.repeat(1 - canvas.alpha[..., None], 3, 2), atol=1e-5)
         canvas.sky = np.ones_like(canvas.sky)
-        np.testing.assert_allclose(canvas.picture(), 1, atol=1e-5)
+        np.testing.assert_allclose(canvas.image(), 1, atol=1e-5)
 
 
 def test_coverage_of_shapes_is_their_area():
@@ -95,8 +95,8 @@ def test_coverage_of_shapes_is_their_area():
     assert 56 * 0.05 < 40 * 60 - float(canvas.alpha.sum()) < 56 * 0.2, "a wire thinner than the grid is faint, not gone"
 
 
-def test_camera_moves_alpha_with_the_picture(monkeypatch):
-    """White sky over black ground, untouched by exposure: after tilt and blur the picture still is alpha."""
+def test_camera_moves_alpha_with_the_image(monkeypatch):
+    """White sky over black ground, untouched by exposure: after tilt and blur the image still is alpha."""
     seen = {}
 
     def flat(rng, size, kind, sky):
@@ -105,15 +105,15 @@ def test_camera_moves_alpha_with_the_picture(monkeypatch):
         ridge(canvas, rng, 0.6, 0.3, 3, np.zeros(3, np.float32), 0.0)
         return canvas
 
-    def keep(rng, picture, light, sky):
-        seen["picture"] = picture
-        return np.zeros(picture.shape, np.uint8)
+    def keep(rng, image, light, sky):
+        seen["image"] = image
+        return np.zeros(image.shape, np.uint8)
 
     monkeypatch.setattr(scenes, "compose", flat)
     monkeypatch.setattr(scenes, "expose", keep)
     for seed in range(30):  # some of them tilted, blurred, mirrored
         alpha = scenes.generate(seed, SIZE, kind="mountain", sky="clear").alpha
-        np.testing.assert_allclose(seen["picture"], np.repeat(alpha[..., None], 3, 2), atol=1e-5)
+        np.testing.assert_allclose(seen["image"], np.repeat(alpha[..., None], 3, 2), atol=1e-5)
 
 
 def test_mask_bytes_never_say_ignore():
@@ -140,9 +140,9 @@ def test_errors_say_what_to_do(arguments, said):
 
 
 def test_command_writes_the_layout_of_the_trainer(tmp_path):
-    scenes.main(scenes.Config(tmp_path, count=3, seed=40, size=(32, 48)))
-    scenes.main(scenes.Config(tmp_path, count=2, seed=90, size=(32, 48), split="test"))
-    scenes.main(scenes.Config(tmp_path, count=2, seed=41, size=(32, 48)))  # again: its rows are replaced, not doubled
+    scenes.main(scenes.RenderConfig(tmp_path, count=3, seed=40, size=(32, 48)))
+    scenes.main(scenes.RenderConfig(tmp_path, count=2, seed=90, size=(32, 48), split="test"))
+    scenes.main(scenes.RenderConfig(tmp_path, count=2, seed=41, size=(32, 48)))  # again: its rows are replaced, not doubled
     with open(tmp_path / "manifest.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert sorted(row["id"] for row in rows) == [f"scene_{seed:06d}" for seed in (40, 41, 42, 90, 91)]
@@ -180,5 +180,5 @@ def test_command_line_refuses_bad_values(project_root, tmp_path):
 @pytest.mark.parametrize("changes", [{"count": 0}, {"seed": -1}, {"size": (8, 8)}, {"split": "../train"}])
 def test_command_refuses_bad_values_and_writes_nothing(tmp_path, changes):
     with pytest.raises(InputError):
-        scenes.main(scenes.Config(**{"out": tmp_path / "data", "count": 1, **changes}))
+        scenes.main(scenes.RenderConfig(**{"out": tmp_path / "data", "count": 1, **changes}))
     assert not (tmp_path / "data").exists()

@@ -32,7 +32,7 @@ def data(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def loose(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two pictures without masks."""
+    """Two images without masks."""
     folder = tmp_path_factory.mktemp("loose")
     for path in sorted((scene_dir / "test" / "images").iterdir())[5:7]:
         shutil.copy(path, folder)
@@ -81,9 +81,9 @@ def test_refusals(data: Path, loose: Path, tiny_checkpoint: Path, tmp_path: Path
     out = tmp_path / "never"
     for config, words in (
         (DistillConfig((), (data,), (), out), "no teacher"),
-        (DistillConfig((tiny_checkpoint,), (), (), out), "no picture"),
+        (DistillConfig((tiny_checkpoint,), (), (), out), "no image"),
         (DistillConfig((tiny_checkpoint,), (data,), (), out, weight=1.5), "weight 1.5"),
-        (DistillConfig((tiny_checkpoint,), (), (loose, loose), out), "one picture of a name"),
+        (DistillConfig((tiny_checkpoint,), (), (loose, loose), out), "one image of a name"),
         (DistillConfig((tiny_checkpoint,), (data,), (), full), "something else"),
     ):
         with pytest.raises(InputError, match=words):

@@ -18,7 +18,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs
 from edge_runtime.metrics.iou import METRIC_NAMES, ImageMetrics, evaluate_image
 from train.engine.evaluation_plots import plot_distributions, plot_violins, worst_order, worst_sheet
-from train.evaluate import Config, evaluate, open_model
+from train.evaluate import EvaluateConfig, evaluate, open_model
 
 PLOTS = {"violins.png", "distributions.png", "reliability.png", "worst_iou.png", "worst_mae.png"}
 FILES = {"metrics.json", "per_image.csv", *PLOTS}
@@ -49,13 +49,13 @@ def test_command_writes_everything_and_nothing_else(evaluated: tuple[Path, subpr
     assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in out.parent.iterdir()] == ["out"]  # no temporary folder is left
     assert done.stdout.strip().splitlines()[-1] == str(out)
-    for word in ("source", "pictures", "boundary IoU", "all"):
+    for word in ("source", "images", "boundary IoU", "all"):
         assert word in done.stdout
     for name in FILES:
         if name.endswith(".png"):
-            with Image.open(out / name) as picture:
-                assert picture.width > 300 and picture.height > 150
-                assert np.asarray(picture.convert("L")).std() > 5  # something is drawn
+            with Image.open(out / name) as image:
+                assert image.width > 300 and image.height > 150
+                assert np.asarray(image.convert("L")).std() > 5  # something is drawn
 
 
 def test_metrics_json(evaluated: tuple[Path, subprocess.CompletedProcess[str]], tiny_checkpoint: Path, scene_dir: Path) -> None:
@@ -95,7 +95,7 @@ def test_per_image_rows_add_up(evaluated: tuple[Path, subprocess.CompletedProces
 def test_again_gives_the_same_files(
     evaluated: tuple[Path, subprocess.CompletedProcess[str]], tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path
 ) -> None:
-    out = evaluate(Config(tiny_checkpoint, (scene_dir,), out=tmp_path / "again"))
+    out = evaluate(EvaluateConfig(tiny_checkpoint, (scene_dir,), out=tmp_path / "again"))
     for name in FILES:
         assert (out / name).read_bytes() == (evaluated[0] / name).read_bytes(), name
 
@@ -105,7 +105,7 @@ def test_folder_without_splits_and_several_folders(
 ) -> None:
     flat = tmp_path / "flat"
     shutil.copytree(scene_dir / "test", flat)
-    out = evaluate(Config(tiny_checkpoint, (flat, scene_dir / "test"), split="none", out=tmp_path / "out"))
+    out = evaluate(EvaluateConfig(tiny_checkpoint, (flat, scene_dir / "test"), split="none", out=tmp_path / "out"))
     report, whole = read_report(out), read_report(evaluated[0])
     assert report["data"] == {"folders": ["flat", "test"], "split": None, "count": 24}
     assert set(report["sources"]) == {"flat", "test"}  # without a manifest a source is named after its folder
@@ -132,7 +132,7 @@ def test_other_files_of_the_out_folder_stay(tiny_checkpoint: Path, scene_dir: Pa
     """`--out` may be a model folder: its other files are not ours."""
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "metrics.json").write_text("old")
-    evaluate(Config(tiny_checkpoint, (scene_dir,), out=tmp_path, worst=1))
+    evaluate(EvaluateConfig(tiny_checkpoint, (scene_dir,), out=tmp_path, worst=1))
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert read_report(tmp_path)["pooled"]["count"] == 12
 
@@ -143,7 +143,7 @@ def test_a_failure_leaves_nothing(tiny_checkpoint: Path, scene_dir: Path, tmp_pa
     last = sorted((data / "test" / "masks").iterdir())[-1]
     last.write_bytes(last.read_bytes()[:60])
     with pytest.raises(InputError, match=last.name):
-        evaluate(Config(tiny_checkpoint, (data,), out=tmp_path / "out"))
+        evaluate(EvaluateConfig(tiny_checkpoint, (data,), out=tmp_path / "out"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
 
 
@@ -157,13 +157,13 @@ def test_refusals(project_root: Path, tiny_checkpoint: Path, scene_dir: Path, tm
     with pytest.raises(InputError, match=r"model\.json"):
         open_model(tmp_path / "empty")
     with pytest.raises(InputError, match="has the splits test"):
-        evaluate(Config(tiny_checkpoint, (scene_dir,), split="val", out=tmp_path / "out"))
+        evaluate(EvaluateConfig(tiny_checkpoint, (scene_dir,), split="val", out=tmp_path / "out"))
     with pytest.raises(InputError, match="--split none"):
-        evaluate(Config(tiny_checkpoint, (scene_dir / "test",), out=tmp_path / "out"))
+        evaluate(EvaluateConfig(tiny_checkpoint, (scene_dir / "test",), out=tmp_path / "out"))
     with pytest.raises(InputError, match="existing folder"):
-        evaluate(Config(tiny_checkpoint, (tmp_path / "absent",), out=tmp_path / "out"))
+        evaluate(EvaluateConfig(tiny_checkpoint, (tmp_path / "absent",), out=tmp_path / "out"))
     with pytest.raises(InputError, match="threads 0"):
-        evaluate(Config(tiny_checkpoint, (scene_dir,), threads=0))
+        evaluate(EvaluateConfig(tiny_checkpoint, (scene_dir,), threads=0))
     assert not (tmp_path / "out").exists()
 
 
@@ -174,11 +174,11 @@ def test_help(project_root: Path) -> None:
         assert flag in done.stdout
 
 
-def metrics_of(called: float, truth: float) -> ImageMetrics:
+def metrics_of(predicted: float, target: float) -> ImageMetrics:
     sky = np.full((10, 10), 0.0, np.float32)
-    sky[: int(truth * 10)] = 1.0
+    sky[: int(target * 10)] = 1.0
     probability = np.zeros((10, 10), np.float32)
-    probability[: int(called * 10)] = 1.0
+    probability[: int(predicted * 10)] = 1.0
     return evaluate_image(probability, sky, np.ones((10, 10), dtype=bool))
 
 
@@ -189,7 +189,7 @@ def test_order_of_the_worst() -> None:
 
 
 def test_plots_of_little(scene_dir: Path, tmp_path: Path) -> None:
-    """One picture, pictures without sky, equal values, and nothing to show."""
+    """One image, images without sky, equal values, and nothing to show."""
     pair = find_pairs(scene_dir, "test")[0]
     sets = ([metrics_of(0.5, 0.5)], [metrics_of(0.1, 0.0)] * 2, [metrics_of(0.5, 0.5)] * 3, [])
     for number, images in enumerate(sets):

@@ -83,8 +83,8 @@ def test_it_learns_and_writes_its_run(data: Path, tmp_path: Path) -> None:
     assert (checkpoint.arch, checkpoint.size) == ("unet_lite_s", 64)
     assert checkpoint.training["steps_done"] == 60 and checkpoint.training["data"] == [data.name]
     assert str(data.parent) not in json.dumps(checkpoint.training), "a place of this machine is in the checkpoint"
-    with Image.open(path.parent / "curves.png") as picture:
-        assert np.asarray(picture.convert("L")).std() > 5
+    with Image.open(path.parent / "curves.png") as image:
+        assert np.asarray(image.convert("L")).std() > 5
 
 
 def test_resume_after_a_real_kill_is_bit_identical(project_root: Path, data: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Random views of a labeled picture: crop, flip, tilt, and what cameras do to light."""
+"""Random views of a labeled image: crop, flip, tilt, and what cameras do to light."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def random_view(pair: Labeled, size: int, rng: np.random.Generator, conditions: 
 
 
 def whole_view(pair: Labeled, size: int) -> Labeled:
-    """Return the whole picture stretched to (size, size), as at inference."""
+    """Return the whole image stretched to (size, size), as at inference."""
     height, width = pair.sky.shape
     return Labeled(*_resized(pair, (0.0, 0.0, float(width), float(height)), size))
 
 
 def _crop(pair: Labeled, size: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     height, width = pair.sky.shape
-    # Inference stretches the whole picture, so nearly half of the views do the same.
+    # Inference stretches the whole image, so nearly half of the views do the same.
     if rng.random() < 0.4:
         return _resized(pair, (0.0, 0.0, float(width), float(height)), size)
     area = float(rng.uniform(0.25, 1.0))
@@ -103,7 +103,7 @@ def _light(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         gray = x.mean(axis=2, keepdims=True)
         x = gray + (x - gray) * float(rng.uniform(0.0 if rng.random() < 0.15 else 0.5, 1.5))
     if rng.random() < 0.08:
-        # Dusk to night: the whole picture far darker, the shadows first.
+        # Dusk to night: the whole image far darker, the shadows first.
         x = np.clip(x, 0.0, 1.0) ** float(rng.uniform(1.3, 2.2)) * float(rng.uniform(0.15, 0.6))
     if rng.random() < 0.15:
         x = np.asarray(cv2.GaussianBlur(x, (0, 0), float(rng.uniform(0.4, 1.5))), np.float32)

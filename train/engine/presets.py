@@ -9,7 +9,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class FitConfig:
-    """Train a sky network on folders of pictures and masks."""
+    """Train a sky network on folders of images and masks."""
 
     arch: str
     """Network: unet_lite, unet_lite_s, u2netp, u2net or teacher."""
@@ -28,7 +28,7 @@ class FitConfig:
     steps: tuple[int, ...] = (3000,)
     """Optimizer steps of each stage."""
     batches: tuple[int, ...] = (16,)
-    """Pictures in a step, for each stage."""
+    """Images in a step, for each stage."""
     lr: float = 1e-3
     """Peak learning rate of AdamW; linear warm-up, then cosine to zero over all stages."""
     warmup: int = 100
@@ -46,11 +46,11 @@ class FitConfig:
     threads: int = 1
     """CPU threads of torch."""
     workers: int = 0
-    """Processes that prepare the pictures; 0 does it in between. A GPU wants several."""
+    """Processes that prepare the images; 0 does it in between. A GPU wants several."""
     val_every: int = 250
     """Steps between points of the validation curve."""
     val_count: int = 120
-    """Pictures of the validation split, spread evenly over it, that make a point."""
+    """Images of the validation split, spread evenly over it, that make a point."""
     save_minutes: float = 3.0
     """Minutes between resume states."""
     stop_at_step: int | None = None

@@ -45,7 +45,7 @@ def view_of(picture: np.ndarray, y: float = 0.6) -> View:
 def painted(kind: str, seed: int, sky: str, size: tuple[int, int] = (240, 320)) -> tuple[Canvas, np.ndarray]:
     """Return the layers of a scene, exact in linear light, and its picture (H, W, 3) uint8."""
     canvas = compose(np.random.default_rng(seed), size, kind, sky)
-    return canvas, np.rint(to_levels(canvas.picture())).astype(np.uint8)
+    return canvas, np.rint(to_levels(canvas.image())).astype(np.uint8)
 
 
 def house(sky: tuple[int, int, int] = (120, 170, 220)) -> tuple[np.ndarray, np.ndarray]:

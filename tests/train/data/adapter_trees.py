@@ -12,7 +12,7 @@ from PIL import Image
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, read_pair, splits
 from scenes.render import MANIFEST_FIELDS
-from train.adapters import Config, main
+from train.adapters import AdapterConfig, main
 
 NAMES = ("ade20k", "ade20k_outdoors", "cityscapes", "camvid", "skyfinder", "folder")
 PALETTE = [value for index in range(256) for value in (index * 7 % 256, 255 - index, index * 3 % 256)]
@@ -20,27 +20,27 @@ PALETTE = [value for index in range(256) for value in (index * 7 % 256, 255 - in
 
 def write(path: Path, pixels: np.ndarray, palette: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     if palette:
-        picture = Image.fromarray(pixels, "L").convert("P")
-        picture.frombytes(pixels.tobytes())
-        picture.putpalette(PALETTE)
-    picture.save(path)
+        image = Image.fromarray(pixels, "L").convert("P")
+        image.frombytes(pixels.tobytes())
+        image.putpalette(PALETTE)
+    image.save(path)
 
 
-def picture(path: Path, height: int, width: int) -> None:
+def write_image(path: Path, height: int, width: int) -> None:
     seed = sum(path.name.encode())
     write(path, np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
 def rows_of(*values: int, width: int = 24) -> np.ndarray:
-    """Return a label picture of horizontal stripes, two rows each."""
+    """Return a label image of horizontal stripes, two rows each."""
     return np.repeat(np.array(values, np.uint8), 2)[:, None].repeat(width, axis=1)
 
 
 def convert(name: str, source: Path, out: Path, **options: object) -> dict[str, dict[str, str]]:
     """Run the adapter and check what holds for all of them; returns the manifest's rows by id."""
-    main(Config(name=name, source=source, out=out, **options))  # type: ignore[arg-type]
+    main(AdapterConfig(name=name, source=source, out=out, **options))  # type: ignore[arg-type]
     with (out / "manifest.csv").open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         assert tuple(reader.fieldnames or ()) == MANIFEST_FIELDS
@@ -70,7 +70,7 @@ def refused(name: str, source: Path, out: Path, **options: object) -> str:
     """Return the message of a refusal that leaves nothing behind."""
     before = sorted(out.parent.iterdir())
     with pytest.raises(InputError) as raised:
-        main(Config(name=name, source=source, out=out, **options))  # type: ignore[arg-type]
+        main(AdapterConfig(name=name, source=source, out=out, **options))  # type: ignore[arg-type]
     assert sorted(out.parent.iterdir()) == before
     return str(raised.value)
 
@@ -82,7 +82,7 @@ def ade20k_tree(root: Path, count: int = 20) -> Path:
     for folder, name, total in (("training", "train", count), ("validation", "val", 2)):
         for number in range(1, total + 1):
             stem = f"ADE_{name}_{number:08d}"
-            picture(root / "images" / folder / f"{stem}.jpg", 8, 24 + number)
+            write_image(root / "images" / folder / f"{stem}.jpg", 8, 24 + number)
             write(root / "annotations" / folder / f"{stem}.png", rows_of(3, 0, 150, 4, width=24 + number))
     return root
 
@@ -91,7 +91,7 @@ def cityscapes_tree(root: Path) -> Path:
     for split, city in (("train", "aachen"), ("val", "frankfurt"), ("val", "lindau"), ("val", "munster"), ("test", "berlin")):
         for number in (19, 20):
             stem = f"{city}_000000_{number:06d}"
-            picture(root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", 18, 24)
+            write_image(root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", 18, 24)
             labels = rows_of(23, *range(7), 255) if split != "test" else rows_of(*[3] * 9)
             write(root / "gtFine" / split / city / f"{stem}_gtFine_labelIds.png", labels)
             write(root / "gtFine" / split / city / f"{stem}_gtFine_color.png", np.zeros((18, 24, 3), np.uint8))
@@ -110,7 +110,7 @@ def camvid_tree(root: Path) -> Path:
     colors = np.array([(128, 128, 128), (0, 0, 0), (26, 26, 26), (128, 0, 0), (64, 192, 0)], np.uint8)
     for names in CAMVID_NAMES.values():
         for name in names:
-            picture(root / "701_StillsRaw_full" / f"{name}.png", 10, 24)
+            write_image(root / "701_StillsRaw_full" / f"{name}.png", 10, 24)
             write(root / "LabeledApproved_full" / f"{name}_L.png", colors[rows_of(0, 1, 2, 3, 4)])
     return root
 
@@ -118,7 +118,7 @@ def camvid_tree(root: Path) -> Path:
 def segnet_tree(root: Path) -> Path:
     for split, names in CAMVID_NAMES.items():
         for number, name in enumerate(names):
-            picture(root / split / f"{name}.png", 8, 24)
+            write_image(root / split / f"{name}.png", 8, 24)
             write(root / f"{split}annot" / f"{name}.png", rows_of(0, 11, 10, 1), palette=number % 2 == 0)
         (root / f"{split}.txt").write_text("".join(f"/SegNet/CamVid/{split}/{name}.png\n" for name in names))
     return root
@@ -127,14 +127,14 @@ def segnet_tree(root: Path) -> Path:
 def skyfinder_tree(root: Path, cameras: tuple[int, ...] = (65, 204, 858, 3297, 10870)) -> Path:
     for camera in cameras:
         for hour in range(3):
-            picture(root / str(camera) / f"20130606_{hour:02d}4951.jpg", 12, 16 + camera % 7)
+            write_image(root / str(camera) / f"20130606_{hour:02d}4951.jpg", 12, 16 + camera % 7)
         write(root / "skyfinder_masks" / f"{camera}.png", rows_of(255, 255, 255, 0, 0, 0, width=16 + camera % 7))
     return root
 
 
 def folder_tree(root: Path, mask: np.ndarray | None = None, count: int = 10) -> Path:
     for number in range(count):
-        picture(root / "images" / f"{number}.png", 8, 24)
+        write_image(root / "images" / f"{number}.png", 8, 24)
         write(root / "masks" / f"{number}.png", rows_of(255, 0, 128, 0) if mask is None else mask)
     return root
 

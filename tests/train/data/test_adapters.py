@@ -21,24 +21,24 @@ from adapter_trees import (
     convert,
     folder_tree,
     mask_of,
-    picture,
     refused,
     rows_of,
     segnet_tree,
     skyfinder_tree,
     write,
+    write_image,
 )
 from PIL import Image
 
 from edge_runtime.images.dataset import find_pairs, splits
 from edge_runtime.images.ops import resize_rgb
-from train.adapters import ADAPTERS, Config
+from train.adapters import ADAPTERS, AdapterConfig
 from train.data.sources import camvid
 from train.data.sources.plan import split_names
 
 
 def test_the_command_line_names_every_adapter() -> None:
-    assert tuple(ADAPTERS) == NAMES == get_args(get_type_hints(Config)["name"])
+    assert tuple(ADAPTERS) == NAMES == get_args(get_type_hints(AdapterConfig)["name"])
 
 
 # --- the data sets ----------------------------------------------------------------------------------------------------
@@ -134,10 +134,10 @@ def test_skyfinder_leaves_out_and_counts_unfit_frames(tmp_path: Path, capsys: py
     source = skyfinder_tree(tmp_path / "sky")
     broken = source / "65" / "20130606_004951.jpg"
     broken.write_bytes(broken.read_bytes()[:200])
-    picture(source / "858" / "20130606_014951.jpg", 20, 30)
+    write_image(source / "858" / "20130606_014951.jpg", 20, 30)
     rows = convert("skyfinder", source, tmp_path / "out")
     assert len(rows) == 13 and "65_20130606_004951" not in rows and "858_20130606_014951" not in rows
-    assert "left out: 2 pictures" in capsys.readouterr().out
+    assert "left out: 2 images" in capsys.readouterr().out
     write(source / "skyfinder_masks" / "204.png", rows_of(1, 1, 1, 0, 0, 0, width=16 + 204 % 7))
     assert "never brighter than 1" in refused("skyfinder", source, tmp_path / "dark")  # a mask is never skipped
 
@@ -173,7 +173,7 @@ def test_folder_reads_many_masks(tmp_path: Path, mask: np.ndarray, options: dict
 def test_folder_of_other_names_and_suffixes(tmp_path: Path) -> None:
     source = tmp_path / "mine"
     for stem in "abc":
-        picture(source / "raw_images" / f"{stem}.JPG", 8, 24)
+        write_image(source / "raw_images" / f"{stem}.JPG", 8, 24)
         write(source / "mask_images" / f"{stem}.bmp", rows_of(0, 255, 255, 0))
     rows = convert("folder", source, tmp_path / "out", image_folder="raw_images", mask_folder="mask_images", split="train")
     assert sorted(rows) == ["a", "b", "c"] and np.array_equal(mask_of(tmp_path / "out", "train", "b"), rows_of(0, 255, 255, 0))
@@ -214,9 +214,9 @@ def test_an_empty_out_is_filled(tmp_path: Path) -> None:
     assert len(convert("folder", folder_tree(tmp_path / "mine", count=4), tmp_path / "out")) == 4
 
 
-def test_max_side_resizes_the_larger_pictures_only(tmp_path: Path) -> None:
+def test_max_side_resizes_the_larger_images_only(tmp_path: Path) -> None:
     source = folder_tree(tmp_path / "mine", count=1)
-    picture(source / "images" / "large.png", 50, 100)
+    write_image(source / "images" / "large.png", 50, 100)
     labels = np.random.default_rng(0).choice(np.array([0, 128, 255], np.uint8), (50, 100))
     write(source / "masks" / "large.png", labels)
     rows = convert("folder", source, tmp_path / "out", max_side=40, split="train")
@@ -247,15 +247,15 @@ def test_missing_annotation_names_itself(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "skyfinder"])
-def test_picture_that_is_broken_or_of_another_size_is_refused(tmp_path: Path, name: str) -> None:
+def test_image_that_is_broken_or_of_another_size_is_refused(tmp_path: Path, name: str) -> None:
     source = TREES[name](tmp_path / "set")
     image = source / ONE_PAIR[name][0]
-    picture(image, 30, 40)
+    write_image(image, 30, 40)
     assert "(30, 40) (height, width)" in refused(name, source, tmp_path / "out")
-    image.write_bytes(b"not a picture")
+    image.write_bytes(b"not an image")
     assert "cannot read image" in refused(name, source, tmp_path / "out")
-    picture(image, 30, 40)
-    (source / ONE_PAIR[name][1]).write_bytes(b"not a picture")
+    write_image(image, 30, 40)
+    (source / ONE_PAIR[name][1]).write_bytes(b"not an image")
     assert "cannot read annotation" in refused(name, source, tmp_path / "out")
 
 
@@ -267,8 +267,8 @@ def test_labels_of_another_kind_are_refused(tmp_path: Path) -> None:
     assert "holds [200]" in refused("cityscapes", city, tmp_path / "out")
     write(cam / "LabeledApproved_full/0001TP_008520_L.png", rows_of(1, 2, 3, 4, 5))
     assert "expected RGB colors" in refused("camvid", cam, tmp_path / "out")
-    picture(cam / "701_StillsRaw_full/holiday.png", 10, 24)
-    assert "got the CamVid picture holiday" in refused("camvid", cam, tmp_path / "out")
+    write_image(cam / "701_StillsRaw_full/holiday.png", 10, 24)
+    assert "got the CamVid image holiday" in refused("camvid", cam, tmp_path / "out")
 
 
 def test_skyfinder_needs_three_cameras(tmp_path: Path) -> None:
@@ -284,8 +284,8 @@ def test_options_and_out_are_checked(tmp_path: Path) -> None:
     assert (out / "precious.txt").read_text() == "mine"
     assert "--max-side 5" in refused("folder", source, tmp_path / "new", max_side=5)
     assert "--sky-value" in refused("camvid", source, tmp_path / "new", sky_value=(1,))
-    picture(source / "images" / "3.jpg", 8, 24)
-    assert "one picture of a name" in refused("folder", source, tmp_path / "new")
+    write_image(source / "images" / "3.jpg", 8, 24)
+    assert "one image of a name" in refused("folder", source, tmp_path / "new")
     write(source / "masks" / "3.bmp", rows_of(0, 0, 0, 0))
     assert "one mask per stem" in refused("folder", source, tmp_path / "new")
 
@@ -312,7 +312,7 @@ def test_command(tmp_path: Path, project_root: Path) -> None:
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert [line.split(":")[0] for line in lines] == ["train", "val", "test"]
-    assert lines[2] == "test: 4 pictures of 2 groups, 11.1% sky, 88.9% void"
+    assert lines[2] == "test: 4 images of 2 groups, 11.1% sky, 88.9% void"
     assert len(find_pairs(tmp_path / "deep" / "out", "test")) == 4
     again = run(project_root, "cityscapes", tmp_path / "city", "--out", tmp_path / "deep" / "out")
     assert again.returncode == 2 and "not empty" in again.stderr

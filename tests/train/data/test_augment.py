@@ -54,8 +54,8 @@ def test_the_pair_is_left_as_it_was() -> None:
         assert np.array_equal(getattr(pair, name), getattr(copy, name))
 
 
-def test_the_label_follows_the_picture() -> None:
-    """In a picture that is white where there is sky, brightness tells sky in every view, however turned and cropped."""
+def test_the_label_follows_the_image() -> None:
+    """In an image that is white where there is sky, brightness tells sky in every view, however turned and cropped."""
     seen = 0
     for view in views(white_sky(), 60):
         gray = view.image.mean(axis=2)
@@ -70,7 +70,7 @@ def test_the_label_follows_the_picture() -> None:
 
 
 def test_void_never_leaks_into_the_label() -> None:
-    """Void is stored as 128 / 255. Mixed into its neighbors it would show as other values in an all-sky picture."""
+    """Void is stored as 128 / 255. Mixed into its neighbors it would show as other values in an all-sky image."""
     pair = Labeled(np.full((90, 120, 3), 200, np.uint8), np.full((90, 120), 1.0, np.float32), np.ones((90, 120), dtype=bool))
     pair.sky[20:50, 30:70] = VOID / 255
     pair.valid[20:50, 30:70] = False
@@ -104,7 +104,7 @@ def test_views_vary_in_place_and_light() -> None:
     assert np.std(levels) > 5
 
 
-def test_real_pictures(sky_data: Path) -> None:
+def test_real_images(sky_data: Path) -> None:
     pairs = find_pairs(sky_data, "val")
     for pair in pairs[:: len(pairs) // 5]:
         labeled = read_pair(pair)

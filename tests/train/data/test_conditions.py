@@ -77,8 +77,8 @@ def test_no_old_sky_shines_through(outdoors: list[Labeled]) -> None:
         assert np.abs(changed - plain)[edge].mean() < 12
 
 
-def test_fisheye_moves_picture_and_label_alike() -> None:
-    """In a picture that is white where there is sky, it still is; the rim is black, not sky, and counts."""
+def test_fisheye_moves_image_and_label_alike() -> None:
+    """In an image that is white where there is sky, it still is; the rim is black, not sky, and counts."""
     sky = np.zeros((SIZE, SIZE), np.float32)
     sky[:40] = 1.0
     view = Labeled(np.repeat((sky * 255).astype(np.uint8)[..., None], 3, axis=2), sky, np.ones(sky.shape, bool))

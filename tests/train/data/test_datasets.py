@@ -17,7 +17,7 @@ from train.data.datasets import Samples, gather, to_tensor
 
 
 def write_set(root: Path, counts: dict[str, int], split: str | None) -> None:
-    """Write small pictures whose gray level tells their source, first source 10, next 60, ..."""
+    """Write small images whose gray level tells their source, first source 10, next 60, ..."""
     folder = root / split if split else root
     (folder / "images").mkdir(parents=True)
     (folder / "masks").mkdir()
@@ -53,7 +53,7 @@ def test_gather_takes_the_split_and_nothing_else(tmp_path: Path) -> None:
     write_set(tmp_path / "b", {"y": 2}, None)
     write_set(tmp_path / "c", {"z": 2}, "test")
     folders = (tmp_path / "a", tmp_path / "b", tmp_path / "c")
-    assert Counter(pair.source for pair in gather(folders, "train")) == {"x": 3, "y": 2}  # never the test pictures
+    assert Counter(pair.source for pair in gather(folders, "train")) == {"x": 3, "y": 2}  # never the test images
     assert Counter(pair.source for pair in gather(folders, "test")) == {"z": 2}
     assert gather(folders, "val") == []
     with pytest.raises(InputError, match="existing folder"):
@@ -95,10 +95,10 @@ def test_sources_are_drawn_by_the_root_of_their_size(pairs: list[Pair]) -> None:
 def test_void_is_marked(pairs: list[Pair]) -> None:
     samples = Samples(pairs, np.full(40, 32), seed=0)
     shares = [1.0 - samples[index][2].mean().item() for index in range(40)]
-    assert 0.03 < np.mean(shares) < 0.25 and max(shares) < 0.6  # an eighth of every whole picture
+    assert 0.03 < np.mean(shares) < 0.25 and max(shares) < 0.6  # an eighth of every whole image
 
 
-def test_broken_picture_names_itself(pairs: list[Pair]) -> None:
+def test_broken_image_names_itself(pairs: list[Pair]) -> None:
     for pair in pairs:
         pair.image.write_bytes(pair.image.read_bytes()[:40])
     with pytest.raises(InputError, match=r"\.png"):
@@ -112,7 +112,7 @@ def test_scenes_can_be_trained_on(scene_dir: Path) -> None:
     assert valid.all() and image.std() > 0.01 and sky.min() >= 0.0 and sky.max() <= 1.0
 
 
-def test_resized_picture_reaches_the_network_unchanged() -> None:
+def test_resized_image_reaches_the_network_unchanged() -> None:
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     small = resize_rgb(image, 32, 32)
     assert np.array_equal((to_tensor(small) * 128 + 127).permute(1, 2, 0).numpy(), small)

@@ -60,7 +60,7 @@ def either(source: Path) -> Plan:
     Those lists follow a rule, so the authors' layout needs no list (`split_of`). Beware of `val`: it is seven seconds
     within a drive whose other frames are `train`. Only the drive Seq05VD, in `test`, is new to a network.
 
-    At trees the labels are coarse: sky between leaves is often tree, and thin branches are often sky.
+    Labels at trees are rough: sky between leaves is often tree, and thin branches are often sky.
     """
     if (source / STILLS).is_dir() and (source / LABELS).is_dir():
         items = [
@@ -90,7 +90,7 @@ def split_of(name: str) -> str:
     frame = number.removeprefix("f")
     if drive not in ("0001TP", "0006R0", "0016E5", "Seq05VD") or not frame.isdecimal():
         expected = "a frame of 0001TP, 0006R0, 0016E5 or Seq05VD such as 0001TP_006690"
-        raise InputError(f"got the CamVid picture {name}, expected {expected}; move what is not CamVid out of {STILLS}/")
+        raise InputError(f"got the CamVid image {name}, expected {expected}; move what is not CamVid out of {STILLS}/")
     if drive == "Seq05VD" or (drive == "0001TP" and int(frame) > 8520):
         return "test"
     return "val" if drive == "0016E5" and 7959 <= int(frame) <= 8159 else "train"

@@ -32,10 +32,10 @@ TEST_CITIES = ("lindau", "munster")
 
 
 def fine(source: Path) -> Plan:
-    """Read the pictures with public fine annotations: 2975 of `train` and 500 of `val`.
+    """Read the images with public fine annotations: 2975 of `train` and 500 of `val`.
 
     The labels of the official `test` are not public (its label files hold void alone), so that split is left out. In its
-    place lindau and munster, two of the three cities of `val` (233 pictures), become `test`; frankfurt (267) stays `val`.
+    place lindau and munster, two of the three cities of `val` (233 images), become `test`; frankfurt (267) stays `val`.
     So no city is in two splits. Void (0..6: unlabelled, the ego vehicle, borders, static, dynamic, ground) is void here,
     as in the benchmark.
     """
@@ -50,7 +50,7 @@ def fine(source: Path) -> Plan:
                     moved = "test" if split == "val" and city.name in TEST_CITIES else split
                     items.append(Item(name, image, label, moved, city.name, "driving"))
     if not items or not (source / "gtFine").is_dir():
-        missing = "gtFine/" if items else "a picture in leftImg8bit/train or leftImg8bit/val"
+        missing = "gtFine/" if items else "an image in leftImg8bit/train or leftImg8bit/val"
         raise wrong_layout(source, f"without {missing}", TREE, NEXT_STEP)
     return Plan("cityscapes", LICENSE, "human polygons", items, _mask)
 

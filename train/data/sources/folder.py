@@ -1,6 +1,6 @@
-"""Pictures and masks of your own, in two folders.
+"""Images and masks of your own, in two folders.
 
-A mask has the stem of its picture and any image suffix. Terms: yours.
+A mask has the stem of its image and any image suffix. Terms: yours.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def plain(
     tree = f"{image_folder}/NAME.jpg\n{mask_folder}/NAME.png   any image suffixes; the stems agree"
     images, masks = visible_files(source / image_folder), visible_files(source / mask_folder)
     if not images or not masks:
-        got = f"without a picture in {mask_folder if images else image_folder}/"
+        got = f"without an image in {mask_folder if images else image_folder}/"
         raise wrong_layout(source, got, tree, NEXT_STEP)
     by_stem: dict[str, Path] = {}
     for path in masks:

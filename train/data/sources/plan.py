@@ -1,4 +1,4 @@
-"""What an adapter hands over (a list of pictures with split and annotation, and how to read one), and shared helpers."""
+"""What an adapter hands over (a list of images with split and annotation, and how to read one), and shared helpers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SKY, OTHER = 255, 0
 
 @dataclass(frozen=True)
 class Item:
-    """One picture of a data set.
+    """One image of a data set.
 
     Attributes
     ----------
@@ -52,8 +52,8 @@ class Plan:
     to_mask
         Reads an annotation file into (H, W) uint8: 255 sky, 0 other, 128 void.
     skip_unfit
-        Leave out and count pictures that are broken or differ in size from their annotation, instead of refusing.
-        Only for data sets that are published with such pictures.
+        Leave out and count images that are broken or differ in size from their annotation, instead of refusing.
+        Only for data sets that are published with such images.
     """
 
     source: str

@@ -43,7 +43,7 @@ def cameras(source: Path, seed: int) -> Plan:
         (path for path in source.iterdir() if path.name.isdecimal() and path.is_dir()), key=lambda path: int(path.name)
     )
     frames = {camera.name: visible_files(camera, {".jpg"}) for camera in found}
-    with_frames = [name for name, pictures in frames.items() if pictures]
+    with_frames = [name for name, images in frames.items() if images]
     if len(with_frames) < 3 or not (source / "skyfinder_masks").is_dir():
         missing = f"with frames of {len(with_frames)} cameras" if len(with_frames) < 3 else "without skyfinder_masks/"
         raise wrong_layout(source, missing, TREE, NEXT_STEP)

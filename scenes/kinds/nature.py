@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from scenes.parts.canvas import Canvas
-from scenes.parts.land import flat_line, ground, plane, ridge
+from scenes.parts.land import boat, flat_line, ground, plane, ridge, sea
 from scenes.parts.light import pick
 from scenes.parts.noise import Rng
 from scenes.parts.structures import birds
 from scenes.parts.trees import branches, fir, tree, treeline
-from scenes.parts.water import boat, sea
 
 
 def mountain(canvas: Canvas, rng: Rng) -> None:

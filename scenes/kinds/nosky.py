@@ -27,7 +27,7 @@ TONES = (
 
 
 def wall(canvas: Canvas, rng: Rng) -> None:
-    """Outdoors without sky: a front that fills the picture, a wood from inside, or ground alone."""
+    """Outdoors without sky: a front that fills the image, a wood from inside, or ground alone."""
     roll = rng.random()
     if roll < 0.5:
         _front(canvas, rng)

@@ -8,13 +8,12 @@ import numpy as np
 
 from scenes.parts.buildings import WALLS, block, facade, house, steeple
 from scenes.parts.canvas import Canvas, rect
-from scenes.parts.land import flat_line, ground, plane, ridge, road
+from scenes.parts.land import flat_line, ground, plane, ridge, road, sea
 from scenes.parts.light import Palette, pick
 from scenes.parts.noise import Rng
 from scenes.parts.roadside import car, furniture, lamp, person
 from scenes.parts.structures import mast, turbine, wires
 from scenes.parts.trees import branches, tree, treeline
-from scenes.parts.water import sea
 
 WHITE_WALLS = ((244, 242, 238), (236, 232, 222), (250, 250, 250))
 
