@@ -1,12 +1,17 @@
-"""One way in for every command: a frozen dataclass is the command line, the Python call and the recorded config."""
+"""The one way into every command: a frozen dataclass is its command line, its Python call and its recorded config."""
 
 from __future__ import annotations
 
 import dataclasses
+import os
+import reprlib
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
@@ -15,41 +20,76 @@ from edge_runtime.errors import GateError, InputError
 
 C = TypeVar("C")
 EXIT_OK, EXIT_GATE, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
+MOST_CONFIG_BYTES, MOST_CONFIG_WORDS = 1 << 20, 10_000
+DEBUG = "--debug"
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came; whatever cleans up after Ctrl-C cleans up after it too."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
 
 
 def run_command(main: Callable[[C], None], config_type: type[C], presets: Mapping[str, C] | None = None) -> None:
-    """Parse `sys.argv` into `config_type`, call `main`, and exit with the project's codes (0 ok, 1 gate, 2 input).
+    """Parse `sys.argv` into `config_type`, call `main`, and exit with the project's codes.
 
-    Parameters
-    ----------
-    main
-        Does the work; raises `InputError` or `GateError` to refuse.
-    config_type
-        Frozen dataclass whose fields are the flags.
-    presets
-        Named instances; with them the first argument picks one and flags override it.
-
-    Notes
-    -----
-    `--config FILE.yaml` anywhere on the line sets fields from a mapping (unknown keys are refused);
-    flags on the line win over the file.
+    The codes are 0 ok, 1 a gate failed, 2 bad input or usage or a fault of the program, 128 + signal for a signal (130 for
+    Ctrl-C). With `presets` the first word names one, and flags override it. `--config FILE.yaml` anywhere on the line sets
+    fields from a mapping, unknown keys refused; flags win over it. `--debug` shows the traceback of an error.
     """
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `docker stop` ends a run as Ctrl-C does
+    _catch_signals()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # file names may hold anything; a terminal or a pipe may be ASCII
+            stream.reconfigure(errors="backslashreplace")
+    words = [word for word in sys.argv[1:] if word != DEBUG]
     try:
-        main(parse(sys.argv[1:], config_type, presets))
-    except GateError as error:
-        print(f"gate failed: {error}", file=sys.stderr)
-        sys.exit(EXIT_GATE)
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(EXIT_INPUT)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(EXIT_INTERRUPTED)
+        main(parse(words, config_type, presets))
+        sys.stdout.flush()
+        return
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + signal.SIGPIPE)
+    except (KeyboardInterrupt, Exception) as error:
+        if DEBUG in sys.argv[1:]:
+            traceback.print_exc()
+        code, text = _outcome(error)
+        print(text, file=sys.stderr)
+    sys.exit(code)
+
+
+def _outcome(error: BaseException) -> tuple[int, str]:
+    """Return the exit code and the line on stderr for what ended a command."""
+    if isinstance(error, Terminated):
+        return 128 + error.number, f"ended by {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED, "interrupted"
+    if isinstance(error, GateError):
+        return EXIT_GATE, f"gate failed: {error}"
+    if isinstance(error, InputError | OSError):
+        return EXIT_INPUT, f"error: {error}"
+    if isinstance(error, MemoryError):
+        return EXIT_INPUT, f"error: out of memory ({error}); free some, or give smaller inputs"
+    reason = f"{type(error).__name__}: {error}".replace("\n", " ")
+    return EXIT_INPUT, f"error: got an unexpected {reason:.500}; run it again with {DEBUG} and report what it shows"
+
+
+def _catch_signals() -> None:
+    """Make SIGTERM (`docker stop`, `systemctl stop`) and SIGHUP (a closed connection) end a run as Ctrl-C does."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
+                signal.signal(number, end)
 
 
 def parse(argv: list[str], config_type: type[C], presets: Mapping[str, C] | None = None) -> C:
-    """Turn command-line words into a config; usage errors leave through `SystemExit(2)` as argparse does."""
+    """Return the config that command-line words say; usage errors raise `SystemExit(2)`, as in argparse."""
     words, config_file = _split_config_flag(argv)
     default: C | None = None
     if presets is not None:
@@ -104,9 +144,17 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     except ImportError as error:
         raise InputError("--config needs PyYAML; install it: pip install pyyaml") from error
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot read config {path}: {error}") from error
+        with path.open("rb") as file:
+            content = file.read(MOST_CONFIG_BYTES + 1)
+        if len(content) > MOST_CONFIG_BYTES:
+            raise InputError(f"config {path}: got more than {MOST_CONFIG_BYTES} bytes, expected a short file")
+        values = yaml.safe_load(content.decode("utf-8"))
+    except RecursionError as error:
+        raise InputError(f"config {path}: got lists nested too deeply, expected a mapping of keys to values") from error
+    except InputError:
+        raise
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a number of thousands of digits
+        raise InputError(f"cannot read config {path}: {error}; expected YAML") from error
     if not isinstance(values, dict):
         raise InputError(f"config {path}: got {type(values).__name__}, expected a mapping of keys to values")
     return values
@@ -121,10 +169,16 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
         return ()
     try:
         return tyro.cli(bare, args=_words(value), console_outputs=False)
-    except SystemExit as error:
+    except (SystemExit, ValueError, RecursionError) as error:
         expected = bare.__name__ if isinstance(bare, type) else bare
-        raise InputError(f"{where}: got {value!r}, expected {expected}") from error
+        raise InputError(f"{where}: got {reprlib.repr(value)}, expected {expected}") from error
 
 
 def _words(value: Any) -> list[str]:
-    return [word for item in value for word in _words(item)] if isinstance(value, list) else [str(value)]
+    """Return a value as the words of a command line; aliases can make a short file mean a list without end."""
+    words: list[str] = []
+    for item in value if isinstance(value, list) else [str(value)]:
+        words += _words(item) if isinstance(item, list) else [str(item)]
+        if len(words) > MOST_CONFIG_WORDS:
+            raise ValueError(f"more than {MOST_CONFIG_WORDS} values")
+    return words

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,7 +13,7 @@ from typing import Annotated, Literal
 import pytest
 import tyro
 
-from edge_runtime.cli import parse, run_command
+from edge_runtime.cli import Terminated, parse, run_command
 from edge_runtime.errors import GateError, InputError
 
 
@@ -74,6 +76,12 @@ def test_the_line_wins_over_the_file_and_the_file_over_the_preset(config: Path) 
         ("- a", "got list, expected a mapping"),
         ("", "got NoneType, expected a mapping"),
         ("a: [", "cannot read config"),
+        ("[" * 100_000, "nested too deeply"),
+        ("sizes: &a [*a]", "sizes: got"),
+        ("lr: " + "1" * 5000, "cannot read config"),
+        ("? [1, 2]\n: 3", "cannot read config"),
+        ("!!python/object/apply:os.mkdir [executed]", "cannot read config"),
+        ("#" * 1_100_000, "got more than 1048576 bytes"),
     ],
 )
 def test_bad_files_are_refused(config: Path, text: str, message: str) -> None:
@@ -99,7 +107,17 @@ def test_other_refusals(config: Path) -> None:
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(None, None), (GateError("x"), 1), (InputError("x"), 2), (FileExistsError("x"), 2), (KeyboardInterrupt(), 130)],
+    [
+        (None, None),
+        (GateError("x"), 1),
+        (InputError("x"), 2),
+        (FileExistsError("x"), 2),
+        (MemoryError("x"), 2),
+        (ZeroDivisionError("x"), 2),
+        (RecursionError("x"), 2),
+        (KeyboardInterrupt(), 130),
+        (Terminated(signal.SIGTERM), 143),
+    ],
 )
 def test_exit_codes(
     error: BaseException | None, code: int | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -116,7 +134,64 @@ def test_exit_codes(
         run_command(main, Job)
     assert stop.value.code == code
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err.strip()
+    assert captured.out == "" and captured.err.strip() and "Traceback" not in captured.err
+    monkeypatch.setattr(sys, "argv", ["job", "a", "--debug", "--out", "o"])
+    with pytest.raises(SystemExit) as stop:
+        run_command(main, Job)
+    assert stop.value.code == code and "Traceback" in capsys.readouterr().err
+
+
+def test_aliases_that_mean_endless_lists(config: Path) -> None:
+    lines = [f"  - &{y} [{','.join(['*' + x] * 10)}]\n" for x, y in zip("abcdefghi", "bcdefghij", strict=True)]
+    config.write_text("sizes:\n  - &a [1,1,1,1,1,1,1,1,1,1]\n" + "".join(lines))
+    with pytest.raises(InputError, match="sizes: got"):
+        parse(["a", "--out", "o", "--config", str(config)], Job)
+
+
+COMMAND = """
+import sys, time
+from dataclasses import dataclass
+from pathlib import Path
+from edge_runtime.cli import run_command
+from edge_runtime.files import partial_file
+@dataclass(frozen=True)
+class Job:
+    out: Path = Path("out.txt")
+    say: str = "x"
+def main(job):
+    if job.say == "hang":
+        with partial_file(job.out) as partial:
+            print("writing", flush=True)
+            time.sleep(600)
+    for _ in range(100_000 if job.say == "much" else 1):
+        print(job.say, job.out)
+run_command(main, Job)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
+def test_signals_end_a_command_without_leftovers(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    words = [sys.executable, "-c", COMMAND, "--out", str(tmp_path / "out.txt"), "--say", "hang"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline() == "writing\n"
+        process.send_signal(number)
+        assert process.wait(30) == code
+        assert process.stderr.read() in ("interrupted\n", f"ended by {number.name}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_and_pipes_of_every_kind() -> None:
+    odd = [sys.executable, "-c", COMMAND, "--out", b"\xff\xfe.txt", "--say", "ü"]
+    for encoding in ("ascii", "utf-8"):
+        done = subprocess.run(odd, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
+        assert done.returncode == 0 and b"\\udcff" in done.stdout and done.stderr == b""
+    much = subprocess.Popen([*odd[:3], "--say", "much"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert much.stdout is not None and much.stderr is not None
+    much.stdout.readline()
+    much.stdout.close()
+    assert much.wait(60) == 141 and much.stderr.read() == b""
+    much.stderr.close()
 
 
 def test_config_file_of_a_real_command(artifacts: dict[str, Path], config: Path) -> None:

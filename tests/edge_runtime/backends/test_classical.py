@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import jsonschema
@@ -153,8 +154,8 @@ def test_the_benchmark_takes_names(tmp_path: Path) -> None:
         find_artifacts((Path("classical:colour"), Path("classical:colour")))
     assert _shown_path(Path("/elsewhere/models/name")) == "name"
     assert _shown_path(Path("smooth:/elsewhere/models/name")) == "smooth:name"  # no machine's paths in result files
-    artifacts = [{"key": key, "folder": str(each.folder), "sha256": each.sha256} for key, each in found.items()]
-    assert find_folders({"artifacts": artifacts[:2]}, ()) == {key: found[key].folder for key in list(found)[:2]}
+    artifacts = [SimpleNamespace(key=key, folder=str(each.folder), sha256=each.sha256) for key, each in found.items()]
+    assert find_folders(SimpleNamespace(artifacts=artifacts[:2]), ()) == {key: found[key].folder for key in list(found)[:2]}
 
 
 @pytest.fixture(scope="module")
