@@ -1,10 +1,9 @@
-"""Correct a mask by strokes: `python -m edge_runtime.correct PICTURE --model DIR --sky X,Y --out MASK.png`.
+"""Correct a mask by strokes: `python -m edge_runtime.correct pictureURE --model DIR --sky X,Y --out MASK.png`.
 
-A stroke says of some pixels what they are. How far around it that holds is found in two steps, both at a reduced size:
-`cv2.floodFill` takes what is joined to the stroke, has a like color and the other label, and goes further where the
-network was unsure; `cv2.grabCut` (Rother et al. 2004) then cuts between that and the rest, whose labels the network gives.
-What has changed is brought to the picture's edges by `edge_runtime.masks.refine`. Nothing else of the mask changes: not a pixel
-further from the strokes than `REACH`, none that is not joined to a stroke, none against the stroke's direction.
+A stroke labels some pixels. How far the label spreads is found in two steps at a reduced size. `cv2.floodFill` selects
+connected pixels of similar color with the wrong label, and goes further where the network was unsure. `cv2.grabCut` (Rother
+et al. 2004) then separates them from the rest, which keeps the network's labels. `edge_runtime.masks.refine` brings the
+change to the image's edges. Pixels further from a stroke than `REACH`, or not connected to it, never change.
 """
 
 from __future__ import annotations
@@ -29,30 +28,30 @@ from edge_runtime.masks.saved_pair import RECORD, check_free, save_pair, write_m
 from edge_runtime.segmenter import Segmenter
 
 SKY, OTHER = 255, 0  # values of a stroke; VOID is no stroke
-WORK_SIDE = 400  # long side of the picture that is cut: bounds the time of a graph cut, whatever the picture's size
-REACH = 0.35  # of the long side: how far from a stroke the mask may change at most
-DEPTHS, LEAST = 4.0, 2.0  # the same in depths (how far inside the wrong area the stroke lies), and pixels added to it
-LIKE, LIKE_UNSURE = 10, 30  # levels per channel that the flood allows, from the stroke's color: where p is sure, unsure
+WORK_SIDE = 400  # long side of the image that is cut: bounds the time of a graph cut, whatever the image's size
+REACH = 0.35  # of the long side: largest distance from a stroke at which the mask may change
+DEPTHS, LEAST = 4.0, 2.0  # the same in depths of the stroke inside the wrong area, plus so many pixels
+LIKE, LIKE_UNSURE = 10, 30  # levels per channel that the flood may differ from the stroke's color: where p is sure, unsure
 SURE = 0.1  # p at most this far from 0 or 1 is sure
 CUTS = 2  # rounds of grabCut
-MARGIN = 12  # pixels of the working picture around what may change, for the colors of both sides
-MIX = 4.0  # pixels of the working picture over which the joined change ends
+MARGIN = 12  # pixels of the working image around what may change, for the colors of both sides
+MIX = 4.0  # pixels of the working image over which the joined change ends
 
 
 @dataclass(frozen=True)
 class Correct:
-    """Correct the sky mask of a picture where strokes or points say that it is wrong."""
+    """Correct the sky mask of an image by strokes or points."""
 
     picture: Annotated[Path, tyro.conf.Positional]
-    """Picture; points count in pixels of it as it is seen, upright, from the upper left corner, 0,0."""
+    """Image; points count in pixels of it as it is seen, upright, from the upper left corner, 0,0."""
     out: Path
-    """PNG to write: 8-bit, round(255 p), of the upright picture's size. It may be the file of --mask."""
+    """PNG to write: 8-bit, round(255 p), of the upright image's size. It may be the file of --mask."""
     model: Path | None = None
     """Artifact folder that makes the mask to correct."""
     mask: Path | None = None
-    """Mask to correct, in place of --model: 8-bit PNG of the picture's size."""
+    """Mask to correct, in place of --model: 8-bit PNG of the image's size."""
     strokes: Path | None = None
-    """PNG of the picture's size: 255 sky, 0 not sky, 128 or transparent where nothing is said."""
+    """PNG of the image's size: 255 sky, 0 not sky, 128 or transparent where there is no stroke."""
     sky: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """X,Y of a point that is sky; can be repeated."""
     not_sky: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -92,30 +91,13 @@ def main(config: Correct) -> None:
 
 
 def correct(image: np.ndarray, probability: np.ndarray, strokes: np.ndarray) -> np.ndarray:
-    """Correct a mask where strokes contradict it.
+    """Correct a mask, (H, W) float32 in [0, 1], where strokes contradict it; the result is exactly 1 or 0 on the strokes.
 
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8, RGB.
-    probability
-        (H, W) float32 in [0, 1]: the mask.
-    strokes
-        (H, W) uint8: 255 sky, 0 not sky, 128 nothing said.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W) float32 in [0, 1]. Strokes are obeyed exactly: 1 and 0 there.
-
-    Raises
-    ------
-    InputError
-        The sizes differ, a stroke has another value, or there is none.
+    `image` is (H, W, 3) uint8 RGB. `strokes` is (H, W) uint8: 255 sky, 0 not sky, 128 no stroke; at least one is needed.
     """
     check_rgb(image)
     if not image.shape[:2] == probability.shape == strokes.shape:
-        shapes = f"picture {image.shape[:2]}, mask {probability.shape}, strokes {strokes.shape}"
+        shapes = f"image {image.shape[:2]}, mask {probability.shape}, strokes {strokes.shape}"
         raise InputError(f"got {shapes}, expected one (height, width) for all three")
     check_strokes(strokes)
     size = _working_size(strokes.shape)
@@ -136,13 +118,13 @@ def check_strokes(strokes: np.ndarray) -> None:
     counts = np.bincount(strokes.ravel(), minlength=256)
     counts[[SKY, OTHER]] *= -1
     if (wrong := np.flatnonzero(np.where(np.arange(256) == VOID, 0, counts) > 0)).size:
-        raise InputError(f"got strokes of the value {wrong[0]}, expected 255 sky, 0 not sky, 128 nothing said; draw hard edges")
+        raise InputError(f"got strokes of the value {wrong[0]}, expected 255 sky, 0 not sky, 128 no stroke; draw hard edges")
     if not (counts < 0).any():
         raise InputError("got no stroke, expected one at least; draw one with 255 or 0, or give --sky X,Y or --not-sky X,Y")
 
 
 def read_strokes(config: Correct, shape: tuple[int, ...]) -> np.ndarray:
-    """Return strokes and points of a command as (H, W) uint8, 128 where nothing is said."""
+    """Return strokes and points of a command as (H, W) uint8, 128 where there is none."""
     strokes = np.full(shape, VOID, np.uint8)
     if config.strokes is not None:
         strokes = read_values(config.strokes, shape, "strokes").copy()
@@ -151,9 +133,9 @@ def read_strokes(config: Correct, shape: tuple[int, ...]) -> np.ndarray:
         for word in words:
             x, y = _point(word, flag)
             if not (0 <= x < shape[1] and 0 <= y < shape[0]):
-                raise InputError(f"got {flag} {word}, expected 0,0 to {shape[1] - 1},{shape[0] - 1}: the picture ends there")
+                raise InputError(f"got {flag} {word}, expected 0,0 to {shape[1] - 1},{shape[0] - 1}: the image ends there")
             if strokes[y, x] not in (VOID, value):
-                raise InputError(f"got {flag} {word}, where the opposite is said too; expected one of the two, remove one")
+                raise InputError(f"got {flag} {word}, where the opposite is given too; expected one of the two, remove one")
             strokes[y, x] = value
     check_strokes(strokes)
     return strokes
@@ -176,13 +158,13 @@ def _point(word: str, flag: str) -> tuple[int, int]:
 
 
 def _working_size(shape: tuple[int, ...]) -> tuple[int, int]:
-    """Return (width, height) of the working picture."""
+    """Return (width, height) of the working image."""
     factor = max(1.0, max(shape) / WORK_SIDE)
     return max(1, math.ceil(shape[1] / factor)), max(1, math.ceil(shape[0] / factor))
 
 
 def _shrink_strokes(strokes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return strokes at the working size: a pixel that holds any has it; one that holds both says nothing."""
+    """Return strokes at the working size; a pixel that holds strokes of both labels gets none."""
     small = np.full((size[1], size[0]), VOID, np.uint8)
     hits = []
     for value in (SKY, OTHER):
@@ -196,7 +178,7 @@ def _shrink_strokes(strokes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _changed(small: np.ndarray, p: np.ndarray, given: np.ndarray, value: int) -> np.ndarray:
-    """Return as (h, w) bool what the strokes of one value turn to it, at the working size."""
+    """Return as (h, w) bool which working pixels the strokes of one label change."""
     seeds = given == value
     open_to = (p < 0.5) if value == SKY else (p >= 0.5)
     wrong = seeds & open_to
@@ -211,13 +193,13 @@ def _changed(small: np.ndarray, p: np.ndarray, given: np.ndarray, value: int) ->
 
 
 def _around(near: np.ndarray) -> tuple[slice, slice]:
-    """Return the part of the working picture that a cut looks at."""
+    """Return the part of the working image that a cut looks at."""
     x, y, width, height = cv2.boundingRect(near.astype(np.uint8))
     return slice(max(0, y - MARGIN), y + height + MARGIN), slice(max(0, x - MARGIN), x + width + MARGIN)
 
 
 def _near(wrong: np.ndarray, open_to: np.ndarray) -> np.ndarray:
-    """Return where strokes may change the mask: one deep inside a wrong area changes much, one at its edge mends the edge."""
+    """Return where strokes may change the mask: widely around a stroke deep inside a wrong area, narrowly at its edge."""
     depth = cv2.distanceTransform(np.pad(open_to.astype(np.uint8), 1, mode="edge"), cv2.DIST_L2, 5)[1:-1, 1:-1]
     near = wrong.astype(np.uint8)
     for x, y in _spread(wrong):
@@ -227,7 +209,7 @@ def _near(wrong: np.ndarray, open_to: np.ndarray) -> np.ndarray:
 
 
 def _flood(small: np.ndarray, p: np.ndarray, wrong: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Return what is joined to wrong pixels within `allowed` and has about their color, from one seed per stroke part."""
+    """Return the pixels within `allowed` that are connected to wrong ones and have about their color."""
     calm = cv2.bilateralFilter(small, 5, 20, 5)
     unsure = np.minimum(p, 1 - p) > SURE
     found = wrong.copy()
@@ -251,7 +233,7 @@ def _spread(wrong: np.ndarray, count: int = 64) -> np.ndarray:
 
 
 def _cut(small: np.ndarray, p: np.ndarray, grown: np.ndarray, given: np.ndarray, value: int, near: np.ndarray) -> np.ndarray:
-    """Return what grabCut gives to `value`: strokes are certain, `grown` is likely, the network decides how the rest starts."""
+    """Return the pixels that grabCut labels `value`: strokes are certain, `grown` is likely, the network starts the rest."""
     small = np.ascontiguousarray(small)
     labels = np.where(p >= 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[p > 1 - SURE], labels[p < SURE] = cv2.GC_FGD, cv2.GC_BGD
@@ -279,7 +261,7 @@ def _joined(mask: np.ndarray, seeds: np.ndarray) -> np.ndarray:
 def _bring_back(
     image: np.ndarray, before: np.ndarray, p: np.ndarray, changed: np.ndarray, value: int, result: np.ndarray
 ) -> None:
-    """Write what has changed into `result` (H, W), along the picture's edges, and only in the stroke's direction."""
+    """Write the change into `result` (H, W), along the image's edges, and only toward the stroke's label."""
     wanted = p.copy()
     wanted[changed] = value / 255
     found = refine(image, wanted)

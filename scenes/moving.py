@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.srgb import encode
 from scenes.parts.canvas import Canvas
 from scenes.parts.passing import cars_and_people
 from scenes.render import KINDS, NO_SKY_KINDS, OUTDOOR_SKIES, compose
@@ -258,8 +259,7 @@ def _develop(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     light = light + rng.standard_normal(light.shape, np.float32) * (NOISE * np.sqrt(np.minimum(light, 1) + 0.01))
     light = np.clip(light, 0, None)
     light = np.where(light > 0.6, 0.6 + 0.4 * np.tanh((light - 0.6) / 0.5), light)
-    shown = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(np.maximum(light, 1e-6), 1 / 2.4) - 0.055)
-    return np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8)
+    return np.rint(np.clip(encode(light), 0, 1) * 255).astype(np.uint8)
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

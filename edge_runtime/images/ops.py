@@ -1,4 +1,4 @@
-"""Pictures in and masks out: decoding, the exact resize of the contract, and the way back to the picture's size."""
+"""Images in and masks out: decoding, the exact resize of the contract, and the way back to the image's size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ORIENTATION_TAG = 0x0112  # EXIF
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12; bytes 8 to 12
 TIFF_STARTS = (b"II*\0", b"MM\0*")
 TAIL_BYTES = 1 << 16  # cameras write previews and notes behind a JPEG's end
-STRIP_PIXELS = 1 << 22  # of a large picture that are worked on at once: a copy of all of it would be hundreds of MB
+STRIP_PIXELS = 1 << 22  # of a large image that are worked on at once: a copy of all of it would be hundreds of MB
 
 
 def read_rgb(path: Path | str) -> np.ndarray:
@@ -99,7 +99,7 @@ def _register_heif(path: Path) -> None:
         import pillow_heif
     except ImportError as error:
         raise InputError(
-            f"{path} is a HEIF picture, for which pillow-heif is needed; install it (pip install pillow-heif), or convert it"
+            f"{path} is a HEIF image, for which pillow-heif is needed; install it (pip install pillow-heif), or convert it"
         ) from error
     pillow_heif.register_heif_opener()
 
@@ -167,32 +167,32 @@ def is_cut_off(path: Path) -> bool:
     return (start[:2] == b"\xff\xd8" and b"\xff\xd9" not in tail) or (start[:4] == b"\x89PNG" and b"IEND" not in tail)
 
 
-def to_rgb8(picture: Image.Image) -> np.ndarray:
-    """Return any Pillow picture as (H, W, 3) uint8 RGB; transparent parts lie over black."""
+def to_rgb8(image: Image.Image) -> np.ndarray:
+    """Return any Pillow image as (H, W, 3) uint8 RGB; transparent parts lie over black."""
     scale = None
-    if picture.mode.startswith(("I", "F")):
-        scale = 1 / 257 if picture.mode.startswith("I;16") else _white(np.asarray(picture), picture.mode == "F")
-    width, height = picture.size
+    if image.mode.startswith(("I", "F")):
+        scale = 1 / 257 if image.mode.startswith("I;16") else _white(np.asarray(image), image.mode == "F")
+    width, height = image.size
     step = max(1, STRIP_PIXELS // max(1, width))
     if step >= height:
-        return _strip_to_rgb8(picture, scale)
+        return _strip_to_rgb8(image, scale)
     out = np.empty((height, width, 3), np.uint8)
     for top in range(0, height, step):
         bottom = min(top + step, height)
-        out[top:bottom] = _strip_to_rgb8(picture.crop((0, top, width, bottom)), scale)
+        out[top:bottom] = _strip_to_rgb8(image.crop((0, top, width, bottom)), scale)
     return out
 
 
-def _strip_to_rgb8(picture: Image.Image, scale: float | None) -> np.ndarray:
+def _strip_to_rgb8(image: Image.Image, scale: float | None) -> np.ndarray:
     if scale is not None:
-        return np.repeat(_to_8_bits(np.asarray(picture), scale)[:, :, None], 3, axis=2)
-    if picture.mode == "La":  # Pillow converts it to nothing else
-        picture = picture.convert("LA")
-    if picture.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
+        return np.repeat(_to_8_bits(np.asarray(image), scale)[:, :, None], 3, axis=2)
+    if image.mode == "La":  # Pillow converts it to nothing else
+        image = image.convert("LA")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
         flat = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
         return np.asarray(Image.alpha_composite(flat, rgba).convert("RGB"))
-    return np.asarray(picture.convert("RGB"))
+    return np.asarray(image.convert("RGB"))
 
 
 def _white(values: np.ndarray, is_float: bool) -> float:
@@ -207,11 +207,11 @@ def _to_8_bits(values: np.ndarray, scale: float) -> np.ndarray:
     return np.clip(np.rint(np.nan_to_num(values.astype(np.float64)) * scale), 0, 255).astype(np.uint8)
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 (upright) where there is none or it is broken."""
     try:
-        value = picture.getexif().get(ORIENTATION_TAG, 1)
-    except Exception:  # Pillow raises many kinds for broken metadata, which is no reason to lose the picture
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # Pillow raises many kinds for broken metadata, which is no reason to lose the image
         return 1
     return value if isinstance(value, int) else 1
 
@@ -228,22 +228,14 @@ def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Stretch to the network's input size with Pillow's 8-bit BILINEAR, as every reader of the contract does.
+    """Stretch (H, W, 3) uint8 RGB to the network's input size with Pillow's 8-bit BILINEAR, as the contract demands.
 
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8, RGB.
-
-    Returns
-    -------
-    np.ndarray
-        (height, width, 3) uint8, RGB: triangle filter of support max(1, in/out), 22-bit fixed-point weights, horizontal
-        pass first, rounded to 8 bits after each pass.
+    That is a triangle filter of support max(1, in/out) with 22-bit fixed-point weights. The horizontal pass comes first,
+    and both passes round to 8 bits. Python, C++ and JavaScript give the same bytes.
     """
     check_rgb(image)
     # Two calls: one would leave the order of the passes to Pillow, which from release 13 on takes the cheaper first.
-    # The first pass works on each row by itself, so large pictures take it in strips.
+    # The first pass works on each row by itself, so large images take it in strips.
     step = max(1, STRIP_PIXELS // image.shape[1])
     strips = (Image.fromarray(image[top : top + step]) for top in range(0, image.shape[0], step))
     wide = [np.asarray(strip.resize((width, strip.height), Image.Resampling.BILINEAR)) for strip in strips]
@@ -271,4 +263,4 @@ def to_mask8(probability: np.ndarray) -> np.ndarray:
 def check_rgb(image: np.ndarray) -> None:
     """Raise `InputError` unless `image` is (H, W, 3) uint8 with at least one pixel."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise InputError(f"got {image.dtype} {image.shape}, expected uint8 (H, W, 3) RGB; convert the picture first")
+        raise InputError(f"got {image.dtype} {image.shape}, expected uint8 (H, W, 3) RGB; convert the image first")

@@ -1,4 +1,4 @@
-"""A picture with its sky tinted and the contour drawn, to judge a mask by eye."""
+"""An image with its sky tinted and the contour drawn, to judge a mask by eye."""
 
 from __future__ import annotations
 
@@ -11,21 +11,9 @@ STRIP_PIXELS = 1 << 20  # tinted at once; all of 100 megapixels in float would t
 
 
 def draw_overlay(image: np.ndarray, probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Tint the sky of a picture and draw the contour of its mask.
+    """Return an image, (H, W, 3) uint8 RGB, with its sky tinted and the contour of its mask drawn.
 
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8, RGB.
-    probability
-        (H, W) float32 in [0, 1].
-    threshold
-        Probability at which the contour runs.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W, 3) uint8, RGB.
+    `probability` is (H, W) float32 in [0, 1]; the contour runs at `threshold`.
     """
     tinted = np.empty_like(image)
     step = max(1, STRIP_PIXELS // image.shape[1])
@@ -35,7 +23,7 @@ def draw_overlay(image: np.ndarray, probability: np.ndarray, threshold: float) -
         tinted[rows] = np.rint(image[rows] * (1 - share) + np.asarray(SKY_TINT, np.float32) * share)
     sky = (probability >= threshold).astype(np.uint8)
     width = max(1, round(max(image.shape[:2]) / 500))
-    # Outside the picture counts as sky here, so that no line runs along its border.
+    # Outside the image counts as sky here, so that no line runs along its border.
     inside = cv2.erode(sky, np.ones((2 * width + 1, 2 * width + 1), np.uint8))
     tinted[sky != inside] = CONTOUR
     return tinted

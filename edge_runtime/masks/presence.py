@@ -1,4 +1,4 @@
-"""How sure a map is, and whether its picture shows any sky: `segment --confidence` and `segment --min-sky SHARE`."""
+"""How sure a map is, and whether its image shows any sky: `segment --confidence` and `segment --min-sky SHARE`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from edge_runtime.errors import InputError
 
 @dataclass(frozen=True)
 class Finding:
-    """What one map says about its picture as a whole.
+    """What one map says about its image as a whole.
 
     Attributes
     ----------
     sky_share
-        Share of the picture, 0 to 1, whose probability reaches the threshold.
+        Share of the image, 0 to 1, whose probability reaches the threshold.
     confidence
-        Mean of |2 p - 1| over the picture: 1 where every pixel is surely sky or surely not, 0 where all are 0.5. An
-        ensemble's comes from its mean, so members that disagree lower it. It says how decided a network is, not how
-        right.
+        Mean of |2 p - 1| over the image: 1 where every p is 0 or 1, 0 where every p is 0.5. An ensemble is judged by its
+        mean, so disagreement lowers it. It measures how decided a network is, not whether it is right.
     sky
-        False where `--min-sky` says that there is none, and the mask is 0 everywhere.
+        False where `sky_share` is below `--min-sky`; the mask is then 0 everywhere.
     """
 
     sky_share: float
@@ -31,16 +30,10 @@ class Finding:
 
 
 def judge(coarse: np.ndarray, threshold: float, min_sky: float | None = None) -> Finding:
-    """Judge a map at the network's own size, where every pixel stands for an equal share of the picture.
+    """Judge a probability map (h, w) float32 at the network's own size.
 
-    Parameters
-    ----------
-    coarse
-        (h, w) float32 in [0, 1]: probability of sky.
-    threshold
-        Probability from which a pixel is called sky.
-    min_sky
-        Smallest `sky_share` that counts as sky; None: there is sky in every picture.
+    `threshold` is the smallest probability that counts as sky in a pixel, `min_sky` the smallest share of such pixels that
+    counts as sky in the image. With None every image has sky.
     """
     share = round(float(np.mean(coarse >= threshold)), 6)
     confidence = round(float(np.mean(np.abs(2 * coarse - 1), dtype=np.float64)), 6)
@@ -50,4 +43,4 @@ def judge(coarse: np.ndarray, threshold: float, min_sky: float | None = None) ->
 def check_min_sky(min_sky: float | None) -> None:
     """Raise `InputError` unless `min_sky` is None or a share."""
     if min_sky is not None and not 0 <= min_sky <= 1:
-        raise InputError(f"got --min-sky {min_sky}, expected a share of the picture, 0 to 1; results/min_sky/ helps to choose")
+        raise InputError(f"got --min-sky {min_sky}, expected a share of the image, 0 to 1; results/min_sky/ helps to choose")

@@ -1,4 +1,4 @@
-"""The three scales of refinement: the picture, the working picture of factor x factor means, and the grid 2^m coarser."""
+"""The three scales of refinement: the image, the working image of factor x factor means, and the grid 2^m coarser."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def shrink(image: np.ndarray, factor: int) -> np.ndarray:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def to_working(probability: np.ndarray, picture: tuple[int, ...], working: tuple[int, ...], factor: int) -> np.ndarray:
+def to_working(probability: np.ndarray, full: tuple[int, ...], working: tuple[int, ...], factor: int) -> np.ndarray:
     """Bring a probability to the working size: bilinear, half-pixel centers, edges clamped."""
     p = np.ascontiguousarray(probability, dtype=np.float32)
-    if p.shape == picture:
+    if p.shape == full:
         return shrink(p, factor)
-    # cv2.resize would stretch it where `factor` does not divide the picture's size.
-    ways = [_interpolation(n, size, factor * size / whole) for n, size, whole in zip(working, p.shape, picture, strict=True)]
+    # cv2.resize would stretch it where `factor` does not divide the image's size.
+    ways = [_interpolation(n, size, factor * size / whole) for n, size, whole in zip(working, p.shape, full, strict=True)]
     return np.clip(ways[0] @ p @ ways[1].T, 0, 1)
 
 

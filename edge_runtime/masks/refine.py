@@ -1,11 +1,12 @@
-"""Bring a coarse sky probability to the edges of its picture: weighted guided upsampling (Liba et al. 2020).
+"""Refine a low-resolution sky probability along the edges of its image: weighted guided upsampling (Liba et al. 2020).
 
-Around every pixel the probability is explained as a linear function of the color, p = A . I + b. The fit counts sure
-pixels most, is made on a coarse grid, and is applied to every pixel of the picture. After "Sky Optimization: Semantically
-aware image processing of skies in low-light photography" (arXiv 2006.10172), from its equations; what differs says so.
+Around every pixel the probability is fitted as a linear function of the color, p = A . I + b. Confident pixels weigh most.
+The fit is made on a small grid and applied to every pixel of the image. It follows "Sky Optimization: Semantically
+aware image processing of skies in low-light photography" (arXiv 2006.10172) and is
+written from its equations; comments say where it differs.
 
-Three scales: the picture (H, W); the working picture (h, w), each pixel the mean of f x f of the picture's; the grid, its
-cells 2^m x 2^m working pixels. The ways up are bilinear by whole factors, so strips of the picture join without a seam.
+There are three scales: the image (H, W), the working image (h, w) of f x f means, and the grid, with cells of 2^m x 2^m
+working pixels. Upsampling is bilinear by whole factors, so strips of the image join without a seam.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from edge_runtime.masks.pyramid import down, shrink, to_working, up
 METHOD_VERSION = 2  # raise it with every change that changes masks: `segment --resume` compares it
 LOW, HIGH, BIAS = 0.3, 0.5, 0.8  # below LOW and above HIGH the network has an opinion; BIAS shapes how soon it is sure
 CONFIDENCE_FLOOR = 0.01  # the public code leaves 0 in between, so a cell of undecided pixels is 0 / 0
-UNSURE = 0.01  # density decides where p is further than this from 0 and 1; the others are its samples
+UNSURE = 0.01  # density decides where p is further than this from 0 and 1; all other pixels are its samples
 RAISE, LOWER = 9.0, 99.0  # most that density may multiply, and divide, the odds of sky by
 RARE = 1e-4  # a density below this is no evidence: the color is hardly in the samples
-OPINION = 0.05  # the guard asks color about known pixels: p at most this far from 0 or 1
-WRONG_FROM, WRONG_TO = 0.05, 0.2  # how wrong color is about them on average: believed fully, not at all
+OPINION = 0.05  # known pixels, on which the guard tests color: p at most this far from 0 or 1
+WRONG_FROM, WRONG_TO = 0.05, 0.2  # mean error of color on known pixels: trusted fully, not at all
 EXPLAINED_FROM, EXPLAINED_TO = 0.1, 0.5  # share of the variance of p that the linear model explains: unrefined, refined
 QUIET = 0.01  # variance of p below which there is nothing to explain
-FAINT, DISTINCT = 0.1, 0.2  # contrast of sky and the rest, white = 1: below, above which color tells nothing, enough
+FAINT, DISTINCT = 0.1, 0.2  # contrast of sky and the rest, white = 1: unrefined below, refined above
 STILL = 0.005  # variance of p below which its contrast is not known
-VAGUE, VIVID = 0.2, 0.4  # the same for density, which stakes more on color
-SEEN = 0.2  # p at most this far from 0 or 1 is a sample of what is not sky, or of sky
-EVIDENCE = 0.01  # share of samples, of the rarer of both, times contrast squared: enough to refine
-CLEAR = 0.45  # contrast above which more of it is no more evidence
-STRIP_PIXELS = 1 << 18  # of the picture; a strip's planes then stay near the cache
+VAGUE, VIVID = 0.2, 0.4  # the same for density, which relies more on color
+SEEN = 0.2  # p at most this far from 0 or 1 is a sample of the rest, or of sky
+EVIDENCE = 0.01  # share of samples of the rarer class, times contrast squared: enough to refine
+CLEAR = 0.45  # contrast above this adds no evidence
+STRIP_PIXELS = 1 << 18  # of the image; a strip's planes then stay near the cache
 
 
 @dataclass(frozen=True)
@@ -50,21 +51,20 @@ class RefineConfig:
     ----------
     method
         `weighted`: the method of this module. `guided`: the plain guided filter (He et al. 2010, run on the working
-        picture as in He & Sun 2015), the baseline; density and guard do not apply to it.
+        image as in He & Sun 2015), the baseline; density and guard do not apply to it.
     density
-        Let the colors of sure pixels decide the unsure ones first (gaps between branches).
+        Let the colors of confident pixels decide the others first (gaps between branches).
     guard
-        Leave the probability as it is where color cannot tell sky from the rest: their colors nearby hardly differ, or
-        too few pixels of the one or the other are known (`_distinct`), the fit explains too little of the probability
-        (`_fit`), or density or fit, asked about pixels nearby of which the network is sure, are wrong about them
-        (`_trust`).
+        Keep the probability where color cannot tell sky from the rest. That is so where their colors hardly differ or too
+        few pixels of either are known (`_distinct`), where the fit explains too little of the probability (`_fit`), and
+        where density or fit are wrong about confident pixels nearby (`_trust`).
     work_side, grid_side
-        Long sides of the working picture (at most) and of the grid (to a factor of sqrt 2). The paper's grid is 64; 32
+        Long sides of the working image (at most) and of the grid (to a factor of sqrt 2). The paper's grid is 64; 32
         was better on scenes of other seeds and on `val` than 64 and 16.
     eps
         Color difference, white = 1, below which an edge counts as noise.
     sigma
-        Standard deviation of the density's Gaussian, white = 1. The paper's 0.01 was worse than 0.02 on the same pictures.
+        Standard deviation of the density's Gaussian, white = 1. The paper's 0.01 was worse than 0.02 on the same images.
     radius
         Of the plain guided filter's window, as a share of the long side.
     """
@@ -92,24 +92,9 @@ DEFAULTS = RefineConfig()
 
 
 def refine(image: np.ndarray, probability: np.ndarray, config: RefineConfig = DEFAULTS) -> np.ndarray:
-    """Upsample a probability along the edges of its picture.
+    """Upsample a probability along the edges of its image, (H, W, 3) uint8 RGB; returns (H, W) float32 in [0, 1].
 
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8, RGB.
-    probability
-        Any (h, w) float in [0, 1] over the whole picture: the network's own map, or one of the picture's size.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W) float32 in [0, 1]. A constant map stays that map.
-
-    Raises
-    ------
-    InputError
-        The picture is not uint8 RGB, or the probability is not two-dimensional, is NaN or leaves [0, 1].
+    `probability` is (h, w) float in [0, 1] of any size, and covers the whole image. A constant map stays constant.
     """
     check_rgb(image)
     _check_probability(probability)
@@ -130,12 +115,7 @@ def confidence(p: np.ndarray) -> np.ndarray:
 def solve_symmetric(m: list[np.ndarray], r: list[np.ndarray]) -> list[np.ndarray]:
     """Solve M x = r for many 3x3 symmetric positive definite M, in closed form by M = L D L^T.
 
-    Parameters
-    ----------
-    m
-        Six arrays of one shape: M00, M01, M02, M11, M12, M22.
-    r
-        Three arrays of that shape.
+    `m` holds M00, M01, M02, M11, M12, M22, and `r` three arrays of the same shape.
     """
     m00, m01, m02, m11, m12, m22 = m
     l10, l20 = m01 / m00, m02 / m00
@@ -162,7 +142,7 @@ def _weighted(guide: np.ndarray, p: np.ndarray, config: RefineConfig) -> list[np
     a, b, explained = _fit(guide, target, config.eps, mean)
     planes = [up(plane, halvings, p.shape) for plane in (*a, b)]
     if apart is not None:
-        share = _smooth_step(explained, EXPLAINED_FROM, EXPLAINED_TO) * _distinct(apart, target, halvings)
+        share = smooth_step(explained, EXPLAINED_FROM, EXPLAINED_TO) * _distinct(apart, target, halvings)
         fitted = _linear(guide, planes)
         share = up(share, halvings, p.shape) * _trust(fitted, fitted > p, p, halvings)
         for plane in planes:
@@ -201,7 +181,7 @@ def _fit(
 def _moves(guide: np.ndarray, p: np.ndarray, halvings: int) -> tuple[np.ndarray, np.ndarray]:
     """Return per cell of the grid the length of cov(I, p) and var(p), going by the network alone, white = 1.
 
-    Their ratio is the contrast of sky and the rest: how far the color moves as p goes from 0 to 1.
+    Their ratio is the contrast of sky and the rest: how far the color moves while p goes from 0 to 1.
     """
     weight = confidence(p)
     total = down(weight, halvings)
@@ -215,7 +195,7 @@ def _moves(guide: np.ndarray, p: np.ndarray, halvings: int) -> tuple[np.ndarray,
 
 
 def _contrast(apart: tuple[np.ndarray, np.ndarray], unknown: float) -> np.ndarray:
-    """Return the contrast per cell; `unknown` where p hardly moves, for nothing speaks against refining there."""
+    """Return the contrast per cell; `unknown` where p hardly varies, since refining does no harm there."""
     length, variance = apart
     return (length + STILL * unknown) / (variance + STILL)
 
@@ -223,14 +203,13 @@ def _contrast(apart: tuple[np.ndarray, np.ndarray], unknown: float) -> np.ndarra
 def _distinct(apart: tuple[np.ndarray, np.ndarray], target: np.ndarray, halvings: int) -> np.ndarray:
     """Return per cell of the grid, 0 to 1, whether sky and the rest differ in color there, and enough of both is known.
 
-    The less the contrast, the more samples it takes to believe it: the error of a mean over n of them goes with
-    1 / sqrt(n), so the evidence is n times the contrast squared. Where one of both has no samples (a wire in the haze or
-    a corner of sky that the network only guesses at) the fit would stand on the other alone, and wash out what was seen.
+    A small contrast takes more samples: the error of a mean of n samples falls with 1 / sqrt(n), so the evidence is n times
+    the contrast squared. Where one class has no samples, such as a wire in haze, a fit to the other would blur the mask.
     """
     contrast = _contrast(apart, DISTINCT)
     samples = np.minimum(*(down(seen.astype(np.float32), halvings) for seen in (target < SEEN, target > 1 - SEEN)))
     evidence = samples * np.minimum(contrast, CLEAR) ** 2
-    return _smooth_step(contrast, FAINT, DISTINCT) * _smooth_step(evidence, 0, EVIDENCE)
+    return smooth_step(contrast, FAINT, DISTINCT) * smooth_step(evidence, 0, EVIDENCE)
 
 
 def _by_density(
@@ -238,9 +217,9 @@ def _by_density(
 ) -> np.ndarray:
     """Step 5 of the paper, before the others: decide the unsure pixels by the colors of the sure ones.
 
-    The paper takes p_i = density of sky colors, normalized to [0, 1], and leaves open how. Here it is set against the
-    density of the colors that are not sky, times the network's odds, within bounds: a white wall stays a wall. With
-    `apart` (`_moves`), the guard, it decides only where sky and the rest clearly differ in color.
+    The paper takes the density of sky colors as p and leaves the normalization open. Here the ratio of the densities of
+    sky and rest multiplies the network's odds, within bounds, so a white wall stays a wall. With `apart` (`_moves`) the
+    guard lets density decide only where sky and rest clearly differ in color.
     """
     sky, other = p > 1 - UNSURE, p < UNSURE
     unsure = ~(sky | other)
@@ -254,7 +233,7 @@ def _by_density(
     decided[unsure] = odds * p[unsure] / (odds * p[unsure] + 1 - p[unsure])
     if apart is not None:
         by_color = (ratio / (1 + ratio))[bins]
-        share = up(_smooth_step(_contrast(apart, VIVID), VAGUE, VIVID), halvings, p.shape)
+        share = up(smooth_step(_contrast(apart, VIVID), VAGUE, VIVID), halvings, p.shape)
         decided = p + share * _trust(by_color, decided > p, p, halvings) * (decided - p)
     return decided
 
@@ -262,13 +241,13 @@ def _by_density(
 def _trust(said: np.ndarray, raises: np.ndarray, p: np.ndarray, halvings: int) -> np.ndarray:
     """Return as (h, w) how far a verdict is believed, 1 to 0: no further than it agrees with known pixels nearby.
 
-    Where it would raise p (`raises`), those that are known not to be sky are asked, and those that are sky elsewhere.
+    A verdict that raises p (`raises`) is tested on known pixels of the rest, one that lowers p on known pixels of sky.
     """
     shares = []
     for known, wrong in ((p < OPINION, said), (p > 1 - OPINION, 1 - said)):
         weight = known.astype(np.float32)
         share = down(weight * wrong, halvings) / (down(weight, halvings) + np.float32(1e-3))
-        shares.append(1 - up(_smooth_step(share, WRONG_FROM, WRONG_TO), halvings, p.shape))
+        shares.append(1 - up(smooth_step(share, WRONG_FROM, WRONG_TO), halvings, p.shape))
     return np.where(raises, *shares)
 
 
@@ -281,7 +260,7 @@ def _linear(guide: np.ndarray, planes: list[np.ndarray]) -> np.ndarray:
 
 
 def _apply(image: np.ndarray, planes: list[np.ndarray], factor: int) -> np.ndarray:
-    """Return clip(A . I + b, 0, 1) as (H, W) float32, in strips: the planes at full size would take 5x the picture."""
+    """Return clip(A . I + b, 0, 1) as (H, W) float32, in strips: the planes at full size would take 5x the image."""
     height, width = image.shape[:2]
     rows = planes[0].shape[0]
     out = np.empty((height, width), np.float32)
@@ -305,7 +284,7 @@ def _apply(image: np.ndarray, planes: list[np.ndarray], factor: int) -> np.ndarr
     return out
 
 
-def _smooth_step(x: np.ndarray, start: float, stop: float) -> np.ndarray:
+def smooth_step(x: np.ndarray, start: float, stop: float) -> np.ndarray:
     """Return 0 below `start`, 1 above `stop`, smooth between, as float32."""
     t = np.clip((x - start) / (stop - start), 0, 1).astype(np.float32)
     return t * t * (3 - 2 * t)

@@ -1,11 +1,10 @@
 """Masks of a video without flicker: a running mean along the motion of the camera, at the network's resolution.
 
-Each frame's probability is averaged with what was known of the same place. Where places went is found from tracked corners
-(Shi & Tomasi 1994; pyramidal Lucas-Kanade, Bouguet 2000), to which an affine motion of the whole frame is fitted (RANSAC)
-and taken where it explains the frame better than standing still: a sky has no texture that dense flow could hold on to.
-Frames that no such motion explains are compared by dense flow instead (DIS, Kroeger et al. 2016). Where a place does not
-look as it did, where it was out of sight, and after a cut, nothing is carried over. A place where the network changes its
-mind is believed from the second frame on.
+Each frame's probability is averaged with the past of the same place. An affine motion of the whole frame is fitted by
+RANSAC to tracked corners (Shi & Tomasi 1994; pyramidal Lucas-Kanade, Bouguet 2000) and used if it explains the frame better
+than no motion: a sky has no texture for dense flow. If no affine motion fits, dense flow is used (DIS, Kroeger et al. 2016).
+Nothing is carried over where a place looks different or was out of sight, and after a cut. A changed prediction takes full
+effect one frame later.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ class StabilizeConfig:
     """How strongly frames are averaged."""
 
     memory: float = 6.0
-    """Frames that a place may be averaged over, 1 or more; 1 switches averaging off."""
+    """Most frames that a place is averaged over, 1 or more; 1 switches averaging off."""
     tolerance: float = 6.0
-    """Difference of gray levels (0 to 255), after brightness was matched, at which half of the trust is lost."""
+    """Difference of gray levels (0 to 255), after matching brightness, at which trust halves."""
     edge_tolerance: float = 0.3
-    """More of it at edges that both frames show, as a share of their contrast: a sampled edge is never twice the same."""
+    """Extra tolerance at edges that both frames show, as a share of their contrast: sampling moves edges a little."""
     surprise: float = 0.5
-    """Difference of probabilities from which a place is taken to have changed, not to flicker."""
+    """Difference of probabilities that counts as a change, not as flicker."""
     cut: float = 0.35
     """Mean trust of a frame in the one before it, 0 to 1, below which a cut is assumed."""
 
@@ -67,24 +66,10 @@ class Stabilizer:
         self._weight = np.empty(0, np.float32)  # of what is known of each place; a sure frame weighs 1
 
     def __call__(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the steady probability of the next frame.
+        """Return the steady probability of the next frame, (h, w) float32 in [0, 1].
 
-        Parameters
-        ----------
-        image
-            (h, w, 3) uint8 RGB: the frame at the network's input size, 16 x 16 or larger.
-        probability
-            (h, w) float32 in [0, 1]: what the network said of it.
-
-        Returns
-        -------
-        np.ndarray
-            (h, w) float32 in [0, 1].
-
-        Raises
-        ------
-        InputError
-            The two do not go together, or are not of these types.
+        `image` is the frame at the network's input size, (h, w, 3) uint8 RGB, 16 x 16 or larger; `probability` is what the
+        network predicted for it, (h, w) float32 in [0, 1].
         """
         expected = image.dtype == np.uint8 and image.shape == (*probability.shape, 3) and min(image.shape[:2]) >= 16
         if not expected:
@@ -104,7 +89,7 @@ class Stabilizer:
         trust[(x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)] = 0.0
         weight = np.minimum(weight * trust, self.config.memory - 1.0)
         change = probability - known
-        # Half of a large change at once, and all but all of it in the next frame.
+        # Half of a large change at once, and nearly all of it in the next frame.
         weight = np.where(np.abs(change) > self.config.surprise, np.minimum(weight, 1.0), weight)
         sure = _sureness(probability)
         self._gray, self._weight = gray, (weight + sure).astype(np.float32)

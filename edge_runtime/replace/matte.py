@@ -1,8 +1,8 @@
-"""What a pixel at the edge of the sky is made of: how much of it is sky, and the color of the rest.
+"""Matting at the edge of the sky: the share of sky in a pixel, and the color of the foreground in it.
 
-A pixel is I = a B + (1 - a) F in linear light: share a of sky B, rest foreground F. B and F are known where the mask is
-sure; `Surroundings` spreads them over the other pixels, `sharpen` then reads a off the line between them, and
-`free_foreground` takes the sky out of the pixel. Without that, branches and wires carry a seam of the old sky.
+In linear light a pixel is I = a B + (1 - a) F, with sky B, its share a, and foreground F. B and F are known where the mask
+is sure. `Surroundings` spreads them over the other pixels, `sharpen` estimates a, and `free_foreground` removes the sky.
+Without this, branches and wires keep a seam of the old sky.
 """
 
 from __future__ import annotations
@@ -36,17 +36,9 @@ class Surroundings:
 
     @classmethod
     def estimate(cls, light: np.ndarray, alpha: np.ndarray) -> Surroundings:
-        """Spread the colors of known pixels over the others, the nearest first.
+        """Spread the colors of known pixels over the others, for `light` (h, w, 3) float32 linear and `alpha` (h, w).
 
-        Then once more the foreground's, from every pixel by its share of it: a twig has no pixel of its own, but many
-        parts of one.
-
-        Parameters
-        ----------
-        light
-            (h, w, 3) float32, linear.
-        alpha
-            (h, w) float32 in [0, 1], share of sky.
+        The foreground is spread a second time, weighted by its share in every pixel: a twig covers no pixel fully.
         """
         is_sky, is_other = ((alpha > 1 - KNOWN).astype(np.float32), (alpha < KNOWN).astype(np.float32))
         side = 2 * round(NEAR * math.hypot(*alpha.shape)) + 1
@@ -57,17 +49,10 @@ class Surroundings:
 
 
 def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.ndarray:
-    """Read the share of sky off the line between the two colors, where the mask is undecided and the line is believed.
+    """Estimate the share of sky of undecided pixels from their place between the colors of sky and foreground.
 
-    a = (I - F) . (B - F) / |B - F|^2. It is believed where both colors are known nearby, differ, and have the pixel
-    between them; elsewhere, and where all the sky is unsure, the mask stays as it is.
-
-    Parameters
-    ----------
-    light
-        (h, w, 3) float32, linear.
-    alpha
-        (h, w) float32 in [0, 1].
+    a = (I - F) . (B - F) / |B - F|^2. It is used where both colors are known nearby, differ, and the pixel lies between
+    them; elsewhere the mask stays. `light` is (h, w, 3) float32 linear, `alpha` (h, w) float32 in [0, 1].
     """
     line = around.sky - around.foreground
     length = np.einsum("ijk,ijk->ij", line, line)
@@ -80,23 +65,16 @@ def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.nd
 
 
 def clear_veil(alpha: np.ndarray) -> np.ndarray:
-    """Stretch (h, w) shares of sky so that those outside `LEVELS` are 0 and 1."""
+    """Stretch (h, w) shares of sky so that values outside `LEVELS` become 0 and 1."""
     return np.clip((alpha - LEVELS[0]) / (LEVELS[1] - LEVELS[0]), 0, 1).astype(np.float32)
 
 
 def free_foreground(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.ndarray:
-    """Return F of I = a B + (1 - a) F, nearest to the estimates of B and F.
+    """Return F of I = a B + (1 - a) F, for I = `light` (h, w, 3) and a = `alpha` (h, w), nearest to the estimates F0, B0.
 
-    The pair that solves the equation and has the least (F - F0)^2 + (B - B0)^2 / v^2, v how much less the sky varies:
-    F = F0 + (1 - a) r / ((1 - a)^2 + v^2 a^2), r = I - a B0 - (1 - a) F0. It is I where a = 0 and F0 where a = 1.
-    (The aim is that of Forte 2021, "Approximate fast foreground color estimation"; the weights are not.)
-
-    Parameters
-    ----------
-    light
-        I, (h, w, 3) float32, linear.
-    alpha
-        a, (h, w) float32 in [0, 1].
+    Of all solutions it has the least (F - F0)^2 + (B - B0)^2 / v^2, where v < 1 because the sky varies less:
+    F = F0 + (1 - a) r / ((1 - a)^2 + v^2 a^2) with r = I - a B0 - (1 - a) F0. It is I where a = 0 and F0 where a = 1.
+    Forte 2021 ("Approximate fast foreground color estimation") solves the same problem with other weights.
     """
     a = alpha[..., None]
     rest = 1 - a
@@ -105,10 +83,10 @@ def free_foreground(light: np.ndarray, alpha: np.ndarray, around: Surroundings) 
 
 
 def spread(light: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Return the weighted mean of `light` (h, w, 3) around every pixel, over no more than it takes to find some weight.
+    """Return the weighted mean of `light` (h, w, 3) around every pixel, over the smallest area that has some weight.
 
-    A pyramid of sums, walked down again: each level keeps its own mean as far as it has weight, and else that of the
-    coarser one (push-pull, Gortler et al. 1996, "The lumigraph").
+    This is push-pull (Gortler et al. 1996, "The lumigraph"): every level of a pyramid of sums keeps its own mean where it
+    has weight, and takes the mean of the level above elsewhere.
     """
     sums = [[*(light[..., k] * weight for k in range(3)), weight]]
     while max(sums[-1][3].shape) > 2:

@@ -1,8 +1,8 @@
 """How the sky of a video moves: corners of the old sky, followed from frame to frame, move the new one.
 
-Corners (Shi & Tomasi 1994) inside the eroded sky are tracked by pyramidal Lucas-Kanade, there and back again; those that
-do not return, and those that RANSAC finds out of line, are dropped; translation and rotation of the rest are accumulated.
-As in Zou et al. 2020, "Castle in the Sky", section 3.2; new here: the way back, and the foreground where the sky is empty.
+Corners (Shi & Tomasi 1994) inside the eroded sky are tracked by pyramidal Lucas-Kanade, forward and back. Corners that do
+not return and outliers of RANSAC are dropped; translation and rotation of the rest are accumulated. Zou et al. 2020
+("Castle in the Sky", section 3.2) do this too; tracking back, and the foreground where the sky is empty, are new here.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Motion:
     matrix
         (3, 3) float64, takes (column, row, 1) of the first frame to this one: rotation and translation.
     source
-        What the last step was read from; "none": nothing could be followed, and the sky stood still; "start": first frame.
+        What the last step was measured on; "none": nothing could be tracked and the sky stood still; "start": first frame.
     """
 
     matrix: np.ndarray
@@ -48,15 +48,7 @@ class SkyTracker:
         self.before: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # gray frame, its sky, its foreground
 
     def step(self, image: np.ndarray, alpha: np.ndarray) -> Motion:
-        """Take the next frame.
-
-        Parameters
-        ----------
-        image
-            (H, W, 3) uint8, RGB, of one size for all.
-        alpha
-            (H, W) float32 in [0, 1], share of sky.
-        """
+        """Take the next frame, (H, W, 3) uint8 RGB, and its share of sky `alpha` (H, W); all frames have one size."""
         scale = min(1.0, WORK_SIDE / max(alpha.shape))
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
@@ -68,7 +60,7 @@ class SkyTracker:
             for name, where in (("sky", self.before[1]), ("background", self.before[2])):
                 moved = follow(self.before[0], gray, where)
                 if moved is not None:
-                    # Pixel (x, y) of the picture is at (x + 0.5) scale - 0.5 of the small one.
+                    # Pixel (x, y) of the image is at (x + 0.5) scale - 0.5 of the small one.
                     to_small = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
                     self.matrix = np.linalg.inv(to_small) @ moved @ to_small @ self.matrix
                     source = "sky" if name == "sky" else "background"
@@ -78,12 +70,9 @@ class SkyTracker:
 
 
 def follow(before: np.ndarray, after: np.ndarray, where: np.ndarray) -> np.ndarray | None:
-    """Return the (3, 3) rotation and translation between two gray frames (h, w) uint8; None where none is believed.
+    """Return the (3, 3) rotation and translation between two gray frames (h, w) uint8; None where too few corners agree.
 
-    Parameters
-    ----------
-    where
-        (h, w) uint8, 255 where corners of `before` may lie.
+    `where` (h, w) uint8 is 255 where corners of `before` may lie.
     """
     apart = max(3.0, 0.008 * float(np.hypot(*before.shape)))
     found = cv2.goodFeaturesToTrack(before, CORNERS, 0.02, apart, mask=where)

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
-from edge_runtime.replace.light import light_of
+from edge_runtime.images.srgb import light_of
+from edge_runtime.masks.refine import smooth_step
 from edge_runtime.replace.texture import Texture
 from edge_runtime.replace.view import Window
 
@@ -104,17 +105,11 @@ PRESETS: dict[str, Weather] = {
 def make_sky(name: str, seed: int = 0, wind: float = 1.0, loop_s: float | None = None) -> ProceduralSky:
     """Return the sky of a name in `PRESETS`.
 
-    Parameters
-    ----------
-    seed
-        Of clouds, stars and the place of the sun; >= 0.
-    wind
-        Speed of the clouds; 1 is a time lapse, 0 stands still.
-    loop_s
-        Seconds after which the sky is what it was; None = it never comes back.
+    `seed` (>= 0) places clouds, stars and sun. `wind` is the speed of the clouds: 1 is a time lapse, 0 stands still. With
+    `loop_s` the sky repeats after that many seconds.
     """
     if name not in PRESETS:
-        raise InputError(f"got sky {name!r}, expected one of {', '.join(PRESETS)}, or a picture or video that exists")
+        raise InputError(f"got sky {name!r}, expected one of {', '.join(PRESETS)}, or an image or video that exists")
     if seed < 0 or not math.isfinite(wind) or (loop_s is not None and not 0 < loop_s < math.inf):
         raise InputError(f"got seed {seed}, wind {wind}, loop {loop_s} s, expected seed >= 0, any speed, loop > 0")
     return ProceduralSky(PRESETS[name], seed, wind, loop_s)
@@ -177,7 +172,7 @@ class ProceduralSky:
         reach = np.float32(math.radians(self.weather.reach_deg))
         strength = np.float32(self.weather.glow) * (np.exp(-away / reach) + np.float32(0.35) * np.exp(-away / (4 * reach)))
         if self.weather.disc:
-            strength = strength + 6 * _step(away, 0.020, 0.014)
+            strength = strength + 6 * smooth_step(away, 0.020, 0.014)
         return strength[..., None] * light_of(*self.weather.sun)
 
     def _cover(
@@ -186,11 +181,11 @@ class ProceduralSky:
         """Lay the clouds over `sky`, in place."""
         weather, low = self.weather, float(self.weather.cover or 0)
         density, bright = self._clouds(right, up, ahead, pixel_angle, time_s)
-        thick = _step(density, low, low + 2.6)
+        thick = smooth_step(density, low, low + 2.6)
         lit, shaded = light_of(*weather.lit), light_of(*weather.shaded)
         share = np.clip(0.85 - 0.75 * thick + 0.22 * bright, 0, 1.15)[..., None]
         cloud = shaded + share * (lit - shaded)
-        cover = _step(density, low, low + weather.soft) * (1 - np.exp(-up / 0.05))  # those at the horizon drown in haze
+        cover = smooth_step(density, low, low + weather.soft) * (1 - np.exp(-up / 0.05))  # those at the horizon drown in haze
         sky += (np.float32(0.97) * cover)[..., None] * (cloud - sky)
 
     def _clouds(
@@ -285,9 +280,3 @@ def _standard(plane: np.ndarray) -> np.ndarray:
 def _likeness(plane: np.ndarray, across: float, along: float) -> float:
     """Return the correlation of a periodic plane of mean 0, deviation 1, with itself moved by so many pixels."""
     return float(np.mean(plane * np.roll(plane, (round(along), round(across)), (0, 1))))
-
-
-def _step(x: np.ndarray, start: float, stop: float) -> np.ndarray:
-    """Return 0 at `start`, 1 at `stop`, smooth between, as float32."""
-    t = np.clip((x - np.float32(start)) / np.float32(stop - start), 0, 1)
-    return t * t * (3 - 2 * t)

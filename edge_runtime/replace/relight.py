@@ -1,4 +1,4 @@
-"""Put another sky behind a foreground, and let the foreground take to it: its light, its color, its glow at the edges."""
+"""Put another sky behind a foreground, and adapt the foreground to its light, its color and its glow at the edges."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.ops import check_rgb
+from edge_runtime.images.srgb import luminance, to_levels, to_light
 from edge_runtime.masks.pyramid import shrink, to_working
-from edge_runtime.replace.light import luminance, to_levels, to_light
 from edge_runtime.replace.matte import Surroundings, clear_veil, free_foreground, sharpen
 from edge_runtime.replace.presets import Sky
 from edge_runtime.replace.view import View
@@ -23,14 +23,14 @@ GAINS = (0.12, 2.2)  # least and most that relighting multiplies the light of a 
 SPREADS = (0.8, 1.15)  # and its spread, in the logarithm of light
 DAMPED = 0.7  # power by which the foreground's brightness follows the sky's
 DARK = 1e-3  # light below which a logarithm says nothing
-SHOULDER = 0.8  # light above which a picture's highlights are compressed into what is left up to white
+SHOULDER = 0.8  # light above which an image's highlights are compressed into what is left up to white
 REACH = 0.015  # of the diagonal: deviation of the glow
-STRIP_PIXELS = 1 << 18  # of the picture; what is computed at its full size takes a strip of this size
+STRIP_PIXELS = 1 << 18  # of the image; what is computed at its full size takes a strip of this size
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the foreground takes to its new sky; 0 leaves it as it was.
+    """How the foreground adapts to its new sky; 0 leaves it as it was.
 
     Attributes
     ----------
@@ -40,10 +40,10 @@ class Look:
     halo
         Strength of the new sky's glow over the edges of the foreground, 0 to 1.
     sharp
-        Read the share of sky at undecided pixels off their color (`sky_matte.sharpen`) and clear the mask's veil; False
+        Estimate the share of sky at undecided pixels from their color (`matte.sharpen`) and clear the mask's veil; False
         takes the mask as exact.
     spill
-        Take the old sky's color out of pixels that it covers in part.
+        Remove the old sky's color from pixels that it covers in part.
     """
 
     relight: float = 0.5
@@ -69,16 +69,10 @@ class Tone:
     def between(cls, light: np.ndarray, alpha: np.ndarray, new_sky: np.ndarray, strength: float) -> Tone | None:
         """Compare the old sky with the new; None where that leaves the foreground as it is.
 
-        Mean and spread are carried over as in Reinhard et al. 2001 ("Color transfer between images"), but in the logarithm
-        of light, where a mean becomes a gain and black stays black. Brightness follows by the power 0.7 alone: a foreground
-        that is darkened as much as day is to night shows nothing.
-
-        Parameters
-        ----------
-        light, new_sky
-            (h, w, 3) float32, linear.
-        alpha
-            (h, w) float32 in [0, 1].
+        Mean and spread are transferred as in Reinhard et al. 2001 ("Color transfer between images"), but in the logarithm of
+        light, where a mean becomes a gain and black stays black. Brightness is damped by the power 0.7: the full change from
+        day to night would leave the foreground black. `light` and `new_sky` are (h, w, 3) float32, linear; `alpha` is
+        (h, w) float32 in [0, 1].
         """
         if strength == 0 or not (alpha > 0.5).any():
             return None
@@ -115,13 +109,13 @@ def shoulder(light: np.ndarray) -> np.ndarray:
 def replace_sky(
     image: np.ndarray, alpha: np.ndarray, sky: Sky, view: View, look: Look | None = None, time_s: float = 0.0
 ) -> np.ndarray:
-    """Return the picture with another sky: `Cutout.of(image, alpha).before(sky, view, look, time_s)`."""
+    """Return the image with another sky: `Cutout.of(image, alpha).before(sky, view, look, time_s)`."""
     return Cutout.of(image, alpha).before(sky, view, look or Look(), time_s)
 
 
 @dataclass(frozen=True, eq=False)
 class Cutout:
-    """A picture whose sky is about to go, and what does not depend on the new one.
+    """An image whose sky is to be replaced, with everything that does not depend on the new sky.
 
     Attributes
     ----------
@@ -140,31 +134,21 @@ class Cutout:
 
     @classmethod
     def of(cls, image: np.ndarray, alpha: np.ndarray) -> Cutout:
-        """Look at picture and mask; raises `InputError` where their shapes do not fit."""
+        """Analyze image and mask; raises `InputError` where their shapes differ."""
         check_rgb(image)
         if alpha.shape != image.shape[:2]:
-            raise InputError(f"got a mask of {alpha.shape} for a picture of {image.shape[:2]}, expected one size")
+            raise InputError(f"got a mask of {alpha.shape} for an image of {image.shape[:2]}, expected one size")
         factor = math.ceil(max(alpha.shape) / WORK_SIDE)
         return cls(image, alpha, Surroundings.estimate(*_reduced(image, alpha, factor)), factor)
 
     def before(self, sky: Sky, view: View, look: Look, time_s: float = 0.0) -> np.ndarray:
-        """Return the picture with another sky.
+        """Return the image (H, W, 3) uint8 RGB with another sky, as it is at `time_s` seconds, seen by the camera `view`.
 
-        Parameters
-        ----------
-        sky, time_s
-            The new one, and the second at which it is seen.
-        view
-            The camera; of the picture's size.
-
-        Returns
-        -------
-        np.ndarray
-            (H, W, 3) uint8, RGB. Without relighting and halo, pixels of no sky are those of `image`.
+        Without relighting and halo, pixels without sky keep their bytes.
         """
         height, width = self.alpha.shape
         if (view.height, view.width) != (height, width):
-            raise InputError(f"got a view of {(view.height, view.width)} for a picture of {(height, width)}, expected one size")
+            raise InputError(f"got a view of {(view.height, view.width)} for an image of {(height, width)}, expected one size")
         step = math.ceil(max(height, width) / GLOW_SIDE)
         light, share = _reduced(self.image, self.alpha, step)
         new_sky = sky.light(view.window(step=step), time_s)
@@ -218,7 +202,7 @@ def _glow(new_sky: np.ndarray, alpha: np.ndarray, strength: float) -> np.ndarray
 
 
 def _enlarged(plane: np.ndarray, factor: int, part: slice, width: int) -> np.ndarray:
-    """Return rows `part` of a plane of factor x factor means at the picture's size, bilinearly."""
+    """Return rows `part` of a plane of factor x factor means at the image's size, bilinearly."""
     if factor == 1:
         return plane[part]
     first, last = max(part.start // factor - 1, 0), min(-(-part.stop // factor) + 1, plane.shape[0])

@@ -1,8 +1,8 @@
-"""Replace the sky: `python -m edge_runtime.replace PICTURE|VIDEO --model DIR --sky PICTURE|VIDEO|PRESET --out FILE`.
+"""Replace the sky: `python -m edge_runtime.replace IMAGE|VIDEO --model DIR --sky IMAGE|VIDEO|PRESET --out FILE`.
 
-Segment, refine, find the horizon, place the new sky above it, take the old one's color out of branches and wires, relight
-the foreground, blend; in a video, move the new sky as the old one moves. Written from the description of Zou et al. 2020
-("Castle in the Sky", arXiv 2010.11800); what each step does instead, its module says.
+The steps: segment, refine, find the horizon, place the new sky above it, remove the old sky's color from branches and wires,
+relight the foreground, blend. In a video the new sky moves with the old one. Written from the description of Zou et al. 2020
+("Castle in the Sky", arXiv 2010.11800); every module says where it differs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edge_runtime.masks.jobs import is_content
 from edge_runtime.masks.refine import DEFAULTS, refine
 from edge_runtime.progress import track
 from edge_runtime.replace.motion import SkyTracker
-from edge_runtime.replace.pictures import Mapping, PictureSky, VideoSky, rows_of_sky, without_land
+from edge_runtime.replace.own_sky import ImageSky, Mapping, VideoSky, rows_of_sky, without_land
 from edge_runtime.replace.presets import PRESETS, Sky, make_sky
 from edge_runtime.replace.relight import Cutout, Look, replace_sky
 from edge_runtime.replace.view import Horizon, View, find_horizon
@@ -39,25 +39,25 @@ from edge_runtime.video.pipeline import FrameSegmenter
 
 LONGEST_S = 600.0  # of an animation
 LINE_S = 10.0  # between lines of progress
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+OUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 RECORD = "replace"  # in the file: it may be written again
 QUALITY = 95  # of JPEG and WebP
 
 
 @dataclass(frozen=True)
 class Replace:
-    """Put another sky into a picture or a video, or make a moving preview of a picture."""
+    """Put another sky into an image or a video, or make a moving preview of an image."""
 
     input: Annotated[Path, tyro.conf.Positional]
-    """Picture or video."""
+    """Image or video."""
     model: Path
     """Artifact folder."""
     sky: str
-    """clear, clouds, overcast, sunset, stars (drawn, no file needed), or a picture or video of a sky."""
+    """clear, clouds, overcast, sunset, stars (drawn, no file needed), or an image or video of a sky."""
     out: Path
-    """File to write: a picture, or a video (.mp4, .mkv, .avi) for a video and with --animate."""
+    """File to write: an image, or a video (.mp4, .mkv, .avi) for a video and with --animate."""
     animate: float = 0.0
-    """Seconds of a preview in which the sky of a picture moves; its end joins its beginning."""
+    """Seconds of a preview in which the sky of an image moves; its end joins its beginning."""
     fps: float = 25.0
     """Frames per second of --animate; a video keeps its own."""
     relight: float = 0.5
@@ -76,41 +76,41 @@ class Replace:
     overwrite: bool = False
     """Also replace an --out that this program did not write."""
     horizon: float | None = None
-    """Height of the horizon at the middle of the picture, 0 = top, 1 = bottom; found from the sky where it is left out."""
+    """Height of the horizon at the middle of the image, 0 = top, 1 = bottom; found from the sky where it is left out."""
     tilt: float | None = None
     """Slope of the horizon, degrees, positive where it falls to the right; found too."""
     fov: float = 65.0
     """Angle of view of the camera along the longer side, degrees."""
     min_sky: float = 0.05
-    """Pictures with a smaller share of sky are refused; such frames of a video stay as they are."""
+    """Images with a smaller share of sky are refused; such frames of a video stay as they are."""
     threads: int = 1
     """CPU threads of the interpreter."""
 
 
 def main(config: Replace) -> None:
-    """Replace the sky of one picture or video."""
+    """Replace the sky of one image or video."""
     start = time.monotonic()
     video = is_video(config.input)
     _check(config, video)
     segmenter = Segmenter.load(config.model, config.threads)
-    said = _video(config, segmenter) if video else _picture(config, segmenter)
+    said = _video(config, segmenter) if video else _image(config, segmenter)
     print(f"{config.out}: {said}, {time.monotonic() - start:.1f} s")
 
 
 def _check(config: Replace, video: bool) -> None:
-    """Raise `InputError` for what can be told without reading a picture."""
+    """Raise `InputError` for what can be told without reading an image."""
     if is_live(config.input) or is_live(config.sky):
         raise InputError(f"got {config.input} and --sky {config.sky}, expected files; record the camera or stream first")
     if video and config.animate:
-        raise InputError(f"got --animate with the video {config.input}, expected a picture; leave --animate out")
+        raise InputError(f"got --animate with the video {config.input}, expected an image; leave --animate out")
     if not (0 <= config.animate <= LONGEST_S and 1 <= config.fps <= 240 and 0 <= config.min_sky <= 1):
         got = f"--animate {config.animate}, --fps {config.fps}, --min-sky {config.min_sky}"
         raise InputError(f"got {got}, expected 0..{LONGEST_S:.0f} seconds, 1..240 frames per second, a share in 0..1")
     if config.horizon is not None and not -2 <= config.horizon <= 3:
-        raise InputError(f"got --horizon {config.horizon}, expected a share of the picture's height in -2..3, such as 0.6")
+        raise InputError(f"got --horizon {config.horizon}, expected a share of the image's height in -2..3, such as 0.6")
     if config.sky not in PRESETS and not Path(config.sky).is_file():
-        raise InputError(f"got --sky {config.sky}, expected {', '.join(PRESETS)}, or an existing picture or video")
-    suffixes = tuple(CODECS) if video or config.animate else PICTURE_SUFFIXES
+        raise InputError(f"got --sky {config.sky}, expected {', '.join(PRESETS)}, or an existing image or video")
+    suffixes = tuple(CODECS) if video or config.animate else OUT_SUFFIXES
     if config.out.suffix.lower() not in suffixes or config.out.is_dir():
         raise InputError(f"got --out {config.out}, expected a file that ends in {', '.join(suffixes)} (--animate makes a video)")
     if config.seed < 0 or not math.isfinite(config.wind):
@@ -131,8 +131,8 @@ def _check(config: Replace, video: bool) -> None:
         )
 
 
-def _picture(config: Replace, segmenter: Segmenter) -> str:
-    """Replace the sky of a picture, once or for every frame of a preview; return what was done."""
+def _image(config: Replace, segmenter: Segmenter) -> str:
+    """Replace the sky of an image, once or for every frame of a preview; return what was done."""
     image = read_rgb(config.input)
     alpha = refine(image, segmenter.coarse(image))
     share = float(alpha.mean())
@@ -169,10 +169,10 @@ def _video(config: Replace, segmenter: Segmenter) -> str:
         shown = time.monotonic()
         with VideoSink(config.out, source.rate, frame.image.shape[:2]) as sink:
             while frame is not None:
-                picture = shot.replace(frame, source.frames - 1, source.rate)
+                image = shot.replace(frame, source.frames - 1, source.rate)
                 following = source.read()
                 for _ in range(pacing.copies(frame.time_s, None if following is None else following.time_s)):
-                    sink.write(picture)
+                    sink.write(image)
                 frame = following
                 if time.monotonic() - shown >= LINE_S:
                     shown = time.monotonic()
@@ -231,7 +231,7 @@ class _Shot:
 
 
 def _view(config: Replace, alpha: np.ndarray) -> View:
-    """Return the camera of a picture: the horizon is found where it is not given."""
+    """Return the camera of an image: the horizon is found where it is not given."""
     found = find_horizon(alpha)
     given = Horizon(
         found.y if config.horizon is None else config.horizon, found.tilt_deg if config.tilt is None else config.tilt, found.seen
@@ -242,7 +242,7 @@ def _view(config: Replace, alpha: np.ndarray) -> View:
 
 
 def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | None) -> Sky:
-    """Return the sky that `config.sky` names; of a picture or a video, what is above its land."""
+    """Return the sky that `config.sky` names; of an image or a video, what is above its land."""
     if config.sky in PRESETS:
         return make_sky(config.sky, config.seed, config.wind, loop_s)
     path = Path(config.sky)
@@ -252,14 +252,14 @@ def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | 
         source.close()
         rows = 1.0 if frame is None else rows_of_sky(segmenter.coarse(frame.image), path)
         return VideoSky(path, view, config.mapping, rows)
-    picture = read_rgb(path)
+    image = read_rgb(path)
     if config.sky_is_sky:
-        if rows_of_sky(segmenter.coarse(picture), path, least=0) < 1:
+        if rows_of_sky(segmenter.coarse(image), path, least=0) < 1:
             print(f"{path} seems to show land too, and is taken as it is; --no-sky-is-sky cuts it off", file=sys.stderr)
-        return PictureSky(picture, view, config.mapping, config.wind, loop_s)
-    probability = refine(picture, segmenter.coarse(picture))
-    kept = max(1, round(rows_of_sky(probability, path) * len(picture)))
-    return PictureSky(without_land(picture[:kept], probability[:kept]), view, config.mapping, config.wind, loop_s)
+        return ImageSky(image, view, config.mapping, config.wind, loop_s)
+    probability = refine(image, segmenter.coarse(image))
+    kept = max(1, round(rows_of_sky(probability, path) * len(image)))
+    return ImageSky(without_land(image[:kept], probability[:kept]), view, config.mapping, config.wind, loop_s)
 
 
 def _say(horizon: Horizon) -> str:

@@ -1,4 +1,4 @@
-"""A picture without end, by repetition or mirroring, sampled as coarsely as it is seen (mipmaps, Williams 1983)."""
+"""An image without end, by repetition or mirroring, sampled as coarsely as it is seen (mipmaps, Williams 1983)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where the pixels of a picture look: the horizon, read off the lower edge of the sky, and the directions of a camera.
+"""The camera of an image: its horizon, found from the lower edge of the sky, and the direction of every pixel.
 
-Directions are unit vectors (right, up, ahead) of a camera that stands level: up is the sine of the elevation. A pinhole
-camera whose horizon is known has known roll and pitch; only its angle of view is assumed.
+Directions are unit vectors (right, up, ahead) in a level frame: up is the sine of the elevation. The horizon gives the roll
+and pitch of a pinhole camera; its angle of view is assumed.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ STRAIGHT = 0.6  # share of the columns that a line must explain to be the horizo
 BELOW = 0.05  # and the share of them in which sky may reach below it
 LOWEST = 0.98  # quantile of the sky's lower edge that the horizon is at least as low as
 LEVEL = 0.5  # of the height: where the horizon of a camera that is held level lies
-LOOKING_UP = 1.3  # of the height: the horizon where the sky reaches the lower edge of the picture
+LOOKING_UP = 1.3  # of the height: the horizon where the sky reaches the lower edge of the image
 OPEN = 0.2  # share of the columns whose sky reaches that edge, from which on the camera looks up
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """The horizon of a picture.
+    """The horizon of an image.
 
     Attributes
     ----------
     y
-        Height at which it crosses the middle column, as a share of the picture's height from the top; above 1 it lies
-        below the picture.
+        Where it crosses the middle column, as a share of the image's height from the top; above 1 it is below the image.
     tilt_deg
-        Its slope, degrees; positive where it falls to the right.
+        Slope in degrees; positive where it falls to the right.
     seen
-        It is a straight skyline in the picture, not an estimate from how far the sky reaches down.
+        True for a straight skyline in the image, False for an estimate.
     """
 
     y: float
@@ -47,16 +46,11 @@ class Horizon:
 
 
 def find_horizon(probability: np.ndarray) -> Horizon:
-    """Read the horizon off the lower edge of the sky.
+    """Find the horizon from the lower edge of the sky in a mask (H, W) float32.
 
-    A line, level or tilted, that most columns end their sky on, and below which hardly any sky lies, is the horizon: sea,
-    plain, far hills. Elsewhere (streets, trees) the horizon is hidden; it is no higher than the sky's lowest parts, and no
-    higher than that of a camera that is held level, whose tilt is taken for 0.
-
-    Parameters
-    ----------
-    probability
-        (H, W) float32 in [0, 1].
+    If the sky ends on one straight line in most columns, and hardly any sky lies below that line, it is the horizon: sea,
+    plain, far hills. Elsewhere (streets, trees) the horizon is hidden. It is then estimated at the lowest parts of the sky,
+    but no higher than for a level camera, with tilt 0.
     """
     rows, across = probability.shape
     scale = min(1.0, FIT_SIDE / max(rows, across))
@@ -67,7 +61,7 @@ def find_horizon(probability: np.ndarray) -> Horizon:
     if columns.size == 0:
         return Horizon(LEVEL, 0.0, False)
     lowest = (height - np.argmax(sky[::-1, columns], axis=0)).astype(np.float64)  # lower edge of the lowest sky pixel
-    ends = lowest < height  # elsewhere the sky goes on below the picture
+    ends = lowest < height  # elsewhere the sky goes on below the image
     if np.count_nonzero(~ends) > OPEN * width:
         return Horizon(LOOKING_UP, 0.0, False)
     line = _straight(columns[ends] + 0.5 - width / 2, lowest[ends], height, width)
@@ -86,7 +80,7 @@ def _large_parts(sky: np.ndarray) -> np.ndarray:
 
 
 def _straight(x: np.ndarray, y: np.ndarray, height: int, width: int) -> tuple[float, float] | None:
-    """Return (y at x = 0, slope) of the line that most of the points (x, y) lie on; None where none explains them."""
+    """Return (y at x = 0, slope) of the line that most of the points (x, y) lie on; None where there is none."""
     near = max(1.0, TOLERANCE * height)
     best: tuple[float, float, float] | None = None
     for tilt in TILTS_DEG:
@@ -108,12 +102,12 @@ def _straight(x: np.ndarray, y: np.ndarray, height: int, width: int) -> tuple[fl
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """Part of a picture, or all of it, on a grid of its own: `matrix` (3, 3) takes (column, row, 1) to a direction."""
+    """Part of an image, or all of it, on a grid of its own: `matrix` (3, 3) takes (column, row, 1) to a direction."""
 
     matrix: np.ndarray
     height: int
     width: int
-    pixel_angle: float  # radians between two pixels of the grid, at the middle of the picture
+    pixel_angle: float  # radians between two pixels of the grid, at the middle of the image
 
     def directions(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return right, up and ahead, each (height, width) float32, of unit length together."""
@@ -132,18 +126,18 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A camera: size of its pictures, horizon of the first, and how the sky has moved since.
+    """A camera: size of its images, horizon of the first, and how the sky has moved since.
 
     Attributes
     ----------
     height, width
         Pixels.
     horizon
-        Of the first picture.
+        Of the first image.
     fov_deg
         Angle of view along the longer side, degrees.
     motion
-        (3, 3) float64, takes the pixels (column, row, 1) of the sky in the first picture to those in this one.
+        (3, 3) float64, takes the pixels (column, row, 1) of the sky in the first image to those in this one.
     """
 
     height: int
@@ -164,7 +158,7 @@ class View:
         return max(self.height, self.width) / 2 / math.tan(math.radians(self.fov_deg) / 2)
 
     def window(self, top: int = 0, bottom: int | None = None, step: int = 1) -> Window:
-        """Return the rows top..bottom, each pixel of the grid in the middle of step x step of the picture's."""
+        """Return the rows top..bottom, each pixel of the grid in the middle of step x step of the image's."""
         rows = (self.height if bottom is None else bottom) - top
         middle = (step - 1) / 2
         grid = np.array([[step, 0, middle], [0, step, middle + top], [0, 0, 1]], np.float64)
@@ -172,7 +166,7 @@ class View:
         return Window(matrix, -(-rows // step), -(-self.width // step), step / self.focal)
 
     def _to_direction(self) -> np.ndarray:
-        """Return the matrix from pixels of the first picture to directions: center, roll, focal length, pitch."""
+        """Return the matrix from pixels of the first image to directions: center, roll, focal length, pitch."""
         tilt = math.radians(self.horizon.tilt_deg)
         sin, cos = math.sin(tilt), math.cos(tilt)
         x0, y0 = (self.width - 1) / 2, (self.height - 1) / 2

@@ -24,9 +24,9 @@ from edge_runtime.images.ops import what_is_wrong
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv"})
 CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "XVID", ".webm": "VP90", ".mkv": "FFV1"}
-DEFAULT_RATE = 25.0  # frames a second of sources that do not say
-RATES = (1.0, 240.0)  # what is believed
-PROBED = 60  # frames whose times are looked at before a file is read
+DEFAULT_RATE = 25.0  # frames per second of sources without a rate
+RATES = (1.0, 240.0)  # plausible rates; others become the default
+PROBED = 60  # frames whose times are read in advance, to find a variable rate
 LONGEST_GAP_S = 10.0  # between frames; more is a broken time or a stalled stream, and is not filled
 NAME = b"skyedge\0"  # ends every video that this program wrote, in a box that players skip
 MARKS = {
@@ -66,9 +66,9 @@ class VideoSource:
     Attributes
     ----------
     rate
-        Frames a second; of a file of variable rate that of its closest frames.
+        Frames per second; for a file of variable rate, the rate of its closest frames.
     frames
-        Frames that were read.
+        Count of frames read.
     """
 
     def __init__(self, source: str | Path) -> None:
@@ -111,7 +111,7 @@ class VideoSource:
         )
 
     def close(self) -> None:
-        """Let the file or the camera go."""
+        """Close the file or the camera."""
         self._capture.release()
 
     def _closest(self) -> float:
@@ -123,7 +123,7 @@ class VideoSource:
         probe.release()
         steps = np.diff(times)
         steps = steps[steps > 1 / RATES[1]]
-        # Times of some containers are whole milliseconds, so a constant rate looks uneven by some of them.
+        # Some containers store whole milliseconds, so a constant rate looks slightly uneven.
         closest = 1 / float(steps.min()) if steps.size else 0.0
         return closest if closest > 1.25 * self.rate else self.rate
 
@@ -153,7 +153,7 @@ def _open(name: str, live: bool) -> cv2.VideoCapture:
 
 @dataclass
 class Pacing:
-    """How often each frame is written at a constant rate, so that it is shown when its time says; each once at least."""
+    """Decides how often each frame is written at a constant rate to be shown at its time; each at least once."""
 
     rate: float
     written: int = 0
@@ -162,7 +162,7 @@ class Pacing:
     before_s: float = field(default=0.0, init=False)
 
     def copies(self, time_s: float | None, next_s: float | None) -> int:
-        """Return how often the frame of `time_s` is to be written when the next comes at `next_s`; None is not known."""
+        """Return how often to write the frame shown at `time_s` when the next is shown at `next_s`; None = unknown."""
         count = 1
         if time_s is not None and next_s is not None and 0 < next_s - time_s <= LONGEST_GAP_S:
             if self.start_s is None or time_s < self.before_s or time_s - self.before_s > LONGEST_GAP_S:

@@ -1,7 +1,7 @@
 """Segment a video, a camera or a stream: decoding, the network and encoding each in a thread of its own.
 
-The threads hand frames on through short queues, so memory does not grow with the length. A file waits for the slowest of
-the three and loses no frame; a camera does not wait, so the newest frame takes the place of one that nobody has fetched.
+The queues between the threads are short, so memory does not grow with the length of the video. A file waits for the slowest
+thread and loses no frame. A camera does not wait: its newest frame replaces one that was not fetched yet.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ WINDOW = "skyedge"  # a key q in it ends the run
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """What to make of a video.
+    """How to segment a video.
 
     Attributes
     ----------
     out
-        File of the result; its suffix decides the codec (`video_io.CODECS`).
+        File of the result; its suffix decides the codec (`video.io.CODECS`).
     overlay
-        Write the picture with its sky tinted, not the gray mask.
+        Write the image with its sky tinted, not the gray mask.
     stabilize
-        Take the flicker out (`edge_runtime.masks.stabilize`), before refinement.
+        Remove flicker (`edge_runtime.masks.stabilize`), before refinement.
     refinement
         How to refine each frame; None upsamples bilinearly.
     show
-        Show the result in a window as it is made.
+        Show the result in a window.
     seconds
-        Stop after so much video; 0 = at its end, or when the user says so.
+        Stop after so many seconds of video; 0 = at its end, or when the user ends it.
     overwrite
         Also replace a file that this program did not write.
     """
@@ -93,7 +93,7 @@ class FrameSegmenter:
         return self.steady(image, self.segmenter.coarse(image))
 
     def steady(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return what the network said of the next frame (h, w) float32, stabilized where that is wanted."""
+        """Return the probability (h, w) float32 of the next frame, stabilized unless that is switched off."""
         if self.stabilizer is None:
             return probability
         small = cv2.resize(image, probability.shape[::-1], interpolation=cv2.INTER_AREA)
@@ -113,21 +113,10 @@ class FrameSegmenter:
 
 
 def segment_video(source: str | Path, segmenter: Segmenter | Ensemble, options: VideoOptions) -> VideoResult:
-    """Segment a video into a file, and print what was done as the last line.
+    """Segment a video file, a camera (its number) or a stream (its URL) into a file, and print a summary.
 
-    Parameters
-    ----------
-    source
-        A video file, a camera's number, or a stream's URL.
-    segmenter
-        What segments each frame.
-    options
-        What to write, and where.
-
-    Raises
-    ------
-    InputError
-        The source cannot be opened, holds no frame, or ends before its time: what it held is written then, and named.
+    Raises `InputError` where the source cannot be opened or holds no frame. It also does where the source ended too early;
+    the frames up to there are in the file then.
     """
     check_target(options.out)
     if options.seconds < 0:
@@ -235,11 +224,11 @@ def _segment_all(
         while True:
             probability = frames(frame.image)
             threshold = frames.segmenter.threshold
-            picture = draw_overlay(frame.image, probability, threshold) if options.overlay else to_mask8(probability)
-            if not masks.put(TimedFrame(picture, frame.time_s)):
+            image = draw_overlay(frame.image, probability, threshold) if options.overlay else to_mask8(probability)
+            if not masks.put(TimedFrame(image, frame.time_s)):
                 break
             count += 1
-            if options.show and _quit(picture):
+            if options.show and _quit(image):
                 return count, True
             if time.monotonic() - shown >= LINE_S:
                 shown = time.monotonic()
@@ -255,7 +244,7 @@ def _segment_all(
     return count, False
 
 
-def _quit(picture: np.ndarray) -> bool:
-    """Show a picture and tell whether the user wants to stop."""
-    cv2.imshow(WINDOW, picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+def _quit(image: np.ndarray) -> bool:
+    """Show an image and tell whether the user wants to stop."""
+    cv2.imshow(WINDOW, image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return cv2.waitKey(1) & 0xFF == ord("q")

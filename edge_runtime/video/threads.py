@@ -1,4 +1,4 @@
-"""The threads of `edge_runtime.video`, and the short queues between them."""
+"""The threads of the video pipeline, and the short queues between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLL_S = 0.1  # how often a thread that waits looks whether the others have stop
 class Pipe:
     """A short queue between two threads that ends when either side stops.
 
-    `put` waits for room, or where `drop` is set, throws away the oldest frame instead.
+    `put` waits for room; with `drop` it throws away the oldest frame instead.
     """
 
     def __init__(self, *stops: threading.Event, drop: bool = False) -> None:

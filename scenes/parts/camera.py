@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from edge_runtime.images.srgb import encode
 from scenes.parts.canvas import Canvas
 from scenes.parts.light import Light, linear, pick
 from scenes.parts.noise import Rng, fork, smooth
@@ -97,6 +98,6 @@ def _tone_curve(rng: Rng) -> np.ndarray:
     if rng.random() < 0.6:  # film-like shoulder; else highlights clip
         tone = np.where(tone > 0.6, 0.6 + 0.4 * np.tanh((tone - 0.6) / 0.5), tone)
     tone = np.clip(tone, 0, 1)
-    tone = np.where(tone <= 0.0031308, 12.92 * tone, 1.055 * np.power(tone, 1 / 2.4) - 0.055)
+    tone = encode(tone)
     contrast = rng.uniform(0, 0.5)
     return (tone + contrast * tone * (1 - tone) * (2 * tone - 1)).astype(np.float32) * 255

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_runtime.images.srgb import decode
 from scenes.parts.noise import Rng
 
 Palette = tuple[tuple[float, float, float], ...]  # 8-bit sRGB colors
@@ -13,8 +14,7 @@ Palette = tuple[tuple[float, float, float], ...]  # 8-bit sRGB colors
 
 def linear(red: float, green: float, blue: float) -> np.ndarray:
     """Linear-light RGB (3,) of an 8-bit sRGB color."""
-    s = np.array([red, green, blue], np.float32) / 255
-    return np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4).astype(np.float32)
+    return decode(np.array([red, green, blue], np.float32) / 255).astype(np.float32)
 
 
 def pick(rng: Rng, palette: Palette, jitter: float = 0.12) -> np.ndarray:

@@ -110,7 +110,7 @@ def test_bad_input_is_refused(files: Path) -> None:
         ({"not_sky": ("300,90",)}, "expected 0,0 to 299,199"),
         ({"not_sky": ("-1,90",)}, "expected 0,0 to 299,199"),
         ({"not_sky": ("here",)}, "expected X,Y"),
-        ({"sky": ("65,90",)}, "the opposite is said too"),
+        ({"sky": ("65,90",)}, "the opposite is given too"),
         ({"mask": None}, "both or neither"),
         ({"out": files / "house.png"}, "would be overwritten"),
     ):

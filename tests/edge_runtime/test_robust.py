@@ -142,7 +142,7 @@ def test_heif_by_another_name_and_without_its_package(tmp_path: Path, monkeypatc
         return real(name, *rest, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(InputError, match=r"phone\.jpg is a HEIF picture, for which pillow-heif is needed"):
+    with pytest.raises(InputError, match=r"phone\.jpg is a HEIF image, for which pillow-heif is needed"):
         read_rgb(path)
 
 

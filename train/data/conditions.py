@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.images.dataset import Labeled
+from edge_runtime.images.srgb import encode
 from scenes.parts.camera import expose
 from scenes.parts.light import Light, linear, pick
 from scenes.parts.noise import Rng, fbm
@@ -149,9 +150,7 @@ def _linear(image: np.ndarray) -> np.ndarray:
 
 def _srgb(light: np.ndarray) -> np.ndarray:
     """8-bit sRGB of linear light, clipped."""
-    light = np.clip(light, 0.0, 1.0)
-    encoded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(light, 1 / 2.4) - 0.055)
-    return np.rint(255.0 * encoded).astype(np.uint8)
+    return np.rint(255.0 * encode(np.clip(light, 0.0, 1.0))).astype(np.uint8)
 
 
 _LINEAR = np.array([linear(value, value, value)[0] for value in range(256)], np.float32)

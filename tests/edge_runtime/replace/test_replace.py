@@ -13,8 +13,8 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.ops import read_rgb
+from edge_runtime.images.srgb import TO_LIGHT, luminance, to_levels, to_light
 from edge_runtime.masks.refine import refine
-from edge_runtime.replace.light import TO_LIGHT, luminance, to_levels, to_light
 from edge_runtime.replace.presets import make_sky
 from edge_runtime.replace.relight import Look, replace_sky, shoulder
 from edge_runtime.replace.run import Replace, main

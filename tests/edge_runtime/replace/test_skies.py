@@ -11,7 +11,7 @@ import pytest
 
 from edge_runtime.errors import InputError
 from edge_runtime.replace.motion import SkyTracker
-from edge_runtime.replace.pictures import PictureSky, rows_of_sky, without_land
+from edge_runtime.replace.own_sky import ImageSky, rows_of_sky, without_land
 from edge_runtime.replace.presets import PRESETS, make_sky
 from edge_runtime.replace.texture import Texture
 from edge_runtime.replace.view import Horizon, View, find_horizon
@@ -145,7 +145,7 @@ def stripes() -> np.ndarray:
 @pytest.mark.parametrize("tilt", [0.0, 8.0])
 def test_a_pictures_lower_edge_lies_on_the_horizon(tilt: float) -> None:
     view = View(200, 300, Horizon(0.7, tilt, True))
-    light = PictureSky(stripes(), view).light(view.window(), 0.0)[..., 0]
+    light = ImageSky(stripes(), view).light(view.window(), 0.0)[..., 0]
     up = view.window().directions()[1]
     brightest = light.max()
     assert light[np.abs(up) < 0.005].min() > 0.9 * brightest
@@ -161,11 +161,11 @@ def test_a_picture_sky_drifts_loops_and_goes_on_without_a_seam() -> None:
     picture = np.rint(255 * (noise - noise.min()) / (noise.max() - noise.min())).astype(np.uint8)
     view = View(120, 200, LEVEL, fov_deg=100)
     for mapping in ("ahead", "overhead"):
-        sky = PictureSky(picture, view, mapping, wind=2, loop_s=4.0)
+        sky = ImageSky(picture, view, mapping, wind=2, loop_s=4.0)
         first = sky.light(view.window(), 0.0)
         assert np.abs(sky.light(view.window(), 4.0) - first).max() < 1e-5
         assert np.abs(sky.light(view.window(), 2.0) - first)[:60].mean() > 0.01
-    far = PictureSky(picture, view, wind=1).light(view.window(), 500.0)
+    far = ImageSky(picture, view, wind=1).light(view.window(), 500.0)
     assert np.abs(np.diff(far[:60], axis=1)).max() < 0.15 and far[:60].std() > 0.02
 
 

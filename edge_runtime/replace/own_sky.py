@@ -1,4 +1,4 @@
-"""Pictures and videos as skies: placed above the horizon, mirrored on and on to the sides, drifting with the wind."""
+"""Images and videos as skies: placed above the horizon, mirrored on and on to the sides, drifting with the wind."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
-from edge_runtime.replace.light import to_light
+from edge_runtime.images.srgb import to_light
 from edge_runtime.replace.matte import spread
 from edge_runtime.replace.presets import FAR, WIND
 from edge_runtime.replace.texture import Texture
 from edge_runtime.replace.view import View, Window
 from edge_runtime.video.io import VideoSource
 
-LONGEST = 4096  # pixels: long side of a sky picture as it is kept
-PLANE_SPAN = 4.0  # heights of the cloud layer that the long side of a picture taken straight up covers
-DROWNED = 0.05  # sine of the elevation at which a plane overhead is mostly haze, of the picture's mean light
-LAND = 0.5  # share of sky in a row of a sky picture below which it is taken for land, and cut off with all below
+LONGEST = 4096  # pixels: long side of a sky image as it is kept
+PLANE_SPAN = 4.0  # heights of the cloud layer that the long side of an image taken straight up covers
+DROWNED = 0.05  # sine of the elevation at which a plane overhead is mostly haze, of the image's mean light
+LAND = 0.5  # share of sky in a row of a sky image below which it is taken for land, and cut off with all below
 ENOUGH = 0.15  # share of the rows that must be left
 
 Mapping = Literal["ahead", "overhead"]
 
 
-class PictureSky:
-    """A picture of a sky, seen through a camera.
+class ImageSky:
+    """An image of a sky, seen through a camera.
 
     `ahead`: taken toward the horizon, which is its lower edge; it keeps its own perspective. `overhead`: taken straight
     up; it is laid on a plane above, so that its clouds shrink toward the horizon.
     """
 
     def __init__(
-        self, picture: np.ndarray, view: View, mapping: Mapping = "ahead", wind: float = 1.0, loop_s: float | None = None
+        self, image: np.ndarray, view: View, mapping: Mapping = "ahead", wind: float = 1.0, loop_s: float | None = None
     ) -> None:
         self.mapping, self.wind, self.loop_s = mapping, wind, loop_s
-        scale = min(1.0, LONGEST / max(picture.shape[:2]))
+        scale = min(1.0, LONGEST / max(image.shape[:2]))
         if scale < 1:
-            picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        light = to_light(picture)
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        light = to_light(image)
         self.texture, self.mean = Texture(light, mirror=True), light.mean(axis=(0, 1))
         long_side = max(self.texture.height, self.texture.width)
         # As if by the same lens, but so large that it reaches as high as the camera sees.
@@ -52,7 +52,7 @@ class PictureSky:
     def light(self, window: Window, time_s: float) -> np.ndarray:
         """Return the light of the sky, (h, w, 3) float32, linear RGB, at a time in seconds.
 
-        In a loop the picture and itself a period earlier are cross-faded.
+        In a loop the image and itself a period earlier are cross-faded.
         """
         if self.loop_s is None:
             return self._seen(window, time_s)
@@ -91,13 +91,13 @@ class VideoSky:
         self.number, self.sky = 0, self._next()
 
     def light(self, window: Window, time_s: float) -> np.ndarray:
-        """Return the light of the frame at a time in seconds, as `PictureSky`; times must not fall."""
+        """Return the light of the frame at a time in seconds, as `ImageSky`; times must not fall."""
         wanted = int(time_s * self.source.rate + 1e-6)
         while self.number < wanted:
             self.sky, self.number = self._next(), self.number + 1
         return self.sky.light(window, 0.0)
 
-    def _next(self) -> PictureSky:
+    def _next(self) -> ImageSky:
         """Return the next frame, the first after the last."""
         frame = self.source.read()
         if frame is None:
@@ -107,34 +107,26 @@ class VideoSky:
         if frame is None:
             raise InputError(f"got the sky {self.path} without a frame that can be decoded, expected a video")
         kept = max(1, round(self.rows * len(frame.image)))
-        return PictureSky(frame.image[:kept], self.view, self.mapping, wind=0)
+        return ImageSky(frame.image[:kept], self.view, self.mapping, wind=0)
 
 
-def without_land(picture: np.ndarray, probability: np.ndarray) -> np.ndarray:
-    """Return a sky picture (H, W, 3) uint8 in which what is not sky (masts, birds, branches) has the sky's colors around it.
+def without_land(image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Paint over masts, birds and branches of a sky image (H, W, 3) uint8 with the colors of the sky around them.
 
-    Parameters
-    ----------
-    probability
-        (H, W) float32 in [0, 1], of the picture.
+    `probability` (H, W) float32 in [0, 1] is the image's mask.
     """
     pure = cv2.erode((probability > 0.9).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
     if not pure.any() or pure.all():
-        return picture
-    around = spread(picture.astype(np.float32), pure)
+        return image
+    around = spread(image.astype(np.float32), pure)
     share = cv2.blur(pure, (5, 5), borderType=cv2.BORDER_REPLICATE)[..., None] * pure[..., None]
-    return np.clip(np.rint(around + share * (picture - around)), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(around + share * (image - around)), 0, 255).astype(np.uint8)
 
 
 def rows_of_sky(probability: np.ndarray, path: Path, least: float = ENOUGH) -> float:
-    """Return the share of a sky picture's rows, from the top, that show sky; 1 where the network sees none at all.
+    """Return the share of a sky image's rows, from the top, that show sky by its mask `probability` (h, w).
 
-    (What it does not know, such as paintings, is taken as it is.)
-
-    Parameters
-    ----------
-    probability
-        (h, w) float32 in [0, 1], of the sky picture.
+    It is 1 where the network finds no sky at all: paintings, for example. Raises `InputError` below the share `least`.
     """
     by_row = probability.mean(axis=1)
     if float(by_row.max()) < LAND:

@@ -1,4 +1,4 @@
-"""sRGB bytes to linear light and back, by tables: light adds up in linear light alone (IEC 61966-2-1)."""
+"""sRGB to linear light and back (IEC 61966-2-1): colors may be added and averaged in linear light only."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ import numpy as np
 FINE = 65_535  # steps of linear light in the table back; a byte there and back stays that byte
 
 
-def _decode(value: np.ndarray) -> np.ndarray:
+def decode(value: np.ndarray) -> np.ndarray:
+    """Return the linear light of sRGB values in 0..1, at their own precision."""
     return np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
-def _encode(light: np.ndarray) -> np.ndarray:
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+def encode(light: np.ndarray) -> np.ndarray:
+    """Return the sRGB values, about 0..1, of linear light at its own precision; nothing is clipped."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.power(np.maximum(light, 0), 1 / 2.4) - 0.055)
 
 
-TO_LIGHT = _decode(np.arange(256) / 255).astype(np.float32)
-TO_BYTES = (255 * _encode(np.arange(FINE + 1) / FINE)).astype(np.float32)
+TO_LIGHT = decode(np.arange(256) / 255).astype(np.float32)
+TO_BYTES = (255 * encode(np.arange(FINE + 1) / FINE)).astype(np.float32)
 
 
 def to_light(pixels: np.ndarray) -> np.ndarray:
@@ -31,7 +33,7 @@ def to_levels(light: np.ndarray) -> np.ndarray:
 
 def light_of(red: float, green: float, blue: float) -> np.ndarray:
     """Return the linear light (3,) float32 of an sRGB color in 0..255."""
-    return _decode(np.array([red, green, blue], np.float64) / 255).astype(np.float32)
+    return decode(np.array([red, green, blue], np.float64) / 255).astype(np.float32)
 
 
 def luminance(light: np.ndarray) -> np.ndarray:
