@@ -41,7 +41,6 @@ MEETINGS = {
 KNOWN = {
     ("train.distill", "train.evaluate"),
     ("train.model_card", "train.prune"),
-    ("train.prune", "train.fit"),
     ("quantize.int8", "quantize.sensitivity"),
     ("edge_runtime.benchmark.latency", "edge_runtime.verify"),
 }
