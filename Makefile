@@ -15,7 +15,7 @@ help:  ## (default) what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 12
 
 # ---- set-up -----------------------------------------------------------------------------------------------------------
-CPP_PACKAGES := g++ make cmake libopencv-imgproc-dev libopencv-imgcodecs-dev libopencv-videoio-dev nlohmann-json3-dev
+CPP_PACKAGES := g++ make cmake libopencv-imgproc-dev libopencv-imgcodecs-dev libopencv-videoio-dev nlohmann-json3-dev libcli11-dev pkg-config
 FUZZ_PACKAGES := clang-14 libclang-rt-14-dev
 AARCH64_PACKAGES := g++-aarch64-linux-gnu qemu-user libstb-dev
 # Where systemd runs, Debian's package of the ssh server would start one for good: there it is left to you, and tests skip it.

@@ -67,7 +67,7 @@ struct Runner {
 };
 
 Result<Runner> open_runner(const std::filesystem::path& folder, int threads, const Image& frame) {
-    const Result<SkySegmenter> segmenter = SkySegmenter::load(folder, threads);
+    const Result<SkySegmenter> segmenter = SkySegmenter::load(folder, {threads});
     if (!segmenter) {
         return segmenter.error();
     }

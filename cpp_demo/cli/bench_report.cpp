@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/bench.h"
+#include "skyedge/version.h"
 #include "platform.h"
 #include "core/sha256.h"
 

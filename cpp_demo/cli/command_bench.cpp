@@ -3,7 +3,7 @@
 
 #include "cli/bench.h"
 #include "cli/commands.h"
-#include "core/files.h"
+#include "cli/output_file.h"
 
 namespace skyedge {
 namespace {

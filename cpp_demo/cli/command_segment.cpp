@@ -3,7 +3,7 @@
 #include <cstdio>
 
 #include "cli/commands.h"
-#include "core/files.h"
+#include "cli/output_file.h"
 #include "codec/image_io.h"
 #include "skyedge/refine.h"
 #include "skyedge/sky_segmenter.h"
@@ -106,7 +106,7 @@ Result<Probability> read_mask(const fs::path& path) {
     probability.values.reserve(rgb.size() / 3);
     for (std::size_t i = 0; i < rgb.size(); i += 3) {
         if (rgb[i] != rgb[i + 1] || rgb[i] != rgb[i + 2]) {
-            return Error{"got " + path.string() + ", a picture in colour, expected a mask of grey: 255 is sky"};
+            return Error{"got " + path.string() + ", a picture in color, expected a mask of grey: 255 is sky"};
         }
         probability.values.push_back(static_cast<float>(rgb[i]) / 255.0F);
     }
@@ -118,7 +118,7 @@ Failure run_picture(const PictureCommand& command) {
     double threshold = 0.5;  // of a mask, whose network nobody named
     std::optional<SkySegmenter> segmenter;
     if (command.mask.empty()) {
-        const Result<SkySegmenter> loaded = SkySegmenter::load(command.model, command.threads);
+        const Result<SkySegmenter> loaded = SkySegmenter::load(command.model, {command.threads});
         if (!loaded) {
             return loaded.error();
         }
@@ -141,7 +141,7 @@ Failure run_picture(const PictureCommand& command) {
         sky = std::move(mask.value());
         laps.lap("decode the mask");
     } else {
-        if (Failure failure = command.refine ? segmenter->coarse(image.value(), workspace, sky)
+        if (Failure failure = command.refine ? segmenter->low_res(image.value(), workspace, sky)
                                              : segmenter->segment(image.value(), workspace, sky)) {
             return failure;
         }
@@ -149,13 +149,13 @@ Failure run_picture(const PictureCommand& command) {
                                 : "resize to the network's input, infer, enlarge");
     }
     if (command.refine) {
-        const Probability coarse = std::move(sky);
+        const Probability low_res = std::move(sky);
         RefineTiming timing;
-        if (Failure failure = refine(image.value(), coarse, sky, &timing)) {
+        if (Failure failure = refine(image.value(), low_res, sky, &timing)) {
             return failure;
         }
         laps.add("refine: shrink the picture", timing.shrink_ms);
-        laps.add("refine: density of colours", timing.density_ms);
+        laps.add("refine: density of colors", timing.density_ms);
         laps.add("refine: fit on the grid, and the guard", timing.fit_ms);
         laps.add("refine: apply at full resolution", timing.apply_ms);
     }
@@ -182,7 +182,7 @@ Failure run_refine(const std::vector<std::string>& words) {
 }
 
 Result<int> parse_threads(const FlagValues& values) {
-    return whole_number(values, "--threads", 1, SkySegmenter::kMostThreads, 1);
+    return whole_number(values, "--threads", 1, kMostThreads, 1);
 }
 
 Failure refuse_folder(const std::string& flag, const fs::path& path) {

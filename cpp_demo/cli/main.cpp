@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "platform.h"
 #include "skyedge/result.h"
+#include "skyedge/version.h"
 
 namespace {
 

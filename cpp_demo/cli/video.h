@@ -14,7 +14,7 @@ struct VideoConfig {
     std::filesystem::path model;
     std::string input;             // a file, or the number of a camera
     std::filesystem::path output;  // ends in .mp4 or .avi; empty: nothing is written
-    bool overlay = false;          // frames with the sky in colour, in place of masks
+    bool overlay = false;          // frames with the sky in color, in place of masks
     int threads = 1;
     int most_frames = 0;  // 0: all; a camera without a limit goes on until Ctrl-C
 };

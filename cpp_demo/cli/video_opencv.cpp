@@ -138,7 +138,7 @@ void draw(const Mask& mask, bool overlay, cv::Mat& frame) {
 }  // namespace
 
 Result<VideoReport> segment_video(const VideoConfig& config) {
-    const Result<SkySegmenter> segmenter = SkySegmenter::load(config.model, config.threads);
+    const Result<SkySegmenter> segmenter = SkySegmenter::load(config.model, {config.threads});
     if (!segmenter) {
         return segmenter.error();
     }
@@ -172,12 +172,12 @@ Result<VideoReport> segment_video(const VideoConfig& config) {
                 break;
             }
             if (frame.type() != CV_8UC3) {
-                return Error{"got frames of another kind than 8-bit colour in " + config.input +
+                return Error{"got frames of another kind than 8-bit color in " + config.input +
                              "; convert it to H.264 in MP4"};
             }
             to_rgb(frame, image);
             lap(0);
-            if (const Failure failure = segmenter.value().coarse(image, workspace, small)) {
+            if (const Failure failure = segmenter.value().low_res(image, workspace, small)) {
                 return *failure;
             }
             lap(1);

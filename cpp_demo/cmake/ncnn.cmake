@@ -1,40 +1,66 @@
-# The target `ncnn`: an installed one of the pinned release or newer, else the pinned one, which get_ncnn.py builds.
+# The target `ncnn`: the app's own, the one that ncnn_DIR names, an installed one of the pinned release or newer, or else
+# the pinned one, which get_ncnn.py builds. Only the last needs Python.
 set(SKYEDGE_NCNN_RELEASE 20261020)
+set(SKYEDGE_NCNN_BUILT "")  # where get_ncnn.py put it
+
+# ncnn built by GCC asks for GCC's OpenMP, which Clang's CMake does not find.
+macro(skyedge_offer_openmp)
+  if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" AND CMAKE_SYSTEM_NAME STREQUAL "Linux" AND NOT TARGET OpenMP::OpenMP_CXX)
+    find_package(OpenMP QUIET COMPONENTS CXX)
+    if(NOT TARGET OpenMP::OpenMP_CXX AND NOT CMAKE_CROSSCOMPILING)
+      add_library(OpenMP::OpenMP_CXX INTERFACE IMPORTED)
+      set_target_properties(OpenMP::OpenMP_CXX PROPERTIES INTERFACE_LINK_LIBRARIES gomp)
+    endif()
+  endif()
+endmacro()
+
+if(TARGET ncnn)
+  return()
+endif()
+skyedge_offer_openmp()
+if(ncnn_DIR)  # a path that was named is not looked for under a cross compiler's root
+  include("${ncnn_DIR}/ncnnConfig.cmake")
+  return()
+endif()
 
 # ncnn's packages carry no version file, so that any version asked for is refused, but the places looked at are listed.
-set(installed "")
 set(ncnn_CONSIDERED_CONFIGS "")
 if(NOT CMAKE_CROSSCOMPILING)  # what this machine has would be for this machine
   find_package(ncnn ${SKYEDGE_NCNN_RELEASE} CONFIG QUIET)
+  unset(ncnn_DIR CACHE)
 endif()
 foreach(config IN LISTS ncnn_CONSIDERED_CONFIGS)
   file(STRINGS "${config}" release_line REGEX "^set\\(NCNN_VERSION ")
   string(REGEX MATCH "[0-9]+" release "${release_line}")
   if(release GREATER_EQUAL SKYEDGE_NCNN_RELEASE)
-    get_filename_component(installed "${config}" DIRECTORY)
-    break()
+    include("${config}")
+    return()
   endif()
   message(STATUS "${config}: ncnn ${release} is older than ${SKYEDGE_NCNN_RELEASE} and not used")
 endforeach()
 
-if(installed)
-  find_package(ncnn CONFIG REQUIRED PATHS "${installed}" NO_DEFAULT_PATH)
+find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
+if(EXISTS "${PROJECT_SOURCE_DIR}/../pyproject.toml" AND CMAKE_SOURCE_DIR STREQUAL PROJECT_SOURCE_DIR)
+  set(cache "${PROJECT_SOURCE_DIR}/../.cache")
 else()
-  find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
-  set(cross "")
-  if(CMAKE_CROSSCOMPILING)
-    set(cross --toolchain "${CMAKE_TOOLCHAIN_FILE}")
-  endif()
-  set(compiler "")
-  if(SKYEDGE_FUZZ)  # CMake tells get_ncnn.py that the compiler is Clang, but ncnn has no part in this: GCC's build will do
-    set(compiler "${CMAKE_COMMAND}" -E env --unset=CC --unset=CXX)
-  endif()
-  execute_process(
-    COMMAND ${compiler} "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_SOURCE_DIR}/tools/get_ncnn.py" ${cross}
-    OUTPUT_VARIABLE built OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE code)
-  if(NOT code EQUAL 0)
-    message(FATAL_ERROR "get_ncnn.py failed (exit ${code}); its message is above")
-  endif()
-  find_package(ncnn CONFIG REQUIRED PATHS "${built}" NO_DEFAULT_PATH)
-  unset(ncnn_DIR CACHE)  # the next run asks get_ncnn.py again, which answers at once or has a new recipe
+  set(cache "${CMAKE_BINARY_DIR}/_skyedge")
 endif()
+set(SKYEDGE_CACHE "${cache}" CACHE PATH "Keeps ncnn's source and library")
+set(words --cache "${SKYEDGE_CACHE}")
+if(CMAKE_CROSSCOMPILING)
+  list(APPEND words --toolchain "${CMAKE_TOOLCHAIN_FILE}" --compiler "${CMAKE_CXX_COMPILER}")
+  foreach(name ANDROID_ABI ANDROID_PLATFORM ANDROID_STL PLATFORM DEPLOYMENT_TARGET SKYEDGE_ZIG SKYEDGE_ZIG_TARGET)
+    if(DEFINED ${name})
+      list(APPEND words --define "${name}=${${name}}")
+    endif()
+  endforeach()
+endif()
+# CMake tells get_ncnn.py the compiler of our own code; ncnn is built by the machine's c++, once for all.
+execute_process(
+  COMMAND "${CMAKE_COMMAND}" -E env --unset=CC --unset=CXX "${Python3_EXECUTABLE}"
+    "${PROJECT_SOURCE_DIR}/tools/get_ncnn.py" ${words}
+  OUTPUT_VARIABLE SKYEDGE_NCNN_BUILT OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE code)
+if(NOT code EQUAL 0)
+  message(FATAL_ERROR "get_ncnn.py failed (exit ${code}); its message is above. With an ncnn of your own, give -Dncnn_DIR=")
+endif()
+include("${SKYEDGE_NCNN_BUILT}/ncnnConfig.cmake")

@@ -15,7 +15,7 @@ namespace skyedge {
 struct RawPicture {
     int width_px = 0;
     int height_px = 0;
-    int channels = 0;  // 1 grey, 2 grey and alpha, 3 colour, 4 colour and alpha
+    int channels = 0;  // 1 grey, 2 grey and alpha, 3 color, 4 color and alpha
     bool blue_first = false;
     bool has_alpha = false;  // whether the last of 2 or 4 channels counts
     bool deep = false;       // 16 bits

@@ -22,11 +22,11 @@ std::uint8_t over_black(unsigned value, unsigned alpha) {
 
 // One sample of 8 or 16 bits as 8.
 struct Depth8 {
-    static unsigned colour(std::uint8_t value) { return value; }
+    static unsigned color(std::uint8_t value) { return value; }
     static unsigned grey(std::uint8_t value) { return value; }
 };
 struct Depth16 {
-    static unsigned colour(std::uint16_t value) { return value >> 8U; }
+    static unsigned color(std::uint16_t value) { return value >> 8U; }
     static unsigned grey(std::uint16_t value) { return (value + 128U) / 257U; }
 };
 
@@ -46,10 +46,10 @@ Image to_rgb(const RawPicture& picture) {
             out[0] = out[1] = out[2] = static_cast<std::uint8_t>(Depth::grey(sample[0]));
             continue;
         }
-        const unsigned alpha = picture.has_alpha ? Depth::colour(sample[channels - 1]) : 255U;
-        out[0] = over_black(Depth::colour(sample[red]), alpha);
-        out[1] = over_black(Depth::colour(sample[green]), alpha);
-        out[2] = over_black(Depth::colour(sample[blue]), alpha);
+        const unsigned alpha = picture.has_alpha ? Depth::color(sample[channels - 1]) : 255U;
+        out[0] = over_black(Depth::color(sample[red]), alpha);
+        out[1] = over_black(Depth::color(sample[green]), alpha);
+        out[2] = over_black(Depth::color(sample[blue]), alpha);
     }
     return image;
 }

@@ -12,7 +12,7 @@
 namespace skyedge {
 
 // Decodes a picture as it should be seen: EXIF orientation applied, alpha laid over black, grey and palettes as RGB,
-// 16-bit grey scaled by 257 with rounding, 16-bit colour cut to its upper byte (the same as edge_runtime/images/ops.py).
+// 16-bit grey scaled by 257 with rounding, 16-bit color cut to its upper byte (the same as edge_runtime/images/ops.py).
 Result<Image> read_rgb(const std::filesystem::path& path);
 
 // The same for the bytes of a file; `name` is for messages.

@@ -1,109 +1,53 @@
 #include "core/files.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cerrno>
-#include <cstring>
+#include <cstddef>
+#include <cstdio>
+#include <memory>
 #include <string>
 #include <system_error>
 
 namespace skyedge {
-namespace {
 
 namespace fs = std::filesystem;
 
-// A file descriptor that closes itself.
-class Descriptor {
-public:
-    explicit Descriptor(int number) : number_(number) {}
-    ~Descriptor() {
-        if (number_ >= 0) {
-            ::close(number_);
-        }
+Result<std::vector<std::uint8_t>> read_file(const fs::path& path, std::uint64_t most_bytes) {
+    const auto fault = [&](const std::string& text) { return Error{text, ErrorCode::kFile}; };
+    std::error_code code;
+    const fs::file_status status = fs::status(path, code);
+    if (!fs::exists(status)) {
+        return fault("cannot read " + path.string() + ": " + code.message() +
+                     "; give the path of a file that exists and may be read");
     }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-
-    int number() const { return number_; }
-    bool open() const { return number_ >= 0; }
-
-    // Closes now; some file systems report a failed write only here.
-    bool close() {
-        const int number = number_;
-        number_ = -1;
-        return ::close(number) == 0;
+    if (!fs::is_regular_file(status)) {
+        return fault("got " + path.string() + ", which is not a regular file; give the path of a file");
     }
-
-private:
-    int number_;
-};
-
-Error system_error(const std::string& what, const fs::path& path, const std::string& next) {
-    const int code = errno;
-    return Error{what + " " + path.string() + ": " + std::strerror(code) + "; " + next};
-}
-
-bool write_all(int descriptor, const std::vector<std::uint8_t>& bytes) {
-    std::size_t done = 0;
-    while (done < bytes.size()) {
-        const ssize_t count = ::write(descriptor, bytes.data() + done, bytes.size() - done);
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count < 0) {
-            return false;
-        }
-        done += static_cast<std::size_t>(count);
+    const std::uintmax_t size_bytes = fs::file_size(path, code);
+    if (code) {
+        return fault("cannot read " + path.string() + ": " + code.message() + "; check the disk");
     }
-    return true;
-}
-
-}  // namespace
-
-Result<std::vector<std::uint8_t>> read_file(const fs::path& path) {
-    const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (!file.open()) {
-        return system_error("cannot read", path, "give the path of a file that exists and may be read");
+    if (size_bytes > most_bytes) {
+        return fault(path.string() + ": got " + std::to_string(size_bytes) + " bytes, expected " +
+                     std::to_string(most_bytes) + " at most; give another file");
     }
-    struct stat facts {};
-    if (::fstat(file.number(), &facts) != 0 || !S_ISREG(facts.st_mode)) {
-        return Error{"got " + path.string() + ", which is not a regular file; give the path of a file"};
+#ifdef _WIN32
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(::_wfopen(path.c_str(), L"rb"), std::fclose);
+#elif defined(__linux__)
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
+#else
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), std::fclose);
+#endif
+    if (file == nullptr) {
+        const std::string why = std::error_code(errno, std::generic_category()).message();
+        return fault("cannot read " + path.string() + ": " + why + "; give the path of a file that may be read");
     }
-    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(facts.st_size));
-    std::size_t done = 0;
-    while (done < bytes.size()) {
-        const ssize_t count = ::read(file.number(), bytes.data() + done, bytes.size() - done);
-        if (count < 0 && errno == EINTR) {
-            continue;
-        }
-        if (count < 0) {
-            return system_error("cannot read", path, "check the disk");
-        }
-        if (count == 0) {
-            return Error{path.string() + " became shorter while it was read; run again when nothing writes to it"};
-        }
-        done += static_cast<std::size_t>(count);
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(size_bytes));
+    if (std::fread(bytes.data(), 1, bytes.size(), file.get()) != bytes.size()) {
+        return fault(std::ferror(file.get()) != 0
+                         ? "cannot read " + path.string() + "; check the disk"
+                         : path.string() + " became shorter while it was read; run again when nothing writes to it");
     }
     return bytes;
-}
-
-Failure write_file(const fs::path& path, const std::vector<std::uint8_t>& bytes) {
-    fs::path partial = path;
-    partial += "." + std::to_string(::getpid()) + ".partial";
-    const std::string next = "choose a place that exists, has room and may be written";
-    Descriptor file(::open(partial.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-    if (!file.open()) {
-        return system_error("cannot write", path, next);
-    }
-    if (write_all(file.number(), bytes) && ::fsync(file.number()) == 0 && file.close() &&
-        ::rename(partial.c_str(), path.c_str()) == 0) {
-        return std::nullopt;
-    }
-    Error error = system_error("cannot write", path, next);
-    ::unlink(partial.c_str());
-    return error;
 }
 
 }  // namespace skyedge

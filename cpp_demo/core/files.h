@@ -1,4 +1,4 @@
-// Whole files in, whole files out.
+// Whole files in.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@
 
 namespace skyedge {
 
-// Reads all bytes of a regular file.
-Result<std::vector<std::uint8_t>> read_file(const std::filesystem::path& path);
+constexpr std::uint64_t kMostFileBytes = std::uint64_t{1} << 31U;
 
-// Writes `bytes` to `path`, or leaves everything as it was: a temporary sibling, fsync, rename.
-Failure write_file(const std::filesystem::path& path, const std::vector<std::uint8_t>& bytes);
+// Reads all bytes of a regular file; one larger than `most_bytes` is refused before memory is taken.
+Result<std::vector<std::uint8_t>> read_file(const std::filesystem::path& path,
+                                            std::uint64_t most_bytes = kMostFileBytes);
 
 }  // namespace skyedge

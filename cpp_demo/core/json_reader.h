@@ -3,15 +3,12 @@
 
 #include <cstdint>
 #include <initializer_list>
-#include <nlohmann/json.hpp>
 #include <string>
 
+#include "core/json.h"
 #include "skyedge/result.h"
 
 namespace skyedge {
-
-// Parses `text`, refusing keys that occur twice in an object.
-Result<nlohmann::json> parse_json(const std::string& text);
 
 // The first fault of a reading; later ones often follow from it.
 class Faults {
@@ -30,13 +27,13 @@ private:
 // straight on and asks `Faults` at the end.
 class ObjectReader {
 public:
-    ObjectReader(const nlohmann::json& value, std::string path, std::initializer_list<const char*> keys,
+    ObjectReader(const Json& value, std::string path, std::initializer_list<const char*> keys,
                  Faults& faults);
 
-    const nlohmann::json& at(const char* key) const;
-    bool is_null(const char* key) const { return at(key).is_null(); }
+    const Json& at(const char* key) const;
+    bool is_null(const char* key) const { return at(key).kind == Json::Kind::kNull; }
     ObjectReader object(const char* key, std::initializer_list<const char*> keys) const;
-    void free_object(const char* key) const;  // an object whose keys are nobody's business
+    void free_object(const char* key) const;  // an object that may hold anything
 
     std::string text(const char* key) const;  // not empty
     std::string text(const char* key, std::initializer_list<const char*> allowed) const;
@@ -49,7 +46,7 @@ public:
     void fault(const char* key, const std::string& expected) const;  // "got" is the value at `key`
 
 private:
-    const nlohmann::json* value_;
+    const Json* value_;
     std::string path_;
     Faults* faults_;
 };

@@ -1,6 +1,7 @@
 #include "skyedge/model_spec.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -12,26 +13,28 @@ namespace skyedge {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 constexpr std::int64_t kSchemaVersion = 1;
-constexpr std::int64_t kMostBytes = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMostCount = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMostModelBytes = std::int64_t{1} << 30;  // of a file of the network
+constexpr std::uint64_t kMostSpecBytes = 1U << 24U;
+constexpr std::uint64_t kMostNpyHeader = 4096;
 constexpr std::int64_t kMostSidePx = 1 << 14;  // far above any of our networks; keeps sizes within an int
 
 FileEntry read_entry(const ObjectReader& files, const char* role) {
     const ObjectReader entry = files.object(role, {"path", "sha256", "bytes"});
     return {entry.file_name("path"), entry.sha256("sha256"),
-            static_cast<std::uint64_t>(entry.integer("bytes", 1, kMostBytes))};
+            static_cast<std::uint64_t>(entry.integer("bytes", 1, kMostModelBytes))};
 }
 
 // Three finite numbers, all above `above`.
 std::array<double, 3> read_rgb_numbers(const ObjectReader& input, const char* key, double above, const char* expected) {
     std::array<double, 3> numbers{};
-    const json& list = input.at(key);
-    bool good = list.is_array() && list.size() == numbers.size();
+    const std::vector<Json>& list = input.at(key).items;
+    bool good = input.at(key).kind == Json::Kind::kList && list.size() == numbers.size();
     for (std::size_t i = 0; good && i < numbers.size(); ++i) {
-        good = list[i].is_number() && list[i].get<double>() > above && std::isfinite(list[i].get<double>());
-        numbers[i] = good ? list[i].get<double>() : 0.0;
+        good = list[i].is_number() && list[i].number > above && std::abs(list[i].number) < std::numeric_limits<double>::max();
+        numbers[i] = good ? list[i].number : 0.0;
     }
     if (!good) {
         input.fault(key, expected);
@@ -41,13 +44,12 @@ std::array<double, 3> read_rgb_numbers(const ObjectReader& input, const char* ke
 
 void read_shape(const ObjectReader& reader, InputSpec& input) {
     reader.text("layout", {"NCHW"});  // the only one that ncnn has
-    const json& shape = reader.at("shape");
-    bool good = shape.is_array() && shape.size() == 4;
+    const std::vector<Json>& shape = reader.at("shape").items;
+    bool good = reader.at("shape").kind == Json::Kind::kList && shape.size() == 4;
     std::array<std::int64_t, 4> sizes{};
     for (std::size_t i = 0; good && i < sizes.size(); ++i) {
-        good = shape[i].is_number_integer() && shape[i].get<std::int64_t>() >= 1 &&
-               shape[i].get<std::int64_t>() <= kMostSidePx;
-        sizes[i] = good ? shape[i].get<std::int64_t>() : 0;
+        good = shape[i].kind == Json::Kind::kInteger && shape[i].integer >= 1 && shape[i].integer <= kMostSidePx;
+        sizes[i] = good ? shape[i].integer : 0;
     }
     if (!good || sizes[0] != 1 || sizes[1] != 3) {
         reader.fault("shape", "one RGB picture, such as [1, 3, 256, 256]");
@@ -96,22 +98,20 @@ std::string read_precision(const ObjectReader& root) {
     if (!reader.is_null("calibration")) {
         const ObjectReader calibration = reader.object("calibration", {"sha256", "count"});
         calibration.sha256("sha256");
-        calibration.integer("count", 1, kMostBytes);
+        calibration.integer("count", 1, kMostCount);
     }
     return reader.text("precision", {"fp32", "fp16", "int8"});
 }
 
 // A count from provenance, where anything may stand.
 std::optional<std::int64_t> find_count(const ObjectReader& root, const char* key) {
-    const json& provenance = root.at("provenance");
-    const auto found = provenance.is_object() ? provenance.find(key) : provenance.end();
-    if (found == provenance.end() || !found->is_number_integer() || found->get<std::int64_t>() < 0) {
-        return std::nullopt;
-    }
-    return found->get<std::int64_t>();
+    const Json* found = root.at("provenance").find(key);
+    return found != nullptr && found->kind == Json::Kind::kInteger && found->integer >= 0
+               ? std::optional(found->integer)
+               : std::nullopt;
 }
 
-ModelSpec read_spec(const json& value, Faults& faults) {
+ModelSpec read_spec(const Json& value, Faults& faults) {
     const ObjectReader root(value, "",
                             {"schema_version", "name", "arch", "format", "files", "input", "output", "quantization",
                              "golden", "provenance", "metrics", "weights_license"},
@@ -119,7 +119,7 @@ ModelSpec read_spec(const json& value, Faults& faults) {
     ModelSpec spec;
     spec.name = root.file_name("name");
     spec.arch = root.text("arch");
-    if (root.at("format") != "ncnn") {
+    if (root.at("format").text != "ncnn") {
         root.fault("format", "\"ncnn\", the format that this program runs; export with export/to_ncnn.py");
         return spec;
     }
@@ -132,7 +132,7 @@ ModelSpec read_spec(const json& value, Faults& faults) {
     const ObjectReader golden = root.object("golden", {"input", "output", "atol"});
     spec.golden_input = golden.file_name("input");
     spec.golden_output = golden.file_name("output");
-    golden.number("atol", 0.0, 1.0);
+    spec.golden_atol = golden.number("atol", 0.0, 1.0);
     root.free_object("provenance");
     root.free_object("metrics");
     spec.weights_license = root.text("weights_license");
@@ -141,42 +141,86 @@ ModelSpec read_spec(const json& value, Faults& faults) {
     return spec;
 }
 
-Result<std::vector<std::uint8_t>> read_checked(const fs::path& path, const FileEntry& entry) {
+Error damaged(const std::string& message) { return Error{message, ErrorCode::kArtifact}; }
+
+// A link may lead to another file of the folder, but not out of it.
+bool is_inside(const fs::path& path, const fs::path& folder) {
+    std::error_code code;
+    const fs::path real = fs::canonical(path, code);
+    const fs::path home = code ? fs::path() : fs::canonical(folder, code);
+    return !code && real.parent_path() == home && fs::is_regular_file(real, code);
+}
+
+Result<std::vector<std::uint8_t>> read_checked(const fs::path& folder, const FileEntry& entry) {
+    const fs::path path = folder / entry.name;
     std::error_code code;
     const std::uintmax_t size_bytes = fs::file_size(path, code);
     if (code) {
-        return Error{"got no " + path.string() + " (" + code.message() +
-                     "), expected the file that model.json names; copy it, or export the artifact again"};
+        return damaged("got no " + path.string() + " (" + code.message() +
+                       "), expected the file that model.json names; copy it, or export the artifact again");
+    }
+    if (!is_inside(path, folder)) {
+        return damaged("got " + path.string() + ", which is no regular file of the artifact's folder; copy it there");
     }
     const std::string next = "; the file is damaged or foreign: copy or export it again";
     if (size_bytes != entry.size_bytes) {
-        return Error{path.string() + ": got " + std::to_string(size_bytes) + " bytes, expected " +
-                     std::to_string(entry.size_bytes) + next};
+        return damaged(path.string() + ": got " + std::to_string(size_bytes) + " bytes, expected " +
+                       std::to_string(entry.size_bytes) + next);
     }
-    Result<std::vector<std::uint8_t>> bytes = read_file(path);
+    Result<std::vector<std::uint8_t>> bytes = read_file(path, entry.size_bytes);
     if (!bytes) {
         return bytes;
     }
     const std::string digest = sha256_hex(bytes.value().data(), bytes.value().size());
     if (digest != entry.sha256) {
-        return Error{path.string() + ": got sha256 " + digest + ", expected " + entry.sha256 + next};
+        return damaged(path.string() + ": got sha256 " + digest + ", expected " + entry.sha256 + next);
     }
     return bytes;
+}
+
+// The body of a .npy file whose header must describe exactly `shape` and `dtype`; nothing else decides how much is read.
+Result<std::vector<std::uint8_t>> read_npy(const fs::path& folder, const std::string& name, const std::string& dtype,
+                                           const std::string& shape, std::uint64_t body_bytes) {
+    const fs::path path = folder / name;
+    if (!is_inside(path, folder)) {
+        return damaged("got no " + path.string() + ", expected the golden file that model.json names; export again");
+    }
+    Result<std::vector<std::uint8_t>> file = read_file(path, body_bytes + kMostNpyHeader);
+    if (!file) {
+        return damaged(file.error().message);
+    }
+    std::vector<std::uint8_t>& bytes = file.value();
+    const std::string head(bytes.begin(), bytes.size() < body_bytes
+                                              ? bytes.begin()
+                                              : bytes.end() - static_cast<std::ptrdiff_t>(body_bytes));
+    const bool good = head.compare(0, 6, "\x93NUMPY") == 0 && head.size() >= 10 &&
+                      head.size() == 10 + static_cast<unsigned char>(head[8]) +
+                                         256U * static_cast<unsigned char>(head[9]) &&
+                      head.find("'descr': '" + dtype + "'") != std::string::npos &&
+                      head.find("'fortran_order': False") != std::string::npos &&
+                      head.find("'shape': (" + shape + ")") != std::string::npos;
+    if (!good) {
+        return damaged(path.string() + ": expected a .npy file of " + dtype + " and shape (" + shape +
+                       "), got another; export the artifact again");
+    }
+    bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(head.size()));
+    return file;
 }
 
 }  // namespace
 
 Result<ModelSpec> parse_model_spec(const std::string& text) {
-    const Result<json> parsed = parse_json(text);
+    const Result<Json> parsed = parse_json(text);
     if (!parsed) {
         return parsed.error();
     }
-    const json& value = parsed.value();
+    const Json& value = parsed.value();
     // First of all: another version has other keys, and saying so helps more than naming the first of them.
-    const auto version = value.is_object() ? value.find("schema_version") : value.end();
-    if (value.is_object() && version != value.end() && !(version->is_number_integer() && *version == kSchemaVersion)) {
-        return Error{"got schema_version " + version->dump() + ", expected " + std::to_string(kSchemaVersion) +
-                     "; use the release that wrote it, or export again"};
+    const Json* version = value.find("schema_version");
+    if (version != nullptr && !(version->kind == Json::Kind::kInteger && version->integer == kSchemaVersion)) {
+        return Error{"got schema_version " + version->shown() + ", expected " + std::to_string(kSchemaVersion) +
+                         "; use the release that wrote it, or export again",
+                     ErrorCode::kArtifact};
     }
     Faults faults;
     ModelSpec spec = read_spec(value, faults);
@@ -186,37 +230,50 @@ Result<ModelSpec> parse_model_spec(const std::string& text) {
     return spec;
 }
 
-Result<Artifact> read_artifact(const fs::path& folder) {
+Result<Artifact> read_artifact(const fs::path& folder, bool with_golden) {
     const fs::path path = folder / "model.json";
     std::error_code code;
     if (!fs::is_regular_file(path, code)) {
         const std::string got = fs::is_directory(folder, code) ? "a folder without it" : "no such folder";
-        return Error{"got " + folder.string() + " (" + got +
-                     "), expected an artifact folder with model.json; make one with export/to_ncnn.py"};
+        return damaged("got " + folder.string() + " (" + got +
+                       "), expected an artifact folder with model.json; make one with export/to_ncnn.py");
     }
-    const Result<std::vector<std::uint8_t>> text = read_file(path);
+    const Result<std::vector<std::uint8_t>> text = read_file(path, kMostSpecBytes);
     if (!text) {
         return text.error();
     }
-    const Result<ModelSpec> spec = parse_model_spec(std::string(text.value().begin(), text.value().end()));
-    if (!spec) {
-        return Error{path.string() + ": " + spec.error().message};
+    const Result<ModelSpec> parsed = parse_model_spec(std::string(text.value().begin(), text.value().end()));
+    if (!parsed) {
+        return damaged(path.string() + ": " + parsed.error().message);
     }
-    Result<std::vector<std::uint8_t>> param = read_checked(folder / spec.value().param.name, spec.value().param);
-    if (!param) {
-        return param.error();
-    }
-    Result<std::vector<std::uint8_t>> bin = read_checked(folder / spec.value().bin.name, spec.value().bin);
-    if (!bin) {
-        return bin.error();
-    }
-    for (const std::string& name : {spec.value().golden_input, spec.value().golden_output}) {
-        if (!fs::is_regular_file(folder / name, code)) {
-            return Error{"got no " + (folder / name).string() +
-                         ", expected the golden file that model.json names; export the artifact again"};
+    const ModelSpec& spec = parsed.value();
+    Artifact artifact{spec, {}, {}, {}};
+    for (const auto& [entry, bytes] : {std::pair(&spec.param, &artifact.param), std::pair(&spec.bin, &artifact.bin)}) {
+        Result<std::vector<std::uint8_t>> read = read_checked(folder, *entry);
+        if (!read) {
+            return read.error();
         }
+        *bytes = std::move(read.value());
     }
-    return Artifact{spec.value(), std::move(param.value()), std::move(bin.value())};
+    if (!with_golden) {
+        return artifact;
+    }
+    const InputSpec& input = spec.input;
+    const std::string shape = std::to_string(input.height_px) + ", " + std::to_string(input.width_px);
+    const auto pixels = static_cast<std::uint64_t>(input.width_px) * static_cast<std::uint64_t>(input.height_px);
+    Result<std::vector<std::uint8_t>> in = read_npy(folder, spec.golden_input, "|u1", shape + ", 3", pixels * 3);
+    if (!in) {
+        return in.error();
+    }
+    const Result<std::vector<std::uint8_t>> out = read_npy(folder, spec.golden_output, "<f4", shape, pixels * 4);
+    if (!out) {
+        return out.error();
+    }
+    Golden golden{{input.width_px, input.height_px, std::move(in.value())}, {input.width_px, input.height_px, {}}};
+    golden.output.values.resize(static_cast<std::size_t>(pixels));
+    std::memcpy(golden.output.values.data(), out.value().data(), out.value().size());
+    artifact.golden = std::move(golden);
+    return artifact;
 }
 
 }  // namespace skyedge

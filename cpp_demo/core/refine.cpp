@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/apply_fit.h"
-#include "core/colour_density.h"
+#include "core/color_density.h"
 #include "core/pyramid.h"
 #include "core/stopwatch.h"
 
@@ -50,20 +50,20 @@ Plane map(const Plane& like, const Function& function) {
 
 // The working picture, 0..1, a plane for each channel.
 std::array<Plane, kChannels> to_planes(const Image& guide) {
-    std::array<Plane, kChannels> colour;
+    std::array<Plane, kChannels> color;
     for (std::size_t c = 0; c < kChannels; ++c) {
-        colour[c] = Plane(guide.width_px, guide.height_px);
-        for (std::size_t i = 0; i < colour[c].values.size(); ++i) {
-            colour[c].values[i] = static_cast<float>(guide.rgb[i * kChannels + c]) / 255.0F;
+        color[c] = Plane(guide.width_px, guide.height_px);
+        for (std::size_t i = 0; i < color[c].values.size(); ++i) {
+            color[c].values[i] = static_cast<float>(guide.rgb[i * kChannels + c]) / 255.0F;
         }
     }
-    return colour;
+    return color;
 }
 
 // What all steps look at: the working picture and the network's probability there.
 struct Scene {
     Image guide;
-    std::array<Plane, kChannels> colour;
+    std::array<Plane, kChannels> color;
     Plane p;
     int halvings = 0;
 
@@ -71,12 +71,12 @@ struct Scene {
     Plane from_grid(Plane plane) const { return up(std::move(plane), halvings, p.width_px, p.height_px); }
 };
 
-// Per cell of the grid how far colour and probability move together, going by the network alone.
+// Per cell of the grid how far color and probability move together, going by the network alone.
 struct Moves {
     Plane length;    // of cov(I, p)
     Plane variance;  // of p
 
-    // How far the colour moves as p goes from 0 to 1: the contrast of sky and the rest. `unknown` where p hardly moves.
+    // How far the color moves as p goes from 0 to 1: the contrast of sky and the rest. `unknown` where p hardly moves.
     float contrast(std::size_t cell, float unknown) const {
         return (length.values[cell] + kStill * unknown) / (variance.values[cell] + kStill);
     }
@@ -92,9 +92,9 @@ Moves find_moves(const Scene& scene) {
     const Plane sum_p = sum([&](std::size_t i) { return p[i]; });
     const Plane sum_pp = sum([&](std::size_t i) { return p[i] * p[i]; });
     Plane squared(total.width_px, total.height_px);
-    for (const Plane& colour : scene.colour) {
-        const Plane with_p = sum([&](std::size_t i) { return colour.values[i] * p[i]; });
-        const Plane alone = sum([&](std::size_t i) { return colour.values[i]; });
+    for (const Plane& color : scene.color) {
+        const Plane with_p = sum([&](std::size_t i) { return color.values[i] * p[i]; });
+        const Plane alone = sum([&](std::size_t i) { return color.values[i]; });
         for (std::size_t i = 0; i < squared.values.size(); ++i) {
             const float mean_p = sum_p.values[i] / total.values[i];
             const float covariance = (with_p.values[i] - alone.values[i] * mean_p) / total.values[i];
@@ -126,15 +126,15 @@ Plane trust(const Scene& scene, const Plane& said, const Raises& raises) {
     return map(scene.p, [&](std::size_t i) { return 1 - (raises(i) ? raising : lowering).values[i]; });
 }
 
-// Decides the unsure pixels by the colours of the sure ones, where sky and the rest clearly differ in colour.
+// Decides the unsure pixels by the colors of the sure ones, where sky and the rest clearly differ in color.
 Plane by_density(const Scene& scene, const Moves& apart) {
-    constexpr std::size_t kBins = std::size_t{kColourBins} * kColourBins * kColourBins;
+    constexpr std::size_t kBins = std::size_t{kColorBins} * kColorBins * kColorBins;
     const std::vector<float>& p = scene.p.values;
     std::vector<std::uint32_t> sky_counts(kBins), other_counts(kBins);
     std::vector<std::uint32_t> bins(p.size());
     std::size_t sky = 0, other = 0;
     for (std::size_t i = 0; i < p.size(); ++i) {
-        bins[i] = static_cast<std::uint32_t>(colour_bin(scene.guide.rgb.data() + i * kChannels));
+        bins[i] = static_cast<std::uint32_t>(color_bin(scene.guide.rgb.data() + i * kChannels));
         if (p[i] > 1 - kUnsure) {
             ++sky_counts[bins[i]];
             ++sky;
@@ -146,9 +146,9 @@ Plane by_density(const Scene& scene, const Moves& apart) {
     if (sky == 0 || sky + other == p.size()) {
         return scene.p;
     }
-    std::vector<float> ratio = colour_density(sky_counts, sky, kSigma);
+    std::vector<float> ratio = color_density(sky_counts, sky, kSigma);
     const std::vector<float> against =
-        other > 0 ? colour_density(other_counts, other, kSigma) : std::vector<float>(kBins);
+        other > 0 ? color_density(other_counts, other, kSigma) : std::vector<float>(kBins);
     for (std::size_t i = 0; i < kBins; ++i) {
         ratio[i] = (ratio[i] + kRare) / (against[i] + kRare);
     }
@@ -157,8 +157,8 @@ Plane by_density(const Scene& scene, const Moves& apart) {
         const float odds = std::clamp(ratio[bins[i]], 1 / kLower, kRaise) * p[i];
         return sure ? p[i] : odds / (odds + 1 - p[i]);
     });
-    const Plane by_colour = map(scene.p, [&](std::size_t i) { return ratio[bins[i]] / (1 + ratio[bins[i]]); });
-    const Plane believed = trust(scene, by_colour, [&](std::size_t i) { return decided.values[i] > p[i]; });
+    const Plane by_color = map(scene.p, [&](std::size_t i) { return ratio[bins[i]] / (1 + ratio[bins[i]]); });
+    const Plane believed = trust(scene, by_color, [&](std::size_t i) { return decided.values[i] > p[i]; });
     const Plane share = scene.from_grid(
         map(apart.length, [&](std::size_t i) { return smooth_step(apart.contrast(i, kVivid), kVague, kVivid); }));
     for (std::size_t i = 0; i < p.size(); ++i) {
@@ -167,7 +167,7 @@ Plane by_density(const Scene& scene, const Moves& apart) {
     return decided;
 }
 
-// What the fit of a probability to the colours, p = A . I + b, gives in every cell of the grid.
+// What the fit of a probability to the colors, p = A . I + b, gives in every cell of the grid.
 struct Fit {
     Planes planes;
     Plane explained;  // share of p's variance that A . I explains
@@ -198,24 +198,24 @@ Fit fit(const Scene& scene, const Plane& target) {
     const auto product = [&](const Plane& a, const Plane& b) {
         return mean([&](std::size_t i) { return a.values[i] * b.values[i]; });
     };
-    const std::array<Plane, kChannels>& colour = scene.colour;
+    const std::array<Plane, kChannels>& color = scene.color;
     const Plane mean_p = mean([&](std::size_t i) { return target.values[i]; });
     const Plane square_p = product(target, target);
-    std::array<Plane, kChannels> mean_colour, colour_p;
+    std::array<Plane, kChannels> mean_color, color_p;
     std::array<Plane, 6> pairs;  // M00, M01, M02, M11, M12, M22
     std::size_t pair = 0;
     for (std::size_t a = 0; a < kChannels; ++a) {
-        mean_colour[a] = mean([&](std::size_t i) { return colour[a].values[i]; });
-        colour_p[a] = product(colour[a], target);
+        mean_color[a] = mean([&](std::size_t i) { return color[a].values[i]; });
+        color_p[a] = product(color[a], target);
         for (std::size_t b = a; b < kChannels; ++b) {
-            pairs[pair++] = product(colour[a], colour[b]);
+            pairs[pair++] = product(color[a], color[b]);
         }
     }
     Fit result;
     result.planes.fill(Plane(total.width_px, total.height_px));
     result.explained = Plane(total.width_px, total.height_px);
     for (std::size_t i = 0; i < total.values.size(); ++i) {
-        const std::array<float, 3> c{mean_colour[0].values[i], mean_colour[1].values[i], mean_colour[2].values[i]};
+        const std::array<float, 3> c{mean_color[0].values[i], mean_color[1].values[i], mean_color[2].values[i]};
         const float p = mean_p.values[i];
         const auto covariance = [&](std::size_t at, std::size_t a, std::size_t b) {
             return pairs[at].values[i] - c[a] * c[b] + (a == b ? kEps * kEps : 0.0F);
@@ -224,22 +224,22 @@ Fit fit(const Scene& scene, const Plane& target) {
                                      covariance(3, 1, 1), covariance(4, 1, 2), covariance(5, 2, 2)};
         std::array<float, 3> r{};
         for (std::size_t k = 0; k < kChannels; ++k) {
-            r[k] = colour_p[k].values[i] - c[k] * p;
+            r[k] = color_p[k].values[i] - c[k] * p;
         }
         const std::array<float, 3> a = solve_symmetric(m, r);
-        float b = p, by_colour = kQuiet;
+        float b = p, by_color = kQuiet;
         for (std::size_t k = 0; k < kChannels; ++k) {
             result.planes[k].values[i] = a[k];
             b -= a[k] * c[k];
-            by_colour += a[k] * r[k];
+            by_color += a[k] * r[k];
         }
         result.planes[3].values[i] = b;
-        result.explained.values[i] = by_colour / (std::max(square_p.values[i] - p * p, 0.0F) + kQuiet);
+        result.explained.values[i] = by_color / (std::max(square_p.values[i] - p * p, 0.0F) + kQuiet);
     }
     return result;
 }
 
-// Per cell of the grid, 0 to 1, whether sky and the rest differ in colour there, and enough of both is known.
+// Per cell of the grid, 0 to 1, whether sky and the rest differ in color there, and enough of both is known.
 Plane distinct(const Scene& scene, const Moves& apart, const Plane& target) {
     const auto samples = [&](const auto& seen) {
         return scene.to_grid(map(target, [&](std::size_t i) { return seen(target.values[i]) ? 1.0F : 0.0F; }));
@@ -268,7 +268,7 @@ Planes guarded(const Scene& scene, const Moves& apart, const Plane& target) {
     const Plane fitted = map(scene.p, [&](std::size_t i) {
         float sum = planes[3].values[i];
         for (std::size_t k = 0; k < kChannels; ++k) {
-            sum += planes[k].values[i] * scene.colour[k].values[i];
+            sum += planes[k].values[i] * scene.color[k].values[i];
         }
         return std::clamp(sum, 0.0F, 1.0F);
     });
@@ -284,7 +284,7 @@ Planes guarded(const Scene& scene, const Moves& apart, const Plane& target) {
     return planes;
 }
 
-Failure check(const Image& image, const Probability& coarse) {
+Failure check(const Image& image, const Probability& low_res) {
     const auto count = [](int width, int height) {
         return static_cast<std::size_t>(width) * static_cast<std::size_t>(height);
     };
@@ -294,11 +294,11 @@ Failure check(const Image& image, const Probability& coarse) {
                      std::to_string(image.width_px) + " x " + std::to_string(image.height_px) +
                      " pixels, expected at least one pixel and three bytes for each"};
     }
-    if (coarse.width_px < 1 || coarse.height_px < 1 ||
-        coarse.values.size() != count(coarse.width_px, coarse.height_px)) {
+    if (low_res.width_px < 1 || low_res.height_px < 1 ||
+        low_res.values.size() != count(low_res.width_px, low_res.height_px)) {
         return Error{"got a probability without pixels, expected one over the whole picture"};
     }
-    if (!std::all_of(coarse.values.begin(), coarse.values.end(), [](float p) { return p >= 0.0F && p <= 1.0F; })) {
+    if (!std::all_of(low_res.values.begin(), low_res.values.end(), [](float p) { return p >= 0.0F && p <= 1.0F; })) {
         return Error{"got a probability that leaves 0..1, expected none; divide 8-bit masks by 255, and look for NaN"};
     }
     return std::nullopt;
@@ -306,8 +306,8 @@ Failure check(const Image& image, const Probability& coarse) {
 
 }  // namespace
 
-Failure refine(const Image& image, const Probability& coarse, Probability& sky, RefineTiming* timing) {
-    if (Failure failure = check(image, coarse)) {
+Failure refine(const Image& image, const Probability& low_res, Probability& sky, RefineTiming* timing) {
+    if (Failure failure = check(image, low_res)) {
         return failure;
     }
     try {
@@ -316,8 +316,8 @@ Failure refine(const Image& image, const Probability& coarse, Probability& sky, 
         const int factor = (std::max(image.width_px, image.height_px) + kWorkSidePx - 1) / kWorkSidePx;
         Scene scene;
         scene.guide = shrink(image, factor);
-        scene.colour = to_planes(scene.guide);
-        scene.p = to_working(coarse, image.width_px, image.height_px, factor);
+        scene.color = to_planes(scene.guide);
+        scene.p = to_working(low_res, image.width_px, image.height_px, factor);
         const double cells = static_cast<double>(std::max(scene.p.width_px, scene.p.height_px)) / kGridSide;
         scene.halvings = std::max(2, static_cast<int>(std::nearbyint(std::log2(cells))));
         spent.shrink_ms = watch.lap_ms();

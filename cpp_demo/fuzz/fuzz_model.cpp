@@ -19,8 +19,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     static const skyedge::Result<skyedge::ModelSpec> tiny =
         skyedge::parse_model_spec(skyedge::test::tiny_spec().dump());
     const skyedge::Result<skyedge::ModelSpec> spec = skyedge::parse_model_spec(std::string(data, json_end));
-    const skyedge::Artifact artifact{spec ? spec.value() : tiny.value(), {param, param_end}, {bin, end}};
-    if (const auto loaded = skyedge::SkySegmenter::from_artifact(artifact, 1);
+    const skyedge::Artifact artifact{spec ? spec.value() : tiny.value(), {param, param_end}, {bin, end}, {}};
+    if (const auto loaded = skyedge::SkySegmenter::from_artifact(artifact, {1});
         !loaded && loaded.error().message.empty()) {
         __builtin_trap();  // every refusal says why
     }

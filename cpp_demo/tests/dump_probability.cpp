@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "cli/output_file.h"
 #include "core/files.h"
 #include "codec/image_io.h"
 #include "skyedge/sky_segmenter.h"
@@ -11,7 +12,7 @@ int main(int argc, char** argv) {
     if (argc != 4) {
         return 2;
     }
-    const auto segmenter = skyedge::SkySegmenter::load(argv[1], 1);
+    const auto segmenter = skyedge::SkySegmenter::load(argv[1], {1});
     const auto image = skyedge::read_rgb(argv[2]);
     if (!segmenter || !image) {
         std::fprintf(stderr, "error: %s\n", (segmenter ? image.error() : segmenter.error()).message.c_str());

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/output_file.h"
 #include "core/files.h"
 #include "codec/image_io.h"
 #include "skyedge/image_ops.h"

@@ -8,7 +8,7 @@ int main(int argc, char** argv) {
     if (argc != 3) {
         return 2;
     }
-    const auto segmenter = skyedge::SkySegmenter::load(argv[1], 1);
+    const auto segmenter = skyedge::SkySegmenter::load(argv[1], {1});
     if (!segmenter) {
         std::fprintf(stderr, "error: %s\n", segmenter.error().message.c_str());
         return 2;

@@ -5,6 +5,7 @@
 #include <opencv2/imgcodecs.hpp>
 
 #include "check.h"
+#include "cli/output_file.h"
 #include "core/files.h"
 #include "codec/image_io.h"
 
@@ -27,9 +28,9 @@ Bytes decode(const fs::path& folder, const std::string& name, const Bytes& file)
 }
 
 void test_pixels(const fs::path& folder) {
-    const cv::Mat colour(1, 2, CV_8UC3, cv::Scalar(3, 2, 1));  // B, G, R
-    CHECK((decode(folder, "rgb.png", encode(".png", colour)) == Bytes{1, 2, 3, 1, 2, 3}));
-    CHECK((decode(folder, "rgb.bmp", encode(".bmp", colour)) == Bytes{1, 2, 3, 1, 2, 3}));
+    const cv::Mat color(1, 2, CV_8UC3, cv::Scalar(3, 2, 1));  // B, G, R
+    CHECK((decode(folder, "rgb.png", encode(".png", color)) == Bytes{1, 2, 3, 1, 2, 3}));
+    CHECK((decode(folder, "rgb.bmp", encode(".bmp", color)) == Bytes{1, 2, 3, 1, 2, 3}));
 
     cv::Mat alpha(1, 3, CV_8UC4, cv::Scalar(200, 100, 50, 255));
     alpha.at<cv::Vec4b>(0, 1)[3] = 128;
@@ -39,11 +40,11 @@ void test_pixels(const fs::path& folder) {
     const cv::Mat grey = (cv::Mat_<std::uint8_t>(1, 2) << 7, 250);
     CHECK((decode(folder, "grey.png", encode(".png", grey)) == Bytes{7, 7, 7, 250, 250, 250}));
 
-    // 16-bit grey is divided by 257 and rounded; 16-bit colour keeps its upper byte, as Pillow does.
+    // 16-bit grey is divided by 257 and rounded; 16-bit color keeps its upper byte, as Pillow does.
     const cv::Mat grey16 = (cv::Mat_<std::uint16_t>(1, 3) << 128, 129, 65535);
     CHECK((decode(folder, "grey16.png", encode(".png", grey16)) == Bytes{0, 0, 0, 1, 1, 1, 255, 255, 255}));
-    const cv::Mat colour16(1, 1, CV_16UC3, cv::Scalar(0x03FF, 0x0200, 0x01FF));
-    CHECK((decode(folder, "rgb16.png", encode(".png", colour16)) == Bytes{1, 2, 3}));
+    const cv::Mat color16(1, 1, CV_16UC3, cv::Scalar(0x03FF, 0x0200, 0x01FF));
+    CHECK((decode(folder, "rgb16.png", encode(".png", color16)) == Bytes{1, 2, 3}));
 }
 
 // A JPEG with an APP1 segment that holds nothing but the orientation.

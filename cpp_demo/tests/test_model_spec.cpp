@@ -132,8 +132,39 @@ void test_files_are_checked(const fs::path& scratch) {
     fs::remove(folder / "model.param");
     CHECK_HOLDS(folder_refusal(folder), "No such file");
     write_tiny(folder);
+    fs::rename(folder / "model.bin", scratch / "elsewhere.bin");
+    fs::create_symlink(scratch / "elsewhere.bin", folder / "model.bin");
+    CHECK_HOLDS(folder_refusal(folder), "no regular file of the artifact's folder");
+}
+
+// An app may leave the golden pair out; where it is asked for, its header decides nothing but whether it fits.
+void test_golden_pair(const fs::path& folder) {
+    using skyedge::test::npy;
+    using skyedge::test::write_text;
+    skyedge::test::write_tiny(folder);
+    const auto whole = skyedge::read_artifact(folder, true);
+    CHECK(whole && whole.value().golden && whole.value().golden->input.rgb.size() == 192);
+    CHECK(whole && whole.value().golden && whole.value().golden->output.values.size() == 64);
+    const auto refusal = [&] {
+        const auto artifact = skyedge::read_artifact(folder, true);
+        CHECK(!artifact && artifact.error().code == skyedge::ErrorCode::kArtifact);
+        CHECK(static_cast<bool>(skyedge::read_artifact(folder)));
+        return artifact ? std::string() : artifact.error().message;
+    };
+    const std::string good = skyedge::test::tiny_golden_output();
+    std::string long_header = good;
+    long_header[8] = long_header[9] = '\xFF';
+    for (const std::string& wrong :
+         {std::string(), good.substr(0, 20), good + "x", good.substr(1), long_header,
+          npy("<f4", "1000000000000000000, 8", std::string(256, '\0')), npy("|O", "8, 8", std::string(256, '\0')),
+          npy("<f4", "8, 8, 1", std::string(256, '\0')), std::string(100000, '[')}) {
+        write_text(folder / "golden_out.npy", wrong);
+        CHECK_HOLDS(refusal(), "golden_out.npy");
+    }
+    fs::resize_file(folder / "golden_out.npy", std::uintmax_t{60} << 30U);  // a hole of 60 GB
+    CHECK_HOLDS(refusal(), "got 64424509440 bytes, expected ");
     fs::remove(folder / "golden_out.npy");
-    CHECK_HOLDS(folder_refusal(folder), "golden_out.npy");
+    CHECK_HOLDS(refusal(), "golden_out.npy");
 }
 
 }  // namespace
@@ -145,5 +176,6 @@ int main() {
     test_values_are_checked();
     const skyedge::test::ScratchFolder scratch;
     test_files_are_checked(scratch.path());
+    test_golden_pair(scratch.path() / "golden");
     return skyedge::test::finish();
 }

@@ -99,7 +99,7 @@ long count_frames(const SkySegmenter& segmenter, int width_px, int height_px) {
 
 void test_own_code_allocates_nothing(const fs::path& folder) {
     skyedge::test::write_tiny(folder);
-    const auto loaded = SkySegmenter::load(folder, 1);
+    const auto loaded = SkySegmenter::load(folder, {1});
     CHECK(static_cast<bool>(loaded));
     if (!loaded) {
         return;
@@ -111,7 +111,7 @@ void test_own_code_allocates_nothing(const fs::path& folder) {
 }
 
 void test_network(const fs::path& folder) {
-    const auto loaded = SkySegmenter::load(folder, 1);
+    const auto loaded = SkySegmenter::load(folder, {1});
     CHECK(static_cast<bool>(loaded));
     if (loaded) {
         const long each = count_frames(loaded.value(), 640, 480);
@@ -130,8 +130,8 @@ void test_a_used_workspace_gives_the_same(const fs::path& folder) {
     other_bin[other_bin.size() - 1] = '\x40';  // the upper byte of the bias: 0.25 becomes 4
     const std::string param = skyedge::test::tiny_param();
     skyedge::test::write_tiny(folder / "two", skyedge::test::tiny_spec(param, other_bin), param, other_bin);
-    const auto one = SkySegmenter::load(folder / "one", 1);
-    auto two = SkySegmenter::load(folder / "two", 1);
+    const auto one = SkySegmenter::load(folder / "one", {1});
+    auto two = SkySegmenter::load(folder / "two", {1});
     CHECK(one && two);
     if (!one || !two) {
         return;
@@ -150,14 +150,14 @@ void test_a_used_workspace_gives_the_same(const fs::path& folder) {
     const Image image = picture(8, 8, 77);
     CHECK(!two.value().infer(image, workspace, sky));
     CHECK(equal(two.value().segment(image).value(), sky));
-    two = SkySegmenter::load(folder / "one", 1);  // the network that the workspace used may go before it
+    two = SkySegmenter::load(folder / "one", {1});  // the network that the workspace used may go before it
     CHECK(!two.value().infer(image, workspace, sky));
     CHECK(equal(one.value().segment(image).value(), sky));
 }
 
 void test_threads_share_a_segmenter(const fs::path& folder) {
     skyedge::test::write_tiny(folder);
-    const auto loaded = SkySegmenter::load(folder, 1);
+    const auto loaded = SkySegmenter::load(folder, {1});
     CHECK(static_cast<bool>(loaded));
     if (!loaded) {
         return;

@@ -14,7 +14,7 @@ constexpr int kTinySidePx = 8;
 constexpr float kTinyWeights[3] = {0.5F, -1.0F, 2.0F};  // R, G, B
 constexpr float kTinyBias = 0.25F;
 
-// What the network gives for a picture of one colour.
+// What the network gives for a picture of one color.
 inline double tiny_probability(int red, int green, int blue) {
     const int pixel[3] = {red, green, blue};
     double sum = kTinyBias;
@@ -65,11 +65,37 @@ inline nlohmann::json tiny_spec(const std::string& param = tiny_param(), const s
          {{"name", "out0"}, {"meaning", "probability"}, {"threshold", 0.5}, {"dtype", "float32"}, {"quant", nothing}}},
         {"quantization",
          {{"precision", "fp32"}, {"weights", "float32"}, {"activations", "float32"}, {"calibration", nothing}}},
-        {"golden", {{"input", "golden_in.npy"}, {"output", "golden_out.npy"}, {"atol", 0.0}}},
+        {"golden", {{"input", "golden_in.npy"}, {"output", "golden_out.npy"}, {"atol", 1e-5}}},
         {"provenance", {{"anything", {1, 2, {{"deep", true}}}}}},
         {"metrics", nlohmann::json::object()},
         {"weights_license", "none"},
     };
+}
+
+// A .npy file of version 1.0.
+inline std::string npy(const std::string& dtype, const std::string& shape, const std::string& body) {
+    std::string dict = "{'descr': '" + dtype + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+    dict += std::string(63 - (10 + dict.size()) % 64, ' ') + "\n";
+    const auto size = static_cast<unsigned>(dict.size());
+    return std::string("\x93NUMPY\x01\0", 8) + static_cast<char>(size & 255U) + static_cast<char>(size >> 8U) + dict + body;
+}
+
+// An image of one color, and what the network gives for it.
+inline std::string tiny_golden_input() {
+    std::string body;
+    for (int i = 0; i < kTinySidePx * kTinySidePx; ++i) {
+        body += {static_cast<char>(10), static_cast<char>(200), static_cast<char>(150)};
+    }
+    return npy("|u1", "8, 8, 3", body);
+}
+
+inline std::string tiny_golden_output(double offset = 0.0) {
+    const auto p = static_cast<float>(tiny_probability(10, 200, 150) + offset);
+    std::string body;
+    for (int i = 0; i < kTinySidePx * kTinySidePx; ++i) {
+        body.append(reinterpret_cast<const char*>(&p), sizeof p);
+    }
+    return npy("<f4", "8, 8", body);
 }
 
 // Writes an artifact whose spec says of its files what they are.
@@ -79,8 +105,8 @@ inline void write_tiny(const std::filesystem::path& folder, const nlohmann::json
     write_text(folder / "model.json", spec.dump(2));
     write_text(folder / "model.param", param);
     write_text(folder / "model.bin", bin);
-    write_text(folder / "golden_in.npy", "");
-    write_text(folder / "golden_out.npy", "");
+    write_text(folder / "golden_in.npy", tiny_golden_input());
+    write_text(folder / "golden_out.npy", tiny_golden_output());
 }
 
 }  // namespace skyedge::test

@@ -2,6 +2,7 @@
 // PICTURE.png
 #include <algorithm>
 
+#include "cli/output_file.h"
 #include "core/files.h"
 #include "codec/image_io.h"
 #include "tiny_artifact.h"

@@ -1,6 +1,6 @@
 """Fetch, check and build ncnn as one static library; print the folder that holds its CMake package.
 
-`python cpp_demo/tools/get_ncnn.py [--jobs N] [--cache DIR] [--toolchain FILE]`
+`python cpp_demo/tools/get_ncnn.py [--jobs N] [--cache DIR] [--toolchain FILE [--compiler PATH] [--define NAME=VALUE]]`
 
 ncnn's source is the PyPI sdist, pinned by sha256. `pip download` refuses it, because its setup.py names its version
 after the day of the build, so this script reads the same package page from the same index that pip is configured for.
@@ -64,6 +64,18 @@ FLAGS = (
     "-DNCNN_DISABLE_RTTI=OFF",
     "-DNCNN_DISABLE_EXCEPTION=OFF",
 )
+
+
+@dataclass(frozen=True)
+class Target:
+    """What ncnn is built for; the defaults are this machine."""
+
+    toolchain: Path | None = None
+    """CMake toolchain file."""
+    compiler: str | None = None
+    """The C++ compiler that the toolchain file chooses."""
+    defines: tuple[str, ...] = ()
+    """NAME=VALUE for CMake, such as ANDROID_ABI=arm64-v8a; these win over FLAGS."""
 
 
 class FetchError(RuntimeError):
@@ -178,14 +190,14 @@ def cached_sdist(cache: Path) -> Path:
     return path
 
 
-def compiler(toolchain: Path | None) -> str:
-    """Return the name and version of the C++ compiler that CMake will take."""
-    command = os.environ.get("CXX", "c++")
-    if toolchain is not None:
-        named = re.search(r"set\(CMAKE_CXX_COMPILER ([^)\s]+)\)", toolchain.read_text())
-        if named is None:
-            raise FetchError(f"got no line set(CMAKE_CXX_COMPILER ...) in {toolchain}, expected one; add it")
-        command = named[1]
+def compiler_version(named: str | None, toolchain: Path | None) -> str:
+    """Return the first line that the C++ compiler says about itself: the one that is named, the toolchain's, or c++."""
+    command = named or os.environ.get("CXX", "c++")
+    if toolchain is not None and named is None:
+        line = re.search(r"set\(CMAKE_CXX_COMPILER ([^)\s]+)\)", toolchain.read_text())
+        if line is None:
+            raise FetchError(f"got no line set(CMAKE_CXX_COMPILER ...) in {toolchain}, expected one; or give --compiler PATH")
+        command = line[1]
     try:
         shown = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
@@ -193,9 +205,10 @@ def compiler(toolchain: Path | None) -> str:
     return shown.stdout.splitlines()[0]
 
 
-def build(sdist: Path, install: Path, jobs: int, toolchain: Path | None) -> None:
+def build(sdist: Path, install: Path, target: Target, jobs: int) -> None:
     """Unpack, configure, compile and install into `install`, which appears only when all of it worked."""
-    cross = [] if toolchain is None else [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}"]
+    cross = [] if target.toolchain is None else [f"-DCMAKE_TOOLCHAIN_FILE={target.toolchain}"]
+    cross += [f"-D{define}" for define in target.defines]
     install.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="ncnn-build-", dir=install.parent) as scratch_name:
         scratch = Path(scratch_name)
@@ -212,7 +225,7 @@ def build(sdist: Path, install: Path, jobs: int, toolchain: Path | None) -> None
         log = install.with_suffix(".log")
         tree = str(scratch / "build")
         steps = (
-            ["cmake", "-S", str(source), "-B", tree, f"-DCMAKE_INSTALL_PREFIX={partial}", *cross, *FLAGS, *off],
+            ["cmake", "-S", str(source), "-B", tree, f"-DCMAKE_INSTALL_PREFIX={partial}", *FLAGS, *off, *cross],
             ["cmake", "--build", tree, "--parallel", str(jobs)],
             ["cmake", "--install", tree, "--strip"],
         )
@@ -229,12 +242,14 @@ def say(text: str) -> None:
     print(f"ncnn: {text}", file=sys.stderr, flush=True)
 
 
-def get_ncnn(cache: Path, jobs: int, toolchain: Path | None) -> Path:
+def get_ncnn(cache: Path, target: Target, jobs: int) -> Path:
     """Return the folder with `ncnnConfig.cmake`, building the library where the cache has none for these flags."""
     cache.mkdir(parents=True, exist_ok=True)
-    recipe = "\n".join((platform.machine(), compiler(toolchain), *sorted(LAYERS), *FLAGS))
-    if toolchain is not None:
-        recipe += "".join(f"\n{line}" for line in toolchain.read_text().splitlines() if not line.startswith("#"))
+    version = compiler_version(target.compiler, target.toolchain)
+    recipe = "\n".join((platform.machine(), version, *sorted(LAYERS), *FLAGS, *target.defines))
+    if target.toolchain is not None:
+        lines = target.toolchain.read_text().splitlines()
+        recipe += "".join(f"\n{line}" for line in lines if not line.startswith("#"))
     key = f"ncnn-{SDIST_SHA256[:12]}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     install = cache / key
     with (cache / "ncnn.lock").open("w") as lock:
@@ -245,7 +260,7 @@ def get_ncnn(cache: Path, jobs: int, toolchain: Path | None) -> Path:
             sdist = cached_sdist(cache)
             say(f"building with {jobs} jobs, about {170 // jobs} s; the log is {install.with_suffix('.log')}")
             started = time.monotonic()
-            build(sdist, install, jobs, toolchain)
+            build(sdist, install, target, jobs)
             say(f"built in {time.monotonic() - started:.0f} s")
     return install / "lib" / "cmake" / "ncnn"
 
@@ -258,6 +273,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=project / ".cache", help="keeps sdist and library (%(default)s)")
     parser.add_argument("--jobs", type=int, default=cores, help="compilers at once (%(default)s)")
     parser.add_argument("--toolchain", type=Path, help="CMake toolchain file, to build for another machine")
+    parser.add_argument("--compiler", help="C++ compiler that the toolchain file chooses, where it has no plain line for it")
+    parser.add_argument(
+        "--define", action="append", default=[], metavar="NAME=VALUE", help="CMake variable of the toolchain file"
+    )
     options = parser.parse_args()
     if options.jobs < 1:
         parser.error(f"got --jobs {options.jobs}, expected 1 or more")
@@ -265,7 +284,7 @@ def main() -> None:
         parser.error(f"got --toolchain {options.toolchain}, expected an existing file such as cpp_demo/cmake/aarch64.cmake")
     toolchain = options.toolchain.resolve() if options.toolchain is not None else None
     try:
-        print(get_ncnn(options.cache.resolve(), options.jobs, toolchain))
+        print(get_ncnn(options.cache.resolve(), Target(toolchain, options.compiler, tuple(options.define)), options.jobs))
     except (FetchError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -250,7 +250,6 @@ CHANGES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "size as float": lambda spec: spec["files"]["param"].update(bytes=float(spec["files"]["param"]["bytes"])),
     "path outside": lambda spec: spec["files"]["bin"].update(path="../model.bin"),
     "file missing": lambda spec: spec["files"]["bin"].update(path="other.bin"),
-    "golden missing": lambda spec: spec["golden"].update(input="other.npy"),
     "layout": lambda spec: spec["input"].update(layout="NHWC"),
     "shape": lambda spec: spec["input"].update(shape=[1, 3, 192]),
     "resize": lambda spec: spec["input"].update(resize="bilinear"),

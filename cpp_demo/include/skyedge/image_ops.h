@@ -1,13 +1,16 @@
-// Pixels: the contract's resize, the way back to the picture's size, and masks. No file is touched here.
+// Pixels: the contract's resize, the way back to the image's size, and masks. No file is touched here.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
+
+#include "skyedge/frame.h"
 
 namespace skyedge {
 
-// A picture: height_px x width_px pixels of three bytes, R, G, B, row by row, 0..255.
+// An image: height_px x width_px pixels of three bytes, R, G, B, row by row, 0..255.
 struct Image {
     int width_px = 0;
     int height_px = 0;
@@ -30,41 +33,33 @@ struct Mask {
 
 // Stretches to width_px x height_px (each at least 1) exactly as Pillow's 8-bit BILINEAR does, which the contract calls
 // "pillow_bilinear": triangle filter of support max(1, in/out), 22-bit fixed-point weights, horizontal pass first,
-// rounded to 8 bits after each pass. Keeps weights and memory for the next picture of the same size.
+// rounded to 8 bits after each pass. Keeps weights and memory for the next image of the same size.
 class PillowResizer {
 public:
+    PillowResizer();
+    PillowResizer(PillowResizer&&) noexcept;
+    PillowResizer& operator=(PillowResizer&&) noexcept;
+    ~PillowResizer();
+
     void resize(const Image& image, int width_px, int height_px, Image& out);
 
 private:
-    // The weights of a line that goes from in_px to out_px: `taps` of them for every pixel of the resized line, from
-    // pixel first[i] of the line on.
-    struct Filter {
-        int in_px = 0;
-        int out_px = 0;
-        int taps = 0;
-        std::vector<int> first;
-        std::vector<std::int32_t> weights;
-
-        void prepare(int in, int out);
-    };
-
-    void resize_rows(const Image& image, int width_px);
-
-    Filter columns_;
-    Filter rows_;
-    std::size_t wide_stride_ = 0;
-    std::vector<std::uint8_t> wide_;  // after the horizontal pass; rows of wide_stride_ bytes
-    std::vector<std::uint8_t> last_row_;
-    std::vector<std::int32_t> sums_;
+    struct Memory;
+    std::unique_ptr<Memory> memory_;
 };
 
-// Brings probabilities to width_px x height_px: bilinear in float32, half-pixel centres, edges clamped. Keeps weights
-// and memory for the next picture of the same size.
+// Brings probabilities to width_px x height_px: bilinear in float32, half-pixel centers, edges clamped. Keeps weights
+// and memory for the next image of the same size.
 class ProbabilityResizer {
 public:
     void resize(const Probability& probability, int width_px, int height_px, Probability& out);
+    // The same into the caller's memory, which must describe at least one pixel. Floats must be aligned.
+    void resize(const Probability& probability, const MaskView& mask);
 
 private:
+    template <class RowOf, class Done>
+    void each_row(const Probability& probability, int width_px, int height_px, const RowOf& row_of, const Done& done);
+
     // For every pixel of the resized line the first of its two neighbours, and the share of the second.
     struct Blends {
         int in_px = 0;
@@ -79,9 +74,10 @@ private:
     Blends rows_;
     std::vector<float> above_;
     std::vector<float> below_;
+    std::vector<float> line_;
 };
 
-// The same for one picture.
+// The same for one image.
 Image resize_pillow_bilinear(const Image& image, int width_px, int height_px);
 Probability resize_probability(const Probability& probability, int width_px, int height_px);
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "skyedge/image_ops.h"
 #include "skyedge/result.h"
 
 namespace skyedge {
@@ -48,6 +49,13 @@ struct ModelSpec {
     OutputSpec output;
     std::string golden_input;
     std::string golden_output;
+    double golden_atol = 0.0;
+};
+
+// An image of the input size, and what the exporter's reference gave for it.
+struct Golden {
+    Image input;
+    Probability output;
 };
 
 // An artifact whose spec and files were checked.
@@ -55,13 +63,15 @@ struct Artifact {
     ModelSpec spec;
     std::vector<std::uint8_t> param;
     std::vector<std::uint8_t> bin;
+    std::optional<Golden> golden;  // only Options that ask for a check need it
 };
 
 // Parses the text of a model.json. Nothing has a default and unknown keys are refused, except inside `provenance` and
 // `metrics`. The message names the key that is wrong.
 Result<ModelSpec> parse_model_spec(const std::string& text);
 
-// Reads an artifact folder: the spec, then size and SHA-256 of both files, then that the golden files exist.
-Result<Artifact> read_artifact(const std::filesystem::path& folder);
+// Reads an artifact folder: the spec, then size and SHA-256 of both files; with_golden, the golden pair too. Every file
+// must lie in the folder.
+Result<Artifact> read_artifact(const std::filesystem::path& folder, bool with_golden = false);
 
 }  // namespace skyedge

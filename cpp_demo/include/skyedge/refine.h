@@ -1,4 +1,4 @@
-// Brings a coarse probability of sky to the edges of its picture: weighted guided upsampling with density estimation
+// Brings a low-resolution probability of sky to the edges of its image: weighted guided upsampling with density estimation
 // (Liba et al. 2020, arXiv 2006.10172). The same as the method `weighted` of edge_runtime/masks/refine.py with its defaults,
 // which says where it differs from the paper, and why.
 #pragma once
@@ -10,14 +10,14 @@ namespace skyedge {
 
 // Where the time goes.
 struct RefineTiming {
-    double shrink_ms = 0.0;   // the picture to its working size, at most 1024 pixels a side
-    double density_ms = 0.0;  // unsure pixels decided by the colours of the sure ones
-    double fit_ms = 0.0;      // probability as a linear function of colour, on the grid, and the guard
-    double apply_ms = 0.0;    // that function at every pixel of the picture
+    double shrink_ms = 0.0;   // the image to its working size, at most 1024 pixels a side
+    double density_ms = 0.0;  // unsure pixels decided by the colors of the sure ones
+    double fit_ms = 0.0;      // probability as a linear function of color, on the grid, and the guard
+    double apply_ms = 0.0;    // that function at every pixel of the image
 };
 
-// Refines `coarse`, any size over the whole picture (the network's own map, or one of the picture's size), to the
-// picture's size. Memory beside the result: the working picture, and 4 bytes for 14 numbers at each of its pixels.
-Failure refine(const Image& image, const Probability& coarse, Probability& sky, RefineTiming* timing = nullptr);
+// Refines `low_res`, any size over the whole image (the network's own map, or one of the image's size), to the
+// image's size. Memory beside the result: the working image, and 4 bytes for 14 numbers at each of its pixels.
+Failure refine(const Image& image, const Probability& low_res, Probability& sky, RefineTiming* timing = nullptr);
 
 }  // namespace skyedge

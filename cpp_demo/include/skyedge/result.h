@@ -8,9 +8,20 @@
 
 namespace skyedge {
 
+// The kind of an error. The numbers are those of skyedge.h and stay as they are.
+enum class ErrorCode : int {
+    kArgument = 1,     // the caller's: a frame, mask or option that makes no sense
+    kFile = 2,         // a file that cannot be read or written
+    kArtifact = 3,     // an artifact that is damaged, foreign or of another format
+    kNetwork = 4,      // the network failed, or its output is no probability
+    kMemory = 5,       // memory that cannot be had
+    kUnsupported = 6,  // what this build does not have
+};
+
 // One line for the user: what was got, what was expected, what to do next.
 struct Error {
     std::string message;
+    ErrorCode code = ErrorCode::kArgument;
 };
 
 // Either a T or an Error. Test it before `value()` or `error()`; neither throws.

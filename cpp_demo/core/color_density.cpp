@@ -1,4 +1,4 @@
-#include "core/colour_density.h"
+#include "core/color_density.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 namespace skyedge {
 namespace {
 
-constexpr double kBinLevels = 256.0 / kColourBins;
+constexpr double kBinLevels = 256.0 / kColorBins;
 constexpr double kPi = 3.14159265358979323846;
 
 // The Gaussian with its peak at 1; the variance of two roundings to bins, 1/12 each, is taken off.
@@ -31,10 +31,10 @@ SKYEDGE_SIMD void add_scaled(const float* __restrict from, float weight, float* 
     }
 }
 
-// Blurs along the axis whose bins are `stride` apart, in blocks of kColourBins * stride. Most colours are not in the
+// Blurs along the axis whose bins are `stride` apart, in blocks of kColorBins * stride. Most colors are not in the
 // picture, so rows of nothing are left out.
 void blur(std::vector<float>& table, std::size_t stride, const std::vector<float>& kernel) {
-    constexpr int kBins = kColourBins;
+    constexpr int kBins = kColorBins;
     const int reach = static_cast<int>(kernel.size() / 2);
     std::vector<float> block(kBins * stride);
     for (std::size_t start = 0; start < table.size(); start += block.size()) {
@@ -62,14 +62,14 @@ void blur(std::vector<float>& table, std::size_t stride, const std::vector<float
 
 }  // namespace
 
-std::vector<float> colour_density(const std::vector<std::uint32_t>& counts, std::size_t samples, float sigma) {
+std::vector<float> color_density(const std::vector<std::uint32_t>& counts, std::size_t samples, float sigma) {
     std::vector<float> table(counts.size());
     const float each = 1.0F / static_cast<float>(samples);
     std::transform(counts.begin(), counts.end(), table.begin(),
                    [&](std::uint32_t count) { return static_cast<float>(count) * each; });
     const std::vector<float> kernel = gaussian(static_cast<double>(sigma) * 255 / kBinLevels);
     for (const std::size_t stride :
-         {std::size_t{1}, std::size_t{kColourBins}, std::size_t{kColourBins} * kColourBins}) {
+         {std::size_t{1}, std::size_t{kColorBins}, std::size_t{kColorBins} * kColorBins}) {
         blur(table, stride, kernel);
     }
     return table;
