@@ -106,7 +106,7 @@ Result<Probability> read_mask(const fs::path& path) {
     probability.values.reserve(rgb.size() / 3);
     for (std::size_t i = 0; i < rgb.size(); i += 3) {
         if (rgb[i] != rgb[i + 1] || rgb[i] != rgb[i + 2]) {
-            return Error{"got " + path.string() + ", a picture in color, expected a mask of grey: 255 is sky"};
+            return Error{"got " + path.string() + ", an image in color, expected a gray mask: 255 is sky"};
         }
         probability.values.push_back(static_cast<float>(rgb[i]) / 255.0F);
     }

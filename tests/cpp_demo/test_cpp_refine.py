@@ -99,7 +99,7 @@ def test_refusals(skyedge: Path, tmp_path: Path) -> None:
     for words, said in (
         (output, "got neither --mask nor --model"),
         (("--mask", colour, "--model", tmp_path, *output), "got --mask and --model"),
-        (("--mask", colour, *output), "a picture in colour, expected a mask of grey"),
+        (("--mask", colour, *output), "an image in color, expected a gray mask"),
         (("--mask", tmp_path / "none.png", *output), "cannot read"),
         (("--mask", colour, "--refine", *output), "got '--refine', expected one of"),
         (("--mask", colour, "--input", picture, "--output", colour), "the same file"),
