@@ -9,7 +9,7 @@ import html
 import unicodedata
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # categories of characters that control: terminals, lines, direction
-MARKDOWN = {char: f"\\{char}" for char in "\\`*[]|~"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+MARKDOWN = {char: f"\\{char}" for char in "\\`*[]|~"} | {"&": "&amp;", "<": "&lt;"}
 
 
 def plain(text: object) -> str:

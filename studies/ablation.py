@@ -1,24 +1,23 @@
-"""Which conditions help: `python studies/ablation.py --data DIR ...` trains with and without each, k-fold by group.
+"""Which conditions help: `python studies/ablation.py --data DIR ...` trains with and without each.
 
-The folds part `train` and `val` together (never `test`), and never part a group. Every variant sees the same pictures
-in the same order, so that only the conditions differ. A run that was killed goes on where it stopped.
+Grouped k-fold cross-validation over `train` and `val` together, never `test`. All variants see the same images in the same
+order: only the conditions differ. A run that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_json, write_text
 from edge_runtime.images.dataset import Pair
 from edge_runtime.metrics.iou import ImageMetrics, evaluate_pairs, pool
+from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
 from train.data.conditions import CONDITIONS
 from train.data.datasets import gather
 from train.engine.presets import FitConfig
@@ -29,19 +28,19 @@ OTHER_VARIANTS = ("none", "all", "without_extra")
 SHOWN = ("iou", "iou_per_image", "boundary_iou", "mae", "nosky_fpr")
 
 
-@dataclass(frozen=True)
-class Config:
-    """Train one network with and without each condition, and measure it on the pictures that it did not see."""
+@dataclass(frozen=True, kw_only=True)
+class AblationConfig(StudyConfig):
+    """Train one network with and without each condition, and measure it on the images that it did not see."""
 
-    data: tuple[Path, ...]
-    """Labeled folders; their `train` and `val` are parted into folds."""
+    data: tuple[Path, ...] = ()
+    """Labeled folders, of which `train` and `val` make the folds."""
     extra: tuple[Path, ...] = ()
     """Folders that are trained on in every fold and never measured, such as scenes."""
     variants: tuple[str, ...] = ("none", *CONDITIONS, "all")
     """Conditions to try, each alone; `none` is the baseline, `all` takes all of them, and `without_extra` is `none`
     without the folders of --extra."""
     folds: int = 3
-    """Parts of the data; each is held out once."""
+    """Folds; each is held out once."""
     arch: str = "unet_lite_s"
     """Network to train."""
     size: int = 160
@@ -49,19 +48,18 @@ class Config:
     steps: int = 600
     """Optimizer steps of each run."""
     batch: int = 16
-    """Pictures in a step."""
+    """Images in a step."""
     seed: int = 0
     """Seed of the folds and of every run."""
     threads: int = 1
     """CPU threads."""
     runs: Path = Path("runs/ablation")
     """Where the runs are kept."""
-    out: Path = Path("results/ablation/ablation.json")
-    """Result file; a Markdown table is written beside it."""
+    out: Path = RESULTS / "ablation"
 
 
 def part_by_group(pairs: Sequence[Pair], folds: int, seed: int) -> list[list[Pair]]:
-    """Part pictures into `folds` lists of nearly equal length per source, with every group in one of them.
+    """Divide images into `folds` lists of nearly equal length per source; a group is in one of them as a whole.
 
     Groups of a source are dealt largest first (ties in a seeded order) to the fold that has the fewest of that source.
     """
@@ -83,21 +81,15 @@ def part_by_group(pairs: Sequence[Pair], folds: int, seed: int) -> list[list[Pai
     return parts
 
 
-def ablate(config: Config) -> dict[str, Any]:
-    """Do all the runs that are not done yet and return the table.
-
-    Raises
-    ------
-    InputError
-        An unknown variant, no pictures, or too few groups for the folds.
-    """
+def measure(config: AblationConfig) -> Iterator[tuple[str, Figures]]:
+    """Do all the runs that are not done yet and yield the figures of every variant."""
     _check(config)
     pairs = [*gather(config.data, "train"), *gather(config.data, "val")]
     extra = gather(config.extra, "train")
     parts = part_by_group(pairs, config.folds, config.seed)
     if min(map(len, parts)) == 0:
-        raise InputError(f"got {len(pairs)} pictures in too few groups for {config.folds} folds, expected more; use fewer folds")
-    table = {}
+        raise InputError(f"got {len(pairs)} images in too few groups for {config.folds} folds, expected more; use fewer folds")
+    variants = {}
     for variant in config.variants:
         images: list[ImageMetrics] = []
         measured: list[Pair] = []
@@ -111,11 +103,11 @@ def ablate(config: Config) -> dict[str, Any]:
             per_fold.append(pool(found).iou)
             images += found
             measured += held_out
-        table[variant] = {"per_fold_iou": per_fold, **_figures(measured, images)}
-    return {"config": _plain(config), "pictures": len(pairs), "variants": table}
+        variants[variant] = {"per_fold_iou": per_fold, **_figures(measured, images)}
+    yield "ablation", {"config": _plain(config), "pictures": len(pairs), "variants": variants}
 
 
-def _train(config: Config, variant: str, fold: int, pairs: list[Pair]) -> Path:
+def _train(config: AblationConfig, variant: str, fold: int, pairs: list[Pair]) -> Path:
     conditions = {"none": (), "without_extra": (), "all": tuple(CONDITIONS)}.get(variant, (variant,))
     out = config.runs / f"{variant}-{fold}"
     run = FitConfig(
@@ -140,46 +132,43 @@ def _figures(pairs: Sequence[Pair], images: Sequence[ImageMetrics]) -> dict[str,
     return figures
 
 
-def markdown(result: dict[str, Any]) -> str:
-    """Return the table with the difference of every variant to `none`, in points of pooled IoU, per fold and over all."""
-    lines = ["| conditions | " + " | ".join(SHOWN) + " | gain per fold, points |", "|---" * (len(SHOWN) + 2) + "|"]
-    base = result["variants"].get("none")
-    for name, row in result["variants"].items():
-        gains = "–"
+def page(figures: Figures) -> list[str]:
+    """Return the table with the gain of every variant over `none`, in points of pooled IoU, per fold."""
+    base = figures["variants"].get("none")
+    rows = []
+    for name, row in figures["variants"].items():
+        gains = None
         if base and name != "none":
             pairs = zip(row["per_fold_iou"], base["per_fold_iou"], strict=True)
             gains = ", ".join(f"{100 * (value - reference):+.2f}" for value, reference in pairs)
-        lines.append(f"| {name} | " + " | ".join(f"{row[key]:.4f}" for key in SHOWN) + f" | {gains} |")
-    return "\n".join(lines) + "\n"
+        rows.append([name, *(f"{row[key]:.4f}" for key in SHOWN), gains])
+    config = figures["config"]
+    about = f"{config['arch']} at {config['size']} pixels, {config['steps']} steps, {config['folds']}-fold by group on "
+    about += f"{figures['pictures']} images; pooled over the folds. Gain: points of IoU over `none`, per fold."
+    return [about, "", *table(["conditions", *SHOWN, "gain per fold"], "l" + "r" * len(SHOWN) + "l", rows)]
 
 
-def _plain(config: Config) -> dict[str, Any]:
+def _plain(config: AblationConfig) -> dict[str, Any]:
     values = dataclasses.asdict(config)
     return {
         key: [item.name if isinstance(item, Path) else item for item in value] if isinstance(value, tuple) else value
         for key, value in values.items()
-        if key not in ("runs", "out", "threads")
+        if key not in ("runs", "out", "render", "threads")
     }
 
 
-def _check(config: Config) -> None:
+def _check(config: AblationConfig) -> None:
     unknown = [name for name in config.variants if name not in (*CONDITIONS, *OTHER_VARIANTS)]
     if unknown or not config.variants:
         raise InputError(
             f"got variants {', '.join(unknown) or 'none at all'}, expected some of {', '.join((*CONDITIONS, *OTHER_VARIANTS))}"
         )
-    if config.folds < 2:
-        raise InputError(f"got folds {config.folds}, expected 2 or more")
+    require(config, 2, "folds")
+    if not config.data:
+        raise InputError("got no --data, expected labeled folders")
 
 
-def main(config: Config) -> None:
-    """Run, write the result file and its table, and print the table."""
-    result = ablate(config)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config.out, result)
-    write_text(config.out.with_suffix(".md"), markdown(result))
-    print(markdown(result), end="")
-
+STUDY = Study("ablation", "Ablation of training conditions", AblationConfig, measure, page)
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    STUDY.run()

@@ -1,9 +1,4 @@
-"""Prove correction: `python studies/clicks.py --data DIR`: IoU after 0, 1, 3 and 5 clicks at the largest error's center.
-
-A click is put where a user would put it: the pixel deepest inside the largest connected error of the mask (the protocol of
-interactive segmentation, Xu et al. 2016, "Deep Interactive Object Selection"). Every correction starts from the first mask,
-with all clicks so far. On scenes, and on the labeled pictures whose first masks are worst.
-"""
+"""Prove correction: `python studies/clicks.py --data DIR`: IoU after 0, 1, 3 and 5 clicks at the largest error's center."""
 
 from __future__ import annotations
 
@@ -16,31 +11,35 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.cli import run_command
 from edge_runtime.correct import OTHER, SKY, correct
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_json, write_text
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.mask_file import VOID
 from edge_runtime.masks.refine import refine
 from edge_runtime.metrics.iou import THRESHOLD
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
+from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, require, table
 
 CLICKS = (0, 1, 3, 5)
+WHAT = (
+    "The refined mask of {}. A click is put where a user would put it: on the pixel deepest inside the largest connected error "
+    'of the mask (Xu et al. 2016, "Deep Interactive Object Selection"). Every correction starts from the first mask, with all '
+    "clicks so far. The second set are the labeled images whose first masks are worst."
+)
 KINDS = ("city", "street", "towers")
-FEW = 0.001  # share of the picture that sky takes at least: below it one pixel decides the IoU
+FEW = 0.001  # images with a smaller share of sky are left out: one pixel would decide their IoU
 
 
-@dataclass(frozen=True)
-class Config:
+@dataclass(frozen=True, kw_only=True)
+class ClicksConfig(StudyConfig):
     """Measure what simulated clicks bring."""
 
-    data: Path | None = None  # labeled pictures in a layout of edge_runtime/images/dataset.py; none: scenes alone
-    split: str = "test"  # of the labeled pictures
+    data: Path | None = None  # labeled images; none: scenes alone
+    split: str = "test"  # of the labeled images
     model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that makes the first masks
-    out: Path = Path("results/clicks/unet_lite.json")  # and .md beside it
-    worst: int = 40  # labeled pictures of the lowest IoU
+    out: Path = RESULTS / "clicks"
+    worst: int = 40  # labeled images of the lowest IoU
     scenes: int = 6  # of each kind
     scene_size: tuple[int, int] = (600, 800)  # height, width in pixels
     seed: int = 710_000  # of the first scene
@@ -48,7 +47,7 @@ class Config:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A picture (H, W, 3) uint8 RGB, its sky (H, W), what is not void (H, W), and the first mask (H, W)."""
+    """An image (H, W, 3) uint8 RGB, its sky (H, W), what is not void (H, W), and the first mask (H, W)."""
 
     image: np.ndarray
     sky: np.ndarray
@@ -91,10 +90,10 @@ def click_through(example: Example) -> tuple[list[float], list[float]]:
 
 
 def summarize(examples: Iterator[Example]) -> dict[str, Any]:
-    """Return mean IoU after each number of clicks, and how many pictures gained and lost over 0.005."""
+    """Return mean IoU after each number of clicks, and how many images gained or lost more than 0.005."""
     results = [click_through(example) for example in examples]
     if not results:
-        raise InputError("got no picture with sky, expected one at least; choose another --data or --split")
+        raise InputError("got no image with sky, expected one at least; choose another --data or --split")
     curves = np.array([curve for curve, _ in results])
     gains = curves - curves[:, :1]
     return {
@@ -107,7 +106,7 @@ def summarize(examples: Iterator[Example]) -> dict[str, Any]:
     }
 
 
-def scene_examples(config: Config, segmenter: Segmenter) -> Iterator[Example]:
+def scene_examples(config: ClicksConfig, segmenter: Segmenter) -> Iterator[Example]:
     """Make scenes of buildings and masts, and their refined masks."""
     for number, kind in enumerate(KINDS):
         for seed in range(config.seed + 1000 * number, config.seed + 1000 * number + config.scenes):
@@ -116,8 +115,8 @@ def scene_examples(config: Config, segmenter: Segmenter) -> Iterator[Example]:
             yield Example(scene.image, scene.alpha, np.ones(mask.shape, bool), mask)
 
 
-def worst_examples(config: Config, segmenter: Segmenter) -> Iterator[Example]:
-    """Read the labeled pictures with sky whose refined masks are worst."""
+def worst_examples(config: ClicksConfig, segmenter: Segmenter) -> Iterator[Example]:
+    """Read the labeled images with sky whose refined masks are worst."""
     assert config.data is not None
     found = []
     for pair in find_pairs(config.data, None if config.split == "none" else config.split):
@@ -130,32 +129,35 @@ def worst_examples(config: Config, segmenter: Segmenter) -> Iterator[Example]:
         yield Example(labeled.image, labeled.sky, labeled.valid, mask)
 
 
-def as_markdown(report: dict[str, Any]) -> str:
-    """Return the table."""
-    head = "| set | pictures | IoU, no click | 1 click | 3 | 5 | better, worse after 5 | worst change | CPU ms a time |"
-    lines = ["# Correction by clicks", "", f"{report['model']['name']}, refined. " + (__doc__ or "").split("\n\n")[1], ""]
-    lines += [head, "|---" * 9 + "|"]
-    for name, found in report["sets"].items():
-        numbers = " | ".join(f"{found['iou'][str(n)]:.3f}" for n in CLICKS)
-        ends = f"{found['better']['5']}, {found['worse']['5']} | {found['worst_change']['5']:+.3f} | {found['cpu_ms_median']:.0f}"
-        lines.append(f"| {name} | {found['pictures']} | {numbers} | {ends} |")
-    return "\n".join(lines) + "\n"
-
-
-def main(config: Config) -> None:
-    """Measure, write FILE.json and FILE.md, print the table."""
-    if config.scenes < 1 or config.worst < 1:
-        raise InputError(f"got --scenes {config.scenes} and --worst {config.worst}, expected 1 or more of both")
+def measure(config: ClicksConfig) -> Iterator[tuple[str, Figures]]:
+    """Yield the figures of the scenes, and of the labeled images."""
+    require(config, 1, "scenes", "worst")
     segmenter = Segmenter.load(config.model)
     sets = {"scenes: " + ", ".join(KINDS): summarize(scene_examples(config, segmenter))}
     if config.data is not None:
         sets[f"worst of {config.data.resolve().name}, {config.split}"] = summarize(worst_examples(config, segmenter))
-    model = {"name": segmenter.artifact.spec.name, "sha256": segmenter.artifact.sha256}
-    report = {"model": model, "seed": config.seed, "scene_size": list(config.scene_size), "sets": sets}
-    write_json(config.out, report)
-    write_text(config.out.with_suffix(".md"), as_markdown(report))
-    print(as_markdown(report), end="")
+    head = {"model": model_facts(segmenter.artifact), "seed": config.seed, "scene_size": list(config.scene_size)}
+    yield segmenter.artifact.spec.arch, {**head, "sets": sets}
 
+
+def page(figures: Figures) -> list[str]:
+    """Return what was done and the table."""
+    head = ["set", "images", "IoU, no click", "1 click", "3", "5", "better, worse after 5", "worst change", "CPU ms a click"]
+    rows = [
+        [
+            name,
+            found["pictures"],
+            *(f"{found['iou'][str(n)]:.3f}" for n in CLICKS),
+            f"{found['better']['5']}, {found['worse']['5']}",
+            f"{found['worst_change']['5']:+.3f}",
+            f"{found['cpu_ms_median']:.0f}",
+        ]
+        for name, found in figures["sets"].items()
+    ]
+    return [WHAT.format(figures["model"]["name"]), "", *table(head, "lrrrrrrrr", rows)]
+
+
+STUDY = Study("clicks", "Correction by clicks", ClicksConfig, measure, page)
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    STUDY.run()

@@ -1,8 +1,7 @@
 """Latency of the C++ program beside Python's ncnn backend: `python studies/cpp_vs_python.py --models DIR...`.
 
-Both run the same artifacts on the same machine in turns of a few frames, so that a machine that gets warm or busy slows both
-alike. Per turn the ratio of the two medians is taken; the row's ratio is the median of those, with the least and the largest
-beside it. Writes results/cpp_vs_python/cpp_vs_python.json and .md.
+Both run the same artifacts on the same machine in turns of a few frames, so that other work on the machine slows both alike. Each
+turn gives the ratio of the two medians. A row has the median, the least and the largest of these ratios.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,60 +22,38 @@ import cv2
 
 from edge_runtime.benchmark.machine import busy_seconds, describe_machine, usable_cores
 from edge_runtime.benchmark.memory import camera_frame
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_json, write_text
+from edge_runtime.escape import markdown
 from edge_runtime.images.ops import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
+from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
 
-PROJECT = Path(__file__).resolve().parent.parent
+LIMIT_SECONDS = 1800  # for one turn of the C++ program
 INFER_LIMIT, END_TO_END_LIMIT = 1.05, 1.3  # of Python's infer; of C++'s own infer
-WHAT = (
-    "p50 of `infer` (picture of the input size to probabilities) and `end_to_end` (decoded 640 x 480 frame to 8-bit mask), "
-    "C++ and Python in turns. C++ / Python is the median of the turns' ratios, least to largest in brackets."
-)
 
 
-@dataclass(frozen=True)
-class Config:
-    """Compare C++ with Python."""
+@dataclass(frozen=True, kw_only=True)
+class CppVsPythonConfig(StudyConfig):
+    """Compare the latency of the C++ program with Python."""
 
-    models: tuple[Path, ...] = tuple(sorted(path.parent for path in PROJECT.glob("models/*/ncnn-*/model.json")))
-    """Artifact folders of format ncnn."""
+    models: tuple[Path, ...] = ()
+    """Artifact folders of format ncnn. Default: the released ones."""
     threads: tuple[int, ...] = (1, 2)
+    """Thread counts, each a row."""
     turns: int = 8
-    """Turns of each; an even number gives both the first place equally often."""
+    """Turns of each side; with an even number both come first equally often."""
     runs: int = 20
     """Timed frames a turn, of each kind."""
-    program: Path = PROJECT / "cpp_demo" / "build" / "skyedge"
+    program: Path = Path("cpp_demo/build/skyedge")
     """The C++ program, as `make cpp` builds it."""
-    out: Path = PROJECT / "results" / "cpp_vs_python"
-
-    def __post_init__(self) -> None:
-        """Raise `InputError` where a number makes no sense, or a file is missing."""
-        if min(self.turns, self.runs, *self.threads) < 1 or not self.models:
-            raise InputError("expected one artifact at least, and --turns, --runs and --threads of 1 or more")
-        if not self.program.is_file():
-            raise InputError(f"got no {self.program}, expected the C++ program; run `make cpp`")
+    out: Path = RESULTS / "cpp_vs_python"
 
 
-def time_cpp(config: Config, model: Path, threads: int) -> dict[str, list[float]]:
+def time_cpp(config: CppVsPythonConfig, model: Path, threads: int) -> dict[str, list[float]]:
     """Return the samples of one turn of the C++ program, in ms."""
-    command = [
-        config.program,
-        "bench",
-        "--model",
-        model,
-        "--threads",
-        threads,
-        "--runs",
-        config.runs,
-        "--seconds",
-        0,
-        "--json",
-        "-",
-    ]
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    words = ["bench", "--model", model, "--threads", threads, "--runs", config.runs, "--seconds", 0, "--json", "-"]
+    command = [str(word) for word in (config.program, *words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     if done.returncode != 0:
         raise InputError(f"{config.program} bench: {done.stderr.strip()}")
     row = json.loads(done.stdout)["rows"][0]
@@ -108,7 +86,7 @@ class PythonTurn:
         return samples
 
 
-def compare(config: Config, model: Path, threads: int) -> dict[str, Any]:
+def compare(config: CppVsPythonConfig, model: Path, threads: int) -> dict[str, Any]:
     """Return a row: medians over all turns, and the turns' ratios."""
     python = PythonTurn(model, threads)
     sides = {"cpp": lambda: time_cpp(config, model, threads), "python": lambda: python.time(config.runs)}
@@ -132,41 +110,15 @@ def compare(config: Config, model: Path, threads: int) -> dict[str, Any]:
     return row
 
 
-def to_markdown(result: dict[str, Any]) -> str:
-    """Return the rows as a table."""
-    head = (
-        "artifact",
-        "threads",
-        "infer ms C++",
-        "Python",
-        "C++ / Python",
-        "end_to_end ms C++",
-        "Python",
-        "end_to_end / infer, C++",
-    )
-    lines = [f"{result['what']} On {result['machine']['name']}, {result['created_utc'][:10]}.", ""]
-    if result["other_cores_busy"] is not None:
-        lines += [f"Other processes kept {result['other_cores_busy']} of {result['machine']['cores']} cores busy meanwhile.", ""]
-    lines += [" | ".join(("", *head, "")).strip(), "|---|" + "---:|" * (len(head) - 1)]
-    for row in result["rows"]:
-        ratio = row["infer_cpp_by_python"]
-        cells = (
-            row["artifact"], row["threads"], f"{row['cpp_infer_p50_ms']:.2f}", f"{row['python_infer_p50_ms']:.2f}",
-            f"{ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['largest']:.2f})", f"{row['cpp_end_to_end_p50_ms']:.2f}",
-            f"{row['python_end_to_end_p50_ms']:.2f}", f"{row['cpp_end_to_end_by_infer']:.2f}",
-        )  # fmt: skip
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
-    met = sum(row["within_limits"] for row in result["rows"])
-    limits = f"C++ / Python <= {INFER_LIMIT} and end_to_end / infer <= {END_TO_END_LIMIT}"
-    lines += ["", f"{met} of {len(result['rows'])} rows are within {limits}."]
-    return "\n".join(lines) + "\n"
-
-
-def main(config: Config) -> None:
-    """Measure, write both files, print the table."""
+def measure(config: CppVsPythonConfig) -> Iterator[tuple[str, Figures]]:
+    """Yield the rows of all artifacts and thread counts."""
+    require(config, 1, "threads", "turns", "runs")
+    models = config.models or tuple(sorted(path.parent for path in Path("models").glob("*/ncnn-*/model.json")))
+    if not config.program.is_file() or not models:
+        raise InputError(f"got program {config.program} and {len(models)} models, expected both; run `make cpp`")
     busy, own, start = busy_seconds(), _own_seconds(), time.monotonic()
     rows = []
-    for model in config.models:
+    for model in models:
         for threads in config.threads:
             rows.append(compare(config, model, threads))
             print(f"{rows[-1]['artifact']}, {threads} threads: done", file=sys.stderr, flush=True)
@@ -174,19 +126,51 @@ def main(config: Config) -> None:
     if busy is not None and busy_after is not None:
         other = round(max(0.0, busy_after - busy - (_own_seconds() - own)) / (time.monotonic() - start), 2)
     machine = describe_machine()
-    result = {
-        "what": WHAT,
-        "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "machine": {"name": machine.name, "cpu": machine.cpu, "cores": usable_cores(), "tools": machine.tools},
-        "other_cores_busy": other,
-        "rule": {"turns": config.turns, "runs": config.runs},
-        "limits": {"infer_cpp_by_python": INFER_LIMIT, "cpp_end_to_end_by_infer": END_TO_END_LIMIT},
-        "rows": rows,
-    }
-    config.out.mkdir(parents=True, exist_ok=True)
-    write_json(config.out / "cpp_vs_python.json", result)
-    write_text(config.out / "cpp_vs_python.md", to_markdown(result))
-    print(to_markdown(result), end="")
+    yield (
+        "cpp_vs_python",
+        {
+            "created_utc": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "machine": {"name": machine.name, "cpu": machine.cpu, "cores": usable_cores(), "tools": machine.tools},
+            "other_cores_busy": other,
+            "rule": {"turns": config.turns, "runs": config.runs},
+            "limits": {"infer_cpp_by_python": INFER_LIMIT, "cpp_end_to_end_by_infer": END_TO_END_LIMIT},
+            "rows": rows,
+        },
+    )
+
+
+def page(figures: Figures) -> list[str]:
+    """Return the rows as a table."""
+    machine = figures["machine"]
+    lines = [
+        f"On {markdown(machine['name'])}, {figures['created_utc'][:10]}, p50 in ms. `infer`: image of the input size to "
+        "probabilities. `end_to_end`: decoded 640 x 480 frame to 8-bit mask. C++ / Python: median of the turns' ratios, least to "
+        "largest in brackets."
+    ]
+    if figures["other_cores_busy"] is not None:
+        lines[0] += f" Other processes kept {figures['other_cores_busy']} of {machine['cores']} cores busy meanwhile."
+    head = [
+        "artifact", "threads", "infer C++", "infer Python", "C++ / Python", "end_to_end C++", "end_to_end Python",
+        "end_to_end / infer, C++",
+    ]  # fmt: skip
+    rows = []
+    for row in figures["rows"]:
+        ratio = row["infer_cpp_by_python"]
+        rows.append(
+            [
+                row["artifact"],
+                row["threads"],
+                f"{row['cpp_infer_p50_ms']:.2f}",
+                f"{row['python_infer_p50_ms']:.2f}",
+                f"{ratio['median']:.2f} ({ratio['least']:.2f}-{ratio['largest']:.2f})",
+                f"{row['cpp_end_to_end_p50_ms']:.2f}",
+                f"{row['python_end_to_end_p50_ms']:.2f}",
+                f"{row['cpp_end_to_end_by_infer']:.2f}",
+            ]
+        )
+    met = sum(row["within_limits"] for row in figures["rows"])
+    limits = f"C++ / Python <= {INFER_LIMIT} and end_to_end / infer <= {END_TO_END_LIMIT}"
+    return [*lines, "", *table(head, "lrrrrrrr", rows), "", f"{met} of {len(rows)} rows are within {limits}."]
 
 
 def _own_seconds() -> float:
@@ -195,5 +179,7 @@ def _own_seconds() -> float:
     return used.user + used.system + used.children_user + used.children_system
 
 
+STUDY = Study("cpp_vs_python", "The C++ program beside Python", CppVsPythonConfig, measure, page)
+
 if __name__ == "__main__":
-    run_command(main, Config)
+    STUDY.run()

@@ -1,13 +1,12 @@
-"""Prove refinement: `python studies/refinement.py --data DIR --model ARTIFACT --out FILE`.
+"""Prove refinement: `python studies/refinement.py --data DIR --model ARTIFACT`.
 
-The network's own map is brought to the picture's size in several ways, and each compared with the truth: on procedural
-scenes, whose share of sky is exact at every pixel, and on labeled pictures at their full size. Two more parts: building
-edges whose color is drawn toward the sky's, where refinement must do no harm, and time and memory at 12 megapixels.
+The network's own map is enlarged to the image in several ways, and each result is compared with the target: on procedural
+scenes, whose share of sky is exact at every pixel, and on labeled images at full size. Two more parts: building edges in colors
+close to the sky's, where refinement must do no harm, and time and memory at 12 megapixels.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,17 +16,16 @@ import cv2
 import numpy as np
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_json
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.ops import read_rgb, resize_probability
 from edge_runtime.masks.refine import RefineConfig, refine
 from edge_runtime.metrics.iou import THRESHOLD, ImageMetrics, evaluate_image, pool
+from edge_runtime.records import parse_json, read_text
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
+from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, require, table
 from studies.refinement_speed import measure_sizes
 
 METHODS: dict[str, RefineConfig | None] = {
@@ -38,37 +36,38 @@ METHODS: dict[str, RefineConfig | None] = {
     "weighted": RefineConfig(),
 }
 KINDS = ("trees", "lookup", "towers", "field", "street", "city")  # branches, lattice masts, wires, roofs
-FADES = (0.8, 0.9, 0.95, 1.0)  # how far the color of all that is not sky is drawn to that of the sky beside it
+FADES = (0.8, 0.9, 0.95, 1.0)  # how far the colors of the ground are drawn to the color of the sky beside it
 FADE_KINDS = ("street", "city", "towers")
-FADE_REACH = 0.05  # of the long side: standard deviation of what counts as beside
-DAMAGE = 0.005  # of IoU: what refinement may lose
-GRADIENT_SIGMA, GRADIENT_REACH = 1.4, 6  # of the Gaussian derivative (Rhemann et al. 2009), and where it ends, in pixels
-BAND_SHARE = 0.01  # of the diagonal: how far from the truth's edges the gradient counts
-TILE = 480  # pixels: side of the crops on a sheet
+FADE_REACH = 0.05  # standard deviation of `beside`, as a share of the long side
+DAMAGE = 0.005  # a larger change of IoU counts as better or worse
+GRADIENT_SIGMA, GRADIENT_REACH = 1.4, 6  # of the Gaussian derivative (Rhemann et al. 2009), in pixels
+BAND_SHARE = 0.01  # the gradient counts this near to an edge of the target, as a share of the diagonal
+TILE = 480  # side of the crops on a sheet, pixels
+COLUMNS = ("mae", "iou", "boundary_iou", "gradient_error", "iou_change_worst", "pictures_worse", "pictures_better")
 
 Part = Literal["scenes", "data", "same_colour", "speed"]
 
 
-@dataclass(frozen=True)
-class Config:
-    """Measure bilinear upsampling, the plain guided filter and weighted guided upsampling against exact truth."""
+@dataclass(frozen=True, kw_only=True)
+class RefinementConfig(StudyConfig):
+    """Measure bilinear upsampling, the plain guided filter and weighted guided upsampling against exact targets."""
 
-    data: Path | None = None  # labeled pictures in a layout of edge_runtime/images/dataset.py, for the part `data`
+    data: Path | None = None  # labeled images, for the part `data`
     model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that gives the maps
-    out: Path = Path("results/refinement/unet_lite.json")  # parts that are not asked for stay as they are in it
-    sheets: Path = Path("runs/refinement")  # folder of pictures to look at, of scenes and `photos` only
+    out: Path = RESULTS / "refinement"  # the parts of its result that are not measured stay
+    sheets: Path = Path("runs/refinement")  # folder of crops to look at, of scenes and `photos` only
     parts: tuple[Part, ...] = ("scenes", "data", "same_colour", "speed")  # what to measure
     scenes: int = 8  # scenes of each kind
     scene_size: tuple[int, int] = (1536, 2048)  # height, width in pixels
-    seed: int = 700_000  # of the first scene; those that the settings were chosen on began at 500000
-    split: str = "test"  # of the labeled pictures
-    limit: int = 0  # only so many labeled pictures; 0 = all
-    photos: tuple[Path, ...] = ()  # pictures without truth, for the sheets alone
+    seed: int = 700_000  # of the first scene; the settings were chosen on scenes from 500000 on
+    split: str = "test"  # of the labeled images
+    limit: int = 0  # use only this many labeled images; 0: all
+    photos: tuple[Path, ...] = ()  # images without a target, for the sheets only
 
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """One prediction and its truth: the counts of `edge_runtime.metrics.iou`, and the gradient error near edges."""
+    """One prediction against its target: the counts of `edge_runtime.metrics.iou`, and the gradient error near edges."""
 
     counts: ImageMetrics
     gradient_sum: float
@@ -77,7 +76,7 @@ class Compared:
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A picture (H, W, 3) uint8 RGB, the share of sky (H, W), what is not void (H, W), and the map (h, w) to refine."""
+    """An image (H, W, 3) uint8 RGB, the share of sky (H, W), what is not void (H, W), and the map (h, w) to refine."""
 
     image: np.ndarray
     sky: np.ndarray
@@ -86,22 +85,22 @@ class Case:
 
 
 def upsample(case: Case, config: RefineConfig | None) -> np.ndarray:
-    """Return the map of a case at its picture's size (H, W); None is bilinear."""
+    """Return the map of a case at its image's size (H, W); None is bilinear."""
     if config is None:
         return resize_probability(case.coarse, *case.image.shape[:2])
     return refine(case.image, case.coarse, config)
 
 
 def compare(probability: np.ndarray, case: Case) -> Compared:
-    """Compare a map (H, W) with the truth of a case.
+    """Compare a map (H, W) with the target of a case.
 
     The gradient error is the mean length of grad p - grad g, per pixel of distance, over the valid pixels at most 0.01 of
-    the diagonal from an edge of the truth; the gradients are Gaussian derivatives of sigma 1.4, as in Rhemann et al.
+    the diagonal from an edge of the target. The gradients are Gaussian derivatives of sigma 1.4, as in Rhemann et al.
     2009 ("A perceptually motivated online benchmark for image matting"), who sum the squared difference over all pixels.
     """
     reach = max(1, round(BAND_SHARE * float(np.hypot(*case.sky.shape))))
-    called = (case.sky >= THRESHOLD).astype(np.uint8)
-    edges = cv2.morphologyEx(called, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    target = (case.sky >= THRESHOLD).astype(np.uint8)
+    edges = cv2.morphologyEx(target, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     edges = edges | ((case.sky > 0.02) & (case.sky < 0.98) & case.valid).astype(np.uint8)
     band = cv2.dilate(edges, np.ones((2 * reach + 1,) * 2, np.uint8)).view(bool)
     void = (~case.valid).astype(np.uint8)
@@ -123,7 +122,7 @@ def _gradient(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def summarize(results: list[Compared], base: list[Compared]) -> dict[str, Any]:
-    """Return the figures of one method over a set, and how its IoU compares with that of `base`, picture by picture."""
+    """Return the figures of one method over a set, and the change of its IoU against `base`, image by image."""
     figures = pool([result.counts for result in results])
     gradient = sum(result.gradient_sum for result in results) / max(1, sum(result.gradient_pixels for result in results))
     pairs = [(result.counts.iou, other.counts.iou) for result, other in zip(results, base, strict=True)]
@@ -150,8 +149,8 @@ def measure_cases(cases: Iterator[Case], methods: dict[str, RefineConfig | None]
     return {name: summarize(found, results["bilinear"]) for name, found in results.items()}
 
 
-def scene_cases(config: Config, segmenter: Segmenter, kind: str, exact: bool = False) -> Iterator[Case]:
-    """Make the scenes of a kind; `exact` puts the truth, at the network's size, in the place of its map."""
+def scene_cases(config: RefinementConfig, segmenter: Segmenter, kind: str, exact: bool = False) -> Iterator[Case]:
+    """Make the scenes of a kind; with `exact` the map is the target at the network's size."""
     first = config.seed + 1000 * KINDS.index(kind)
     for seed in range(first, first + config.scenes):
         scene = generate(seed, config.scene_size, kind)
@@ -161,10 +160,10 @@ def scene_cases(config: Config, segmenter: Segmenter, kind: str, exact: bool = F
         yield Case(scene.image, scene.alpha, np.ones(scene.alpha.shape, bool), coarse)
 
 
-def faded_cases(config: Config, segmenter: Segmenter, share: float, known: bool) -> Iterator[Case]:
-    """Make scenes whose buildings have the color of the sky beside them, to a share, and noise of one level.
+def faded_cases(config: RefinementConfig, segmenter: Segmenter, share: float, known: bool) -> Iterator[Case]:
+    """Make scenes whose buildings fade to the color of the sky beside them, by a share, with noise of one gray level.
 
-    `known`: the map is the network's of the scene before; color alone is lost. Else it is of the faded picture.
+    With `known` the map is of the scene before fading, so only the refinement loses color. Else it is of the faded image.
     """
     half = replace(config, scene_size=(config.scene_size[0] // 2, config.scene_size[1] // 2))
     for kind in FADE_KINDS:
@@ -174,7 +173,7 @@ def faded_cases(config: Config, segmenter: Segmenter, share: float, known: bool)
 
 
 def fade(image: np.ndarray, sky: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw the color of what is not sky to that of the sky nearby, fully at the edge, less and less away from it."""
+    """Draw the colors of the ground to the color of the sky nearby: fully at the edge, less and less away from it."""
     pure, reach = (sky > 0.98).astype(np.float32), FADE_REACH * max(sky.shape)
     amount = cv2.GaussianBlur(pure, (0, 0), reach)[..., None]
     nearby = cv2.GaussianBlur(image * pure[..., None], (0, 0), reach) / np.maximum(amount, 1e-3)
@@ -182,18 +181,18 @@ def fade(image: np.ndarray, sky: np.ndarray, share: float, rng: np.random.Genera
     return np.clip(np.rint(image + drawn + rng.normal(0, 1, image.shape)), 0, 255).astype(np.uint8)
 
 
-def labeled_cases(config: Config, segmenter: Segmenter) -> Iterator[Case]:
-    """Read the labeled pictures."""
+def labeled_cases(config: RefinementConfig, segmenter: Segmenter) -> Iterator[Case]:
+    """Read the labeled images."""
     if config.data is None:
-        raise InputError("got no --data for the part `data`, expected a folder of labeled pictures; leave the part out")
+        raise InputError("got no --data for the part `data`, expected a folder of labeled images; leave the part out")
     pairs = find_pairs(config.data, None if config.split == "none" else config.split)
     for pair in pairs[: config.limit or None]:
         labeled = read_pair(pair)
         yield Case(labeled.image, labeled.sky, labeled.valid, segmenter.coarse(labeled.image))
 
 
-def measure_parts(config: Config, segmenter: Segmenter) -> Iterator[tuple[str, Any]]:
-    """Yield the name and the figures of each part that is asked for, as it is done."""
+def measure_parts(config: RefinementConfig, segmenter: Segmenter) -> Iterator[tuple[str, Any]]:
+    """Yield the name and the figures of each part of `config.parts` when it is done."""
     with Progress(console=Console(stderr=True)) as progress:
 
         def measured(title: str, cases: Iterator[Case], methods: dict[str, RefineConfig | None] = METHODS) -> dict[str, Any]:
@@ -207,7 +206,7 @@ def measure_parts(config: Config, segmenter: Segmenter) -> Iterator[tuple[str, A
             yield "scenes", {**size, "network_map": network, "exact_map": exact}
         if "data" in config.parts:
             name = config.data.resolve().name if config.data else None
-            figures = measured("labeled pictures", labeled_cases(config, segmenter))
+            figures = measured("labeled images", labeled_cases(config, segmenter))
             yield "data", {"folder": name, "split": config.split, "methods": figures}
         if "same_colour" in config.parts:
             yield (
@@ -221,8 +220,8 @@ def measure_parts(config: Config, segmenter: Segmenter) -> Iterator[tuple[str, A
             yield "speed", measure_sizes()
 
 
-def write_sheets(config: Config, segmenter: Segmenter) -> None:
-    """Write a sheet per kind, and one per photo: picture, bilinear, guided, weighted (and truth), at the busiest crop."""
+def write_sheets(config: RefinementConfig, segmenter: Segmenter) -> None:
+    """Write a sheet per kind and per photo: image, bilinear, guided, weighted (and target), at the busiest crop."""
     config.sheets.mkdir(parents=True, exist_ok=True)
     cases = {kind: next(scene_cases(config, segmenter, kind)) for kind in KINDS}
     for path in config.photos:
@@ -243,40 +242,51 @@ def write_sheets(config: Config, segmenter: Segmenter) -> None:
             raise OSError(f"could not write {config.sheets / name}.png: is the disk full, or the folder read-only?")
 
 
-def print_table(report: dict[str, Any]) -> None:
-    """Print what was measured, a line per set and method."""
-    columns = ("mae", "iou", "boundary_iou", "gradient_error", "iou_change_worst", "pictures_worse", "pictures_better")
-    table = Table("set", "method", *columns)
-    sets = {f"scenes, {kind}": found for kind, found in report.get("scenes", {}).get("network_map", {}).items()}
-    sets |= {f"exact map, {kind}": found for kind, found in report.get("scenes", {}).get("exact_map", {}).items()}
-    if "data" in report:
-        sets[f"{report['data']['folder']}, {report['data']['split']}"] = report["data"]["methods"]
-    for where, shares in report.get("same_colour", {}).items():
-        sets |= {f"{where} {share}": found for share, found in shares.items()}
-    for name, methods in sets.items():
-        for method, found in methods.items():
-            table.add_row(name, method, *("-" if found[column] is None else f"{found[column]:.4g}" for column in columns))
-        table.add_section()
-    console = Console()
-    (console if console.is_terminal else Console(width=170)).print(table)
-    if "speed" in report:
-        console.print(report["speed"])
-
-
-def main(config: Config) -> None:
-    """Measure the parts that are asked for; write the file after each, so that a stop loses one part at most."""
-    if config.scenes < 1 or config.limit < 0:
-        raise InputError(f"got --scenes {config.scenes} and --limit {config.limit}, expected 1 or more and 0 or more")
+def measure(config: RefinementConfig) -> Iterator[tuple[str, Figures]]:
+    """Yield the result after each part, so that a stop loses one part at most."""
+    require(config, 1, "scenes")
+    require(config, 0, "limit")
     segmenter = Segmenter.load(config.model)
-    report: dict[str, Any] = json.loads(config.out.read_text()) if config.out.is_file() else {}
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    report["model"] = {"name": segmenter.artifact.spec.name, "sha256": segmenter.artifact.sha256}
-    for name, figures in measure_parts(config, segmenter):
-        report[name] = figures
-        write_json(config.out, report)
+    name = segmenter.artifact.spec.arch
+    before = config.out / f"{name}.json"
+    figures: Figures = parse_json(read_text(before, "a result"), f"{before} of this study") if before.is_file() else {}
+    figures["model"] = model_facts(segmenter.artifact)
+    for part, found in measure_parts(config, segmenter):
+        figures[part] = found
+        yield name, figures
     write_sheets(config, segmenter)
-    print_table(report)
 
+
+def page(figures: Figures) -> list[str]:
+    """Return a table of the sets and methods, and one of time and memory."""
+    sets: dict[str, Figures] = {}
+    for maps, shown in (("network_map", "scenes"), ("exact_map", "exact map")):
+        sets |= {f"{shown}, {kind}": found for kind, found in figures.get("scenes", {}).get(maps, {}).items()}
+    if "data" in figures:
+        sets[f"{figures['data']['folder']}, {figures['data']['split']}"] = figures["data"]["methods"]
+    for where, shares in figures.get("same_colour", {}).items():
+        sets |= {f"{where.replace('_', ' ')}, {share}": found for share, found in shares.items()}
+    rows = [
+        [name, method, *(None if found[column] is None else f"{found[column]:.4g}" for column in COLUMNS)]
+        for name, methods in sets.items()
+        for method, found in methods.items()
+    ]
+    head = ["set", "method", *(column.replace("_", " ").replace("pictures", "images") for column in COLUMNS)]
+    lines = table(head, "ll" + "r" * len(COLUMNS), rows)
+    lines += [
+        "",
+        f"Worse, better: IoU changes by more than {DAMAGE} against bilinear. Map before fading: only colors are lost.",
+    ]
+    if "speed" in figures:
+        speed = figures["speed"]
+        if "height" in speed:  # results from before there were several sizes
+            speed = {f"{speed['height'] * speed['width'] / 1e6:.1f}": speed}
+        times = [[size, f"{at['wall_ms']['median']:.0f}", f"{at['peak_rss_growth_pictures']:.1f}"] for size, at in speed.items()]
+        lines += ["", *table(["megapixels", "ms, one thread", "memory, in images"], "rrr", times)]
+    return lines
+
+
+STUDY = Study("refinement", "Refinement of {model[name]}", RefinementConfig, measure, page)
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    STUDY.run()

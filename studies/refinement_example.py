@@ -1,4 +1,4 @@
-"""Write the README's picture of refinement, from a generated scene: `python studies/refinement_example.py`."""
+"""Write the image of docs/video-and-sky.md that shows refinement of a generated scene: `python studies/refinement_example.py`."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edge_runtime.masks.refine import refine
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
 
-LABELS = ("picture", "bilinear", "refined")
+LABELS = ("image", "bilinear", "refined")
 CAPTION = 28  # pixels of height
 MOST_BYTES = 200_000
 
 
 @dataclass(frozen=True)
-class Config:
+class RefinementExampleConfig:
     """Lay a crop of a scene, its mask upsampled bilinearly, and its mask refined side by side."""
 
     out: Path = Path("results/refinement/example.jpg")
@@ -36,8 +36,8 @@ class Config:
     tile: int = 420  # side of a crop in pixels
 
 
-def main(config: Config) -> None:
-    """Write the picture; the crop is where the truth has most edges."""
+def main(config: RefinementExampleConfig) -> None:
+    """Write the image; the crop is where the target has most edges."""
     if not 16 <= config.tile <= min(config.size):
         raise InputError(f"got --tile {config.tile}, expected 16 to {min(config.size)}, the scene's shorter side")
     scene = generate(config.seed, config.size, config.kind, config.sky)
@@ -65,4 +65,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    run_command(main, RefinementExampleConfig)

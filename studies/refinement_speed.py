@@ -14,22 +14,25 @@ from dataclasses import dataclass
 from typing import Any
 
 SIZES = ((480, 640), (1224, 1632), (3000, 4000))  # height, width in pixels: 0.3, 2 and 12 megapixels
+LIMIT_SECONDS = 900
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Refine one generated picture of branches again and again, on one core."""
+    """Refine one generated image of branches again and again, on one core."""
 
-    height: int = 3000  # of the picture
-    width: int = 4000  # of the picture
-    runs: int = 15  # timed runs, after one that is not
+    height: int = 3000  # of the image, pixels
+    width: int = 4000  # of the image, pixels
+    runs: int = 15  # timed runs, after an untimed one
 
 
 def measure(config: Speed) -> dict[str, Any]:
     """Start this file in a process of its own and return its figures; raises `RuntimeError` where it fails."""
     words = [sys.executable, __file__, "--height", config.height, "--width", config.width, "--runs", config.runs]
-    done = subprocess.run([str(word) for word in words], env=os.environ | ONE_THREAD, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(word) for word in words], env=os.environ | ONE_THREAD, capture_output=True, text=True, timeout=LIMIT_SECONDS
+    )
     if done.returncode:
         raise RuntimeError(f"{__file__} ended with {done.returncode}: {done.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(done.stdout)
@@ -42,7 +45,7 @@ def measure_sizes() -> dict[str, Any]:
 
 
 def main(config: Speed) -> None:
-    """Print wall and CPU milliseconds (median, least), and by how much memory grew, in pictures."""
+    """Print wall and CPU milliseconds (median, least), and the growth of memory as a multiple of the image."""
     if any(os.environ.get(name) != "1" for name in ONE_THREAD):  # BLAS reads them once, when numpy is imported
         print(json.dumps(measure(config)))
         return

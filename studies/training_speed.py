@@ -1,13 +1,13 @@
 """Training speed on this machine: `python studies/training_speed.py` times steps in fp32, bf16 and compiled.
 
-Variants of a network take turns, so that whatever else the machine does hits all alike; what counts is their ratio.
+Variants of a network take turns, so that other work on the machine slows all of them alike. Their ratio is what counts.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ import numpy as np
 import torch
 
 from edge_runtime.benchmark.machine import describe_machine
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_json
+from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
 from train.engine.loop import Schedule, train_step
 from train.engine.parallel import World
 from train.engine.presets import PRESETS, FitConfig
@@ -32,58 +31,51 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-@dataclass(frozen=True)
-class Config:
-    """Time training steps on random pictures: forward, loss, backward, optimizer; no decoding, no augmentation."""
+@dataclass(frozen=True, kw_only=True)
+class TrainingSpeedConfig(StudyConfig):
+    """Time training steps on random images: forward, loss, backward, optimizer; no decoding, no augmentation."""
 
     networks: tuple[str, ...] = ("unet_lite", "unet_lite_s", "u2netp")
     """Networks, each at the first input size of its preset."""
     variants: tuple[str, ...] = tuple(VARIANTS)
-    """Precisions, and with torch.compile."""
+    """Precisions, with and without torch.compile."""
     batch: int = 8
-    """Pictures in a step."""
+    """Images in a step."""
     rounds: int = 8
     """Timed steps of each variant, which take turns; the first two steps of each are not timed."""
     threads: int = 1
     """CPU threads of torch."""
-    out: Path = Path("results/training_speed/speed.json")
-    """Result file."""
+    out: Path = RESULTS / "training_speed"
 
 
-def measure(config: Config) -> dict[str, Any]:
-    """Return images per second of every network and variant, with raw step times.
-
-    Raises
-    ------
-    InputError
-        An unknown network or variant, or a count below 1.
-    """
-    unknown = [name for name in config.networks if name not in PRESETS] + [n for n in config.variants if n not in VARIANTS]
-    if unknown or min(config.batch, config.rounds, config.threads) < 1:
-        known = f"networks {', '.join(PRESETS)}; variants {', '.join(VARIANTS)}; counts of 1 or more"
-        raise InputError(f"got {', '.join(unknown) or config}, expected {known}")
+def measure(config: TrainingSpeedConfig) -> Iterator[tuple[str, Figures]]:
+    """Yield, for each network, images per second of every variant with the raw step times."""
+    require(config, 1, "batch", "rounds", "threads")
+    for flag, given, known in (("networks", config.networks, PRESETS), ("variants", config.variants, VARIANTS)):
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise InputError(f"got --{flag} {', '.join(unknown)}, expected some of {', '.join(known)}")
     torch.set_num_threads(config.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = []
     for network in config.networks:
         size = PRESETS[network].sizes[0]
         steps = {name: _stepper(network, size, config.batch, VARIANTS[name], device) for name in config.variants}
         seconds: dict[str, list[float]] = {name: [] for name in steps}
-        for turn in range(config.rounds + 2):
+        for round_ in range(config.rounds + 2):
             for name, step in steps.items():
                 start = time.perf_counter()
                 step()
                 if device.type == "cuda":
                     torch.cuda.synchronize()
-                if turn >= 2:
+                if round_ >= 2:
                     seconds[name].append(round(time.perf_counter() - start, 5))
-        rows += [
+        rows = [
             {"network": network, "size": size, "variant": name, "images_per_s": config.batch / float(np.median(taken))}
             | {"step_s": taken}
             for name, taken in seconds.items()
         ]
-    facts = {"batch": config.batch, "threads": config.threads, "device": device.type, "torch": torch.__version__}
-    return {"machine": dataclasses.asdict(describe_machine("", None)), **facts, "rows": rows}
+        facts = {"batch": config.batch, "threads": config.threads, "device": device.type, "torch": torch.__version__}
+        yield network, {"machine": dataclasses.asdict(describe_machine()), **facts, "rows": rows}
 
 
 def _stepper(network: str, size: int, batch: int, variant: dict[str, Any], device: torch.device) -> Callable[[], None]:
@@ -100,23 +92,25 @@ def _stepper(network: str, size: int, batch: int, variant: dict[str, Any], devic
     return step
 
 
-def markdown(result: dict[str, Any]) -> str:
+def page(figures: Figures) -> list[str]:
     """Return the table: images per second, and the gain over fp32 of the same network."""
-    lines = ["| network | input | variant | images/s | gain over fp32 |", "|---|---|---|---:|---:|"]
-    for row in result["rows"]:
-        base = next((each for each in result["rows"] if each["network"] == row["network"] and each["variant"] == "fp32"), None)
-        gain = f"{row['images_per_s'] / base['images_per_s']:.2f}" if base else "-"
-        lines.append(f"| {row['network']} | {row['size']} | {row['variant']} | {row['images_per_s']:.1f} | {gain} |")
-    return "\n".join(lines) + "\n"
+    full = {row["network"]: row["images_per_s"] for row in figures["rows"] if row["variant"] == "fp32"}
+    rows = [
+        [
+            row["network"],
+            row["size"],
+            row["variant"],
+            f"{row['images_per_s']:.1f}",
+            f"{row['images_per_s'] / full[row['network']]:.2f}" if row["network"] in full else None,
+        ]
+        for row in figures["rows"]
+    ]
+    about = f"On {figures['machine']['name']} ({figures['device']}), {figures['threads']} threads, torch {figures['torch']}, "
+    about += f"{figures['batch']} images a step; median of the steps."
+    return [about, "", *table(["network", "input", "variant", "images/s", "gain over fp32"], "lrlrr", rows)]
 
 
-def main(config: Config) -> None:
-    """Measure, write the result file and print the table."""
-    result = measure(config)
-    config.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(config.out, result)
-    print(markdown(result), end="")
-
+STUDY = Study("training_speed", "Training speed", TrainingSpeedConfig, measure, page)
 
 if __name__ == "__main__":
-    run_command(main, Config)
+    STUDY.run()

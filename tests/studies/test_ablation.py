@@ -13,7 +13,7 @@ import pytest
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair
-from studies.ablation import Config, ablate, main, part_by_group
+from studies.ablation import STUDY, AblationConfig, measure, part_by_group
 
 
 def pair(number: int, source: str, group: str) -> Pair:
@@ -43,29 +43,27 @@ def data(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
 
 
 def test_it_runs_and_goes_on(data: Path, tmp_path: Path) -> None:
-    config = Config(
-        (data,), variants=("none", "fog"), folds=2, size=32, steps=2, batch=2, runs=tmp_path / "runs", out=tmp_path / "a.json"
-    )
-    main(config)
-    result = json.loads((tmp_path / "a.json").read_text())
+    settings = {"variants": ("none", "fog"), "folds": 2, "size": 32, "steps": 2, "batch": 2}
+    config = AblationConfig(data=(data,), **settings, runs=tmp_path / "runs", out=tmp_path)
+    STUDY.main(config)
+    result = json.loads((tmp_path / "ablation.json").read_text())
     assert set(result["variants"]) == {"none", "fog"} and result["pictures"] == 6
     assert all(len(row["per_fold_iou"]) == 2 for row in result["variants"].values())
-    table = (tmp_path / "a.md").read_text()
-    assert table.count("\n") == 4 and "| fog |" in table
+    assert (tmp_path / "ablation.md").read_text().count("\n| ") == 3
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/checkpoint.pt")}
     assert len(stamps) == 4
     shutil.rmtree(tmp_path / "runs" / "fog-1")
-    again = ablate(config)
+    ((_, again),) = measure(config)
     assert again["variants"] == result["variants"]
     assert sum(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()) == 3
 
 
 def test_refusals(data: Path, tmp_path: Path) -> None:
-    config = Config((data,), runs=tmp_path / "runs", out=tmp_path / "a.json")
+    config = AblationConfig(data=(data,), runs=tmp_path / "runs", out=tmp_path)
     with pytest.raises(InputError, match="variants snow, expected some of other_sky"):
-        ablate(dataclasses.replace(config, variants=("snow",)))
-    with pytest.raises(InputError, match="expected 2 or more"):
-        ablate(dataclasses.replace(config, folds=1))
+        list(measure(dataclasses.replace(config, variants=("snow",))))
+    with pytest.raises(InputError, match="got --folds 1, expected 2 or more"):
+        list(measure(dataclasses.replace(config, folds=1)))
     with pytest.raises(InputError, match="too few groups"):
-        ablate(dataclasses.replace(config, folds=7))
+        list(measure(dataclasses.replace(config, folds=7)))
     assert not (tmp_path / "runs").exists()

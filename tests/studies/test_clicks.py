@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from studies.clicks import CLICKS, Example, as_markdown, click_through, iou, next_click, summarize
+from studies.clicks import CLICKS, STUDY, Example, click_through, iou, next_click, summarize
 
 
 def example() -> Example:
@@ -30,5 +30,5 @@ def test_clicks_mend_the_mask_and_the_figures_say_so() -> None:
     assert curve[1] > 0.95 and len(times) <= max(CLICKS)
     figures = summarize(iter([example()]))
     assert figures["better"] == {"1": 1, "3": 1, "5": 1} and figures["worse"]["5"] == 0
-    text = as_markdown({"model": {"name": "a"}, "sets": {"b": figures}})
+    text = STUDY.markdown({"model": {"name": "a"}, "sets": {"b": figures}})
     assert f"| b | 1 | {curve[0]:.3f} |" in text

@@ -88,4 +88,4 @@ def test_the_command(project_root: Path, tmp_path: Path) -> None:
     page = (tmp_path / f"{name}.md").read_text()
     assert all(f"| {kind} |" in page for kind in KINDS) and name in done.stdout
     done = subprocess.run([sys.executable, *words, "--frames", "2"], cwd=project_root, capture_output=True, text=True)
-    assert done.returncode == 2 and "expected 1 or more and 5 or more" in done.stderr
+    assert done.returncode == 2 and "got --frames 2, expected 5 or more" in done.stderr

@@ -11,11 +11,11 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.segmenter import load_models
-from studies.min_sky import SHARES, Config, Picture, main, markdown, rates, recommend, room_seeds
+from studies.min_sky import SHARES, STUDY, Judged, MinSkyConfig, rates, recommend, room_seeds
 
-EMPTY = [Picture(0.0, found, 0.9) for found in (0.0, 0.0, 0.004, 0.3)]
-SKY = [Picture(true, found, 0.9) for true, found in ((0.01, 0.0), (0.02, 0.018), (0.4, 0.41), (0.5, 0.012))]
-ROOMS = [Picture(0.0, found, 0.9) for found in (0.0, 0.06)]
+EMPTY = [Judged(0.0, found, 0.9) for found in (0.0, 0.0, 0.004, 0.3)]
+SKY = [Judged(true, found, 0.9) for true, found in ((0.01, 0.0), (0.02, 0.018), (0.4, 0.41), (0.5, 0.012))]
+ROOMS = [Judged(0.0, found, 0.9) for found in (0.0, 0.06)]
 
 
 def test_rates() -> None:
@@ -38,12 +38,12 @@ def test_the_share_with_fewest_errors_is_recommended() -> None:
     assert errors[0.005] == 0.5 and errors[0.001] == 0.75 and errors[0.015] == 0.75
     assert recommend(rows) == 0.01  # as good as 0.005, and the larger
     for one_sort in (EMPTY, SKY):
-        with pytest.raises(InputError, match="got no picture with sky, or none without"):
+        with pytest.raises(InputError, match="got no image with sky, or none without"):
             recommend([rates(one_sort, ROOMS, share) for share in SHARES])
 
 
 def test_rooms_of_val_and_test_differ() -> None:
-    config = Config(data=Path("."), rooms=12, seed=50)
+    config = MinSkyConfig(data=Path("."), rooms=12, seed=50)
     val, test = room_seeds(config, "val"), room_seeds(config, "test")
     assert (len(val), len(test)) == (3, 12) and not set(val) & set(test)
 
@@ -59,9 +59,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
             image[:rows], mask[:rows] = blue, 255
             Image.fromarray(image).save(tmp_path / "data" / split / "images" / f"{stem}.png")
             Image.fromarray(mask).save(tmp_path / "data" / split / "masks" / f"{stem}.png")
-    out = tmp_path / "out.json"
+    out = tmp_path / "min_sky.json"
     models = ("classical:colour", "classical:contour+classical:colour")
-    main(Config(tmp_path / "data", models, out, rooms=2))
+    STUDY.main(MinSkyConfig(data=tmp_path / "data", models=models, out=tmp_path, rooms=2))
     results = json.loads(out.read_text())
     first = results["models"][0]
     assert first["recommended_min_sky"] == max(SHARES)  # no mistake anywhere: the sky fills half of its picture
@@ -70,13 +70,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (row["false_alarms_real"], row["misses"], row["misses_little_sky"]) == (0.0, 0.0, None)
     assert len(results["models"][1]["model_sha256"]) == 2
     assert str(tmp_path) not in out.read_text()
-    assert out.with_suffix(".md").read_text() == markdown(results)
-    assert capsys.readouterr().out.endswith(f"{out}\n")
+    assert out.with_suffix(".md").read_text() == STUDY.markdown(results)
+    assert capsys.readouterr().out.endswith(f"{out.with_suffix('.md')}\n")
 
 
 def test_bad_flags(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got --rooms 0"):
-        main(Config(tmp_path, rooms=0))
+        STUDY.main(MinSkyConfig(data=tmp_path, rooms=0))
     with pytest.raises(InputError, match="expected an artifact folder"):
-        main(Config(tmp_path, models=("absent",)))
+        STUDY.main(MinSkyConfig(data=tmp_path, models=("absent",)))
     assert load_models(["classical:colour"]).threshold == 0.5

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import InputError
-from studies.published import PUBLISHED, Config, table
-
-MODELS = tuple(folder.name for folder in Config().models)
+from studies.published import PUBLISHED, STUDY, PublishedConfig, measure
 
 
 def test_committed_table_is_that_of_the_released_metrics(project_root: Path) -> None:
-    text = (project_root / Config().out).read_text(encoding="utf-8")
-    assert text == table(tuple(project_root / "models" / name for name in MODELS)), "python studies/published.py writes it anew"
+    text = (project_root / PublishedConfig().out / "published.md").read_text(encoding="utf-8")
+    models = tuple(project_root / folder for folder in PublishedConfig().models)
+    ((_, figures),) = measure(PublishedConfig(models=models))
+    assert text == STUDY.markdown(figures), "python studies/published.py writes it anew"
     metrics = json.loads((project_root / "models" / "unet_lite" / "metrics.json").read_text())
     assert f"IoU {metrics['sources']['ade20k_sub']['iou']['value']:.3f}" in text
 
@@ -28,4 +28,4 @@ def test_every_row_says_whether_and_why() -> None:
 
 def test_metrics_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="train/evaluate.py"):
-        table((tmp_path,))
+        list(measure(PublishedConfig(models=(tmp_path,))))

@@ -55,10 +55,10 @@ def test_fading_takes_the_color_away_at_the_edge_alone() -> None:
 
 def test_the_command(project_root: Path, tmp_path: Path) -> None:
     words = ["studies/refinement.py", "--parts", "scenes", "--scenes", "1", "--scene-size", "96", "128"]
-    words += ["--out", str(tmp_path / "found.json"), "--sheets", str(tmp_path / "sheets")]
+    words += ["--out", str(tmp_path), "--sheets", str(tmp_path / "sheets")]
     done = subprocess.run([sys.executable, *words], cwd=project_root, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "found.json").read_text())
+    report = json.loads((tmp_path / "unet_lite.json").read_text())
     assert set(report) == {"model", "scenes"}
     for maps in ("network_map", "exact_map"):
         assert set(report["scenes"][maps]) == set(KINDS)

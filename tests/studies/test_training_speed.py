@@ -8,20 +8,26 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import InputError
-from studies.training_speed import Config, main, measure
+from studies.training_speed import STUDY, TrainingSpeedConfig, measure
 
 
-def test_it_measures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "speed.json"
-    main(Config(("unet_lite_s",), ("fp32", "bf16"), batch=1, rounds=2, out=out))
-    result = json.loads(out.read_text())
+def test_it_measures(tmp_path: Path) -> None:
+    settings = {"networks": ("unet_lite_s",), "variants": ("fp32", "bf16"), "batch": 1, "rounds": 2}
+    STUDY.main(TrainingSpeedConfig(**settings, out=tmp_path))
+    result = json.loads((tmp_path / "unet_lite_s.json").read_text())
     assert [row["variant"] for row in result["rows"]] == ["fp32", "bf16"]
     assert all(len(row["step_s"]) == 2 and row["images_per_s"] > 0 for row in result["rows"])
-    table = capsys.readouterr().out.splitlines()
-    assert len(table) == 4 and table[2].endswith("| 1.00 |")
+    assert "| fp32 |" in (tmp_path / "unet_lite_s.md").read_text()
 
 
-def test_refusals() -> None:
-    for config in (Config(("resnet",)), Config(variants=("int4",)), Config(rounds=0)):
-        with pytest.raises(InputError, match="expected networks unet_lite"):
-            measure(config)
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (TrainingSpeedConfig(networks=("resnet",)), "got --networks resnet, expected some of unet_lite"),
+        (TrainingSpeedConfig(variants=("int4",)), "got --variants int4, expected some of fp32"),
+        (TrainingSpeedConfig(rounds=0), "got --rounds 0, expected 1 or more"),
+    ],
+)
+def test_refusals(config: TrainingSpeedConfig, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        list(measure(config))
