@@ -154,6 +154,26 @@ release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench
 	$(PY) -m edge_runtime.segment build/example/test/images --model models/unet_lite/tflite-int8 --out build/example/masks --overlay
 	mkdir -p results && cp build/example/masks/*.overlay.jpg results/example.jpg
 
+# ---- the sky in the browser (docs/web.md) -------------------------------------------------------------------------------
+.PHONY: web web-build web-packages web-bench
+web-packages:
+	$(call install_packages,chromium)
+
+web_demo/node_modules/.package-lock.json: web_demo/package-lock.json
+	@command -v npm >/dev/null || { echo "got no npm, expected Node.js 20.19 or later; docs/web.md tells where to get it" >&2; exit 2; }
+	cd web_demo && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
+
+web-build: web_demo/node_modules/.package-lock.json
+	cd web_demo && npm run --silent build
+
+web: web-build  ## build the web page and serve it on localhost; LAN=1: by https for a phone on the same network
+	cd web_demo && node tools/serve.mjs $(if $(LAN),--lan)
+
+web-bench: $(STAMP) web-build web-packages  ## measure the web page in headless chromium, into build/web/results.json and a report
+	cd web_demo && node tools/bench.mjs --out ../build/web/results.json
+	$(PY) -m edge_runtime.report build/web/results.json --out build/web/report
+
 # ---- tests ------------------------------------------------------------------------------------------------------------
 cpp: $(STAMP) packages  ## build cpp_demo against ncnn and run its tests
 	cmake -S cpp_demo -B cpp_demo/build -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE=$(CURDIR)/$(PY)
@@ -200,4 +220,4 @@ test-full: $(STAMP) cpp-arm  ## test, and what takes longer
 	$(PY) -m pytest --full
 
 clean:  ## remove what the commands here made, but for .venv and .cache
-	rm -rf build cpp_demo/build
+	rm -rf build cpp_demo/build web_demo/dist web_demo/dist-lib web_demo/public/models web_demo/public/runtime

@@ -114,7 +114,11 @@ def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, co
             "so latencies may be too high."
         )
     on_cpu = [row for row in rows if row.device == "cpu"]
-    starved = [row for row in on_cpu if min(row.infer.cores_used, row.end_to_end.cores_used) < STARVED_CORES]
+    starved = [
+        row
+        for row in on_cpu
+        if any(timing.cores_used is not None and timing.cores_used < STARVED_CORES for timing in (row.infer, row.end_to_end))
+    ]
     if starved:
         found.append(
             f"{len(starved)} of {len(on_cpu)} rows on the CPU had less than {STARVED_CORES} of a core while they were "

@@ -65,7 +65,7 @@ class Timing:
         How many runs were timed and how long they took together.
     cores_used
         CPU seconds of this process per second of the timed runs. Well below 1 on the CPU means that something else
-        had the core.
+        had the core. None where a web page measured.
     samples_us
         Every timed run in the order of measurement, microseconds.
     """
@@ -75,7 +75,7 @@ class Timing:
     p95_ms: float
     runs: int
     seconds: float
-    cores_used: float
+    cores_used: float | None
     samples_us: tuple[int, ...]
 
 
@@ -136,7 +136,10 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class ArtifactFacts:
-    """What does not depend on threads. `key` is unique in the file; `folder` is relative where the command was run."""
+    """What does not depend on threads. `key` is unique in the file; `folder` is relative where the command was run.
+
+    `memory` is None where a web page measured: browsers do not tell.
+    """
 
     key: str
     name: str
@@ -151,7 +154,7 @@ class ArtifactFacts:
     macs: int | None
     parameters: int | None
     weights_license: str
-    memory: Memory
+    memory: Memory | None
     accuracy: Accuracy | None
 
 

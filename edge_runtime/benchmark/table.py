@@ -17,9 +17,10 @@ def format_table(results: Results) -> str:
         fact = facts[row.artifact]
         iou = fact.accuracy.pooled.iou if fact.accuracy else None
         times = f"{row.infer.p50_ms:.2f} / {row.infer.p90_ms:.2f} / {row.infer.p95_ms:.2f}"
+        memory = "-" if fact.memory is None else f"{fact.memory.peak_bytes / 2**20:.0f}"
         lines.append(
             f"{row.artifact:34} {row.label:46} {row.threads:>7} {times:>24} {row.end_to_end.p50_ms:>14.2f} "
-            f"{fact.memory.peak_bytes / 2**20:>6.0f} {'-' if iou is None else format(iou, '.4f'):>12}"
+            f"{memory:>6} {'-' if iou is None else format(iou, '.4f'):>12}"
         )
     if results.quick:
         lines.append("quick: at least 20 runs each, less than the full rule (100 runs and 10 s)")

@@ -193,7 +193,7 @@ def print_table(lines: Sequence[Line], quick: bool) -> None:
             f"{line.row.infer.p95_ms:.2f}",
             f"{line.end_to_end_ms:.2f}",
             "-" if line.iou is None else f"{line.iou:.4f}",
-            f"{line.artifact.memory.peak_bytes / 2**20:.0f}",
+            line.peak_mib,
             "-" if line.speed_up is None else f"{line.speed_up:.2f}",
             style="bold" if line.is_reference else None,
         )

@@ -73,15 +73,15 @@ def _row(by_threads: Mapping[int, Line], threads: Sequence[int]) -> list[str]:
     line = next(iter(by_threads.values()))
     artifact, speed_up = line.artifact, by_threads[threads[0]].speed_up if threads[0] in by_threads else None
     pooled = artifact.accuracy.pooled if artifact.accuracy else None
-    cuda = " on CUDA" if line.row.device.startswith("cuda") else ""
-    cells = [markdown(line.network), f"{artifact.format}{cuda}", artifact.precision, f"{artifact.size_bytes / 1e6:.2f}"]
+    where = " on CUDA" if line.row.device.startswith("cuda") else " in a browser" if line.row.device == "browser" else ""
+    cells = [markdown(line.network), f"{artifact.format}{where}", artifact.precision, f"{artifact.size_bytes / 1e6:.2f}"]
     for count in threads:
         each = by_threads.get(count)
         cells += [_number(each.infer_ms, 2), _number(each.end_to_end_ms, 2)] if each else ["-", "-"]
     cells.append("reference" if line.is_reference else _number(speed_up, 1))
     cells += [_number(line.iou, 3), _number(pooled.boundary_iou if pooled else None, 3)]
     cells.append(_number(100 * pooled.nosky_fpr if pooled and pooled.nosky_fpr is not None else None, 2))
-    return [*cells, f"{artifact.memory.peak_bytes / 2**20:.0f}"]
+    return [*cells, line.peak_mib]
 
 
 def _number(value: float | None, digits: int) -> str:

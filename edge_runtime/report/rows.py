@@ -59,6 +59,12 @@ class Line:
         return self.artifact.accuracy.pooled.iou if self.artifact.accuracy else None
 
     @property
+    def peak_mib(self) -> str:
+        """Peak RSS in MiB for tables; `-` where a web page measured."""
+        memory = self.artifact.memory
+        return "-" if memory is None else f"{memory.peak_bytes / 2**20:.0f}"
+
+    @property
     def is_reference(self) -> bool:
         """Whether speed-ups refer to this artifact."""
         return self.key == self.results.reference

@@ -1,0 +1,107 @@
+/** Scenarios of images: masks of every engine, the ways to bring an image in, and what cannot be read. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+export const flags = () => [];
+
+const ENGINES = ["litert", "onnx-int8", "onnx-fp32"];
+const IMAGES = ["scene", "portrait"];
+
+export const scenarios = {
+  /** The mask of each engine, as bytes beside the image, for Python to compare. */
+  async masks({ browser, serve, openPage, folder }) {
+    const server = await serve();
+    const context = await browser.newContext();
+    const page = await openPage(context, server.url);
+    const engines = {};
+    for (const id of ENGINES) {
+      await page.locator("#numbers").evaluate((details) => (details.open = true));
+      await page.selectOption("#engine", id);
+      await page.waitForFunction((label) => document.getElementById("engine-note").textContent.startsWith(label), id === "litert" ? "LiteRT" : "onnxruntime", { timeout: 60_000 });
+      await page.waitForFunction(() => document.getElementById("progress").hidden);
+      engines[id] = await page.locator("#engine-note").textContent();
+      for (const name of IMAGES) {
+        const base64 = readFileSync(join(folder, `${name}.png`)).toString("base64");
+        writeFileSync(join(folder, `${name}.${id}.mask`), Buffer.from(await page.evaluate(segment, base64), "base64"));
+      }
+    }
+    await context.close();
+    await server.close();
+    return { engines, errors: page.errors };
+  },
+
+  /** WebGPU, which this machine has not: a note, and the engine before goes on. */
+  async webgpu({ browser, serve, openPage }) {
+    const server = await serve();
+    const context = await browser.newContext();
+    const page = await openPage(context, server.url);
+    await page.locator("#numbers").evaluate((details) => (details.open = true));
+    await page.selectOption("#engine", "webgpu");
+    await page.waitForFunction(() => document.getElementById("engine-note").textContent.includes("does not work here"), null, { timeout: 60_000 });
+    const note = await page.locator("#engine-note").textContent();
+    const chosen = await page.locator("#engine").inputValue();
+    const works = await page.evaluate(async () => (await globalThis.skyedge.network()).runtime);
+    await context.close();
+    await server.close();
+    return { note, chosen, works };
+  },
+
+  /** Dropped, pasted, broken, huge, and no image at all. */
+  async ways({ browser, serve, openPage, folder }) {
+    const server = await serve();
+    const context = await browser.newContext();
+    const page = await openPage(context, server.url);
+    const bytes = readFileSync(join(folder, "portrait.png")).toString("base64");
+    const shows = (text) => page.waitForFunction((part) => document.getElementById("view").getAttribute("aria-label").includes(part), text);
+    await page.evaluate(offer, { kind: "drop", bytes, type: "image/png" });
+    await shows("201 × 300");
+    await page.locator("#samples button").first().click();
+    await shows("640 × 480");
+    await page.evaluate(offer, { kind: "paste", bytes, type: "image/png" });
+    await shows("201 × 300");
+    const said = {};
+    const read = async (name, act) => {
+      await page.evaluate(() => (document.getElementById("status").textContent = ""));
+      await act();
+      await page.waitForFunction(() => document.getElementById("status").textContent !== "");
+      said[name] = await page.locator("#status").textContent();
+    };
+    await read("broken", () => page.setInputFiles("#file", join(folder, "broken.png")));
+    await read("text", () => page.evaluate(offer, { kind: "drop", bytes: btoa("no image"), type: "text/plain" }));
+    await read("huge", () => page.setInputFiles("#file", join(folder, "huge.jpg")));
+    const label = await page.getAttribute("#view", "aria-label");
+    await context.close();
+    await server.close();
+    return { said, label, errors: page.errors };
+  },
+
+  /** The result file of the page, by the quick rule. */
+  async measured({ browser, serve, openPage, folder }) {
+    const server = await serve();
+    const context = await browser.newContext();
+    const page = await openPage(context, server.url);
+    const results = await page.evaluate(async () => globalThis.skyedge.measure(await globalThis.skyedge.network(), true));
+    writeFileSync(join(folder, "results.json"), JSON.stringify(results));
+    await context.close();
+    await server.close();
+    return {};
+  },
+};
+
+/** Runs in the page: PNG in, mask out, both as base64. */
+async function segment(base64) {
+  const network = await globalThis.skyedge.network();
+  const blob = new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))]);
+  const mask = (await network.segment(await createImageBitmap(blob))).toMask8();
+  let text = "";
+  for (let at = 0; at < mask.length; at += 8192) text += String.fromCharCode(...mask.subarray(at, at + 8192));
+  return btoa(text);
+}
+
+/** Runs in the page: what the browser does when a visitor drops or pastes a file. */
+function offer({ kind, bytes, type }) {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0))], "file", { type }));
+  if (kind === "drop") window.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer, cancelable: true }));
+  else window.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer }));
+}

@@ -1,0 +1,57 @@
+/** Images of the visitor: by the file dialog, dropped or pasted; decoded here, and never sent anywhere. */
+
+const MAX_BYTES = 100 << 20;
+
+/** Decodes as the image should be seen, at most `maxSide` pixels a side; throws with a text for the visitor. */
+export async function decodeImage(file: Blob, maxSide: number): Promise<{ bitmap: ImageBitmap; note: string }> {
+  const name = file instanceof File && file.name ? file.name : "the image";
+  if (file.size > MAX_BYTES) {
+    throw new Error(`${name} has ${Math.round(file.size / 2 ** 20)} MiB; the page takes at most ${MAX_BYTES >> 20} MiB. Make it smaller first.`);
+  }
+  let bitmap: ImageBitmap;
+  try {
+    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+  } catch {
+    throw new Error(`${name} cannot be decoded: it is broken, too large, or no image that this browser knows. Try a JPEG, PNG or WebP.`);
+  }
+  const { width, height } = bitmap;
+  const longest = Math.max(width, height);
+  if (longest <= maxSide) return { bitmap, note: "" };
+  const scale = maxSide / longest;
+  const size = { resizeWidth: Math.max(1, Math.round(width * scale)), resizeHeight: Math.max(1, Math.round(height * scale)) };
+  try {
+    const smaller = await createImageBitmap(bitmap, { ...size, resizeQuality: "high" });
+    return { bitmap: smaller, note: `${width} × ${height} pixels are more than this page draws; it works on ${size.resizeWidth} × ${size.resizeHeight}.` };
+  } finally {
+    bitmap.close();
+  }
+}
+
+/** Calls `take` for every image that is chosen, dropped anywhere, or pasted, and `refuse` for anything else. */
+export function listenForImages(input: HTMLInputElement, veil: HTMLElement, take: (file: Blob) => void, refuse: (text: string) => void): void {
+  const offer = (data: DataTransfer | null): void => {
+    const file = Array.from(data?.files ?? []).find(({ type }) => type === "" || type.startsWith("image/"));
+    if (file) take(file);
+    else refuse("That is no image file. Try a JPEG, PNG or WebP.");
+  };
+  input.addEventListener("change", () => {
+    const file = input.files?.[0];
+    if (file) take(file);
+    input.value = "";
+  });
+  window.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    veil.hidden = false;
+  });
+  window.addEventListener("dragleave", (event) => {
+    if (event.relatedTarget === null) veil.hidden = true;
+  });
+  window.addEventListener("drop", (event) => {
+    event.preventDefault();
+    veil.hidden = true;
+    offer(event.dataTransfer);
+  });
+  window.addEventListener("paste", (event) => {
+    if ((event.clipboardData?.files.length ?? 0) > 0) offer(event.clipboardData);
+  });
+}
