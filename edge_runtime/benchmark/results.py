@@ -254,7 +254,8 @@ def _rules(results: Results) -> Iterator[tuple[str, Any, bool, str]]:
         for name in ("size_bytes", "input_height", "input_width"):
             yield f"{where}.{name}", getattr(artifact, name), getattr(artifact, name) > 0, "1 or more"
         yield f"{where}.sha256", artifact.sha256, bool(SHA256.fullmatch(artifact.sha256)), "64 lower-case hex digits"
-        yield f"{where}.memory.peak_bytes", artifact.memory.peak_bytes, artifact.memory.peak_bytes >= 0, "0 or more"
+        if artifact.memory:
+            yield f"{where}.memory.peak_bytes", artifact.memory.peak_bytes, artifact.memory.peak_bytes >= 0, "0 or more"
         for name, share in dataclasses.asdict(artifact.accuracy.pooled).items() if artifact.accuracy else ():
             good = share is None or share >= 0 and (share <= 1 or name.startswith("count"))
             yield f"{where}.accuracy.pooled.{name}", share, good, "null or 0 to 1"

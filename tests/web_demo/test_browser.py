@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
 
 from edge_runtime import Segmenter
+from edge_runtime.benchmark.results import read_results
 from edge_runtime.images.ops import read_rgb, to_mask8
-from edge_runtime.report.rows import make_lines, read_results
+from edge_runtime.report.rows import make_lines
 
+ROOT = Path(__file__).resolve().parents[2]
+SCHEMA = ROOT / "edge_runtime" / "benchmark" / "results.schema.json"
 FIRST_LOAD_BYTES = 4_000_000
 ARTIFACTS = {"litert": "tflite-int8", "onnx-int8": "onnx-int8", "onnx-fp32": "onnx-fp32"}
 
@@ -72,8 +78,7 @@ def test_masks_equal_pythons(found: dict[str, Any], engine: str, image: str) -> 
 
 
 def _python_mask(kind: str, path: Path) -> np.ndarray:
-    folder = Path(__file__).resolve().parents[2] / "models" / "unet_lite_s" / kind
-    return to_mask8(Segmenter.load(folder)(read_rgb(path)))
+    return to_mask8(Segmenter.load(ROOT / "models" / "unet_lite_s" / kind)(read_rgb(path)))
 
 
 def test_engines_say_what_they_are(found: dict[str, Any]) -> None:
@@ -144,12 +149,15 @@ def test_everything_is_reached_by_keys(found: dict[str, Any]) -> None:
     assert (keyboard["sky"], keyboard["split"], keyboard["refine"]) == ("stars", "100", False)
 
 
-def test_report_reads_the_pages_result_file(found: dict[str, Any]) -> None:
+def test_report_reads_the_pages_result_file(found: dict[str, Any], tmp_path: Path) -> None:
     _of(found, "measured")
-    results = read_results(found["folder"] / "results.json")
-    assert results["quick"] and results["rows"][0]["device"] == "browser"
+    path = found["folder"] / "results.json"
+    results = read_results(path)
+    jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), json.loads(SCHEMA.read_text(encoding="utf-8")))
+    assert results.quick and results.rows[0].device == "browser"
     (line,) = make_lines({"results.json": results})
-    assert line.runs >= results["rule"]["min_runs"] and line.peak_mib == "-"
-    timing = results["rows"][0]["infer"]
-    assert timing["p50_ms"] == pytest.approx(np.percentile(timing["samples_us"], 50) / 1000, abs=1e-3)
-    assert json.dumps(results)  # plain JSON
+    assert line.row.infer.runs >= results.rule.min_runs and line.peak_mib == "-"
+    timing = results.rows[0].infer
+    assert timing.p50_ms == pytest.approx(np.percentile(timing.samples_us, 50) / 1000, abs=1e-3)
+    subprocess.run([sys.executable, "-m", "edge_runtime.report", str(path), "--out", str(tmp_path)], check=True, timeout=120)
+    assert "LiteRT wasm" in (tmp_path / "index.html").read_text(encoding="utf-8")

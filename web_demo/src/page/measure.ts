@@ -1,4 +1,5 @@
 /** Measures the engine in use by the benchmark's rule, as a result file that `edge_runtime.report` reads. */
+import { detectFeatures } from "../engine/features";
 import type { Skyedge } from "../skyedge";
 import { describeDevice } from "./device";
 
@@ -32,7 +33,7 @@ async function resultFile({ spec, runtime, threads }: Skyedge, rule: typeof FULL
   const [height, width] = spec.input.layout === "NHWC" ? spec.input.shape.slice(1, 3) : spec.input.shape.slice(2);
   const file = spec.files.model;
   return {
-    schema_version: 1,
+    schema_version: 2,
     created_utc: new Date().toISOString().replace(/\.\d+Z$/, "Z"),
     quick,
     rule,
@@ -40,6 +41,7 @@ async function resultFile({ spec, runtime, threads }: Skyedge, rule: typeof FULL
       name: `${device.name}, ${device.browser}`,
       cpu: "unknown: browsers do not tell",
       cpu_flags: [],
+      instruction_set: detectFeatures().relaxedSimd ? "WebAssembly relaxed SIMD" : "WebAssembly SIMD",
       architecture: device.architecture,
       cores: navigator.hardwareConcurrency || 1,
       governor: null,
