@@ -57,6 +57,8 @@ class Segment:
     """Also read the folders inside of folders; --out gets the same structure."""
     workers: int = 1
     """Processes that segment images side by side, each with --threads; the masks are the same."""
+    fast_decode: bool = False
+    """Decode large JPEGs at a reduced size, at least twice the network's input: faster, and masks differ a little."""
     stabilise: bool = True
     """Videos: take the flicker out along the motion of the camera (edge_runtime/masks/stabilize.py)."""
     show: bool = False
@@ -105,6 +107,8 @@ def check_options(config: Segment) -> None:
     video_only = {"--show": config.show, "--seconds": config.seconds, "--no-stabilise": not config.stabilise}
     if given := [flag for flag, set_ in video_only.items() if set_]:
         raise InputError(f"got {', '.join(given)} with images, expected it with a video or camera; leave it out")
+    if config.fast_decode and (config.overlay or config.refine):
+        raise InputError("got --fast-decode with --overlay or --refine, which need every pixel; leave one out")
     if not 1 <= config.workers <= MOST_WORKERS:
         raise InputError(f"got --workers {config.workers}, expected 1 to {MOST_WORKERS}; try the number of cores")
     check_min_sky(config.min_sky)
@@ -112,7 +116,7 @@ def check_options(config: Segment) -> None:
 
 def outcomes(jobs: Sequence[Job], config: Segment) -> Generator[Outcome]:
     """Open the model, which may raise, and return what makes the outcomes of `jobs` in their order."""
-    options = Options(config.overlay, DEFAULTS if config.refine else None, config.min_sky)
+    options = Options(config.overlay, DEFAULTS if config.refine else None, config.min_sky, config.fast_decode)
     segmenter = load_models(config.model, config.threads, config.device)
     if config.workers > 1:
         return run_jobs(jobs, Work(config.model, config.threads, config.device, options, config.resume), config.workers)
@@ -129,6 +133,7 @@ def segment_one_video(config: Segment) -> None:
         "--min-sky": config.min_sky is not None,
         "--recursive": config.recursive,
         "--workers": config.workers != 1,
+        "--fast-decode": config.fast_decode,
     }
     if given := [flag for flag, set_ in images_only.items() if set_]:
         raise InputError(f"got {', '.join(given)} with a video, expected it with images; leave it out")

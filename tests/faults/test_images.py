@@ -19,6 +19,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.mask_file import record_of
 from edge_runtime.images.ops import read_rgb
 from edge_runtime.segment import Segment, main
+from scenes.render import generate
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
 PIXELS = np.linspace((60, 110, 220), (190, 210, 250), 40).astype(np.uint8)[:, None].repeat(60, axis=1)
@@ -225,3 +226,24 @@ def test_every_image_may_be_read_again(tmp_path: Path) -> None:
     assert read_rgb(tmp_path / "out" / "a.overlay.jpg").shape == PIXELS.shape
     shutil.copy(tmp_path / "a.jpg", tmp_path / "b.jpg")
     assert record_of(tmp_path / "b.jpg") is None
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_fast_decoding_keeps_size_and_nearly_the_mask(orientation: int, tmp_path: Path) -> None:
+    """Only large JPEGs change: others are decoded as ever, and the record tells the masks apart."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    scene = Image.fromarray(generate(3, (300, 400), "street").image)
+    scene.resize((3200, 2400)).save(tmp_path / "large.jpg", exif=exif)
+    scene.save(tmp_path / "small.png")
+    masks = {}
+    for fast in (False, True):
+        out = tmp_path / str(fast)
+        segment(tmp_path / "large.jpg", tmp_path / "small.png", out=out, fast_decode=fast)
+        masks[fast] = [np.asarray(Image.open(out / f"{name}.png")) for name in ("large", "small")]
+    plain, fast_mask = masks[False][0] > 127, masks[True][0] > 127
+    assert plain.shape == fast_mask.shape == ((3200, 2400) if orientation == 6 else (2400, 3200))
+    assert (plain == fast_mask).mean() > 0.99 and not np.array_equal(masks[False][0], masks[True][0])
+    assert np.array_equal(masks[False][1], masks[True][1])
+    with pytest.raises(InputError, match="need every pixel"):
+        segment(tmp_path / "large.jpg", out=tmp_path / "out", fast_decode=True, refine=True)

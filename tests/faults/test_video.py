@@ -179,7 +179,7 @@ def test_a_file_that_is_not_done_leaves_nothing(tmp_path: Path) -> None:
         time.sleep(0.02)
     run.send_signal(signal.SIGTERM)
     _, stderr = run.communicate(timeout=60)
-    assert run.returncode == 130 and "Traceback" not in stderr, stderr
+    assert run.returncode == 143 and "Traceback" not in stderr, stderr
     assert not list(out.parent.iterdir())
 
 
@@ -204,7 +204,8 @@ def test_what_is_no_video_file(make: Callable[[Path], None], message: str, segme
 
 
 @pytest.mark.parametrize(
-    "options", [{"resume": True}, {"confidence": True}, {"min_sky": 0.1}, {"recursive": True}, {"workers": 2}]
+    "options",
+    [{"resume": True}, {"confidence": True}, {"min_sky": 0.1}, {"recursive": True}, {"workers": 2}, {"fast_decode": True}],
 )
 def test_options_of_images_are_refused_with_videos(options: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="with a video, expected it with images"):
