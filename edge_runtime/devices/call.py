@@ -26,12 +26,18 @@ SLOWEST_RUN_SECONDS = 20.0  # a run counts as hanging where its timed runs take 
 # A background job has no stdin, hence the copy as 3. What sleeps must not hold stdout open. `echo` is in every shell, where
 # `printf` may be a process that outlives `beat`.
 # `cleanup` ends at any moment: KILL, since a subshell loses a TERM that comes before its trap is set; `$!`, since a signal may
-# come between the start of a job and the line that keeps its number; no bare `wait`, which waits for all jobs.
+# come between the start of a job and the line that keeps its number; no bare `wait`, which waits for all jobs. `pause` has the
+# number of the sleep, which outlives `beat`.
 _RUN = """
 cd {cache} || exit 1
 exec 3<&0
 run=$PWD/skyedge-run-$$ main=$$ bench= watch= beat=
-cleanup() {{ set -- $! $bench $watch $beat; [ $# = 0 ] || {{ kill -9 "$@"; wait "$@"; }}; rm -rf "$run"; }} 2>/dev/null
+cleanup() {{
+  set -- $! $bench $watch $beat
+  [ $# = 0 ] || {{ kill -9 "$@"; wait "$@"; }}
+  read -r pause < "$run/pause" && kill -9 "$pause"
+  rm -rf "$run"
+}} 2>/dev/null
 mkdir "$run" && cd "$run" || exit 1
 {links}
 state before
@@ -40,7 +46,7 @@ state before
 (left={beats}
 while [ $left != 0 ] && kill -0 $main && [ -d "$run" ]; do
   echo 'alive	-	-'; battery
-  sleep {beat} >/dev/null 2>&1 3<&-
+  sleep {beat} >/dev/null 2>&1 3<&- & echo $! > pause; wait $!
   left=$((left - 1))
 done
 kill -ALRM $main) 2>/dev/null & beat=$!
@@ -120,12 +126,16 @@ class Bench:
         )
 
     def _links(self) -> str:
-        """Return shell text that lays out the program and the artifacts; Android refuses hard links, so symbolic ones."""
+        """Return shell text that lays out the program and the artifacts.
+
+        The program refuses symbolic links in an artifact, and Android refuses hard links: there the files are copied.
+        """
         lines = [f"ln -s ../files/{self.program} skyedge || exit 1"]
         for index, artifact in enumerate(self.artifacts):
             lines.append(f"mkdir {index} || exit 1")
             for name, path in list_files(artifact).items():
-                lines.append(f"ln -s ../../files/{self.cache.digests[path]} {index}/{shlex.quote(name)} || exit 1")
+                words = f"../files/{self.cache.digests[path]} {index}/{shlex.quote(name)}"
+                lines.append(f"ln {words} 2>/dev/null || cp {words} || exit 1")
         return "\n".join(lines)
 
     def _explain(self, heard: Finished, limit_seconds: float) -> InputError:
