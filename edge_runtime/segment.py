@@ -21,7 +21,8 @@ from edge_runtime.masks.refine import DEFAULTS
 from edge_runtime.masks.workers import Work, run_jobs
 from edge_runtime.progress import track
 from edge_runtime.segmenter import load_models
-from edge_runtime.video.io import CODECS, is_video
+from edge_runtime.video.encode import CODECS
+from edge_runtime.video.io import is_video
 from edge_runtime.video.pipeline import VideoOptions, segment_video
 
 MOST_WORKERS = 256

@@ -281,7 +281,7 @@ class MovingConfig:
 
 def main(config: MovingConfig) -> None:
     """Write the clip; files appear under their names when they are whole."""
-    from edge_runtime.video.io import VideoSink
+    from edge_runtime.video.sink import VideoSink
 
     if config.masks is not None and config.masks.suffix.lower() != ".mkv":
         raise InputError(f"got --masks {config.masks}, expected a name that ends in .mkv, whose codec is lossless")

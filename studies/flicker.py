@@ -29,8 +29,9 @@ from rich.progress import track
 
 from edge_runtime.images.ops import resize_probability
 from edge_runtime.segmenter import Segmenter
-from edge_runtime.video.io import VideoSink, VideoSource
+from edge_runtime.video.io import VideoSource
 from edge_runtime.video.pipeline import FrameSegmenter
+from edge_runtime.video.sink import VideoSink
 from scenes.moving import MOTIONS, Frame, moving_scene
 from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, require, table
 

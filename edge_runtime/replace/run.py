@@ -34,8 +34,10 @@ from edge_runtime.replace.presets import PRESETS, Sky, make_sky
 from edge_runtime.replace.relight import Cutout, Look, replace_sky
 from edge_runtime.replace.view import Horizon, View, find_horizon
 from edge_runtime.segmenter import Segmenter
-from edge_runtime.video.io import CODECS, Pacing, TimedFrame, VideoSink, VideoSource, check_free, is_live, is_video
+from edge_runtime.video.encode import CODECS
+from edge_runtime.video.io import Pacing, TimedFrame, VideoSource, is_live, is_video
 from edge_runtime.video.pipeline import FrameSegmenter
+from edge_runtime.video.sink import VideoSink, check_free
 
 LONGEST_S = 600.0  # of an animation
 LINE_S = 10.0  # between lines of progress
@@ -167,7 +169,7 @@ def _video(config: Replace, segmenter: Segmenter) -> str:
             raise InputError(f"{config.input} holds no frame that can be decoded, expected a video; record it again")
         shot, pacing = _Shot(config, segmenter), Pacing(source.rate)
         shown = time.monotonic()
-        with VideoSink(config.out, source.rate, frame.image.shape[:2]) as sink:
+        with VideoSink(config.out, source.rate, frame.image.shape[:2], sound_of=config.input) as sink:
             while frame is not None:
                 image = shot.replace(frame, source.frames - 1, source.rate)
                 following = source.read()
@@ -185,7 +187,7 @@ def _video(config: Replace, segmenter: Segmenter) -> str:
         missing = source.shortfall()
         if missing:
             raise InputError(f"{missing}: what could be read is in {config.out}")
-        return f"{source.frames} frames, {shot.report()}"
+        return f"{source.frames} frames, {shot.report()}" + f", {sink.sound}" * bool(sink.sound)
     finally:
         source.close()
 

@@ -1,39 +1,28 @@
-"""Frames out of videos, cameras and streams, and into files, through OpenCV.
+"""Frames out of videos, cameras and streams, through OpenCV.
 
-OpenCV has limits. It writes at a constant rate, so frames of a variable rate are repeated until their time is over
-(`Pacing`). It neither reads nor writes sound. It does not say whether a file ended or broke, so what was read is compared
-with what the container promised (`VideoSource.shortfall`), and what was written is counted back (`VideoSink`).
+OpenCV does not say whether a file ended or broke, so what was read is compared with what the container promised
+(`VideoSource.shortfall`). Videos are written at a constant rate: frames of a variable rate are repeated until their time is
+over (`Pacing`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import partial_file
 from edge_runtime.images.ops import what_is_wrong
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv"})
-CODECS = {".mp4": "mp4v", ".m4v": "mp4v", ".mov": "mp4v", ".avi": "XVID", ".webm": "VP90", ".mkv": "FFV1"}
 DEFAULT_RATE = 25.0  # frames per second of sources without a rate
 RATES = (1.0, 240.0)  # plausible rates; others become the default
 PROBED = 60  # frames whose times are read in advance, to find a variable rate
 LONGEST_GAP_S = 10.0  # between frames; more is a broken time or a stalled stream, and is not filled
-NAME = b"skyedge\0"  # ends every video that this program wrote, in a box that players skip
-MARKS = {
-    **dict.fromkeys((".mp4", ".m4v", ".mov"), (8 + len(NAME)).to_bytes(4, "big") + b"free" + NAME),
-    **dict.fromkeys((".mkv", ".webm"), b"\xec" + bytes([0x80 | len(NAME)]) + NAME),  # EBML Void
-    ".avi": b"JUNK" + len(NAME).to_bytes(4, "little") + NAME,
-}
 LAST_CAMERA = 2**31 - 1
 TIMEOUT_S = 30.0  # for a stream to open, and for its next frame
 STALL_S = 5.0  # a stream that is silent for longer before it ends has stalled
@@ -171,96 +160,3 @@ class Pacing:
             self.before_s = time_s
         self.written, self.repeated = self.written + count, self.repeated + count - 1
         return count
-
-
-class VideoSink:
-    """Writes a video to a partial file, counts its frames, and gives it its name when it is whole.
-
-    Use it in a `with` block: leaving that with an exception removes the partial file.
-    """
-
-    def __init__(self, path: Path, rate: float, size: tuple[int, int], color: bool = True) -> None:
-        """Open the file; `size` is (height, width) of the frames, which are padded to even sides, as codecs want them."""
-        check_target(path)
-        self.path, self.size, self.frames = path, size, 0
-        self._pad = size[0] % 2, size[1] % 2
-        self._files = contextlib.ExitStack()
-        self._partial = self._files.enter_context(partial_file(path))
-        height, width = size[0] + self._pad[0], size[1] + self._pad[1]
-        codec = CODECS[path.suffix.lower()]
-        code = cv2.VideoWriter.fourcc(*codec)
-        self._writer = cv2.VideoWriter(str(self._partial), cv2.CAP_FFMPEG, code, rate, (width, height), color)
-        if not self._writer.isOpened():
-            expected = f"a codec {codec} that OpenCV was built with, and a folder that can be written"
-            error = InputError(f"cannot write {path} ({width} x {height} at {rate:g} a second), expected {expected}; try .mkv")
-            self._files.__exit__(InputError, error, None)
-            raise error
-
-    def __enter__(self) -> VideoSink:
-        """Return the sink."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        """Finish the file, or remove it after an exception."""
-        self._writer.release()
-        if kind is not None:
-            self._files.__exit__(kind, value, trace)
-            return
-        with self._files:
-            self._finish()
-
-    def write(self, image: np.ndarray) -> None:
-        """Add a frame: (H, W, 3) uint8 RGB, or (H, W) uint8 where the sink is not of color."""
-        if image.shape[:2] != self.size:
-            raise InputError(f"frame {self.frames} is {image.shape[:2]}, expected {self.size} as the first; split the video")
-        frame = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        if any(self._pad):
-            frame = cv2.copyMakeBorder(frame, 0, self._pad[0], 0, self._pad[1], cv2.BORDER_REPLICATE)
-        self._writer.write(frame)
-        self.frames += 1
-
-    def _finish(self) -> None:
-        """Mark the file as ours; raises `InputError` unless it holds every frame: OpenCV's writer hides a full disk."""
-        try:
-            found = count_frames(self._partial)
-            with self._partial.open("ab") as file:
-                file.write(MARKS[self.path.suffix.lower()])
-        except OSError as error:
-            raise InputError(f"{self.path} could not be written: {error}; free some room") from error
-        if not self.frames or found != self.frames:
-            raise InputError(
-                f"{self.path} could not be written: it holds {found} of {self.frames} frames; expected all, and at least one; "
-                "free some room on the disk"
-            )
-
-
-def count_frames(path: Path) -> int:
-    """Count the frames of a video file without decoding more than the first."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    readable = capture.isOpened() and capture.read()[0]
-    capture.release()
-    if not readable:
-        return 0
-    packets = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
-    count = 0
-    while packets.grab():
-        count += 1
-    packets.release()
-    return count
-
-
-def check_target(path: Path) -> None:
-    """Raise `InputError` where a video cannot be written to `path`."""
-    if path.suffix.lower() not in CODECS or path.is_dir():
-        raise InputError(f"got --out {path}, expected a file that ends in {', '.join(CODECS)}")
-
-
-def check_free(path: Path, overwrite: bool) -> None:
-    """Raise `InputError` where `path` is a file that this program did not write, unless it may be overwritten."""
-    if overwrite or not path.is_file() or path.stat().st_size == 0:
-        return
-    with path.open("rb") as file:
-        file.seek(-min(len(NAME), path.stat().st_size), os.SEEK_END)
-        ours = file.read() == NAME
-    if not ours:
-        raise InputError(f"got --out {path}, a video that this program did not write; choose another name, or give --overwrite")

@@ -23,7 +23,8 @@ from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.masks.refine import RefineConfig, refine
 from edge_runtime.masks.stabilize import Stabilizer
 from edge_runtime.segmenter import Ensemble, Segmenter
-from edge_runtime.video.io import Pacing, TimedFrame, VideoSink, VideoSource, check_free, check_target
+from edge_runtime.video.io import Pacing, TimedFrame, VideoSource
+from edge_runtime.video.sink import VideoSink, check_free, check_target
 from edge_runtime.video.threads import Pipe, Reading, Worker, Writing
 
 ENDING_S = 1.0  # that a live source is waited for when all is written
@@ -38,7 +39,7 @@ class VideoOptions:
     Attributes
     ----------
     out
-        File of the result; its suffix decides the codec (`video.io.CODECS`).
+        File of the result; its suffix decides the codec (`video.encode.CODECS`).
     overlay
         Write the image with its sky tinted, not the gray mask.
     stabilize
@@ -64,7 +65,10 @@ class VideoOptions:
 
 @dataclass(frozen=True)
 class VideoResult:
-    """What a run did; `video_s` is the length of the file, `interrupted` that the user ended it."""
+    """What a run did; `video_s` is the length of the file, `interrupted` that the user ended it.
+
+    `size` and `written_size` are (height, width) of the input and the file, `sound` says what became of the sound.
+    """
 
     frames: int
     dropped: int
@@ -74,6 +78,8 @@ class VideoResult:
     video_s: float
     wall_s: float
     interrupted: bool = False
+    written_size: tuple[int, int] | None = None
+    sound: str = ""
 
     @property
     def real_time_factor(self) -> float:
@@ -144,8 +150,11 @@ def summary(result: VideoResult, options: VideoOptions) -> str:
     height, width = result.size
     what = f"{result.frames} frames of {width} x {height} ({result.video_s:.2f} s) in {result.wall_s:.2f} s"
     extra = f", {result.repeated} repeated to keep time" if result.repeated else ""
+    if result.written_size not in (None, result.size):
+        extra += ", written as {1} x {0}".format(*result.written_size)
     cuts = f", {result.cuts} cut{'' if result.cuts == 1 else 's'}" if options.stabilise else ""
-    return f"{what}: {result.real_time_factor:.2f} x real time, {result.dropped} dropped{extra}{cuts}: {options.out}"
+    sound = f", {result.sound}" if result.sound else ""
+    return f"{what}: {result.real_time_factor:.2f} x real time, {result.dropped} dropped{extra}{cuts}{sound}: {options.out}"
 
 
 def open_window() -> None:
@@ -176,7 +185,8 @@ def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> 
             raise InputError(f"{reader.name} holds no frame that can be decoded, expected a video; record it again")
         size = first.image.shape[:2]
         pacing = Pacing(reader.rate)
-        with VideoSink(options.out, reader.rate, size, color=options.overlay) as sink:
+        sound_of = None if reader.live else Path(reader.name)
+        with VideoSink(options.out, reader.rate, size, options.overlay, sound_of) as sink:
             encoder = Worker(Writing(masks, sink, pacing).run, stop)
             encoder.start()
             try:
@@ -200,7 +210,8 @@ def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> 
     written_s = pacing.written / reader.rate
     video_s = written_s if reader.live else max(reading.last_s + 1 / reader.rate, written_s)
     wall_s = time.monotonic() - start
-    return VideoResult(count, decoded.dropped, pacing.repeated, frames.cuts, size, video_s, wall_s, interrupted)
+    written = (interrupted, sink.written_size, sink.sound)
+    return VideoResult(count, decoded.dropped, pacing.repeated, frames.cuts, size, video_s, wall_s, *written)
 
 
 def _finish(worker: Worker) -> None:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from edge_runtime.video.io import Pacing, TimedFrame, VideoSink, VideoSource
+from edge_runtime.video.io import Pacing, TimedFrame, VideoSource
+from edge_runtime.video.sink import VideoSink
 
 QUEUE = 4  # frames between two threads
 POLL_S = 0.1  # how often a thread that waits looks whether the others have stopped

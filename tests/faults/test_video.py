@@ -20,8 +20,10 @@ from edge_runtime import Segmenter
 from edge_runtime.errors import InputError
 from edge_runtime.segment import Segment, main
 from edge_runtime.video import io
-from edge_runtime.video.io import CODECS, VideoSink, VideoSource, check_free, count_frames
+from edge_runtime.video.encode import CODECS
+from edge_runtime.video.io import VideoSource
 from edge_runtime.video.pipeline import VideoOptions, segment_video
+from edge_runtime.video.sink import VideoSink, check_free, count_frames
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
 SIZE, COUNT = (72, 128), 75

@@ -19,7 +19,7 @@ from edge_runtime.replace.presets import make_sky
 from edge_runtime.replace.relight import Look, replace_sky, shoulder
 from edge_runtime.replace.run import Replace, main
 from edge_runtime.replace.view import Horizon, View, Window
-from edge_runtime.video.io import VideoSink
+from edge_runtime.video.sink import VideoSink
 from scenes.moving import moving_scene
 from scenes.parts.canvas import Canvas
 from scenes.render import compose, generate
