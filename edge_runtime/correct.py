@@ -80,7 +80,7 @@ def main(config: Correct) -> None:
         before = read_values(config.mask, image.shape[:2], "mask").astype(np.float32) / 255
     else:
         assert config.model is not None
-        before = refine(image, Segmenter.load(config.model).coarse(image))
+        before = refine(image, Segmenter.load(config.model).low_res(image))
     after = correct(image, before, strokes)
     mask = to_mask8(after)
     if config.save_pair:

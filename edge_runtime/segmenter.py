@@ -1,10 +1,12 @@
-"""The runtime in one class: load an artifact, give it pictures, get probabilities of sky."""
+"""The runtime in one class: load an artifact, give it images, get probabilities of sky."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -12,20 +14,18 @@ from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import Backend, open_backend
 from edge_runtime.backends.classical_artifact import SmoothedArtifact, read_model
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import resize_probability, resize_rgb
+from edge_runtime.images.ops import check_rgb, from_pillow, read_rgb, resize_probability, resize_rgb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    ImageLike = np.ndarray | Image | Path | str | bytes
+Color = Literal["RGB", "BGR"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Segmenter:
-    """An artifact, opened; every call segments one picture.
-
-    Attributes
-    ----------
-    artifact
-        What was loaded.
-    backend
-        The interpreter that holds it.
-    """
+    """An artifact, opened. Threads may share one."""
 
     artifact: Artifact
     backend: Backend
@@ -34,79 +34,51 @@ class Segmenter:
     def load(cls, model: Path | str, threads: int = 1, device: str = "cpu") -> Segmenter:
         """Read, check and open an artifact.
 
-        Parameters
-        ----------
-        model
-            Artifact folder (`model.json` and its files), or another name of `edge_runtime.backends.classical_artifact`.
-        threads
-            CPU threads of the interpreter.
-        device
-            `cpu`, or `cuda` for an artifact of format torch.
-
-        Raises
-        ------
-        InputError
-            The artifact is missing, damaged, or not what its spec says, or its interpreter is not installed.
+        `model` is a folder with `model.json`, the name of a released network such as `unet_lite_s`, or another name of
+        `edge_runtime.backends.classical_artifact`. `threads` are CPU threads of the interpreter; `device` may be `cuda` for
+        the format torch. Raises `InputError` where the artifact is missing, damaged or not what its spec says, or where its
+        interpreter is not installed.
         """
         artifact = read_model(model)
         return cls(artifact, _open(artifact, threads, device))
 
+    def __repr__(self) -> str:
+        """Name the artifact and the interpreter."""
+        return f"Segmenter({self.artifact.spec.name!r}, {self.backend.name})"
+
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
-        """The artifact, as a tuple of one: what `Ensemble` has several of."""
+        """The artifact, as a tuple of one: an `Ensemble` has several."""
         return (self.artifact,)
 
     @property
     def threshold(self) -> float:
-        """Probability from which a pixel is called sky."""
+        """Probability from which a pixel counts as sky."""
         return self.artifact.spec.output.threshold
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Segment one picture.
+    def __call__(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
+        """Return the probability of sky, (H, W) float32 in [0, 1], at the size of `image`.
 
-        Parameters
-        ----------
-        image
-            (H, W, 3) uint8, RGB, of any size.
-
-        Returns
-        -------
-        np.ndarray
-            (H, W) float32 in [0, 1]: probability of sky at the picture's own size.
+        `image` is an array (H, W, 3) uint8 in the order of `color`, a PIL image, the path of an image file or its bytes; the
+        size is that after EXIF orientation. Raises `TypeError` for anything else, `InputError` for a broken image.
         """
-        return resize_probability(self.coarse(image), *image.shape[:2])
+        pixels = to_rgb(image, color)
+        return resize_probability(self.low_res(pixels), *pixels.shape[:2])
 
-    def coarse(self, image: np.ndarray) -> np.ndarray:
-        """Segment one picture and stop at the network's own size, as `edge_runtime.masks.refine` wants it.
-
-        Parameters
-        ----------
-        image
-            (H, W, 3) uint8, RGB, of any size.
-
-        Returns
-        -------
-        np.ndarray
-            (h, w) float32 in [0, 1], h and w the network's; it covers the whole picture.
-        """
+    def low_res(self, image: np.ndarray) -> np.ndarray:
+        """Return the network's own map of (H, W, 3) uint8 RGB: (h, w) float32 in [0, 1], which covers the whole image."""
         return self.backend.run(resize_rgb(image, *self.artifact.size))
 
-    def maps(self, image: np.ndarray) -> list[np.ndarray]:
-        """Return `coarse` of each network, here of the one."""
-        return [self.coarse(image)]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Ensemble:
-    """Several artifacts, opened, whose probabilities are averaged; it is called as a `Segmenter` is.
-
-    Attributes
-    ----------
-    members
-        Two or more; formats and input sizes may differ.
-    """
+    """Two or more artifacts, opened, whose maps are averaged; it is used like a `Segmenter`. Input sizes may differ."""
 
     members: tuple[Segmenter, ...]
+
+    def __repr__(self) -> str:
+        """Name the members."""
+        return f"Ensemble({', '.join(map(repr, self.members))})"
 
     @property
     def artifacts(self) -> tuple[Artifact, ...]:
@@ -118,50 +90,54 @@ class Ensemble:
         """Mean of the members' thresholds."""
         return sum(member.threshold for member in self.members) / len(self.members)
 
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Segment one picture: each map is brought to its size, then they are averaged; shapes as in `Segmenter`."""
-        return average(self.maps(image), *image.shape[:2])
+    def __call__(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
+        """Return the probability of sky at the size of `image`; see `Segmenter`."""
+        pixels = to_rgb(image, color)
+        return resize_probability(self.low_res(pixels), *pixels.shape[:2])
 
-    def coarse(self, image: np.ndarray) -> np.ndarray:
-        """Average at the size of the largest map; shapes as in `Segmenter.coarse`."""
-        return average_coarse(self.maps(image))
-
-    def maps(self, image: np.ndarray) -> list[np.ndarray]:
-        """Return each member's map, (h, w) float32 in [0, 1] at its network's own size."""
-        return [member.coarse(image) for member in self.members]
+    def low_res(self, image: np.ndarray) -> np.ndarray:
+        """Return the mean of the members' maps at the size of the largest; see `Segmenter.low_res`."""
+        maps = [member.low_res(image) for member in self.members]
+        height, width = max(each.shape[0] for each in maps), max(each.shape[1] for each in maps)
+        mean = np.zeros((height, width), np.float32)
+        for each in maps:
+            mean += resize_probability(each, height, width)
+        mean /= len(maps)
+        return np.clip(mean, 0.0, 1.0, out=mean)
 
 
 def load_models(models: Sequence[Path | str], threads: int = 1, device: str = "cpu") -> Segmenter | Ensemble:
-    """Open one model, or several as an ensemble; the parameters are those of `Segmenter.load`.
-
-    Raises
-    ------
-    InputError
-        None is given, one is given twice, or one cannot be opened.
-    """
+    """Open one model, or several as an ensemble; see `Segmenter.load`. A model that is given twice is an `InputError`."""
     if not models:
         raise InputError("got no model, expected one or more; released ones are in models/, e.g. models/unet_lite/onnx-int8")
     twice = sorted({str(model) for model in models if [str(other) for other in models].count(str(model)) > 1})
     if twice:
-        raise InputError(f"got model {', '.join(twice)} twice, expected each once: an average of equals is the same mask")
+        raise InputError(f"got model {', '.join(twice)} twice, expected each once: the average would be the same mask")
     members = tuple(Segmenter.load(model, threads, device) for model in models)
     return members[0] if len(members) == 1 else Ensemble(members)
 
 
-def average(maps: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
-    """Bring maps, each (h, w) float32, to (height, width) bilinearly and return their mean."""
-    if len(maps) == 1:
-        return resize_probability(maps[0], height, width)
-    total = np.zeros((height, width), np.float32)
-    for each in maps:
-        total += resize_probability(each, height, width)
-    total /= len(maps)
-    return np.clip(total, 0.0, 1.0, out=total)
-
-
-def average_coarse(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean of maps at the largest height and width among them."""
-    return average(maps, max(each.shape[0] for each in maps), max(each.shape[1] for each in maps))
+def to_rgb(image: ImageLike, color: Color = "RGB") -> np.ndarray:
+    """Return any image that `Segmenter` takes as (H, W, 3) uint8 RGB; see `Segmenter.__call__`."""
+    if color not in ("RGB", "BGR"):
+        raise InputError(f"got color {color!r}, expected 'RGB' or 'BGR'")
+    if isinstance(image, np.ndarray):
+        check_rgb(image)
+        return image if color == "RGB" else np.ascontiguousarray(image[..., ::-1])
+    if isinstance(image, str | Path):
+        return read_rgb(image)
+    if isinstance(image, bytes | bytearray | memoryview):
+        with tempfile.NamedTemporaryFile() as file:  # the decoders of risky formats read files, in a process of their own
+            file.write(image)
+            file.flush()
+            try:
+                return read_rgb(file.name)
+            except InputError as error:
+                raise InputError(str(error).replace(file.name, f"from {len(image)} bytes")) from error
+    if type(image).__module__.partition(".")[0] == "PIL":
+        return from_pillow(image)
+    expected = "an array (H, W, 3) uint8, a PIL image, the path of an image or its bytes"
+    raise TypeError(f"got an image of type {type(image).__name__}, expected {expected}")
 
 
 def _open(artifact: Artifact, threads: int, device: str) -> Backend:

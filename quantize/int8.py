@@ -20,6 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from edge_runtime.artifact.artifact import Artifact, GoldenPair, ModelSpec, Quantization, write_artifact
+from edge_runtime.artifact.golden import FP32_MASK, pack_mask
 from edge_runtime.backends import open_backend
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
@@ -178,7 +179,11 @@ def _try(job: _Job, name: Format, folder: Path, keep: frozenset[str]) -> _Attemp
     with quiet():
         backend = open_backend(write_candidate(place, draft, converted, picture))
     metrics = measure(backend, job.checks)
-    provenance = draft.provenance | {"calibration": job.manifest.entries, "kept_float": sorted(keep)}
+    provenance = draft.provenance | {
+        "calibration": job.manifest.entries,
+        "kept_float": sorted(keep),
+        FP32_MASK: pack_mask(job.checks.scenes.expected[0]),  # the golden image is the first scene
+    }
     draft = dataclasses.replace(draft, metrics=metrics, provenance=provenance)
     failure = gate(metrics, job.config.min_agreement, job.config.max_drop)
     return _Attempt(draft, converted, GoldenPair(picture, backend.run(picture)), failure)

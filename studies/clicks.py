@@ -111,7 +111,7 @@ def scene_examples(config: ClicksConfig, segmenter: Segmenter) -> Iterator[Examp
     for number, kind in enumerate(KINDS):
         for seed in range(config.seed + 1000 * number, config.seed + 1000 * number + config.scenes):
             scene = generate(seed, config.scene_size, kind)
-            mask = refine(scene.image, segmenter.coarse(scene.image))
+            mask = refine(scene.image, segmenter.low_res(scene.image))
             yield Example(scene.image, scene.alpha, np.ones(mask.shape, bool), mask)
 
 
@@ -122,7 +122,7 @@ def worst_examples(config: ClicksConfig, segmenter: Segmenter) -> Iterator[Examp
     for pair in find_pairs(config.data, None if config.split == "none" else config.split):
         labeled = read_pair(pair)
         if ((labeled.sky >= THRESHOLD) & labeled.valid).mean() >= FEW:
-            mask = refine(labeled.image, segmenter.coarse(labeled.image))
+            mask = refine(labeled.image, segmenter.low_res(labeled.image))
             found.append((iou(mask, Example(labeled.image, labeled.sky, labeled.valid, mask)), pair.id, pair, mask))
     for _, _, pair, mask in sorted(found, key=lambda entry: entry[:2])[: config.worst]:
         labeled = read_pair(pair)

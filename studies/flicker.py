@@ -162,7 +162,7 @@ def measure_shots(kind: str, seeds: Sequence[int], segmenter: Segmenter, config:
         predicted: dict[str, list[np.ndarray]] = {"target": [], "raw": [], "stabilised": []}
         for frame in shot(kind, seed, config):
             exact = np.clip(cv2.resize(frame.alpha, (width, height), interpolation=cv2.INTER_AREA), 0, 1)
-            raw = segmenter.coarse(frame.image).copy()
+            raw = segmenter.low_res(frame.image).copy()
             maps = {"exact": exact, "raw": raw, "stabilised": steady.steady(frame.image, raw)}
             predicted["target"].append(frame.alpha >= HALF)
             for name, small in maps.items():

@@ -80,7 +80,7 @@ def judge_split(
 
 
 def _look(segmenter: Segmenter | Ensemble, image: np.ndarray, true_share: float) -> Judged:
-    found = judge(segmenter.coarse(image), segmenter.threshold)
+    found = judge(segmenter.low_res(image), segmenter.threshold)
     return Judged(true_share, found.sky_share, found.confidence)
 
 

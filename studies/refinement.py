@@ -156,7 +156,7 @@ def scene_cases(config: RefinementConfig, segmenter: Segmenter, kind: str, exact
         scene = generate(seed, config.scene_size, kind)
         height, width = segmenter.artifact.size
         small = cv2.resize(scene.alpha, (width, height), interpolation=cv2.INTER_AREA)
-        coarse = np.clip(small, 0, 1) if exact else segmenter.coarse(scene.image)
+        coarse = np.clip(small, 0, 1) if exact else segmenter.low_res(scene.image)
         yield Case(scene.image, scene.alpha, np.ones(scene.alpha.shape, bool), coarse)
 
 
@@ -169,7 +169,7 @@ def faded_cases(config: RefinementConfig, segmenter: Segmenter, share: float, kn
     for kind in FADE_KINDS:
         for number, case in enumerate(scene_cases(half, segmenter, kind)):
             image = fade(case.image, case.sky, share, np.random.default_rng(number))
-            yield replace(case, image=image, coarse=case.coarse if known else segmenter.coarse(image))
+            yield replace(case, image=image, coarse=case.coarse if known else segmenter.low_res(image))
 
 
 def fade(image: np.ndarray, sky: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
@@ -188,7 +188,7 @@ def labeled_cases(config: RefinementConfig, segmenter: Segmenter) -> Iterator[Ca
     pairs = find_pairs(config.data, None if config.split == "none" else config.split)
     for pair in pairs[: config.limit or None]:
         labeled = read_pair(pair)
-        yield Case(labeled.image, labeled.sky, labeled.valid, segmenter.coarse(labeled.image))
+        yield Case(labeled.image, labeled.sky, labeled.valid, segmenter.low_res(labeled.image))
 
 
 def measure_parts(config: RefinementConfig, segmenter: Segmenter) -> Iterator[tuple[str, Any]]:
@@ -227,7 +227,7 @@ def write_sheets(config: RefinementConfig, segmenter: Segmenter) -> None:
     for path in config.photos:
         image = read_rgb(path)
         blank = np.zeros(image.shape[:2], np.float32)
-        cases[path.stem] = Case(image, blank, np.zeros(blank.shape, bool), segmenter.coarse(image))
+        cases[path.stem] = Case(image, blank, np.zeros(blank.shape, bool), segmenter.low_res(image))
     for name, case in cases.items():
         maps = [upsample(case, METHODS[method]) for method in ("bilinear", "guided", "weighted")]
         busy = cv2.boxFilter(np.hypot(*_gradient(maps[-1])), -1, (TILE, TILE), borderType=cv2.BORDER_CONSTANT)

@@ -41,7 +41,7 @@ def main(config: RefinementExampleConfig) -> None:
     if not 16 <= config.tile <= min(config.size):
         raise InputError(f"got --tile {config.tile}, expected 16 to {min(config.size)}, the scene's shorter side")
     scene = generate(config.seed, config.size, config.kind, config.sky)
-    coarse = Segmenter.load(config.model).coarse(scene.image)
+    coarse = Segmenter.load(config.model).low_res(scene.image)
     edges = cv2.morphologyEx((scene.alpha >= 0.5).astype(np.float32), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     busy = cv2.boxFilter(edges, -1, (config.tile, config.tile), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
     inside = busy[: config.size[0] - config.tile + 1, : config.size[1] - config.tile + 1]

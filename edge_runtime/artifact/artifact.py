@@ -5,18 +5,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
-import re
 import shutil
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from edge_runtime.artifact.golden import GoldenPair, check_regular, read_golden
 from edge_runtime.artifact.spec import (
     FILE_NAMES,
     PRECISIONS,
@@ -45,35 +42,19 @@ __all__ = [
 
 SPEC_FILE = "model.json"
 MOST_SPEC_BYTES = 16 * 1024 * 1024
-NPY_MAGIC = b"\x93NUMPY\x01\x00"
-NPY_HEADER = re.compile(  # as numpy.save writes it; NumPy's own parser evaluates the text
-    rb"\{'descr': '(?P<dtype>[|<>]\w{1,20})', 'fortran_order': (?P<order>True|False), 'shape': (?P<shape>\([0-9, ]*\)), \} *\n"
-)
 GOLDEN_FILES = ("golden_in.npy", "golden_out.npy")
 
 
-@dataclass(frozen=True)
-class GoldenPair:
-    """A picture and the mask it must give.
-
-    Attributes
-    ----------
-    input
-        (H, W, 3) uint8, RGB, at the network's input size, before normalization.
-    output
-        (H, W) float32 in [0, 1]: probability of sky.
-    """
-
-    input: np.ndarray
-    output: np.ndarray
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Artifact:
     """An artifact whose spec and files were checked."""
 
     folder: Path
     spec: ModelSpec
+
+    def __repr__(self) -> str:
+        """Name the artifact and its folder; the spec may list hundreds of images."""
+        return f"{type(self).__name__}({self.spec.name!r}, {str(self.folder)!r})"
 
     def file(self, role: str) -> Path:
         """Return the path of the file with `role`: `model`, or `param` and `bin` for ncnn."""
@@ -103,12 +84,7 @@ class Artifact:
 
     def golden(self) -> GoldenPair:
         """Read the golden pair; raises `InputError` where it is broken or does not fit the input size."""
-        height, width = self.size
-        image = _read_array(self.folder / self.spec.golden.input, "golden input", np.dtype(np.uint8), (height, width, 3))
-        sky = _read_array(self.folder / self.spec.golden.output, "golden output", np.dtype(np.float32), (height, width))
-        if not bool(np.all((sky >= 0) & (sky <= 1))):
-            raise InputError("golden output: got values outside 0 to 1, expected probabilities; export it again")
-        return GoldenPair(image, sky)
+        return read_golden(self.folder / self.spec.golden.input, self.folder / self.spec.golden.output, self.size)
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -123,7 +99,7 @@ def read_artifact(folder: Path) -> Artifact:
     if not os.path.lexists(path):
         got = f"a folder without {SPEC_FILE}" if folder.is_dir() else "no such folder"
         raise InputError(f"got {folder}: {got}, expected an artifact folder; make one with export/to_*.py")
-    _check_regular(path, MOST_SPEC_BYTES)
+    check_regular(path, MOST_SPEC_BYTES)
     try:
         spec = parse_spec(path.read_text(encoding="utf-8"))
     except InputError as error:
@@ -134,7 +110,7 @@ def read_artifact(folder: Path) -> Artifact:
     for role, entry in spec.files.items():
         _check_file(artifact.file(role), entry)
     for name in (spec.golden.input, spec.golden.output):
-        _check_regular(folder / name)
+        check_regular(folder / name)
     return artifact
 
 
@@ -184,50 +160,13 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check_regular(path: Path, most_bytes: int | None = None) -> int:
-    """Return the size of a file of the artifact; links, pipes and devices are refused, since they lead out of the folder."""
-    try:
-        found = path.lstat()
-    except OSError as error:
-        raise InputError(f"got no {path} ({error.strerror}), expected a file of the artifact; copy or export it again") from error
-    if not stat.S_ISREG(found.st_mode):
-        got = "a link" if stat.S_ISLNK(found.st_mode) else "no regular file"
-        raise InputError(f"got {path}, which is {got}, expected a regular file; copy or export the artifact again")
-    if most_bytes is not None and found.st_size > most_bytes:
-        raise InputError(f"{path}: got {found.st_size} bytes, expected at most {most_bytes}; copy or export it again")
-    return found.st_size
-
-
 def _check_file(path: Path, entry: FileEntry) -> None:
-    size = _check_regular(path)
+    size = check_regular(path)
     if size != entry.bytes:
         raise InputError(f"{path}: got {size} bytes, expected {entry.bytes}; copy or export it again")
     digest = file_sha256(path)
     if digest != entry.sha256:
         raise InputError(f"{path}: got sha256 {digest}, expected {entry.sha256}; copy or export it again")
-
-
-def _read_array(path: Path, what: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
-    """Read a `.npy` of this dtype and shape; its header is compared first, so that no header can ask for memory."""
-    _check_regular(path)
-    size = math.prod(shape) * dtype.itemsize
-    try:
-        with path.open("rb") as file:
-            start = file.read(10)
-            header = file.read(int.from_bytes(start[8:], "little"))
-            content = file.read(size + 1)
-    except OSError as error:
-        raise InputError(f"cannot read the {what} {path}: {error}; export it again") from error
-    found = NPY_HEADER.fullmatch(header)
-    if not start.startswith(NPY_MAGIC) or found is None:
-        raise InputError(f"cannot read the {what} {path}: got no NumPy array of version 1.0; export it again")
-    wanted = f"({', '.join(map(str, shape))})"
-    if (found["dtype"], found["order"], found["shape"]) != (dtype.str.encode(), b"False", wanted.encode()):
-        got = f"{found['dtype'].decode()} {found['shape'].decode()} (Fortran order: {found['order'].decode()})"
-        raise InputError(f"{what}: got {got:.200}, expected {dtype.str} {wanted}; export it again")
-    if len(content) != size:
-        raise InputError(f"{what}: got {len(content)} bytes of values, expected {size}; export it again")
-    return np.frombuffer(content, dtype).reshape(shape).copy()
 
 
 def _check_replaceable(folder: Path) -> None:

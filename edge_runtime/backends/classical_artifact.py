@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib.util
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +23,14 @@ from edge_runtime.errors import InputError
 CLASSICAL, SMOOTH = "classical:", "smooth:"
 SOURCE = Path(classical_methods.__file__)
 GOLDEN_HORIZON = 0.55  # of the golden picture's height
-HELP = "an artifact folder, classical:contour, classical:colour, or smooth: before one of these"
+# Released networks lie in models/ of the project; a wheel may carry some inside the package.
+RELEASED_ROOTS = (SOURCE.parents[2] / "models", SOURCE.parents[1] / "models")
+RELEASED_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9]+-[a-z0-9]+)?")
+RELEASED_KINDS = ("onnx-fp32", "onnx-fp16", "ncnn-fp16", "onnx-int8", "tflite-int8", "ncnn-int8")  # the best first
+HELP = "an artifact folder, the name of a released network, classical:contour, classical:colour, or smooth: before one of these"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClassicalArtifact(Artifact):
     """A method of `edge_runtime.backends.classical_methods` that looks like an artifact; nothing of it lies in `folder`."""
 
@@ -50,7 +56,7 @@ class ClassicalArtifact(Artifact):
         return GoldenPair(image, sky)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SmoothedArtifact(Artifact):
     """`inner`, whose map is smoothed before it is used."""
 
@@ -89,7 +95,23 @@ def read_model(model: Path | str) -> Artifact:
         return _smoothed(text)
     if text.startswith(CLASSICAL):
         return _classical(text)
-    return read_artifact(Path(model))
+    folder = Path(model)
+    return read_artifact(folder if folder.exists() else _released(text) or folder)
+
+
+def _released(name: str) -> Path | None:
+    """Return the folder of a released network, `NETWORK` or `NETWORK/FORMAT-PRECISION`, None where there is none."""
+    if not RELEASED_NAME.fullmatch(name):
+        return None
+    network, _, kind = name.partition("/")
+    kinds = [kind] if kind else [each for each in RELEASED_KINDS if _is_installed(each.partition("-")[0])]
+    found = (root / network / each for root in RELEASED_ROOTS for each in kinds)
+    return next((folder for folder in found if folder.is_dir()), None)
+
+
+def _is_installed(artifact_format: str) -> bool:
+    modules = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}
+    return importlib.util.find_spec(modules.get(artifact_format, artifact_format)) is not None
 
 
 def _classical(text: str) -> ClassicalArtifact:

@@ -205,6 +205,15 @@ def to_rgb8(image: Image.Image) -> np.ndarray:
     return out
 
 
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """Return a Pillow image as `read_rgb` returns a file, upright; raises `InputError` where its data is broken."""
+    try:
+        image.load()
+        return _upright(to_rgb8(image), _orientation(image))
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read the Pillow image: {error}; expected {EXPECTED}") from error
+
+
 def _strip_to_rgb8(image: Image.Image, scale: float | None) -> np.ndarray:
     if scale is not None:
         return np.repeat(_to_8_bits(np.asarray(image), scale)[:, :, None], 3, axis=2)

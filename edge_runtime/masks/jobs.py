@@ -18,11 +18,11 @@ from edge_runtime.artifact.artifact import Artifact, file_sha256
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
 from edge_runtime.images.mask_file import RECORD_KEY, exif_record, marked, record_of
-from edge_runtime.images.ops import open_image, read_reduced, read_rgb, to_mask8, what_is_wrong
+from edge_runtime.images.ops import open_image, read_reduced, read_rgb, resize_probability, to_mask8, what_is_wrong
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.masks.presence import Finding, judge
 from edge_runtime.masks.refine import METHOD_VERSION, RefineConfig, refine
-from edge_runtime.segmenter import Ensemble, Segmenter, average, average_coarse
+from edge_runtime.segmenter import Ensemble, Segmenter
 
 FINDING = "finding"  # name of the text chunk that says what was found (edge_runtime/masks/presence.py)
 OVERLAY = "overlay"  # record of an overlay; the record of a mask is a JSON object
@@ -149,15 +149,14 @@ def _segment(job: Job, segmenter: Segmenter | Ensemble, options: Options, record
         shape = image.shape[:2]
     if options.overlay and max(image.shape) > JPEG_SIDE:
         raise InputError(f"{job.image} is {image.shape[:2]}, expected sides of at most {JPEG_SIDE} for --overlay")
-    maps = segmenter.maps(image)
-    coarse = average_coarse(maps)
-    finding = judge(coarse, segmenter.threshold, options.min_sky)
+    low_res = segmenter.low_res(image)
+    finding = judge(low_res, segmenter.threshold, options.min_sky)
     if not finding.sky:
         probability = np.zeros(shape, np.float32)
     elif options.refinement is None:
-        probability = average(maps, *shape)
+        probability = resize_probability(low_res, *shape)
     else:
-        probability = refine(image, coarse, options.refinement)
+        probability = refine(image, low_res, options.refinement)
     if options.overlay:  # first, so that a mask that is there means that its overlay is too
         drawn = Image.fromarray(draw_overlay(image, probability, segmenter.threshold))
         with partial_file(job.overlay) as partial:

@@ -136,7 +136,7 @@ def _check(config: Replace, video: bool) -> None:
 def _image(config: Replace, segmenter: Segmenter) -> str:
     """Replace the sky of an image, once or for every frame of a preview; return what was done."""
     image = read_rgb(config.input)
-    alpha = refine(image, segmenter.coarse(image))
+    alpha = refine(image, segmenter.low_res(image))
     share = float(alpha.mean())
     if share < config.min_sky:
         raise InputError(
@@ -252,14 +252,14 @@ def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | 
         source = VideoSource(path)
         frame = source.read()
         source.close()
-        rows = 1.0 if frame is None else rows_of_sky(segmenter.coarse(frame.image), path)
+        rows = 1.0 if frame is None else rows_of_sky(segmenter.low_res(frame.image), path)
         return VideoSky(path, view, config.mapping, rows)
     image = read_rgb(path)
     if config.sky_is_sky:
-        if rows_of_sky(segmenter.coarse(image), path, least=0) < 1:
+        if rows_of_sky(segmenter.low_res(image), path, least=0) < 1:
             print(f"{path} seems to show land too, and is taken as it is; --no-sky-is-sky cuts it off", file=sys.stderr)
         return ImageSky(image, view, config.mapping, config.wind, loop_s)
-    probability = refine(image, segmenter.coarse(image))
+    probability = refine(image, segmenter.low_res(image))
     kept = max(1, round(rows_of_sky(probability, path) * len(image)))
     return ImageSky(without_land(image[:kept], probability[:kept]), view, config.mapping, config.wind, loop_s)
 

@@ -94,9 +94,9 @@ class FrameSegmenter:
         self.segmenter, self.refinement = segmenter, refinement
         self.stabilizer = Stabilizer() if stabilise else None
 
-    def coarse(self, image: np.ndarray) -> np.ndarray:
+    def low_res(self, image: np.ndarray) -> np.ndarray:
         """Return the probability (h, w) float32 of a frame (H, W, 3) uint8 RGB at the network's own size."""
-        return self.steady(image, self.segmenter.coarse(image))
+        return self.steady(image, self.segmenter.low_res(image))
 
     def steady(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
         """Return the probability (h, w) float32 of the next frame, stabilized unless that is switched off."""
@@ -107,7 +107,7 @@ class FrameSegmenter:
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the probability (H, W) float32 of a frame (H, W, 3) uint8 RGB."""
-        probability = self.coarse(image)
+        probability = self.low_res(image)
         if self.refinement is None:
             return resize_probability(probability, *image.shape[:2])
         return refine(image, np.clip(probability, 0, 1), self.refinement)

@@ -81,7 +81,7 @@ def test_from_the_network(skyedge: Path, artifacts: dict[str, Path], scene_dir: 
     picture = sorted((scene_dir / "test" / "images").iterdir())[0]
     segmenter = Segmenter.load(artifacts["ncnn-fp32"])
     image = read_rgb(picture)
-    wanted = to_mask8(refine(image, segmenter.coarse(image))).astype(int)
+    wanted = to_mask8(refine(image, segmenter.low_res(image))).astype(int)
     words = ("--model", artifacts["ncnn-fp32"], "--input", picture, "--timing", "--output", tmp_path / "out.png")
     done = run(skyedge, "refine", *words)
     assert done.returncode == 0 and "ms  refine: apply at full resolution" in done.stdout, done.stderr

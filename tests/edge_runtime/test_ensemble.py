@@ -47,10 +47,10 @@ def test_an_ensemble_is_the_mean_of_its_members(pictures: Path) -> None:
     assert isinstance(both, Ensemble) and len(both.artifacts) == 2 and both.threshold == 0.5
     image = read_rgb(pictures / "sky.png")
     members = [Segmenter.load(SMALL), Segmenter.load(LARGE)]
-    assert np.allclose(both(image), (members[0](image) + members[1](image)) / 2, atol=1e-6)
-    small, large = (member.coarse(image) for member in members)
+    small, large = (member.low_res(image) for member in members)
     assert small.shape == (192, 192) and large.shape == (256, 256)
-    assert np.allclose(both.coarse(image), (resize_probability(small, 256, 256) + large) / 2, atol=1e-6)
+    assert np.allclose(both.low_res(image), (resize_probability(small, 256, 256) + large) / 2, atol=1e-6)
+    assert np.array_equal(both(image), resize_probability(both.low_res(image), *image.shape[:2]))  # brought up once
     assert both(image).dtype == np.float32 and both(image).shape == image.shape[:2]
 
 
@@ -67,7 +67,7 @@ def test_segment_writes_the_mean_refined_or_not(pictures: Path, tmp_path: Path) 
     main(Segment((pictures,), (SMALL, LARGE), tmp_path / "plain"))
     assert np.array_equal(mask_of(tmp_path / "plain" / "sky.png"), to_mask8(both(image)))
     main(Segment((pictures,), (SMALL, LARGE), tmp_path / "refined", refine=True))
-    assert np.array_equal(mask_of(tmp_path / "refined" / "sky.png"), to_mask8(refine(image, both.coarse(image))))
+    assert np.array_equal(mask_of(tmp_path / "refined" / "sky.png"), to_mask8(refine(image, both.low_res(image))))
 
 
 def test_judge() -> None:
@@ -132,6 +132,6 @@ def test_resume_minds_models_and_min_sky(pictures: Path, tmp_path: Path, capsys:
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
 def test_shares_out_of_range(share: float, pictures: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="got --min-sky .*, expected a share of the picture, 0 to 1"):
+    with pytest.raises(InputError, match="got --min-sky .*, expected a share of the image, 0 to 1"):
         main(Segment((pictures,), (SMALL,), tmp_path / "out", min_sky=share))
     assert not (tmp_path / "out").exists()

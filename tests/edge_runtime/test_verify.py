@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_runtime.verify import Replay
+from edge_runtime import Segmenter
+from edge_runtime.artifact.golden import pack_mask, unpack_mask
+from edge_runtime.errors import InputError
+from edge_runtime.verify import Replay, replay
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
 
 
 def verify(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -76,5 +84,35 @@ def test_usage() -> None:
 
 
 def test_nan_never_passes() -> None:
-    assert Replay(0.0, 0.0).ok and Replay(1e-5, 1e-4).ok
-    assert not Replay(1e-4, 1e-5).ok and not Replay(float("nan"), 1.0).ok
+    assert Replay(0.0, 0.0, 0.5).ok and Replay(1e-5, 1e-4, 0.5, 0.95).ok
+    assert not Replay(1e-4, 1e-5, 0.5).ok and not Replay(float("nan"), 0.5, 1.0).ok
+    assert not Replay(0.0, 0.25, 0.2).ok  # a constant output would hold
+    assert not Replay(0.0, 0.25, 1.0, 0.5).ok and not Replay(0.0, 0.25, 1.0, float("nan")).ok
+
+
+@pytest.mark.parametrize("text", ["", "AAAA", "not base64", None, 5, {}, "eJw="])
+def test_a_broken_fp32_mask_is_refused(text: object, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="packed mask"):
+        unpack_mask(text, (8, 8))
+
+
+def test_masks_are_packed_and_back() -> None:
+    sky = np.random.default_rng(0).random((13, 7)).astype(np.float32)
+    assert np.array_equal(unpack_mask(pack_mask(sky), (13, 7)), sky >= 0.5)
+    bomb = base64.b64encode(zlib.compress(bytes(10**8))).decode()
+    with pytest.raises(InputError, match="3 bytes or more"):  # unpacked no further than the mask goes
+        unpack_mask(bomb, (4, 4))
+
+
+def test_int8_that_lost_the_sky_fails_although_it_repeats_itself(tmp_path: Path) -> None:
+    """The golden output of an int8 artifact is its own; what float32 found is what tells that it is wrong."""
+    for name, flipped in (("good", False), ("bad", True)):
+        folder = tmp_path / name
+        shutil.copytree(MODELS / "unet_lite_s" / "onnx-int8", folder)
+        values = json.loads((folder / "model.json").read_text())
+        sky = np.load(folder / "golden_out.npy")
+        values["provenance"]["golden_fp32_mask"] = pack_mask(1 - sky if flipped else sky)
+        (folder / "model.json").write_text(json.dumps(values))
+        found = replay(Segmenter.load(folder))
+        assert found.ok is not flipped and found.agreement is not None
+    assert "agreement with fp32 is 0.0" in str(found.fault)

@@ -238,7 +238,7 @@ def test_segment_refine(artifacts: dict[str, Path], trees: list[Scene], tmp_path
         image = read_rgb(pictures / f"{number}.png")
         with Image.open(tmp_path / "out" / f"{number}.png") as opened:
             mask = np.asarray(opened)
-        assert np.array_equal(mask, to_mask8(refine(image, segmenter.coarse(image))))
+        assert np.array_equal(mask, to_mask8(refine(image, segmenter.low_res(image))))
         assert not np.array_equal(mask, to_mask8(segmenter(image)))
     times = [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").iterdir())]
     main(Segment((pictures,), (model,), tmp_path / "out", refine=True, resume=True))

@@ -212,11 +212,11 @@ def test_a_failing_network_ends_all_threads(clip: Path, segmenter: Segmenter, tm
         threshold = 0.5
         calls = 0
 
-        def coarse(self, image: np.ndarray) -> np.ndarray:
+        def low_res(self, image: np.ndarray) -> np.ndarray:
             self.calls += 1
             if self.calls == 3:
                 raise RuntimeError("the network failed")
-            return segmenter.coarse(image)
+            return segmenter.low_res(image)
 
     before = threading.active_count()
     with pytest.raises(RuntimeError, match="the network failed"):
@@ -256,9 +256,9 @@ def test_a_stream_drops_what_the_network_cannot_follow(clip: Path, segmenter: Se
     class Slow:
         threshold = 0.5
 
-        def coarse(self, image: np.ndarray) -> np.ndarray:
+        def low_res(self, image: np.ndarray) -> np.ndarray:
             time.sleep(0.1)
-            return segmenter.coarse(image)
+            return segmenter.low_res(image)
 
     handler = partial(SimpleHTTPRequestHandler, directory=str(clip.parent))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
