@@ -1,10 +1,11 @@
-"""Accuracy of several artifacts on the same pictures, as many at a time as there are cores."""
+"""Accuracy of several artifacts on the same images, as many at a time as there are cores."""
 
 from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from edge_runtime.benchmark.machine import usable_cores
@@ -18,25 +19,11 @@ from edge_runtime.segmenter import Segmenter
 def measure_accuracies(
     artifacts: Mapping[str, Path], devices: Mapping[str, str], pairs: Sequence[Pair], log: Callable[[str], None]
 ) -> dict[str, Accuracy]:
-    """Measure every artifact on `pairs`, each in a process of its own with one thread.
+    """Measure every artifact (key -> folder) on `pairs`, each in its own process with one thread, each image at its own size.
 
-    Parameters
-    ----------
-    artifacts
-        Key -> artifact folder.
-    devices
-        Key -> `cpu` or `cuda`.
-    pairs
-        Labeled pictures; each is scored at its own size.
-    log
-        Takes a line when an artifact is done.
-
-    Raises
-    ------
-    InputError
-        An artifact or a picture that cannot be used, with the artifact's key.
+    Raises `InputError` with the key of an artifact that fails. `devices` is key -> `cpu` or `cuda`.
     """
-    # spawn: the interpreters' thread pools, which this process has started already, do not survive a fork
+    # spawn: the interpreters' thread pools, which this process has started, do not survive a fork
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(usable_cores(), len(artifacts)), mp_context=context) as workers:
         jobs = {workers.submit(_measure, folder, devices[key], pairs): key for key, folder in artifacts.items()}
@@ -45,10 +32,10 @@ def measure_accuracies(
             key = jobs[job]
             try:
                 measured[key] = job.result()
-            except InputError as error:
+            except (InputError, BrokenProcessPool) as error:
                 workers.shutdown(cancel_futures=True)
                 raise InputError(f"artifact {key}, measuring accuracy: {error}") from error
-            log(f"accuracy: {key} on {len(pairs)} pictures, {len(measured)} of {len(jobs)} artifacts done")
+            log(f"accuracy: {key} on {len(pairs)} images, {len(measured)} of {len(jobs)} artifacts done")
     return measured
 
 

@@ -1,4 +1,4 @@
-"""What a result file says of a device that was measured from here: its state around each run, energy, and drift."""
+"""The part of a result file about a device that was measured from another machine: its state, energy and drift."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class State:
-    """What the device's sensors said at one moment; empty where it exposes none.
+    """What the device's sensors read at one moment; empty without sensors.
 
     Attributes
     ----------
     governors
-        Frequency governors of the cores, each named once.
+        Frequency governors of the cores, without repetition.
     clocks_mhz
-        Core -> its clock, MHz.
+        Core -> clock.
     temperatures_c
         Sensor -> degrees Celsius.
     """
@@ -26,14 +26,12 @@ class State:
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy of one run as a whole: loading, warm-up and idle power of what is metered are in it.
+    """Energy of one whole run, with loading, warm-up and idle power.
 
     Attributes
     ----------
     method
-        "rapl": counters of the CPU packages. "battery": current times voltage, sampled; the whole device.
-    joules, seconds, watts
-        Energy, the time that it was spent in, and their quotient.
+        "rapl": counters of the CPU packages. "battery": sampled current times voltage of the whole device.
     """
 
     method: str
@@ -44,7 +42,7 @@ class Energy:
 
 @dataclass(frozen=True)
 class Call:
-    """One run of `skyedge bench`: the device before and after it, how long it took, and its energy (None: unknown)."""
+    """One run of `skyedge bench`, and the device before and after it; None: unknown."""
 
     threads: int
     command: str
@@ -56,7 +54,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Window:
-    """A short run for drift. `start_seconds` counts from the start of the first run; `p50_ms`: artifact -> `infer`."""
+    """A short run for drift, `start_seconds` after the first run began; `p50_ms` is artifact -> `infer`."""
 
     start_seconds: float
     p50_ms: dict[str, float]
@@ -65,7 +63,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Drift:
-    """Latency (`infer` p50) over the windows of one row; `change` is last / first - 1, so 0.1 is 10 % slower."""
+    """Latency (`infer` p50) of one row over the windows; `change` is last / first - 1, so 0.1 is 10 % slower."""
 
     artifact: str
     threads: int
@@ -77,22 +75,22 @@ class Drift:
 
 @dataclass(frozen=True)
 class DeviceRun:
-    """How a device was measured from here.
+    """How a device was measured from another machine.
 
     Attributes
     ----------
     link
-        "host", "ssh" or "adb". Names and addresses are left out: result files are published.
+        "host", "ssh" or "adb", without names or addresses, since result files are published.
     prefix
-        What the program ran through (`taskset f0`), or "".
+        Words before the program (`taskset f0`), or "".
     emulator
-        What shows that this is an emulator, whose latencies are those of no device; None where nothing does.
+        The sign that an emulator ran the program, so that its latencies hold for no device; None without such a sign.
     binary_sha256
-        Of the `skyedge` that ran.
+        Of `skyedge`.
     calls
-        Those that gave the rows of the file, one for each thread count.
+        The runs that gave the rows of the file, one for each thread count.
     minutes, windows, drift
-        How long short runs went on after them, those runs, and what became of each row's latency.
+        Duration of the short runs after the calls, these runs, and the drift of each row.
     """
 
     link: str
@@ -106,7 +104,7 @@ class DeviceRun:
 
 
 def find_drift(windows: tuple[Window, ...]) -> tuple[Drift, ...]:
-    """Return how each row's latency moved over `windows`, in the order of the first; none with fewer than two."""
+    """Return the drift of each row over `windows`, in the order of the first window; empty with fewer than two windows."""
     series: dict[tuple[str, int], list[float]] = {}
     for window in windows:
         for artifact, p50_ms in window.p50_ms.items():

@@ -1,8 +1,8 @@
-"""Time artifacts that take turns.
+"""Latency of artifacts that take turns.
 
-Latency is batch 1: `infer` from a picture of the input size (normalize, quantize, run) to its probabilities,
-`end_to_end` from a decoded 640x480 RGB frame (resize, infer, back to 640x480) to its 8-bit mask. All stay open and
-are timed in short slices, in an order that rotates: a machine that gets warm or busy slows all of them alike.
+Batch 1. `infer` starts from an image of the input size (normalize, quantize, run) and ends with its probabilities. `end_to_end`
+starts from a decoded 640x480 RGB frame (resize, infer, back to 640x480) and ends with its 8-bit mask. All artifacts stay open
+and are timed in short slices in rotating order, so that a machine that gets warm or busy slows all of them alike.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from edge_runtime.images.ops import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.verify import replay
 
-# Cores that others may keep busy meanwhile. The load average before the start is recorded but not judged: measuring memory, which
-# comes first, makes one by itself.
+# Cores that other processes may keep busy without a warning. The load average before the start is recorded but causes no warning,
+# since the memory measurement before it raises it.
 BUSY_CORES = 0.1
-STARVED_CORES = 0.95  # a row that gets less of a core than this was interrupted
-PAUSE_SECONDS = 0.02  # lets the thread pool of the last runtime stop spinning before the next one is timed
+STARVED_CORES = 0.95  # a row that got less of a core was interrupted
+PAUSE_SECONDS = 0.02  # the thread pool of the previous runtime stops spinning in this time
 KINDS = ("infer", "end_to_end")
 
 
 class Runner:
-    """One artifact at one thread count, held open, and the times that it took."""
+    """One artifact at one thread count, held open, and its samples."""
 
     def __init__(self, key: str, artifact: Artifact, threads: int, device: str) -> None:
         self.key, self.artifact, self.threads, self.device = key, artifact, threads, device
@@ -44,15 +44,15 @@ class Runner:
         self.cpu_seconds = dict.fromkeys(KINDS, 0.0)
 
     def run(self, kind: str) -> None:
-        """Do once what `kind` stands for."""
+        """Run `kind` once."""
         if kind == "infer":
             self.segmenter.backend.run(self.small)
         else:
             to_mask8(self.segmenter(self.frame))
 
     def time_slice(self, kind: str, rule: Rule) -> None:
-        """Time a slice of `kind`, after an untimed run that fills the caches again and sets torch's threads."""
-        cv2.setNumThreads(self.threads)  # it tabulates the input and enlarges the output, by default on all cores
+        """Time a slice of `kind`, after an untimed run that fills the caches and sets torch's threads."""
+        cv2.setNumThreads(self.threads)  # OpenCV prepares the input and enlarges the output, by default on all cores
         samples, clock = self.samples_ns[kind], time.perf_counter_ns
         with naming(self.key, f"timing {kind}"):
             self.run(kind)
@@ -65,7 +65,7 @@ class Runner:
             self.cpu_seconds[kind] += time.process_time() - cpu
 
     def row(self, gpu: Gpu | None) -> Row:
-        """Return this runner's row of the table, labeled with where it ran."""
+        """Return the row of the result, labeled with where it ran."""
         device = f"cuda: {gpu.name}" if self.device == "cuda" and gpu else self.device
         timings = {kind: summarize(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in KINDS}
         name = self.segmenter.backend.name
@@ -73,17 +73,9 @@ class Runner:
 
 
 def take_turns(runners: list[Runner], rule: Rule, log: Callable[[str], None]) -> Load:
-    """Time all `runners` in `rule.turns` rounds, each starting with another one.
+    """Time all `runners` in `rule.turns` rounds, each of which starts with another runner; return the machine's load.
 
-    Returns
-    -------
-    Load
-        What the machine was busy with before, after, and with other things meanwhile.
-
-    Raises
-    ------
-    InputError
-        An artifact that fails, named.
+    Raises `InputError` that names an artifact that fails.
     """
     before, busy, own, start = load_average(), busy_seconds(), time.process_time(), time.monotonic()
     for turn in range(rule.turns):
@@ -101,10 +93,10 @@ def take_turns(runners: list[Runner], rule: Rule, log: Callable[[str], None]) ->
 
 
 def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, cores: int) -> tuple[str, ...]:
-    """Return what speaks against trusting the figures of this run, in words."""
+    """Return, in words, the reasons not to trust the figures of this run."""
     found = [
         f"{runner.key} with {runner.threads} threads differs from its golden mask by {runner.golden.max_abs:.3g}, "
-        f"more than {runner.golden.atol:.3g}: its masks are not those that were exported."
+        f"more than {runner.golden.atol:.3g}: its masks are not those of the export."
         for runner in runners
         if not runner.golden.ok
     ]
@@ -122,7 +114,7 @@ def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, co
     if starved:
         found.append(
             f"{len(starved)} of {len(on_cpu)} rows on the CPU had less than {STARVED_CORES} of a core while they were "
-            "timed: they waited for something else."
+            "timed: other work interrupted them."
         )
     over = sorted({row.threads for row in rows if row.threads > cores})
     if over:
@@ -132,7 +124,7 @@ def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, co
 
 @contextmanager
 def naming(key: str, doing: str) -> Iterator[None]:
-    """Turn whatever an interpreter raises into an `InputError` that names the artifact."""
+    """Turn any error of an interpreter into an `InputError` that names the artifact."""
     try:
         yield
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Facts about the machine that a measurement was taken on; standard library only, so that it runs on any board."""
+"""Facts about the machine of a measurement. Standard library only, so that it runs on any board."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-# Instruction sets that decide how fast fp16 and int8 networks are, named as Linux names them (x86, then Arm).
+# The CPU flags that matter for fp16 and int8 networks, by their Linux names (x86, then Arm).
 RELEVANT_FLAGS = (
     "sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16",
     "amx_tile", "amx_int8", "amx_bf16", "neon", "asimd", "asimdhp", "fphp", "asimddp", "i8mm", "bf16", "sve", "sve2",
 )  # fmt: skip
-# Distribution names of what takes part in a measurement; those that are not installed are left out.
+# Distribution names of the packages that take part in a measurement.
 TOOLS = (
     "numpy", "opencv-python-headless", "opencv-python", "pillow", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert",
     "tflite-runtime", "tensorflow", "ncnn", "torch",
 )  # fmt: skip
-# What decides which int8 and fp16 kernels run: the first entry whose flags the CPU has all names it.
+# The first entry whose flags the CPU has all gives its name: interpreters choose their int8 and fp16 kernels by these flags.
 INSTRUCTION_SETS = (
     ("AVX-512 VNNI with AMX", {"avx512_vnni", "amx_int8"}),
     ("AVX-512 VNNI", {"avx512_vnni"}),
@@ -48,21 +48,19 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Machine:
-    """The device of a measurement. None means that the system does not say.
+    """The machine of a measurement; None where the system does not say.
 
     Attributes
     ----------
     name
-        What people call the device: given by the user, else the board's name, else the CPU's.
+        The user's name for it, else the board's name, else the CPU's.
     cpu, cpu_flags, cores, governor, max_mhz
-        Model name; those of `RELEVANT_FLAGS` that it has; logical cores that this process may use; frequency governor
-        and highest frequency of core 0.
+        Model name; its flags among `RELEVANT_FLAGS`; logical cores that this process may use; frequency governor and highest
+        frequency of core 0.
     instruction_set
-        The widest one that matters here, from `INSTRUCTION_SETS`: which int8 kernels the interpreters choose hangs on it.
+        From `INSTRUCTION_SETS`. The advice which artifact to take holds for this instruction set.
     virtual
-        Whether the CPU says that it runs under a hypervisor, where other guests are out of sight.
-    memory_bytes
-        Physical memory, bytes.
+        Whether the CPU reports a hypervisor: the load of other guests is then invisible.
     tools
         Versions of Python and of the packages of `TOOLS` that are installed.
     """
@@ -84,7 +82,7 @@ class Machine:
 
 
 def describe_machine(name: str = "", gpu: Gpu | None = None) -> Machine:
-    """Read the facts of this machine; `name` wins over what the machine calls itself."""
+    """Return the facts of this machine, under `name` if it is given."""
     flags = _cpu_flags()
     cpu = _cpu_model()
     return Machine(
@@ -150,7 +148,7 @@ def _cpu_flags() -> frozenset[str]:
 
 
 def _cpu_model() -> str:
-    """Return the CPU's name; Arm kernels often give only numbers, which are kept, since they identify the core."""
+    """Return the CPU's name. Arm kernels often give only part numbers, which identify the core too."""
     info = _text(Path("/proc/cpuinfo"))
     for key in ("model name", "Model", "Hardware"):
         found = re.search(rf"^{key}\s*:\s*(\S.*)$", info, re.MULTILINE)
@@ -184,4 +182,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(errors="replace")
     except OSError:
-        return ""  # another system than Linux, or a container that hides the file: the fact is then unknown
+        return ""  # not Linux, or a container hides the file: the fact is unknown

@@ -1,8 +1,7 @@
-"""Peak RSS of one artifact, in a process of its own: `python -m edge_runtime.benchmark.memory ARTIFACT`.
+"""Peak RSS of one artifact, in its own process: `python -m edge_runtime.benchmark.memory ARTIFACT`.
 
-The benchmark starts one such process per artifact: memory that one artifact has freed would otherwise be counted for
-the next. `ru_maxrss` will not do on Linux: a new process inherits the peak of the one that started it (measured: 788
-MiB for an interpreter of 9 MiB, started by a process of 788 MiB), whereas VmHWM starts afresh with the program.
+The benchmark starts such a process for each artifact, since the peak of one would count for the next. It reads VmHWM: on Linux a
+new process inherits `ru_maxrss` of the one that starts it (measured: 788 MiB for an interpreter of 9 MiB).
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class PeakMemory:
     """Run an artifact a few times and print its peak RSS as JSON."""
 
     artifact: Annotated[Path, tyro.conf.Positional]
-    """Artifact folder, or another name of edge_runtime/backends/classical_artifact.py."""
+    """Artifact folder, or a name such as classical:contour."""
     threads: int = 1
     """Threads of the interpreter."""
     device: str = "cpu"
@@ -51,13 +50,7 @@ class PeakMemory:
 
 
 def measure_here(config: PeakMemory) -> Memory:
-    """Open and run the artifact in this process. Only meaningful in a process that has done nothing else.
-
-    Raises
-    ------
-    InputError
-        The artifact or its interpreter is broken or missing.
-    """
+    """Open and run the artifact in this process, which must have done nothing else before."""
     if config.frames < 1:
         raise InputError(f"got --frames {config.frames}, expected 1 or more")
     artifact = read_model(config.artifact)
@@ -72,17 +65,9 @@ def measure_here(config: PeakMemory) -> Memory:
 
 
 def measure_apart(folder: Path, threads: int, device: str) -> Memory:
-    """Measure in a new process; a crash of native code there becomes an `InputError` that names the artifact."""
-    command = [
-        sys.executable,
-        "-m",
-        "edge_runtime.benchmark.memory",
-        str(folder),
-        "--threads",
-        str(threads),
-        "--device",
-        device,
-    ]
+    """Measure in a new process. A crash of native code there becomes an `InputError` that names the artifact."""
+    words = (str(folder), "--threads", str(threads), "--device", device)
+    command = [sys.executable, "-m", "edge_runtime.benchmark.memory", *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     except subprocess.TimeoutExpired as error:
@@ -100,12 +85,12 @@ def measure_apart(folder: Path, threads: int, device: str) -> Memory:
 
 
 def camera_frame(artifact: Artifact) -> np.ndarray:
-    """Return the artifact's golden scene as a camera frame, (480, 640, 3) uint8 RGB; what it shows costs no time."""
+    """Return the artifact's golden scene as a camera frame, (480, 640, 3) uint8 RGB."""
     return resize_rgb(artifact.golden().input, FRAME_HEIGHT, FRAME_WIDTH)
 
 
 def _import_interpreter(artifact_format: str) -> None:
-    """Import what the backend will import. Where nothing can be, opening the artifact says what is missing."""
+    """Import what the backend will import. If nothing can be imported, opening the artifact says what is missing."""
     for name in available_interpreters() if artifact_format == "tflite" else INTERPRETERS[artifact_format]:
         try:
             importlib.import_module(name)
@@ -115,7 +100,7 @@ def _import_interpreter(artifact_format: str) -> None:
 
 
 def resident_bytes(field: str) -> tuple[int, str]:
-    """Return `field` of this process in bytes and how it was got; some containers and systems have only ru_maxrss."""
+    """Return `field` of this process in bytes and the method; some containers and systems have only ru_maxrss."""
     status = STATUS.read_text() if STATUS.is_file() else ""
     found = re.search(rf"^{field}:\s*(\d+) kB", status, re.MULTILINE)
     if found:

@@ -1,4 +1,4 @@
-"""The result file of a benchmark: what `benchmark` writes and `report` reads (`results.schema.json` says the same)."""
+"""The result file of a benchmark, which `benchmark` writes and `report` reads. `results.schema.json` describes it too."""
 
 from __future__ import annotations
 
@@ -22,17 +22,14 @@ from edge_runtime.records import build, parse_json, read_text
 SCHEMA_VERSION = 2
 SCHEMA_PATH = Path(__file__).with_name("results.schema.json")
 FORMATS = ("onnx", "tflite", "torch", "ncnn", "classical")
-PRECISIONS = ("fp32", "fp16", "int8", "uint8")  # uint8: classical methods, on 8-bit images
+PRECISIONS = ("fp32", "fp16", "int8", "uint8")  # uint8: classical methods
 UTC_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How long each row is measured: `turns` slices, each with at least these runs and seconds.
-
-    Over all turns that makes `min_runs` and `min_seconds`, for `infer` and for `end_to_end` each.
-    """
+    """How long each row is measured: at least `min_runs` and `min_seconds` in `turns` slices, for each kind of latency."""
 
     turns: int
     min_runs: int
@@ -40,12 +37,12 @@ class Rule:
 
     @property
     def slice_runs(self) -> int:
-        """Runs of one slice, at the least."""
+        """Least runs of one slice."""
         return -(-self.min_runs // self.turns)
 
     @property
     def slice_seconds(self) -> float:
-        """Seconds of one slice, at the least."""
+        """Least seconds of one slice."""
         return self.min_seconds / self.turns
 
 
@@ -60,14 +57,14 @@ class Timing:
     Attributes
     ----------
     p50_ms, p90_ms, p95_ms
-        Percentiles of `samples_us`, milliseconds.
+        Percentiles of `samples_us`.
     runs, seconds
-        How many runs were timed and how long they took together.
+        Number of timed runs and their sum.
     cores_used
-        CPU seconds of this process per second of the timed runs. Well below 1 on the CPU means that something else
-        had the core. None where a web page measured.
+        CPU seconds of this process per second of the timed runs. On the CPU, less than 1 means that other work had the core.
+        None in a browser.
     samples_us
-        Every timed run in the order of measurement, microseconds.
+        All timed runs, in the order of measurement.
     """
 
     p50_ms: float
@@ -80,7 +77,7 @@ class Timing:
 
 
 def summarize(samples_ns: list[int], cpu_seconds: float) -> Timing:
-    """Round raw samples to microseconds and take the percentiles (linear interpolation) of what is kept."""
+    """Round raw samples to microseconds and take their percentiles (linear interpolation)."""
     samples_us = tuple(round(ns / 1000) for ns in samples_ns)
     p50, p90, p95 = (round(float(value) / 1000, 4) for value in np.percentile(samples_us, (50, 90, 95)))
     seconds = sum(samples_ns) / 1e9
@@ -89,7 +86,7 @@ def summarize(samples_ns: list[int], cpu_seconds: float) -> Timing:
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact at one thread count; `label` names runtime, precision and device as they were."""
+    """One artifact at one thread count; `label` names runtime, precision and device of the measurement."""
 
     artifact: str
     label: str
@@ -102,16 +99,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Memory:
-    """Peak RSS of a process that does nothing but run one artifact.
+    """Peak RSS of a process that only runs one artifact.
 
     Attributes
     ----------
     method
-        "VmHWM" (Linux) or "ru_maxrss" (elsewhere; it may include what the parent process had).
+        "VmHWM" (Linux) or "ru_maxrss" (elsewhere; it may include memory of the parent process).
     baseline_bytes
-        Resident once numpy, OpenCV and the interpreter are imported, before the artifact is opened.
+        RSS after numpy, OpenCV and the interpreter are imported, before the artifact is opened.
     peak_bytes
-        The highest value up to the end of `frames` end-to-end runs.
+        Peak up to the end of `frames` end-to-end runs.
     """
 
     method: str
@@ -123,10 +120,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Metrics over the pictures of the data set, pooled and per source, named as in `metrics.PooledMetrics`.
-
-    `iou_interval` is the 95 % bootstrap interval of the pooled IoU.
-    """
+    """Metrics over the images of the data set, pooled and per source; `iou_interval` is the 95 % bootstrap interval of IoU."""
 
     count: int
     pooled: PooledMetrics
@@ -136,9 +130,9 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class ArtifactFacts:
-    """What does not depend on threads. `key` is unique in the file; `folder` is relative where the command was run.
+    """Facts of an artifact at any thread count. `key` is unique in the file; `folder` is relative to where the command ran.
 
-    `memory` is None where a web page measured: browsers do not tell.
+    `memory` is None in a browser, which does not tell.
     """
 
     key: str
@@ -160,7 +154,7 @@ class ArtifactFacts:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """The labeled pictures: `iou_name` heads the IoU column, `count` of `total` pictures were used."""
+    """The labeled images: `iou_name` heads the IoU column, `count` of `total` images were used."""
 
     iou_name: str
     split: str
@@ -170,7 +164,7 @@ class DataFacts:
 
 @dataclass(frozen=True)
 class Load:
-    """Load averages before and after, and how many cores other processes kept busy meanwhile (None: unknown)."""
+    """Load averages before and after, and the cores that other processes kept busy meanwhile; None: unknown."""
 
     before: tuple[float, float, float] | None
     after: tuple[float, float, float] | None
@@ -179,7 +173,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Frame:
-    """The decoded picture that end_to_end starts from."""
+    """The decoded image that end_to_end starts from."""
 
     height: int
     width: int
@@ -188,9 +182,9 @@ class Frame:
 
 @dataclass(frozen=True)
 class Results:
-    """One result file: one machine, one moment, artifacts and their rows. `reference` is the key that ratios go to.
+    """One result file: one machine, one moment, artifacts and their rows. `reference` is the key that ratios refer to.
 
-    `device_run` tells how another device was measured from here; None, or missing in the file, where nothing did so.
+    `device_run` tells how another device was measured; None, or missing in the file, if the machine measured itself.
     """
 
     schema_version: int
@@ -240,7 +234,7 @@ def _upgrade(values: Any) -> Any:
 
 
 def _rules(results: Results) -> Iterator[tuple[str, Any, bool, str]]:
-    """Give (key, value, whether it is good, what is expected) for every rule that a type does not express."""
+    """Yield (key, value, whether it is good, what is expected) for every rule beyond the types."""
     keys = [artifact.key for artifact in results.artifacts]
     yield "created_utc", results.created_utc, bool(UTC_TIME.fullmatch(results.created_utc)), "a time such as 2026-01-31T12:00:00Z"
     yield "artifacts", keys, 0 < len(set(keys)) == len(keys), "one or more, each with a key of its own"
@@ -275,7 +269,7 @@ def write_results(results: Results, path: Path) -> None:
 
 
 def _encode(value: Any, indent: str = "\n") -> str:
-    """Return JSON with a line for each key, but an array of numbers on one line: thousands of samples stay readable."""
+    """Return JSON with a line for each key and each array of numbers: thousands of samples take one line."""
     inner = indent + " "
     if isinstance(value, dict) and value:
         fields = (f"{json.dumps(key)}: {_encode(item, inner)}" for key, item in value.items())

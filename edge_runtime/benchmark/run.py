@@ -2,8 +2,8 @@
 
 `python -m edge_runtime.benchmark --models DIR... --data DIR --threads 1 2 --out results.json`
 
-Every artifact first runs in a process of its own. That gives its peak RSS, and where one is broken, the benchmark stops
-and names it before anything is timed. See `edge_runtime.benchmark.latency` for what is timed and how.
+Each artifact first runs in its own process, which gives its peak RSS. A broken artifact stops the benchmark there, before
+anything is timed. `edge_runtime.benchmark.latency` tells what is timed and how.
 """
 
 from __future__ import annotations
@@ -52,47 +52,41 @@ class BenchmarkConfig:
     models: tuple[Path, ...]
     """Artifact folders, or folders that hold some; also classical:contour, classical:colour, smooth:DIR."""
     data: Path | None = None
-    """Labeled pictures (images/, masks/) for accuracy. Without them only latency, memory and size are measured."""
+    """Labeled images (images/, masks/) for accuracy. Without them only latency, memory and size are measured."""
     split: str = "test"
-    """Split of the data to use; "" where it has none."""
+    """Split of the data; "" for data without splits."""
     threads: tuple[int, ...] = (1,)
-    """Thread counts of interpreter and OpenCV, each of which gives a row for every artifact."""
+    """Thread counts of interpreter and OpenCV. Each gives a row for every artifact."""
     quick: bool = False
-    """At least 20 runs instead of 100 runs and 10 s; the result says so wherever it is shown."""
+    """At least 20 runs instead of 100 runs and 10 s. The result is marked as quick."""
     eval_count: int | None = None
-    """Pictures to use for accuracy, spread evenly over the data; all by default."""
+    """Number of images for accuracy, spread evenly over the data. Default: all."""
     torch_device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where torch artifacts run; auto takes CUDA where there is one."""
+    """Where torch artifacts run; auto takes CUDA if there is a device."""
     reference: str = ""
-    """Name of the artifact that ratios refer to; by default the fp32 torch artifact with the most MACs."""
+    """Name of the artifact that ratios refer to. Default: the fp32 torch artifact with the most MACs."""
     device_name: str = ""
-    """What to call this device, e.g. "Raspberry Pi 5"; by default what it calls itself."""
+    """Name of the device in the result, such as "Raspberry Pi 5". Default: its own name."""
     device: str = ""
     """Run the C++ program on ncnn artifacts there: host (this machine), ssh://user@host:port or adb://SERIAL."""
     minutes: float = 0.0
-    """With --device: go on in short runs for so long and tell how latency drifts as the device warms up."""
+    """With --device: repeat short runs for this long, to measure how latency drifts while the device warms up."""
     binary: Path | None = None
-    """With --device: the skyedge to run, in place of the one that was built here for the device's architecture."""
+    """With --device: the program to run. Default: the one that `make cpp` or `make cpp-arm` built for its architecture."""
     device_cache: str = ""
-    """With --device: folder there. Default: ~/.cache/skyedge; with adb /data/local/tmp/skyedge."""
+    """With --device: folder on the device. Default: ~/.cache/skyedge; with adb /data/local/tmp/skyedge."""
     keep_cache: bool = True
-    """With --device: leave the program and the artifacts there, so that they need not travel again."""
+    """With --device: leave the program and the artifacts on the device for the next run."""
     device_prefix: str = ""
-    """With --device: words to run the program through there, e.g. "taskset f0"."""
+    """With --device: words before the program, such as "taskset f0"."""
     ssh_config: Path | None = None
-    """With --device ssh://: configuration for ssh in place of your own (host keys, keys, names)."""
+    """With --device ssh://: configuration for ssh instead of your own (host keys, keys, names)."""
     out: Path | None = None
-    """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick where it was quick."""
+    """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick one."""
 
 
 def benchmark(config: BenchmarkConfig) -> Results:
-    """Measure as `config` says and return the result.
-
-    Raises
-    ------
-    InputError
-        Nothing to measure, a broken artifact (named), a data set without masks, or a flag out of range.
-    """
+    """Return the result of measuring as `config` says. Raises `InputError` that names a broken artifact or a bad flag."""
     _check(config)
     artifacts = find_artifacts(config.models)
     if config.device:
@@ -152,13 +146,7 @@ def _benchmark_device(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -
 
 
 def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
-    """Read every artifact among `folders` and one level below; keys are names, with the folder where names clash.
-
-    Raises
-    ------
-    InputError
-        A folder without an artifact, a broken artifact, or the same one twice.
-    """
+    """Read every artifact in `folders` and one level below. Keys are names, with the folder if names clash."""
     found: dict[Path, Artifact] = {}
     for folder in folders:
         alone = is_named(folder) or (folder / SPEC_FILE).is_file()
@@ -178,7 +166,7 @@ def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
 
 
 def choose_reference(facts: dict[str, ArtifactFacts], wanted: str) -> str | None:
-    """Return the key of the artifact that ratios refer to: `wanted`, else the fp32 torch one with the most MACs."""
+    """Return the key of the reference: `wanted`, else the fp32 torch artifact with the most MACs, else None."""
     if wanted and wanted not in facts:
         raise InputError(f"got --reference {wanted!r}, expected one of {', '.join(facts)}")
     full = [fact for fact in facts.values() if fact.format == "torch" and fact.precision == "fp32"]
@@ -224,7 +212,7 @@ def _data_facts(config: BenchmarkConfig, pairs: list[Pair]) -> DataFacts | None:
 
 
 def _gpu(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Gpu | None:
-    """Return the CUDA device that torch artifacts will run on, or None; torch is not asked where nothing needs it."""
+    """Return the CUDA device for torch artifacts, or None. torch is imported only if one of them needs it."""
     if config.torch_device == "cpu" or all(artifact.spec.format != "torch" for artifact in artifacts.values()):
         return None
     try:
@@ -245,7 +233,7 @@ def _device(artifact: Artifact, gpu: Gpu | None) -> str:
 
 
 def _shown_path(folder: Path) -> str:
-    """Return `folder` relative to the current one, or its name where that is elsewhere: no absolute paths."""
+    """Return `folder` relative to the current folder, or its name if it lies elsewhere: never an absolute path."""
     if str(folder).startswith(SMOOTH):
         return SMOOTH + _shown_path(Path(str(folder).removeprefix(SMOOTH)))
     relative = Path(os.path.relpath(folder))
@@ -253,7 +241,7 @@ def _shown_path(folder: Path) -> str:
 
 
 def _count(value: Any) -> int | None:
-    """Return a count from an artifact's provenance, where anything may stand."""
+    """Return a count from an artifact's provenance, whose values can be of any type."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
@@ -292,14 +280,14 @@ def _try_to_write(out: Path) -> None:
 
 
 def log(text: str) -> None:
-    """Write progress to stderr; the device core has no progress bars."""
+    """Write progress to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 
 def default_out(results: Results) -> Path:
-    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json; a quick result must not take the place of a full one.
+    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick result, so that it replaces no full one.
 
-    Results with --device go to results/devices/: what they measured is another program.
+    Results with --device go to results/devices/, since they measure the C++ program.
     """
     device = re.sub(r"[^a-z0-9]+", "-", results.machine.name.lower()).strip("-")
     runtimes = "-".join(sorted({fact.format for fact in results.artifacts}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edge_runtime.benchmark.results import Results
+from edge_runtime.escape import plain
 
 
 def format_table(results: Results) -> str:
@@ -24,4 +25,4 @@ def format_table(results: Results) -> str:
         )
     if results.quick:
         lines.append("quick: at least 20 runs each, less than the full rule (100 runs and 10 s)")
-    return "\n".join(lines + [f"warning: {warning}" for warning in results.warnings])
+    return "\n".join(map(plain, [*lines, *(f"warning: {warning}" for warning in results.warnings)]))

@@ -1,4 +1,4 @@
-"""What a device is, and the files on it: the program and the artifacts, kept by SHA-256, so that only new ones travel."""
+"""The architecture of a device, and its cache: program and artifacts by SHA-256, so that only new files travel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_runtime.devices.link import CARRY_SECONDS, Finished, Link
 from edge_runtime.errors import InputError
 
 BUILD = Path(__file__).resolve().parents[2] / "cpp_demo" / "build"
-# Name of the kernel's architecture -> program, how to make it, and its number in an ELF header.
+# Architecture as `uname -m` names it -> program, the command that builds it, and its number in an ELF header.
 PROGRAMS = {
     "x86_64": (BUILD / "skyedge", "make cpp", 62),
     "aarch64": (BUILD / "aarch64" / "skyedge", "make cpp-arm", 183),
@@ -25,7 +25,7 @@ PROPERTIES = ("ro.product.manufacturer", "ro.product.model", "ro.build.version.r
 
 @dataclass(frozen=True)
 class Device:
-    """What the device says it is; name, os and emulator are empty where only Android would say so."""
+    """What the device says about itself; name, os and emulator are empty except on Android."""
 
     architecture: str
     name: str
@@ -34,7 +34,7 @@ class Device:
 
 
 def ask_device(link: Link) -> Device:
-    """Return what the device is. Nothing is written there."""
+    """Ask the device for its facts; nothing is written there."""
     text = "printf 'architecture\\t%s\\n' \"$(uname -m)\"\n"
     text += f"if command -v getprop >/dev/null; then for name in {' '.join(PROPERTIES)}; do\n"
     text += 'printf \'%s\\t%s\\n\' "$name" "$(getprop "$name")"; done; fi\n'
@@ -46,12 +46,9 @@ def ask_device(link: Link) -> Device:
 
 
 def choose_program(device: Device, given: Path | None, shown: str) -> Path:
-    """Return the `skyedge` for the device's architecture, or `given` if it is one.
+    """Return the `skyedge` for the device's architecture: `given`, else the one that is built here.
 
-    Raises
-    ------
-    InputError
-        An architecture without a program, a program that is not built, or `given` is for another one.
+    Raises `InputError` for an unknown architecture, and for a program that is missing or for another architecture.
     """
     if device.architecture not in PROGRAMS:
         raise InputError(
@@ -61,7 +58,7 @@ def choose_program(device: Device, given: Path | None, shown: str) -> Path:
     built, command, number = PROGRAMS[device.architecture]
     program = given or built
     if not program.is_file():
-        advice = "name one that is there" if given else f"run `{command}` in the project, or name one with --binary"
+        advice = "name another --binary" if given else f"run `{command}` in the project, or give one with --binary"
         raise InputError(f"got no program {program}, expected skyedge for {device.architecture}; {advice}")
     with program.open("rb") as file:
         head = file.read(20)
@@ -69,13 +66,13 @@ def choose_program(device: Device, given: Path | None, shown: str) -> Path:
     if is_for != number:
         raise InputError(
             f"got {program} for {ARCHITECTURES.get(is_for, 'no known architecture')}, expected a program for "
-            f"{device.architecture}, which {shown} is; `{command}` builds one"
+            f"{device.architecture}, the architecture of {shown}; `{command}` builds one"
         )
     return program
 
 
 def list_files(artifact: Artifact) -> dict[str, Path]:
-    """Return file name -> path of all that `skyedge` reads of an ncnn artifact; golden files it looks for by name."""
+    """Return name -> path of the files that `skyedge` reads of an ncnn artifact, the golden files included."""
     entries = [artifact.file(role) for role in sorted(artifact.spec.files)]
     golden = [artifact.folder / name for name in (artifact.spec.golden.input, artifact.spec.golden.output)]
     return {path.name: path for path in (artifact.folder / SPEC_FILE, *entries, *golden)}
@@ -83,37 +80,35 @@ def list_files(artifact: Artifact) -> dict[str, Path]:
 
 @dataclass(frozen=True)
 class Cache:
-    """A folder on the device, with `files/SHA256`. `digests` are those of this run, by path here."""
+    """A folder on the device with `files/SHA256`. `digests` are path here -> SHA-256 of the files of this run."""
 
     link: Link
     folder: str
     digests: Mapping[Path, str]
 
     def forget(self) -> None:
-        """Remove the files of this run, and the folder where nothing else is in it."""
+        """Remove the files of this run, and the folder if nothing else is in it."""
         names = " ".join(sorted(set(self.digests.values())))
         there = shlex.quote(self.folder)
         self.link.run(f"cd {there}/files && rm -f {names} && cd / && rmdir {there}/files {there} 2>/dev/null")
 
 
 def fill_cache(link: Link, folder: str, program: Path, files: Iterable[Path]) -> tuple[Cache, int]:
-    """Bring what is missing to the device, whole and checked there, and return the cache and the bytes that traveled.
+    """Send missing files to the device, check them there, and return the cache and the number of bytes sent.
 
     Parameters
     ----------
-    link
-        The way to the device.
     folder
-        On the device, absolute or relative to where its shell starts; "" is the link's own.
+        On the device, absolute or relative to where its shell starts; "" is the link's default.
     program
-        The one file that must be allowed to run.
+        The one file that becomes executable.
     files
-        Files to bring beside it; those of equal content travel once.
+        Other files; equal ones travel once.
 
     Raises
     ------
     InputError
-        No room or no right to write there. Files that came whole stay, half ones are removed.
+        No space or no permission there. Whole files stay, partial files are removed.
     """
     digests = {path: file_sha256(path) for path in (program, *files)}
     word = shlex.quote(folder) if folder else link.cache
@@ -133,7 +128,7 @@ def fill_cache(link: Link, folder: str, program: Path, files: Iterable[Path]) ->
     return cache, sum(path.stat().st_size for path in missing.values())
 
 
-# Leftovers of a run that lost its power are those whose shell is gone.
+# A run folder whose shell is gone is left over from a run that lost its power.
 _READY = """
 mkdir -p {folder}/files && cd {folder} || exit 1
 command -v sha256sum >/dev/null || {{ echo 'no sha256sum on this device' >&2; exit 1; }}
@@ -163,5 +158,7 @@ def _check_room(done: Finished, link: Link, folder: str) -> None:
     said = "; ".join(line.strip() for line in done.err.splitlines()[-3:]) or f"exit code {done.code}"
     where = folder or link.cache.strip('"')
     if any(reason in done.err for reason in NO_ROOM):
-        raise InputError(f"got no room on {link.shown} in {where}: {said}; make some, or name another with --device-cache")
-    raise InputError(f"cannot write to {where} on {link.shown}: {said}; name a folder that may be written with --device-cache")
+        raise InputError(
+            f"got no space on {link.shown} in {where}: {said}; free some, or choose another folder with --device-cache"
+        )
+    raise InputError(f"cannot write to {where} on {link.shown}: {said}; choose a writable folder with --device-cache")

@@ -62,7 +62,7 @@ cat result.json
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run gave: results as the program wrote them, with artifacts named 0, 1, ..., and the device around it."""
+    """One run: the results as the program wrote them, with artifacts named 0, 1, ..., and the device around the run."""
 
     results: Results
     call: Call
@@ -76,15 +76,15 @@ class Bench:
     Attributes
     ----------
     cache
-        Holds the program and all files of the artifacts.
+        Has the program and all files of the artifacts.
     program
         SHA-256 of the program.
     artifacts
         What to measure, in this order.
     prefix
-        Words that the program runs through, as a shell parts them.
+        Words before the program, in shell syntax.
     name
-        What to call the device; "" leaves it to itself.
+        Name of the device in the result; "" for its own name.
     """
 
     cache: Cache
@@ -94,12 +94,12 @@ class Bench:
     name: str
 
     def call(self, threads: int, rule: Rule, log: Callable[[str], None]) -> Outcome:
-        """Run once; the folder that it runs in is removed in any case.
+        """Run once, in a folder that is removed in any case.
 
         Raises
         ------
         InputError
-            The program refuses, cannot run there, or was ended; `LostError` if the device went away.
+            The program refuses, cannot run there, or was ended; `LostError` for a lost device.
         """
         words = ["bench", "--threads", str(threads), "--runs", str(rule.min_runs), "--seconds", f"{rule.min_seconds:g}"]
         limit_seconds = _limit_seconds(rule, len(self.artifacts))
@@ -142,17 +142,17 @@ class Bench:
         shown, code = self.cache.link.shown, heard.code
         lines = [line for line in heard.err.splitlines() if line.strip() and not line.startswith(PROGRESS)]
         said = "; ".join(lines[-3:]) or f"exit code {code}"
-        advice = "see what it says"
+        advice = "do what it says, then run again"
         if code == 126:
-            advice = f"expected a program for this device in a folder that may run some, which {self.cache.folder} may not be: "
-            advice += "try --binary or --device-cache"
+            advice = f"expected a program for this device, in a folder from which programs may run; {self.cache.folder} may "
+            advice += "forbid it: try --binary or --device-cache"
         elif code == 127:
-            advice = "expected its libraries on the device: install them there, or name a static program with --binary"
+            advice = "expected its libraries on the device: install them, or give a static program with --binary"
         elif code == 124:
             said = f"it ran for over {limit_seconds / 60.0:.0f} minutes"
             advice = "measure fewer artifacts at once, or with --quick"
         elif code > 128:
-            advice = f"ended by signal {code - 128}; where that is 9, memory may have run out: measure fewer artifacts at once"
+            advice = f"ended by signal {code - 128}; after signal 9 memory may be short: measure fewer artifacts at once"
         return InputError(f"skyedge bench failed on {shown}: {said}; {advice}")
 
 
@@ -162,7 +162,7 @@ def _limit_seconds(rule: Rule, artifacts: int) -> float:
 
 
 def _read(out: str, threads: int, command: str, shown: str) -> Outcome:
-    """Part what the device printed into states, battery samples and the JSON, and check that."""
+    """Split what the device printed into states, battery samples and the checked JSON."""
     head, _, text = out.partition("result\t-\t-\n")
     states: dict[str, list[Sequence[str]]] = {}
     samples: list[Sequence[str]] = []
@@ -178,7 +178,7 @@ def _read(out: str, threads: int, command: str, shown: str) -> Outcome:
     try:
         results = parse_results(text)
     except InputError as error:
-        raise InputError(f"got no result from {shown} that can be read: {error}; expected JSON of skyedge bench") from error
+        raise InputError(f"got an unreadable result from {shown}: {error}; expected JSON of skyedge bench") from error
     before, after = states["before"], states["after"]
     call = Call(
         threads=threads,

@@ -1,6 +1,6 @@
-"""The way to a device: `host`, `ssh://user@host:port` or `adb://SERIAL`, each with the system's own client.
+"""Links to devices: `host`, `ssh://user@host:port` or `adb://SERIAL`, each through the system's own client.
 
-A link runs shell text there and carries files there. Keys, passwords and host keys stay with `ssh` and `adb`.
+A link runs shell text on the device and sends files. Keys, passwords and host keys are the business of `ssh` and `adb`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SSH_OPTIONS = (
 
 @dataclass(frozen=True)
 class Finished:
-    """What shell text on the device came to: exit code, stdout, and all of stderr."""
+    """Exit code, stdout and stderr of shell text on the device."""
 
     code: int
     out: str
@@ -53,11 +53,11 @@ class Link:
     kind
         "host", "ssh" or "adb".
     shown
-        How to name the device in messages.
+        Name of the device in messages.
     words
-        Command line here to which one more word, the shell text, is added.
+        Command line here; the shell text is added as one more word.
     cache
-        Shell word for where files go unless the user says otherwise.
+        Shell word for the default folder of files.
     """
 
     kind: str
@@ -102,19 +102,9 @@ class Link:
         return Finished(int(code), body, err)
 
     def carry(self, files: Mapping[str, Path], folder: str, accept: str) -> Finished:
-        """Bring `files` (name there -> file here) into the new `folder` there, run `accept`, and remove the folder.
+        """Send `files` (name there -> file here) into the new `folder` there, run `accept` in it, and remove the folder.
 
-        Parameters
-        ----------
-        folder
-            Absolute path on the device.
-        accept
-            Shell text that runs in `folder` once all is there.
-
-        Returns
-        -------
-        Finished
-            Of `accept`, or of whatever failed before.
+        `folder` is an absolute path. Returns how `accept` ended, or the step that failed before.
         """
         there = shlex.quote(folder)
         make = f"cleanup() {{ rm -rf {there}; }}\nmkdir -p {there} && cd {there} || exit 1\n"
@@ -165,19 +155,9 @@ echo {BEGIN}
 
 
 def open_link(device: str, ssh_config: Path | None = None) -> Link:
-    """Return the link to `device`, which need not be there yet.
+    """Return the link to "host", "ssh://[user@]host[:port]" or "adb://SERIAL", without a connection yet.
 
-    Parameters
-    ----------
-    device
-        "host", "ssh://[user@]host[:port]" or "adb://SERIAL".
-    ssh_config
-        Configuration for ssh in place of the user's own.
-
-    Raises
-    ------
-    InputError
-        Another form, or a configuration that is not there.
+    `ssh_config` is a configuration for ssh instead of the user's own.
     """
     if device == "host":
         return Link("host", "this machine", ("sh", "-c"), '"${XDG_CACHE_HOME:-$HOME/.cache}/skyedge"')
@@ -187,7 +167,7 @@ def open_link(device: str, ssh_config: Path | None = None) -> Link:
     if scheme != "ssh":
         raise InputError(f"got --device {device!r}, {EXPECTED}")
     if ssh_config is not None and not ssh_config.is_file():
-        raise InputError(f"got no file {ssh_config} for --ssh-config, expected one as ssh_config(5) describes")
+        raise InputError(f"got no file {ssh_config} for --ssh-config, expected an ssh_config(5) file")
     try:
         url = urlsplit(device)
         host, port, user = url.hostname, url.port, url.username
@@ -203,13 +183,7 @@ def open_link(device: str, ssh_config: Path | None = None) -> Link:
 
 
 def connect(link: Link) -> bool:
-    """Make the device known to adb where its serial is HOST:PORT; return whether this connected it.
-
-    Raises
-    ------
-    InputError
-        adb is missing, or cannot reach the device or may not use it; what to do is said.
-    """
+    """Connect adb to a device whose serial is HOST:PORT; return whether this made a new connection."""
     if link.kind != "adb":
         return False
     serial = link.words[2]
@@ -222,12 +196,12 @@ def connect(link: Link) -> bool:
     state = _adb("-s", serial, "get-state").strip()
     if state == "device":
         return not known and ":" in serial
-    advice = "accept this computer's key on its screen" if "unauthorized" in state else "see `adb devices`, and its cable"
+    advice = "accept this computer's key on its screen" if "unauthorized" in state else "check `adb devices` and the cable"
     raise InputError(f"got {state!r} for {link.shown} from adb, expected a device that is ready; {advice}")
 
 
 def disconnect(link: Link) -> None:
-    """Undo what `connect` did."""
+    """Undo `connect`."""
     _adb("disconnect", link.words[2])
 
 
@@ -235,7 +209,7 @@ def _adb(*words: str) -> str:
     try:
         done = subprocess.run(("adb", *words), capture_output=True, timeout=PATIENCE_SECONDS, stdin=subprocess.DEVNULL)
     except FileNotFoundError as error:
-        raise InputError("got no adb, expected Android's client; run: sudo apt-get install -y adb") from error
+        raise InputError("got no adb here, expected Android's client; run: sudo apt-get install -y adb") from error
     except subprocess.TimeoutExpired as error:
         raise InputError(f"adb {words[0]} took over {PATIENCE_SECONDS:.0f} s; run: adb kill-server, then again") from error
     return (done.stdout or done.stderr).decode(errors="replace")
@@ -289,7 +263,7 @@ def _talk(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close the stdin of a command, which ends what it started on the device, and see it out."""
+    """Close the stdin of a command, which ends its script on the device, and wait for it."""
     if process.stdin is not None:
         process.stdin.close()
     try:
@@ -301,7 +275,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    """Leave names of users and groups of this machine out of an archive."""
+    """Remove names of users and groups from an archive."""
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
     return entry

@@ -1,7 +1,7 @@
-"""Measure ncnn artifacts on a device with the C++ program: what `edge_runtime.benchmark --device` does.
+"""Measure ncnn artifacts on a device with the C++ program, for `edge_runtime.benchmark --device`.
 
-The program and the artifacts go to a folder on the device, `skyedge bench --json` runs there, and its JSON becomes one
-result file of the same format as those of the interpreters. Everything is asked of the device through its own shell.
+The program and the artifacts go to a folder on the device. `skyedge bench --json` runs there, and its JSON becomes a result
+file of the usual format. The device needs nothing but a shell.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edge_runtime.devices.link import Link, connect, disconnect, open_link
 from edge_runtime.errors import InputError
 
 FORMAT = "ncnn"
-WINDOW_SECONDS = 30.0  # of a short run for drift, less where so few minutes hold no `FEWEST_WINDOWS` of them
+WINDOW_SECONDS = 30.0  # of a short run for drift; less if `FEWEST_WINDOWS` of them would not fit into the minutes
 FEWEST_WINDOWS = 6
 X86_FLAGS = {"sse4_2", "avx", "avx2", "fma", "f16c"}
 DRIFT_WARNING = 0.05
@@ -31,16 +31,16 @@ DRIFT_WARNING = 0.05
 
 @dataclass(frozen=True)
 class DeviceJob:
-    """What to measure where; `edge_runtime.benchmark.BenchmarkConfig` describes the fields of the same name.
+    """What to measure and where. `BenchmarkConfig` describes the other fields.
 
     Attributes
     ----------
     artifacts
         Key in the result file -> artifact.
     shown
-        Key -> its folder as the result file names it.
+        Key -> folder in the result file.
     name
-        What to call the device, or "".
+        Name of the device in the result, or "".
     """
 
     device: str
@@ -58,23 +58,15 @@ class DeviceJob:
 
 
 def measure_device(job: DeviceJob, log: Callable[[str], None]) -> Results:
-    """Measure as `job` says.
+    """Return the results of a device, without a reference. `device_run` tells how it was measured.
 
-    Returns
-    -------
-    Results
-        As of one machine; `device_run` tells the rest. There is no reference row.
-
-    Raises
-    ------
-    InputError
-        An artifact of another format, a device that cannot be reached or used, or that went away. Nothing stays running
-        there, and of its files only the cache stays.
+    Raises `InputError` for an artifact of another format and for a device that cannot be used or is lost. Nothing keeps running
+    there, and only the cache stays.
     """
     for key, artifact in job.artifacts.items():
         if artifact.spec.format != FORMAT or not (artifact.folder / SPEC_FILE).is_file():
             raise InputError(
-                f"got {key} of format {artifact.spec.format} with --device, expected {FORMAT}, which the program there reads; "
+                f"got {key} of format {artifact.spec.format} with --device, expected {FORMAT}, the format of the program there; "
                 "export one with export/to_ncnn.py"
             )
     try:
@@ -102,7 +94,7 @@ def _measure(job: DeviceJob, link: Link, log: Callable[[str], None]) -> Results:
         outcomes = [bench.call(threads, job.rule, log) for threads in job.threads]
         windows, charging = _watch_drift(bench, job, started, log)
     except LostError:
-        raise  # there is nobody to ask
+        raise  # the cache cannot be removed
     except BaseException:
         _forget(job, cache.forget)
         raise
@@ -129,7 +121,7 @@ def _forget(job: DeviceJob, forget: Callable[[], None]) -> None:
 
 
 def _watch_drift(bench: Bench, job: DeviceJob, started: float, log: Callable[[str], None]) -> tuple[tuple[Window, ...], bool]:
-    """Run in short windows for `job.minutes`, two at the least; return them and whether a charger was on."""
+    """Run in short windows for `job.minutes`, at least two; return them and whether a charger was connected."""
     seconds = min(WINDOW_SECONDS, job.minutes * 60.0 / FEWEST_WINDOWS)
     keys = list(job.artifacts)
     rule = Rule(turns=2, min_runs=2, min_seconds=round(seconds / (2 * len(keys) * len(job.threads)), 3))
@@ -149,16 +141,13 @@ def _watch_drift(bench: Bench, job: DeviceJob, started: float, log: Callable[[st
 
 
 def _rows_in_order(results: Results) -> list[Row]:
-    """Return the rows in the order of the artifacts, which is that of the command line on the device."""
+    """Return the rows in the order of the artifacts on the command line."""
     rows = {row.artifact: row for row in results.rows}
     return [rows[fact.key] for fact in results.artifacts]
 
 
 def find_emulator(device: Device, results: Results, prefix: str) -> str | None:
-    """Return what shows that an emulator ran this, or None.
-
-    A program for Arm that sees the instruction sets of an x86 CPU can only be in one.
-    """
+    """Return the sign that an emulator ran this, or None. A program for Arm that sees x86 flags runs in one."""
     if device.emulator:
         return f"{device.emulator} emulator"
     machine = results.machine
@@ -168,14 +157,14 @@ def find_emulator(device: Device, results: Results, prefix: str) -> str | None:
 
 
 def _check_sha(job: DeviceJob, results: Results, shown: str) -> None:
-    """Hold what was measured against what was sent."""
+    """Refuse results of other artifacts than those sent."""
     for artifact, fact in zip(job.artifacts.values(), results.artifacts, strict=True):
         if artifact.sha256 != fact.sha256:
             raise InputError(f"got a result of {fact.name} with SHA-256 {fact.sha256} from {shown}, expected {artifact.sha256}")
 
 
 def _merge(job: DeviceJob, device: Device, outcomes: list[Outcome], run: DeviceRun, charging: bool) -> Results:
-    """Make one result of those of all thread counts, with the artifacts' keys and folders of this side."""
+    """Merge the results of all thread counts into one, with the keys and folders of this machine."""
     first, last = outcomes[0].results, outcomes[-1].results
     keys = list(job.artifacts)
     rows = {threads: _rows_in_order(outcome.results) for threads, outcome in zip(job.threads, outcomes, strict=True)}
@@ -199,20 +188,20 @@ def _merge(job: DeviceJob, device: Device, outcomes: list[Outcome], run: DeviceR
 
 
 def _warnings(outcomes: list[Outcome], run: DeviceRun, charging: bool) -> tuple[str, ...]:
-    """Return what speaks against trusting the figures: what is known here, then what the program said."""
+    """Return the reasons not to trust the figures: first those known here, then the program's."""
     found = []
     if run.emulator:
         found.append(
-            f"This is an emulator ({run.emulator}): it shows that everything runs, its latencies are those of no device."
+            f"This is an emulator ({run.emulator}): it shows that the program runs, but its latencies hold for no device."
         )
     for drift in run.drift:
         if abs(drift.change) > DRIFT_WARNING:
             found.append(
                 f"{drift.artifact} with {drift.threads} threads went from {drift.first_p50_ms:.2f} to {drift.last_p50_ms:.2f} ms "
-                f"({drift.change:+.0%}) within {run.minutes:g} minutes; the rows are of the time before."
+                f"({drift.change:+.0%}) within {run.minutes:g} minutes; the rows were measured before."
             )
     if charging:
-        found.append("The device was on a charger (a USB cable is one), so its energy is not known.")
+        found.append("The device was on a charger, which a USB cable is too, so its energy is unknown.")
     for outcome in outcomes:
         where = f"{outcome.call.threads} threads: " if len(outcomes) > 1 else ""
         found += [where + warning for warning in outcome.results.warnings]
@@ -220,7 +209,7 @@ def _warnings(outcomes: list[Outcome], run: DeviceRun, charging: bool) -> tuple[
 
 
 def format_run(run: DeviceRun) -> str:
-    """Return the device's state around the runs, energy and drift as plain text."""
+    """Return the state of the device around the runs, energy and drift as plain text."""
     lines = []
     for call in run.calls:
         parts = [f"{call.threads} thread{'s' * (call.threads > 1)}"]

@@ -1,8 +1,7 @@
 """Sensors of a device, read by its own shell: governor, clocks, temperatures, energy counters, battery.
 
-The shell text needs nothing but `read`, `printf` and `test`, so that dash, bash, busybox and Android's mksh run it and
-reading 100 files starts no process. Units are those of the kernel's documentation: kHz, thousandths of a degree,
-microjoules, microamperes, microvolts.
+The shell text uses `read`, `printf` and `test` only, so that dash, bash, busybox and Android's mksh run it and few processes
+start. Units are those of the Linux kernel: kHz, thousandths of a degree, microjoules, microamperes, microvolts.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from collections.abc import Sequence
 
 from edge_runtime.benchmark.device_record import Energy, State
 
-COLDEST_C, HOTTEST_C = -40.0, 150.0  # sensors that are not connected tell numbers beyond
+COLDEST_C, HOTTEST_C = -40.0, 150.0  # unconnected sensors read values outside
 DISCHARGING = "Discharging"
 
-# `tell KEY NAME FILE` prints a line of three words parted by tabs, or nothing where the file is missing or closed to us.
+# `tell KEY NAME FILE` prints three words with tabs between them, or nothing if the file cannot be read.
 _FUNCTIONS = r"""
 tell() { value=; { read -r value < "$3"; } 2>/dev/null; [ -z "$value" ] || printf '%s\t%s\t%s\n' "$1" "$2" "$value"; }
 state() {
@@ -54,12 +53,9 @@ battery() {
 
 
 def shell_functions(sys: str = "/sys") -> str:
-    """Return shell text that defines `state NAME` and `battery`, which print what `parse_*` read.
+    """Return shell text that defines `state NAME` and `battery`, whose output the functions below read.
 
-    Parameters
-    ----------
-    sys
-        Where the kernel's device tree is mounted.
+    `sys` is the folder of the kernel's device tree.
     """
     return f"sys={shlex.quote(sys)}\n{_FUNCTIONS}"
 
@@ -68,7 +64,7 @@ Lines = Sequence[Sequence[str]]  # key, name, value
 
 
 def parse_state(lines: Lines) -> State:
-    """Return what the lines of one `state` say; clocks and temperatures that no device can have are left out."""
+    """Return the state that the lines of one `state` tell, without impossible clocks and temperatures."""
     celsius = {name: value / 1000.0 for name, value in _numbers(lines, "millidegrees").items()}
     return State(
         governors=tuple(dict.fromkeys(value for key, _, value in lines if key == "governor")),
@@ -78,21 +74,16 @@ def parse_state(lines: Lines) -> State:
 
 
 def elapsed_seconds(before: Lines, after: Lines) -> float | None:
-    """Return the time between two states by the device's own clock, or None where it does not tell."""
+    """Return the time between two states by the device's clock, or None if it does not tell."""
     start, end = _numbers(before, "uptime").get("s"), _numbers(after, "uptime").get("s")
     return None if start is None or end is None else round(end - start, 2)
 
 
 def measure_energy(before: Lines, after: Lines, samples: Lines) -> Energy | None:
-    """Return the energy between two states: counters of the CPU packages, else battery samples, else None.
+    """Return the energy between two states: from counters of the CPU packages, else from battery samples, else None.
 
-    Parameters
-    ----------
-    before, after
-        Lines of the two states.
-    samples
-        Lines of `battery` in between. They count only where the battery alone fed the device: on a charger, and a USB
-        cable is one, its current is not what the device uses.
+    `samples` are lines of `battery`. They count only if the device ran on the battery: on a charger, which a USB cable is too,
+    the battery's current is not what the device uses.
     """
     seconds = elapsed_seconds(before, after)
     if not seconds or seconds <= 0.0:
@@ -105,12 +96,12 @@ def measure_energy(before: Lines, after: Lines, samples: Lines) -> Energy | None
 
 
 def on_charger(samples: Lines) -> bool:
-    """Tell whether there is a battery that was not discharging at some time."""
+    """Tell whether a battery was not discharging at some time."""
     return any(key == "status" and value != DISCHARGING for key, _, value in samples)
 
 
 def _counted_joules(before: Lines, after: Lines) -> float | None:
-    """Return what the package counters rose by, joules; a counter starts again at 0 beyond its highest value."""
+    """Return the rise of the package counters in joules; a counter restarts at 0 after its highest value."""
     start, end, most = _numbers(before, "microjoules"), _numbers(after, "microjoules"), _numbers(after, "microjoules_most")
     if not start or set(start) != set(end):
         return None
@@ -121,7 +112,7 @@ def _counted_joules(before: Lines, after: Lines) -> float | None:
 
 
 def _battery_watts(samples: Lines) -> float | None:
-    """Return mean power, watts, of all batteries. Makers differ in the sign of the current: it is taken as drawn."""
+    """Return the mean power of all batteries in watts. Makers differ in the sign of the current, so its size counts."""
     if on_charger(samples):
         return None
     watts: dict[str, list[float]] = {}
@@ -135,7 +126,7 @@ def _battery_watts(samples: Lines) -> float | None:
 
 
 def _numbers(lines: Lines, wanted: str) -> dict[str, float]:
-    """Return name -> value of the lines with this key; drivers write words such as `<unsupported>` too."""
+    """Return name -> value of the lines with this key, without words such as `<unsupported>`."""
     found = {}
     for key, name, value in lines:
         if key == wanted:

@@ -1,4 +1,4 @@
-"""Which artifact to take on a machine that was measured, and how to measure the others."""
+"""Which artifact to take on a measured machine, and how to measure other machines."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from edge_runtime.benchmark.results import Results
 from edge_runtime.report.rows import Line, count_threads, precision_effects
 
-SAME_IOU = 0.001  # masks whose IoU differs by less are called equally good
-GOOD_ENOUGH = 0.02  # IoU that speed or size may cost
+SAME_IOU = 0.001  # masks whose IoU differs by less are equally good
+GOOD_ENOUGH = 0.02  # the IoU that speed or size may cost
 REFERENCE_FORMAT = "torch"  # the full-precision reference, not for devices
 
 MEASURE = "python -m edge_runtime.benchmark --models models/*/ --threads 1 2"
@@ -39,16 +39,16 @@ ELSEWHERE: tuple[tuple[str, Callable[[Results], bool], str], ...] = (
 
 @dataclass(frozen=True)
 class Choice:
-    """What to take for a wish, on one machine at one thread count."""
+    """The line to take for a wish, on one machine at one thread count."""
 
     wish: str
     line: Line
 
 
 def choose(lines: Sequence[Line]) -> list[Choice]:
-    """Return what to take for each wish among the lines of one machine at its lowest thread count; none without an IoU.
+    """Return a choice for each wish among the lines of one machine at its lowest thread count; none without an IoU.
 
-    Left out are torch, which is the reference, and whatever is slower than float32 of the same network in the same runtime.
+    Torch, which is the reference, and lines that are slower than fp32 of the same network and runtime are left out.
     """
     slower = {effect.line for effect in precision_effects(lines) if effect.verdict == "slower"}
     fewest = min((line.threads for line in lines), default=0)
@@ -73,7 +73,7 @@ def choose(lines: Sequence[Line]) -> list[Choice]:
 
 
 def not_measured(loaded: Mapping[str, Results]) -> list[tuple[str, str]]:
-    """Return the kinds of machine that no result file (name -> results) is of, each with the command that measures it."""
+    """Return the kinds of machine without a result file (name -> results), each with the command that measures it."""
     real = [results for results in loaded.values() if not (results.device_run and results.device_run.emulator)]
     return [(kind, command) for kind, is_of, command in ELSEWHERE if not any(map(is_of, real))]
 

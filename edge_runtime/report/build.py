@@ -27,12 +27,12 @@ from edge_runtime.files import write_text
 from edge_runtime.records import read_text
 from edge_runtime.report.advice import Choice, ask_which, choose, not_measured
 from edge_runtime.report.markdown import full_tables, replace_section, short_tables
-from edge_runtime.report.masks import Strip, find_folders, list_pictures, make_strips
+from edge_runtime.report.masks import Strip, find_folders, list_images, make_strips
 from edge_runtime.report.plots import latency_svg, network_colors, pareto_svg, standalone
 from edge_runtime.report.rows import Line, count_threads, int8_sentences, make_lines, pareto_front, precision_effects
 
-LABEL_ALL = 12  # with more points, only the Pareto front and the reference are named in the plot
-NARROWEST = 146  # columns of the printed table where stdout is no terminal
+LABEL_ALL = 12  # with more points the plot names only the Pareto front and the reference
+NARROWEST = 146  # columns of the printed table if stdout is no terminal
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class ReportConfig:
     out: Path
     """Folder for index.html, pareto.svg and table.md."""
     pictures: tuple[Path, ...] = ()
-    """Pictures, or folders of them, to show through every artifact. Only what may be published."""
+    """Images, or folders of images, to show with the mask of every artifact. They must be free to publish."""
     models: tuple[Path, ...] = ()
-    """Artifact folders, or folders that hold some, for --pictures; by default those that the result files name."""
+    """Artifact folders, or folders that hold some, for --pictures. Default: the folders in the result files."""
     readme: Path | None = None
     """Page whose part between <!-- benchmark:begin --> and <!-- benchmark:end --> is replaced by a table of at most 8 rows."""
     table: Path | None = None
@@ -55,7 +55,7 @@ class ReportConfig:
 
 @dataclass(frozen=True)
 class Part:
-    """What the page shows of one result file."""
+    """The part of the page about one result file."""
 
     file: str
     results: Results
@@ -69,7 +69,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Report:
-    """What was written: the page, and the lines of its tables."""
+    """The written page and the lines of its tables."""
 
     page: Path
     lines: list[Line]
@@ -77,19 +77,12 @@ class Report:
 
 
 def report(config: ReportConfig) -> Report:
-    """Write the report as `config` says.
-
-    Raises
-    ------
-    InputError
-        A result file that is missing or breaks the schema, pictures without artifacts, or a README without the marks.
-    """
+    """Write the report as `config` says. Everything that can be refused is checked before the first file is written."""
     if not config.results:
         raise InputError("got no result file, expected at least one; make it with edge_runtime.benchmark")
     loaded = {path.name: read_results(path) for path in config.results}
     if len(loaded) != len(config.results):
         raise InputError("got result files of the same name, expected different ones: the page tells them apart by name")
-    # Everything that can be refused comes before the first file is written.
     lines = make_lines(loaded)
     shown = _shown_files(config.results)
     full = full_tables(loaded, lines, shown)
@@ -97,8 +90,8 @@ def report(config: ReportConfig) -> Report:
     for path, text in ((config.readme, short_tables(lines, shown)), (config.table, full)):
         if path is not None:
             pages[path] = replace_section(read_text(path, "a page with the marks for the table"), text, path)
-    pictures = list_pictures(config.pictures)
-    parts = [_part(name, results, lines, config.models, pictures) for name, results in loaded.items()]
+    images = list_images(config.pictures)
+    parts = [_part(name, results, lines, config.models, images) for name, results in loaded.items()]
     page = config.out / "index.html"
     write_text(page, render(parts, lines))
     write_text(config.out / "table.md", full)
@@ -106,7 +99,7 @@ def report(config: ReportConfig) -> Report:
     if plots:
         write_text(config.out / "pareto.svg", standalone(plots[0]))
     else:
-        (config.out / "pareto.svg").unlink(missing_ok=True)  # one of an earlier run would not belong to this page
+        (config.out / "pareto.svg").unlink(missing_ok=True)  # of an earlier report
     for path, text in pages.items():
         write_text(path, text)
     return Report(page, lines, any(results.quick for results in loaded.values()))
@@ -135,7 +128,7 @@ def _plain_text(value: Any) -> Any:
     return plain(value) if type(value) is str else value
 
 
-def _part(name: str, results: Results, all_lines: Sequence[Line], models: Sequence[Path], pictures: Sequence[Path]) -> Part:
+def _part(name: str, results: Results, all_lines: Sequence[Line], models: Sequence[Path], images: Sequence[Path]) -> Part:
     lines = [line for line in all_lines if line.file == name]
     colors = network_colors(all_lines)
     iou_name = results.data.iou_name if results.data else "unnamed data"
@@ -154,7 +147,7 @@ def _part(name: str, results: Results, all_lines: Sequence[Line], models: Sequen
             title = f"Latency and accuracy: {where}"
             pareto.append(Markup(pareto_svg(measured, best, named, iou_name, title, colors)))
         latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colors)))
-    strips = make_strips(lines, find_folders(results, models), pictures) if pictures else []
+    strips = make_strips(lines, find_folders(results, models), images) if images else []
     return Part(name, results, lines, front, pareto, latency, choose(lines), strips)
 
 

@@ -1,4 +1,4 @@
-"""Example masks for the report: pictures with the sky that each artifact finds tinted, as small JPEG data."""
+"""Example masks for the report: images with the sky of each artifact tinted, as small JPEG data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ JPEG_QUALITY = 82
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture of the page: a data URL, its size in pixels, and what is under it."""
+    """An image of the page: a data URL, its size in pixels, and its caption."""
 
     url: str
     width: int
@@ -36,24 +36,24 @@ class Tile:
 
 @dataclass(frozen=True)
 class Strip:
-    """One picture through the artifacts of one network; the first tile is the picture itself."""
+    """One image with the masks of one network's artifacts; the first tile is the image itself."""
 
     network: str
-    picture: str
+    image: str
     tiles: tuple[Tile, ...]
 
 
-def list_pictures(places: Sequence[Path]) -> list[Path]:
-    """Return `places`, with folders replaced by their pictures; raises `InputError` for a folder without any."""
+def list_images(places: Sequence[Path]) -> list[Path]:
+    """Return `places` with folders replaced by their images; raises `InputError` for a folder without images."""
     found: list[Path] = []
     for place in places:
         found += [pair.image for pair in find_pairs(place, masks=False)] if place.is_dir() else [place]
     return found
 
 
-def make_strips(lines: Sequence[Line], folders: dict[str, Path], pictures: Sequence[Path]) -> list[Strip]:
-    """Run every artifact of `folders` (key -> folder) on every picture, and return strips by picture, then network."""
-    images = {path: read_rgb(path) for path in pictures}
+def make_strips(lines: Sequence[Line], folders: dict[str, Path], paths: Sequence[Path]) -> list[Strip]:
+    """Run every artifact of `folders` (key -> folder) on every image; return strips by image, then network."""
+    images = {path: read_rgb(path) for path in paths}
     originals = {path: _tile_size(image) for path, image in images.items()}
     shown = {line.key: line for line in lines if line.key in folders}
     overlays: dict[tuple[Path, str], Tile] = {}
@@ -66,18 +66,18 @@ def make_strips(lines: Sequence[Line], folders: dict[str, Path], pictures: Seque
             overlay = draw_overlay(originals[path], small, segmenter.artifact.spec.output.threshold)
             overlays[path, key] = _tile(overlay, f"{line.artifact.format} {line.artifact.precision}")
     strips = []
-    for path in pictures:
+    for path in paths:
         for network in sorted({line.network for line in shown.values()}):
             keys = sorted((key for key, line in shown.items() if line.network == network), key=lambda key: _order(shown[key]))
-            tiles = (_tile(originals[path], "picture"), *(overlays[path, key] for key in keys))
+            tiles = (_tile(originals[path], "image"), *(overlays[path, key] for key in keys))
             strips.append(Strip(network, path.stem, tiles))
     return strips
 
 
 def find_folders(results: Results, models: Sequence[Path]) -> dict[str, Path]:
-    """Return key -> folder of the measured artifacts that are at hand, and unchanged since (same sha256).
+    """Return key -> folder of the measured artifacts that are here and unchanged (same SHA-256).
 
-    `models` are artifact folders or folders of them; without any, the folders that the result file names are tried.
+    `models` are artifact folders or folders of them; without any, the folders in the result file count.
     """
     artifacts = results.artifacts
     if models:
@@ -88,7 +88,7 @@ def find_folders(results: Results, models: Sequence[Path]) -> dict[str, Path]:
     by_sha = {read_model(place).sha256: place for place in places}
     found = {artifact.key: by_sha[artifact.sha256] for artifact in artifacts if artifact.sha256 in by_sha}
     if not found:
-        raise InputError("got --pictures, but none of the measured artifacts is at hand; give their folders with --models")
+        raise InputError("got --pictures, but none of the measured artifacts is here; give their folders with --models")
     return found
 
 

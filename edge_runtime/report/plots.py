@@ -22,13 +22,13 @@ from edge_runtime.escape import plain
 from edge_runtime.escape import svg as escaped
 from edge_runtime.report.rows import Line, count_threads
 
-# Chosen to stand out on white and on near-black, and apart for the color-blind; networks take them in order.
+# They stand out on white and on near-black and differ for the color-blind. Networks take them in order.
 COLORS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
 MARKERS = {"onnx": "o", "tflite": "s", "ncnn": "^", "torch": "D", "classical": "P"}
 FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
-INK = "#12345e"  # stands for the page's text color until the SVG is finished; used for nothing else
+INK = "#12345e"  # a placeholder for the page's text color, used for nothing else
 REAL_TIME_MS = 1000.0 / 30.0
-LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # how far from its point a label may move
+LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # distances of a label from its point, tried in order
 STANDALONE_STYLE = (
     "<style>svg{color:#1f2328;background:#ffffff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
 )
@@ -53,7 +53,7 @@ RC: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Label:
-    """Where a label goes, in display pixels of the plot."""
+    """The place of a label, in display pixels of the plot."""
 
     text: str
     x: float
@@ -74,11 +74,11 @@ def pareto_svg(
     Parameters
     ----------
     lines
-        Rows of one device and thread count, all with an IoU.
+        Lines of one machine and thread count, all with an IoU.
     front
-        Those of them that no other one beats in both latency and IoU, fastest first.
+        Their Pareto front, fastest first.
     labeled
-        Those of them whose names are written beside them; the legend and the tooltips tell the others.
+        Lines with their name beside the point; the others have the legend and tooltips.
     """
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(9.2, 5.2), layout="constrained")
@@ -103,7 +103,7 @@ def pareto_svg(
 
 
 def latency_svg(lines: Sequence[Line], title: str, colors: dict[str, str]) -> str:
-    """Draw p50 to p95 of `infer` of every row as a bar with a dot at p50, networks together, fastest first."""
+    """Draw `infer` of every line as a bar from p50 to p95 with a mark at p50, by network, fastest first."""
     with matplotlib.rc_context(RC):
         order = list(colors)
         rows = sorted(lines, key=lambda line: (order.index(line.network), line.infer_ms))
@@ -134,13 +134,13 @@ def latency_svg(lines: Sequence[Line], title: str, colors: dict[str, str]) -> st
 
 
 def standalone(svg: str) -> str:
-    """Return an SVG file of its own: with a background, light or dark as the reader's system is."""
+    """Return a complete SVG file, with a light or dark background after the reader's system."""
     end = svg.index(">", svg.index("<svg")) + 1
     return f'<?xml version="1.0" encoding="utf-8"?>\n{svg[:end]}{STANDALONE_STYLE}{svg[end:]}'
 
 
 def network_colors(lines: Sequence[Line]) -> dict[str, str]:
-    """Return a color for each network, by name, so that all plots of a page agree."""
+    """Return network -> color, the same in all plots of a page."""
     names = sorted({line.network for line in lines})
     return {name: COLORS[index % len(COLORS)] for index, name in enumerate(names)}
 
@@ -187,7 +187,7 @@ def _real_time(axes: Axes) -> None:
         axes.axvline(REAL_TIME_MS, color=INK, alpha=0.4, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         at = (REAL_TIME_MS, 1.0)
         axes.annotate(
-            "30 pictures/s",
+            "30 images/s",
             at,
             (3, -2),
             xycoords=axes.get_xaxis_transform(),
@@ -229,7 +229,7 @@ def _legend(axes: Axes, lines: Sequence[Line], colors: dict[str, str], with_fron
 
 
 def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], labeled: Sequence[Line]) -> None:
-    """Write the names beside `labeled` so that no name lies on a point or on another name."""
+    """Write the names of `labeled` so that they cover no point and no other name."""
     points = axes.transData.transform([(line.end_to_end_ms, _iou(line)) for line in lines])
     taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
     taken += [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
@@ -248,7 +248,7 @@ def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], la
 
 
 def _place(axes: Axes, canvas: FigureCanvasAgg, text: str, point: Any, taken: list[Bbox], inside: Bbox) -> Label:
-    """Return the nearest free place around `point`; where all are taken, the one that covers least."""
+    """Return the nearest free place around `point`, or the place that covers least."""
     probe = axes.text(0, 0, text, fontsize=8.5, transform=None)
     extent = probe.get_window_extent(canvas.get_renderer())
     probe.remove()
@@ -271,7 +271,7 @@ def _place(axes: Axes, canvas: FigureCanvasAgg, text: str, point: Any, taken: li
 
 
 def _svg(figure: Figure, title: str, tips: dict[str, str]) -> str:
-    """Return the figure as an `<svg>` element that takes its text color from where it stands."""
+    """Return the figure as an `<svg>` element with the text color of its surroundings."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()

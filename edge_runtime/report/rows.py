@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edge_runtime.benchmark.results import ArtifactFacts, Results, Row
 
-SAME_WITHIN = 0.03  # latencies that differ by less are called equal
+SAME_WITHIN = 0.03  # latencies that differ by less count as equal
 FULL_PRECISION = "fp32"
 MOST_ROWS = 8  # of the short table
 

@@ -138,7 +138,7 @@ def test_no_room(adb: None, tiny: Path, tmp_path: Path) -> None:
 
     process, address = start_device(tmp_path / "bin", small_files_only)
     try:
-        with pytest.raises(InputError, match="got no room on adb://.*File too large"):
+        with pytest.raises(InputError, match="got no space on adb://.*File too large"):
             measure_device(job(address, tiny, tmp_path / "dev"), print)
     finally:
         process.kill()

@@ -234,7 +234,7 @@ def test_an_interrupt_ends_what_runs_there(server: Server, models: Path) -> None
 def test_no_room_by_a_limit(models: Path, tmp_path: Path) -> None:
     small = start_sshd(tmp_path, small_files_only)
     try:
-        with pytest.raises(InputError, match="got no room .*(File too large|Wrote only).*--device-cache"):
+        with pytest.raises(InputError, match="got no space .*(File too large|Wrote only).*--device-cache"):
             small.measure(models)
     finally:
         stop(small)
@@ -246,7 +246,7 @@ def test_no_room_on_a_full_disk(server: Server, models: Path, tmp_path: Path) ->
     if tried.returncode:
         pytest.skip("this user may not mount a small file system; the test with a limit takes its place")
     try:
-        with pytest.raises(InputError, match=f"got no room .*{tmp_path}.*(No space left on device|Wrote only)"):
+        with pytest.raises(InputError, match=f"got no space .*{tmp_path}.*(No space left on device|Wrote only)"):
             server.measure(models, cache=str(tmp_path / "cache"))
         assert [path.name for path in (tmp_path / "cache").iterdir()] == ["files"]
     finally:
@@ -260,7 +260,7 @@ def test_a_host_key_that_is_not_known(server: Server, models: Path, tmp_path: Pa
     done = subprocess.run(words, cwd=models, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == "" and not (models / "out").exists()
     port = server.address.rpartition(":")[2]
-    assert "not known" in done.stderr and f"ssh-keyscan -p {port} 127.0.0.1 >> ~/.ssh/known_hosts" in done.stderr
+    assert "got an unknown host key" in done.stderr and f"ssh-keyscan -p {port} 127.0.0.1 >> ~/.ssh/known_hosts" in done.stderr
     assert "Traceback" not in done.stderr and (tmp_path / "known").read_text() == ""  # nothing is trusted unasked
 
 
@@ -269,7 +269,7 @@ def test_a_host_key_that_changed_and_a_user_key_that_is_not_let_in(server: Serve
     port = server.address.rpartition(":")[2]
     (tmp_path / "known").write_text(f"[127.0.0.1]:{port} " + (tmp_path / "other.pub").read_text())
     config = write_ssh_config(tmp_path / "config", tmp_path / "known", server.config.parent / "user_key")
-    with pytest.raises(InputError, match=rf"another host key .*ssh-keygen -R '\[127.0.0.1\]:{port}'"):
+    with pytest.raises(InputError, match=rf"changed host key .*ssh-keygen -R '\[127.0.0.1\]:{port}'"):
         server.measure(models, ssh_config=config)
     config = write_ssh_config(tmp_path / "config", server.config.parent / "known_hosts", tmp_path / "other")
     with pytest.raises(InputError, match="Permission denied .*ssh-copy-id"):
