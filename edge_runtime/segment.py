@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -87,15 +88,15 @@ def main(config: Segment) -> None:
     for message in failures:
         _complain(message)
     written, kept, failed = 0, 0, len(failures)
-    for job, outcome in zip(track(jobs, "segmenting"), results, strict=False):
-        if outcome.finding is None:
-            failed += 1
-            _complain(str(outcome.error))
-            continue
-        written, kept = written + outcome.written, kept + (not outcome.written)
-        if config.confidence or not outcome.finding.sky:
-            print(tell(job.image, outcome.finding, config), flush=True)
-    results.close()
+    with closing(results):  # a signal ends the workers
+        for job, outcome in zip(track(jobs, "segmenting"), results, strict=False):
+            if outcome.finding is None:
+                failed += 1
+                _complain(str(outcome.error))
+                continue
+            written, kept = written + outcome.written, kept + (not outcome.written)
+            if config.confidence or not outcome.finding.sky:
+                print(tell(job.image, outcome.finding, config), flush=True)
     already = f", {kept} kept" if config.resume else ""
     left_out = f", {len(skipped)} skipped" if skipped else ""
     print(f"{written} masks written{already}, {failed} failed{left_out}, {time.monotonic() - start:.1f} s: {config.out}")

@@ -19,6 +19,7 @@ from edge_runtime.segmenter import load_models
 AHEAD = 4  # images per worker that may be finished before the oldest one is: bounds what waits to be told in order
 LIMIT_S = 600.0  # for one image, and for a worker to open the model
 POLL_S = 1.0
+ENDING_S = 5.0  # that a worker gets to remove its partial files
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def run_jobs(jobs: Sequence[Job], work: Work, count: int) -> Generator[Outcome]:
         for worker in workers:
             worker.process.terminate()
         for worker in workers:
-            worker.process.join()
+            _end(worker)
 
 
 def _start(work: Work) -> _Worker:
@@ -86,24 +87,33 @@ def _outcome(worker: _Worker, job: Job) -> Outcome | None:
         try:
             found = worker.pipe.recv()
         except (EOFError, ConnectionError):
-            worker.process.join()
+            _end(worker)
             return Outcome(error=f"{job.image}: its worker process died (code {worker.process.exitcode}); segment it by itself")
         if isinstance(found, OSError):
             raise found
         return found
     if time.monotonic() - worker.since > LIMIT_S:
         worker.process.kill()
-        worker.process.join()
+        _end(worker)
         return Outcome(error=f"{job.image}: not done after {LIMIT_S:.0f} s; segment it by itself")
     return None
+
+
+def _end(worker: _Worker) -> None:
+    """Wait for a process that was told to end, or closed its pipe."""
+    worker.process.join(ENDING_S)
+    if worker.process.is_alive():
+        worker.process.kill()
+        worker.process.join()
+    worker.pipe.close()
 
 
 def _serve(pipe: Connection, work: Work) -> None:
     """Take jobs from a pipe until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that partial files are removed
     cv2.setNumThreads(work.threads)
     segmenter = load_models(work.models, work.threads, work.device)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # from here on there are partial files to remove
     while True:
         try:
             job = pipe.recv()

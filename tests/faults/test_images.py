@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +21,8 @@ from edge_runtime.correct import main as correct_main
 from edge_runtime.errors import InputError
 from edge_runtime.images.mask_file import record_of
 from edge_runtime.images.ops import read_rgb
+from edge_runtime.masks.jobs import Job, Options, plan
+from edge_runtime.masks.workers import Work, run_jobs
 from edge_runtime.segment import Segment, main
 from scenes.render import generate
 
@@ -208,6 +213,51 @@ def test_workers_write_the_same_bytes_and_tell_in_order(tmp_path: Path, capsys: 
     assert told[0] == told[1] and len(told[0]) == 11
     for path in (tmp_path / "1").iterdir():
         assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
+
+
+def write_many(folder: Path, count: int) -> list[Job]:
+    """Write images of 2 megapixels; returns their jobs into `out` beside the folder."""
+    large = Image.fromarray(PIXELS).resize((1600, 1200))
+    folder.mkdir()
+    for number in range(count):
+        large.save(folder / f"{number:02d}.jpg")
+    return plan([(path, Path(path.name)) for path in sorted(folder.iterdir())], folder.parent / "out")
+
+
+def test_a_worker_that_dies_costs_one_image(tmp_path: Path) -> None:
+    jobs = write_many(tmp_path / "in", 24)
+    results = run_jobs(jobs, Work((MODEL,), 1, "cpu", Options(), False), 2)
+    outcomes = [next(results)]
+    victim = multiprocessing.active_children()[0]
+    victim.kill()
+    outcomes += results
+    errors = [outcome.error for outcome in outcomes if outcome.error]
+    assert len(outcomes) == 24 and len(errors) <= 1 and all("its worker process died (code -9)" in error for error in errors)
+    assert not multiprocessing.active_children()
+    assert len(list((tmp_path / "out").iterdir())) == 24 - len(errors)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_signal_ends_workers_and_leaves_whole_masks(workers: int, tmp_path: Path) -> None:
+    write_many(tmp_path / "in", 40)
+    words = [sys.executable, "-m", "edge_runtime.segment", tmp_path / "in", "--model", MODEL, "--out", tmp_path / "out"]
+    run = subprocess.Popen([*map(str, words), "--workers", str(workers)], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "out").glob("[0-9]*.png")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    pids = children.read_text().split() if children.is_file() else []
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(timeout=60) == 143 and run.stderr is not None and "Traceback" not in run.stderr.read()
+    lines = [Path(f"/proc/{pid}/cmdline") for pid in pids]
+    while (alive := [line for line in lines if line.exists() and line.read_bytes()]) and time.monotonic() < deadline:
+        time.sleep(0.1)  # what is left of an ended process has no command line
+    assert not alive
+    done = list((tmp_path / "out").iterdir())
+    assert 0 < len(done) < 40 and not [path for path in done if path.name.startswith(".")]
+    for path in done:
+        assert np.asarray(Image.open(path)).shape == (1200, 1600)
 
 
 def test_several_runs_into_one_folder(tmp_path: Path) -> None:

@@ -185,6 +185,20 @@ def test_a_file_that_is_not_done_leaves_nothing(tmp_path: Path) -> None:
     assert not list(out.parent.iterdir())
 
 
+def test_the_partial_file_of_a_killed_run_is_removed(tmp_path: Path) -> None:
+    """SIGKILL, as after `docker stop` waited in vain, leaves a hidden file; the next run into that folder removes it."""
+    clip, out = write(tmp_path / "clip.mkv", noise(25) * 40), tmp_path / "out" / "a.mkv"
+    run = start(clip, out)
+    deadline = time.monotonic() + 60
+    while not (out.parent.is_dir() and any(out.parent.iterdir())) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    run.kill()
+    run.communicate(timeout=60)
+    assert [path.name[0] for path in out.parent.iterdir()] == ["."]
+    write(out, noise(2))
+    assert [path.name for path in out.parent.iterdir()] == ["a.mkv"]
+
+
 @pytest.mark.parametrize("number", [2**31, 2**32 + 1, 10**30])
 def test_camera_numbers_out_of_range(number: int, segmenter: Segmenter, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"got camera {number}, expected a number up to 2147483647"):
