@@ -1,4 +1,4 @@
-"""The network as every exported file holds it: one input picture, one output named `sky`, batch norm folded away."""
+"""The network as every exported file holds it: one input image, one output named `sky`, batch norm folded away."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from edge_runtime.artifact.artifact import file_sha256
 from edge_runtime.errors import InputError
-from train.models import Checkpoint, count_macs, count_parameters, load_checkpoint
+from edge_runtime.images.network_input import Size
+from train.models import Checkpoint, count_parameters, load_checkpoint, macs_by_layer
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 RELEASED_CHECKPOINT = PROJECT_ROOT / "models" / "unet_lite" / "checkpoint.pt"
-STRIDE = 32  # every network of ours halves its input five times
+STRIDE = 32  # every network here halves its input five times
 MAX_SIDE = 2048  # pixels: the activations of U2-Netp take about 6 GB there
 
 
 class SkyProbability(nn.Module):
-    """A network and the sigmoid that makes its logits probabilities."""
+    """A network, and the sigmoid that turns its logits into probabilities."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -43,7 +44,7 @@ class Network:
     sha256
         Of the checkpoint file, hex.
     size
-        Side of the square input in pixels.
+        Of the input.
     reference
         The network as it was trained, float32: what every export is compared with.
     folded
@@ -51,12 +52,12 @@ class Network:
     parameters
         Number of trainable parameters, before folding.
     macs
-        Multiply-accumulates of all convolutions for one picture.
+        Multiply-accumulates of all convolutions for one image.
     """
 
     checkpoint: Checkpoint
     sha256: str
-    size: int
+    size: Size
     reference: SkyProbability
     folded: SkyProbability
     parameters: int
@@ -64,55 +65,45 @@ class Network:
 
     @property
     def example(self) -> Tensor:
-        """A (1, 3, size, size) float32 input to trace with; its values do not matter."""
-        return torch.zeros(1, 3, self.size, self.size)
+        """A (1, 3, height, width) float32 input to trace with; its values do not matter."""
+        return torch.zeros(1, 3, self.size.height, self.size.width)
 
 
-def load_network(checkpoint: Path | None, size: int | None) -> Network:
-    """Read a checkpoint for export.
+def load_network(checkpoint: Path | None, size: str | int | None) -> Network:
+    """Read a checkpoint for export; None is the released `unet_lite`, at the size that the checkpoint was trained for.
 
-    Parameters
-    ----------
-    checkpoint
-        None: the released `unet_lite`.
-    size
-        Side of the input in pixels; None: the one it was trained for.
-
-    Raises
-    ------
-    InputError
-        No such checkpoint, or a size that the networks cannot take.
+    Raises `InputError` for a checkpoint that cannot be used, and for a size that the networks cannot take.
     """
     path = checkpoint or RELEASED_CHECKPOINT
     loaded = load_checkpoint(path)
-    side = loaded.size if size is None else size
-    if not STRIDE <= side <= MAX_SIDE or side % STRIDE:
-        raise InputError(
-            f"got --size {side}, expected a multiple of {STRIDE}, at most {MAX_SIDE}: the networks halve their input five times"
-        )
-    broken = [name for name, values in loaded.weights.items() if not bool(torch.isfinite(values).all())]
-    if broken:
-        raise InputError(f"got NaN or infinity in {broken[0]} of {path}, expected finite weights; train the network again")
+    chosen = Size.parse(str(loaded.size if size is None else size))
+    for side in (chosen.width, chosen.height):
+        if not STRIDE <= side <= MAX_SIDE or side % STRIDE:
+            raise InputError(
+                f"got --size {size}, expected multiples of {STRIDE} up to {MAX_SIDE}: the networks halve their input five times"
+            )
     torch.set_num_threads(1)  # converters gain nothing from more, and they share the machine
     network = loaded.build().requires_grad_(False)
     return Network(
         checkpoint=loaded,
         sha256=file_sha256(path),
-        size=side,
+        size=chosen,
         reference=SkyProbability(network).eval(),
         folded=SkyProbability(fold_batch_norm(network)).eval(),
         parameters=count_parameters(network),
-        macs=count_macs(network, side),
+        macs=sum(macs_by_layer(network, chosen.height, chosen.width).values()),
     )
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Return a copy of `network`, in eval mode, whose batch norms are part of the convolutions before them.
 
-    Converters would do the same, each in its own way; done once here, all formats hold the same weights.
+    Each converter would do this in its own way. Done once here, all formats hold the same weights. Pools round down.
     """
     folded = copy.deepcopy(network).eval()
     for part in folded.modules():
+        if isinstance(part, nn.MaxPool2d):
+            part.ceil_mode = False  # the same at multiples of 32; WebGPU refuses ceil mode, and OpenCV computes it wrongly
         if isinstance(part, nn.Sequential):
             for index in range(len(part) - 1):
                 first, second = part[index], part[index + 1]

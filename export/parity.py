@@ -1,4 +1,4 @@
-"""Is an exported file the network that it was made from? Compared on pictures, through the interpreter that will run it."""
+"""Whether an exported file is the network that it was made from: both run on the same images."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 
 from edge_runtime.backends import Backend
 from edge_runtime.errors import GateError, InputError
+from edge_runtime.images.network_input import Size, to_nchw
 from edge_runtime.images.ops import resize_rgb
 from edge_runtime.metrics.iou import agreement
 from export.network import SkyProbability
@@ -19,7 +20,6 @@ MAX_ABS_FP32 = 1e-4  # largest difference in probability between two float32 run
 MIN_AGREEMENT_FP16 = 0.999  # mask IoU with float32
 MIN_SHARE = 0.01  # of the pixels: masks with less sky or less ground than this prove nothing by agreeing
 MIN_SPAN = 100 * MAX_ABS_FP32  # of probabilities: an output that hardly varies proves nothing by being equal
-MEAN, STD = 127.0, 128.0
 
 # What a backend may differ by from the golden output, which the exporter's own backend gave. fp32: the order of additions. fp16:
 # interpreters that also compute in half (ncnn and XNNPACK on Arm v8.2) were seen to differ by 2e-2. int8: kernels round
@@ -30,7 +30,7 @@ GOLDEN_ATOL = {"fp32": 1e-4, "fp16": 3e-2, "int8": 2.5e-1}
 
 @dataclass(frozen=True)
 class SceneChoice:
-    """Arguments of `scenes.render.generate` for one parity picture."""
+    """Arguments of `scenes.render.generate` for one built-in scene."""
 
     seed: int
     kind: str
@@ -46,23 +46,23 @@ SCENES = (
     SceneChoice(15, "water", "sunset"),
     SceneChoice(16, "indoor", "none"),
 )
-SCENE_SIZE = (288, 384)  # height, width; stretched to the input size as any picture is
+SCENE_SIZE = (288, 384)  # height, width; stretched to the input size as any image is
 NOISE_SEED = 17
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How an exported network compares with torch in float32 over all parity pictures.
+    """How an exported network compares with torch in float32 on all parity images.
 
     Attributes
     ----------
     max_abs
         Largest difference in probability at any pixel.
     agreement
-        IoU of the masks at 0.5, pooled over the scenes; 1.0 where both are empty. Noise does not count here: networks are
-        undecided nearly everywhere in it, so that a mask of it means nothing.
+        IoU of the masks at 0.5, pooled over the scenes. Noise does not count here: networks are undecided nearly everywhere
+        in it, so a mask of it means nothing.
     pictures
-        How many there were, noise included.
+        Number of images, noise included.
     sky_share
         Share of the scenes' pixels that torch predicts as sky, 0 to 1.
     span
@@ -76,38 +76,35 @@ class Parity:
     span: float
 
 
-def parity_pictures(size: int) -> list[np.ndarray]:
-    """Return seeded scenes and one picture of noise, each (size, size, 3) uint8 RGB; the first is the golden input."""
-    noise = np.random.default_rng(NOISE_SEED).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    return [*parity_scenes(size), noise]
+def built_in_scenes(size: Size) -> list[np.ndarray]:
+    """Return the built-in scenes at the input size, each (H, W, 3) uint8 RGB."""
+    return [resize_rgb(generate(s.seed, SCENE_SIZE, s.kind, s.sky).image, size.height, size.width) for s in SCENES]
 
 
-def parity_scenes(size: int) -> list[np.ndarray]:
-    """Return the built-in scenes, each (size, size, 3) uint8 RGB."""
-    return [resize_rgb(generate(s.seed, SCENE_SIZE, s.kind, s.sky).image, size, size) for s in SCENES]
+def parity_images(size: Size) -> list[np.ndarray]:
+    """Return the built-in scenes, of which the first is the golden input, and one image of noise; (H, W, 3) uint8 RGB."""
+    noise = np.random.default_rng(NOISE_SEED).integers(0, 256, (size.height, size.width, 3), dtype=np.uint8)
+    return [*built_in_scenes(size), noise]
 
 
-def run_torch(model: SkyProbability, pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Return (N, H, W) float32 probabilities of (H, W, 3) uint8 RGB pictures, one by one as a device would."""
-    outputs = []
+def run_torch(model: SkyProbability, images: Sequence[np.ndarray]) -> np.ndarray:
+    """Return (N, H, W) float32 probabilities of (H, W, 3) uint8 RGB images, run one by one as a device would."""
     device = next(model.parameters()).device
     with torch.inference_mode():
-        for picture in pictures:
-            image = torch.from_numpy((picture.astype(np.float32) - MEAN) / STD).permute(2, 0, 1)[None].contiguous()
-            outputs.append(model(image.to(device))[0, 0].cpu().numpy())
+        outputs = [model(torch.from_numpy(to_nchw(image)).to(device))[0, 0].cpu().numpy() for image in images]
     return np.stack(outputs)
 
 
-def run_backend(backend: Backend, pictures: Sequence[np.ndarray]) -> np.ndarray:
+def run_backend(backend: Backend, images: Sequence[np.ndarray]) -> np.ndarray:
     """Return (N, H, W) float32 probabilities; raises `GateError` where the exported network gives none."""
     try:
-        return np.stack([backend.run(picture) for picture in pictures])
-    except InputError as error:  # the pictures are good, so the network is not
+        return np.stack([backend.run(image) for image in images])
+    except InputError as error:  # the images are good, so the network is not
         raise GateError(f"the exported network does not run in {backend.name}: {error}") from error
 
 
 def compare(expected: np.ndarray, got: np.ndarray) -> Parity:
-    """Compare (N, H, W) probabilities of torch with those of an exported network, for all of `parity_pictures`."""
+    """Compare (N, H, W) probabilities of torch with those of an exported network, for all of `parity_images`."""
     scenes = slice(0, len(SCENES))
     return Parity(
         max_abs=float(np.abs(expected - got).max()),
@@ -119,7 +116,7 @@ def compare(expected: np.ndarray, got: np.ndarray) -> Parity:
 
 
 def pooled_agreement(expected: np.ndarray, got: np.ndarray) -> float:
-    """Return the mask IoU of two (N, H, W) stacks as if each were one tall picture, so that one without sky is harmless."""
+    """Return the mask IoU of two (N, H, W) stacks, pooled over all images; 1.0 where both are empty."""
     height = expected.shape[0] * expected.shape[1]
     return float(agreement(expected.reshape(height, -1), got.reshape(height, -1)))
 
@@ -134,10 +131,18 @@ def holds_both(share: float) -> bool:
     return MIN_SHARE <= share <= 1.0 - MIN_SHARE
 
 
+def one_class(where: str, share: float) -> str:
+    """Return the start of the error for images, named by `where`, in which the float32 network finds one class only."""
+    return (
+        f"the float32 network finds sky in {share:.1%} of the pixels of {where}, expected sky and ground, "
+        f"{MIN_SHARE:.0%} or more of each: masks of one class agree, whatever was lost"
+    )
+
+
 def check_parity(parity: Parity, precision: str) -> None:
     """Raise `GateError` unless `parity` is good enough for `precision`, fp32 or fp16.
 
-    NaN never is good enough, nor is a network whose output says nothing: two empty masks agree.
+    NaN never is good enough. Neither is a network whose output says nothing, since two empty masks agree.
     """
     if not parity.span >= MIN_SPAN:
         raise GateError(
@@ -145,10 +150,7 @@ def check_parity(parity: Parity, precision: str) -> None:
             f"{MIN_SPAN:.0e}; nothing was compared and nothing was written. Train the network"
         )
     if precision == "fp16" and not holds_both(parity.sky_share):
-        raise GateError(
-            f"the float32 network finds sky in {parity.sky_share:.1%} of the pixels of the built-in scenes, expected sky and "
-            f"ground, {MIN_SHARE:.0%} or more of each; nothing was compared and nothing was written. Train the network"
-        )
+        raise GateError(f"{one_class('the built-in scenes', parity.sky_share)}; nothing was written. Train the network")
     if precision == "fp32" and not parity.max_abs <= MAX_ABS_FP32:
         raise GateError(
             f"parity with torch is {parity.max_abs:.2e} (max-abs), expected at most {MAX_ABS_FP32:.0e}; nothing was written. "

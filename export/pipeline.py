@@ -30,6 +30,7 @@ from edge_runtime.artifact.artifact import (
     write_artifact,
 )
 from edge_runtime.backends import open_backend
+from edge_runtime.images.network_input import MEAN, STD, Size
 from export import parity
 from export.network import PROJECT_ROOT, Network, load_network
 
@@ -40,8 +41,8 @@ class ExportConfig:
 
     checkpoint: Path | None = None
     """Checkpoint of train/fit.py. Default: the released models/unet_lite/checkpoint.pt."""
-    size: int | None = None
-    """Side of the square input in pixels, a multiple of 32. Default: the checkpoint's own."""
+    size: str | None = None
+    """Input size in pixels, multiples of 32: 256, or WIDTHxHEIGHT such as 256x192. Default: the checkpoint's own."""
     precision: Literal["fp32", "fp16"] = "fp32"
     """fp16 stores weights as float16."""
     out: Path | None = None
@@ -71,38 +72,41 @@ class Converted:
     activations: str
     tools: tuple[str, ...]
 
+    @property
+    def size_bytes(self) -> int:
+        """Size of all files together."""
+        return sum(path.stat().st_size for path in self.files.values())
+
 
 Convert = Callable[[Network, str, Path], Converted]  # network, precision, folder for the files
 
 
 def run_export(config: ExportConfig, artifact_format: str, convert: Convert) -> Artifact:
-    """Convert, compare with torch, write the artifact.
+    """Convert, compare with torch, and write the artifact.
 
-    Raises
-    ------
-    InputError
-        No such checkpoint, a bad size, or an --out that holds something else.
-    GateError
-        Parity does not hold; nothing is written, and what was at --out stays.
+    Raises `InputError` for a bad checkpoint, size or --out. Raises `GateError` where parity does not hold: nothing is written
+    then, and what was at --out stays.
     """
     network = load_network(config.checkpoint, config.size)
-    pictures = parity.parity_pictures(network.size)
-    expected = parity.run_torch(network.reference, pictures)
+    say(f"{network.checkpoint.name} at {network.size}: converting to {artifact_format} {config.precision}")
+    images = parity.parity_images(network.size)
+    expected = parity.run_torch(network.reference, images)
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
         with quiet():
             converted = convert(network, config.precision, Path(folder))
         quantization = Quantization(config.precision, converted.weights, converted.activations, None)
         draft = draft_spec(network, artifact_format, converted, quantization, created_by(config, artifact_format))
-        candidate = write_candidate(Path(folder), draft, converted, pictures[0])
+        candidate = write_candidate(Path(folder), draft, converted, images[0])
+        say(f"comparing with torch on {len(images)} images")
         with quiet():
             backend = open_backend(candidate)
-        got = parity.run_backend(backend, pictures)
+        got = parity.run_backend(backend, images)
         measured = parity.compare(expected, got)
         parity.check_parity(measured, config.precision)
         metrics = {"parity": {"to": "torch fp32", **dataclasses.asdict(measured)}}
         draft = dataclasses.replace(draft, metrics=metrics)
         out = config.out or default_out(draft.name)
-        return write_artifact(out, draft, converted.files, GoldenPair(pictures[0], got[0]))
+        return write_artifact(out, draft, converted.files, GoldenPair(images[0], got[0]))
 
 
 def print_artifact(artifact: Artifact) -> None:
@@ -145,23 +149,22 @@ def draft_spec(
     )
 
 
-def write_candidate(folder: Path, draft: ModelSpec, converted: Converted, picture: np.ndarray) -> Artifact:
+def write_candidate(folder: Path, draft: ModelSpec, converted: Converted, image: np.ndarray) -> Artifact:
     """Write an artifact to be measured under the temporary `folder`; its golden output is a stand-in."""
-    blank = np.zeros(picture.shape[:2], np.float32)
-    return write_artifact(folder / "candidate", draft, converted.files, GoldenPair(picture, blank))
+    blank = np.zeros(image.shape[:2], np.float32)
+    return write_artifact(folder / "candidate", draft, converted.files, GoldenPair(image, blank))
 
 
-def input_spec(name: str, size: int, layout: str, quant: Quant | None = None) -> InputSpec:
-    """Return the input of every network of ours: RGB, (pixel - 127) / 128, in `layout` NCHW or NHWC."""
-    shape = (1, 3, size, size) if layout == "NCHW" else (1, size, size, 3)
-    dtype = "float32" if quant is None else "int8"
-    mean, std = (parity.MEAN,) * 3, (parity.STD,) * 3
-    return InputSpec(name, shape, layout, dtype, "RGB", "pillow_bilinear", mean, std, quant)
+def input_spec(name: str, size: Size, layout: str, quant: Quant | None = None, dtype: str = "float32") -> InputSpec:
+    """Return the input of every network here: RGB, (pixel - 127) / 128, in `layout` NCHW or NHWC."""
+    sides = (size.height, size.width)
+    shape = (1, 3, *sides) if layout == "NCHW" else (1, *sides, 3)
+    return InputSpec(name, shape, layout, dtype, "RGB", "pillow_bilinear", (MEAN,) * 3, (STD,) * 3, quant)
 
 
-def output_spec(name: str, quant: Quant | None = None) -> OutputSpec:
-    """Return the one output of every network of ours: the probability of sky."""
-    return OutputSpec(name, "probability", 0.5, "float32" if quant is None else "int8", quant)
+def output_spec(name: str, quant: Quant | None = None, dtype: str = "float32") -> OutputSpec:
+    """Return the one output of every network here: the probability of sky."""
+    return OutputSpec(name, "probability", 0.5, dtype, quant)
 
 
 def default_out(name: str) -> Path:
@@ -193,9 +196,20 @@ def _shown(value: Any) -> Any:
     return resolved.relative_to(PROJECT_ROOT) if resolved.is_relative_to(PROJECT_ROOT) else resolved.name
 
 
+def say(text: str) -> None:
+    """Print what a command is doing, as a line on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Hold back what converters print, C++ and subprocesses included; it goes to stderr only if they fail."""
+    """Hold back what converters print, C++ and subprocesses included.
+
+    It goes to stderr if they fail, and nothing is held back with `--debug` on the command line.
+    """
+    if "--debug" in sys.argv:
+        yield
+        return
     # The file descriptors are turned, not sys.stdout and sys.stderr: loggers that converters set up keep those for good.
     with tempfile.TemporaryFile("w+", errors="replace") as log, warnings.catch_warnings(action="ignore"):
         streams = ((sys.stdout, 1), (sys.stderr, 2))

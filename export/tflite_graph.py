@@ -1,16 +1,28 @@
-"""TFLite files as flatbuffers: short names, aligned weights, and a look at the operators."""
+"""TFLite files as flatbuffers: short names, aligned weights, the types of the ends, and a look at the operators."""
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from edge_runtime.artifact.artifact import Quant
+from edge_runtime.images.network_input import Size
+from export.tflite_metadata import NAME, metadata, with_label_file
 
-FLOAT32, FLOAT16, INT8 = 0, 1, 9  # TensorType of the TFLite schema
+FLOAT32, FLOAT16, UINT8, INT8 = 0, 1, 3, 9  # TensorType of the TFLite schema
+QUANTIZE, DEQUANTIZE = 114, 6  # BuiltinOperator
+IoType = Literal["int8", "uint8", "float32"]
+# What a full-integer network takes and gives, by type. The bytes of an image are the input: int8 q = byte - 128, uint8 q = byte.
+# The output's scale is what TFLite demands of a sigmoid.
+ENDS: dict[IoType, tuple[Quant | None, Quant | None]] = {
+    "int8": (Quant(1 / 128, -1), Quant(1 / 256, -128)),
+    "uint8": (Quant(1 / 128, 127), Quant(1 / 256, 0)),
+    "float32": (None, None),
+}
 ALIGNMENT = 16  # bytes, for weights: kernels read them with vector instructions
 
 
@@ -63,15 +75,73 @@ def convolutions(content: bytes) -> dict[str, np.ndarray]:
 
 
 def tidy(content: bytes) -> bytes:
-    """Return a TFLite model with its tensors renamed, weights inside the flatbuffer, and aligned.
+    """Return a TFLite model of float32 or int8 with its tensors renamed, weights inside the flatbuffer, and aligned.
 
     The input becomes `image`, the output `sky`, others `NUMBER_OPERATOR` after the operator that makes or reads them. Converters
     name tensors after every module around them: a tenth of a small file. Quantizers put weights behind the flatbuffer,
     which interpreters from before 2024 cannot read.
     """
-    import flatbuffers
+    return _pack(_unpack(content))
+
+
+def finish(content: bytes, size: Size, license_text: str, io: IoType | None = None) -> bytes:
+    """Return a model as it is released: with metadata, and a full-integer one with ends of type `io`.
+
+    A QUANTIZE or DEQUANTIZE at each end converts: uint8 gives the bits of int8.
+    """
+    from ai_edge_litert.schema_py_generated import BufferT, MetadataT
 
     model = _unpack(content)
+    if io is not None and io != "int8":
+        _set_ends(model, io)
+    buffer, entry = BufferT(), MetadataT()
+    buffer.data = np.frombuffer(metadata(size, license_text), np.uint8)
+    model.buffers.append(buffer)
+    entry.name, entry.buffer = NAME, len(model.buffers) - 1
+    model.metadata = [*(model.metadata or []), entry]
+    return with_label_file(_pack(model))
+
+
+def _set_ends(model: Any, io: IoType) -> None:
+    """Put a conversion before the int8 input and one behind the int8 output of `model`."""
+    (graph,), (signature,) = model.subgraphs, model.signatureDefs
+    first, last = _converted(graph, graph.inputs[0], io, 0), _converted(graph, graph.outputs[0], io, 1)
+    enter = _conversion(model, QUANTIZE, first, graph.inputs[0])
+    leave = _conversion(model, QUANTIZE if io == "uint8" else DEQUANTIZE, graph.outputs[0], last)
+    graph.operators = [enter, *graph.operators, leave]
+    graph.inputs, graph.outputs = [first], [last]
+    signature.inputs[0].tensorIndex, signature.outputs[0].tensorIndex = first, last
+
+
+def _converted(graph: Any, index: int, io: IoType, end: int) -> int:
+    """Add the tensor of type `io` that belongs to the int8 tensor `index`, and return its index."""
+    from ai_edge_litert.schema_py_generated import QuantizationParametersT
+
+    tensor, quant = copy.deepcopy(graph.tensors[index]), ENDS[io][end]
+    tensor.type, tensor.buffer, tensor.quantization = (FLOAT32 if quant is None else UINT8), 0, None
+    if quant is not None:
+        tensor.quantization = QuantizationParametersT()
+        tensor.quantization.scale = np.array([quant.scale], np.float32)
+        tensor.quantization.zeroPoint = np.array([quant.zero_point], np.int64)
+    graph.tensors.append(tensor)
+    return len(graph.tensors) - 1
+
+
+def _conversion(model: Any, kind: int, source: int, target: int) -> Any:
+    """Return an operator of `kind`, QUANTIZE or DEQUANTIZE, from one tensor to another."""
+    from ai_edge_litert.schema_py_generated import OperatorCodeT, OperatorT
+
+    code, operator = OperatorCodeT(), OperatorT()
+    code.builtinCode = code.deprecatedBuiltinCode = kind
+    code.version = 2  # the first with int8
+    model.operatorCodes.append(code)
+    operator.opcodeIndex, operator.inputs, operator.outputs = len(model.operatorCodes) - 1, [source], [target]
+    return operator
+
+
+def _pack(model: Any) -> bytes:
+    import flatbuffers
+
     _rename(model)
 
     class AlignedBuilder(flatbuffers.Builder):
@@ -80,7 +150,7 @@ def tidy(content: bytes) -> bytes:
         def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
             return super().StartVector(elemSize, numElems, max(alignment, ALIGNMENT))
 
-    builder = AlignedBuilder(len(content) + 4096)
+    builder = AlignedBuilder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -116,4 +186,6 @@ def _rename(model: Any) -> None:
 
 
 def _quant(tensor: Any) -> Quant | None:
-    return Quant(float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0])) if tensor.type == INT8 else None
+    if tensor.type not in (INT8, UINT8):
+        return None
+    return Quant(float(tensor.quantization.scale[0]), int(tensor.quantization.zeroPoint[0]))

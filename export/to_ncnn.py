@@ -1,4 +1,4 @@
-"""Export to ncnn: `python export/to_ncnn.py [--checkpoint FILE] [--size PIXELS] [--precision fp32|fp16] [--out DIR]`.
+"""Export to ncnn: `python export/to_ncnn.py [--checkpoint FILE] [--size WxH] [--precision fp32|fp16] [--out DIR]`.
 
 pnnx converts a traced module. fp16 stores weights as float16; whether ncnn also computes in half is the reader's option.
 """
@@ -18,7 +18,7 @@ INPUT_BLOB, OUTPUT_BLOB = "in0", "out0"  # pnnx names blobs by position
 
 
 def export(config: ExportConfig) -> Artifact:
-    """Write the ncnn artifact of a checkpoint; see `run_export` for what it raises."""
+    """Write the ncnn artifact of a checkpoint."""
     return run_export(config, "ncnn", convert)
 
 

@@ -1,4 +1,4 @@
-"""Export to ONNX: `python export/to_onnx.py [--checkpoint FILE] [--size PIXELS] [--precision fp32|fp16] [--out DIR]`.
+"""Export to ONNX: `python export/to_onnx.py [--checkpoint FILE] [--size WxH] [--precision fp32|fp16] [--out DIR]`.
 
 fp16 stores weights as float16 and casts them back, which onnxruntime does once, when it loads the file: half the size, the
 speed of fp32. Half arithmetic would be slower on CPUs, since onnxruntime has few half kernels there and casts around each.
@@ -9,22 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.cli import run_command
 from export.network import Network
+from export.onnx_graph import TOOLS, to_model_proto
 from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
 
 if TYPE_CHECKING:
     import onnx
 
-OPSET = 18
-TOOLS = ("onnx", "onnxruntime", "onnxscript")
-
 
 def export(config: ExportConfig) -> Artifact:
-    """Write the ONNX artifact of a checkpoint; see `run_export` for what it raises."""
+    """Write the ONNX artifact of a checkpoint."""
     return run_export(config, "onnx", convert)
 
 
@@ -41,27 +37,6 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
     weights = "float16" if precision == "fp16" else "float32"
     tensors = input_spec("image", network.size, "NCHW"), output_spec("sky")
     return Converted({"model": path}, *tensors, weights, "float32", TOOLS)
-
-
-def to_model_proto(network: Network) -> onnx.ModelProto:
-    """Return the float32 ONNX model, without the exporter's notes on every node (they hold source lines and paths)."""
-    program = torch.onnx.export(
-        network.folded,
-        (network.example,),
-        input_names=["image"],
-        output_names=["sky"],
-        opset_version=OPSET,
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
-    assert program is not None  # only the legacy exporter returns nothing
-    model = program.model_proto
-    for noted in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
-        del noted.metadata_props[:]
-    for node in model.graph.node:
-        node.doc_string = ""
-    return model
 
 
 def halve_weights(model: onnx.ModelProto) -> None:

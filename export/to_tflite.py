@@ -1,7 +1,8 @@
-"""Export to TFLite: `python export/to_tflite.py [--checkpoint FILE] [--size PIXELS] [--precision fp32|fp16] [--out DIR]`.
+"""Export to TFLite: `python export/to_tflite.py [--checkpoint FILE] [--size WxH] [--precision fp32|fp16] [--out DIR]`.
 
 litert-torch converts with input and output in NHWC, and no TRANSPOSE is left in the graph. fp16 stores weights as float16 with a
-DEQUANTIZE before their users, which XNNPACK does once, when it loads the file: half the size, the speed of fp32.
+DEQUANTIZE before their users, which XNNPACK does once, when it loads the file: half the size, the speed of fp32. The file holds
+TFLite Metadata, so MediaPipe Tasks takes it as it is.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.cli import run_command
 from export.network import Network
 from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
-from export.tflite_graph import tidy
+from export.tflite_graph import finish, tidy
 
 TOOLS = ("ai-edge-litert", "ai-edge-quantizer", "litert-converter", "litert-torch")
 
 
 def export(config: ExportConfig) -> Artifact:
-    """Write the TFLite artifact of a checkpoint; see `run_export` for what it raises."""
+    """Write the TFLite artifact of a checkpoint."""
     return run_export(config, "tflite", convert)
 
 
@@ -29,7 +30,7 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
     if precision == "fp16":
         content = halve_weights(content)
     path = folder / "model.tflite"
-    path.write_bytes(content)
+    path.write_bytes(finish(content, network.size, network.checkpoint.weights_license))
     weights = "float16" if precision == "fp16" else "float32"
     tensors = input_spec("image", network.size, "NHWC"), output_spec("sky")
     return Converted({"model": path}, *tensors, weights, "float32", TOOLS)

@@ -1,4 +1,4 @@
-"""Export to torch: `python export/to_torch.py [--checkpoint FILE] [--size PIXELS] [--precision fp32|fp16] [--out DIR]`.
+"""Export to torch: `python export/to_torch.py [--checkpoint FILE] [--size WxH] [--precision fp32|fp16] [--out DIR]`.
 
 The file is a `torch.export` program (.pt2), which runs without our code. fp16 stores weights as float16 and widens them in the
 graph: torch's half convolutions on CPUs without half arithmetic are 7 to 75 times slower than float32 ones. On a GPU, run the
@@ -29,7 +29,7 @@ class Widen(nn.Module):
 
 
 def export(config: ExportConfig) -> Artifact:
-    """Write the torch artifact of a checkpoint; see `run_export` for what it raises."""
+    """Write the torch artifact of a checkpoint."""
     return run_export(config, "torch", convert)
 
 

@@ -1,4 +1,4 @@
-"""Quantize to int8 after training: `python quantize/int8.py --calib DIR [--format onnx tflite ncnn] [--eval DIR] [--out DIR]`.
+"""Quantize to int8 after training: `python quantize/int8.py --calib DIR [--format FORMAT ...] [--eval DIR] [--out DIR]`.
 
 A quarter of the calibration images is kept back: the masks of int8 and fp32 must agree on it, and on built-in scenes. With
 --eval, labeled images, int8 may lose at most --max-drop points of pooled IoU. `--keep-float AUTO` leaves the most sensitive
@@ -14,31 +14,43 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
-from rich.console import Console
 
-from edge_runtime.artifact.artifact import Artifact, GoldenPair, ModelSpec, Quantization, write_artifact
+from edge_runtime.artifact.artifact import Artifact, Calibration, GoldenPair, ModelSpec, Quantization, write_artifact
 from edge_runtime.artifact.golden import FP32_MASK, pack_mask
 from edge_runtime.backends import open_backend
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
 from export.network import Network, load_network
-from export.parity import parity_pictures
-from export.pipeline import Converted, default_out, draft_spec, from_here, quiet, shown_flags, write_candidate
-from quantize.calibration.calibration_set import Manifest, check_distinct, divide, make_manifest, read_resized
+from export.parity import built_in_scenes
+from export.pipeline import Converted, default_out, draft_spec, from_here, quiet, say, shown_flags, write_candidate
+from export.tflite_graph import IoType
+from quantize.calibration.calibration_set import check_distinct, divide, fingerprint, read_resized
 from quantize.calibration.checks import Checks, gate, measure, prepare
+from quantize.calibration.layers import check_names
 from quantize.calibration.ranges import Method
-from quantize.calibration.recipe import Recipe, check_names
-from quantize.formats import ncnn_int8, onnx_int8, tflite_int8
-from quantize.sensitivity import rank
+from quantize.calibration.ranking import rank
+from quantize.formats import ncnn_int8, onnx_int8, openvino_int8, tflite_int8
 
-Convert = Callable[[Network, Sequence[np.ndarray], Path, Recipe], Converted]
+
+class Calibrated(Protocol):
+    """A network that was exported and whose ranges are known: it can be written with any set of layers in float."""
+
+    def write(self, keep: frozenset[str], folder: Path) -> Converted:
+        """Write the files into `folder`, with the convolutions of these names in float."""
+        ...
+
+
+Format = Literal["onnx", "tflite", "ncnn", "openvino"]
+Calibrate = Callable[[Network, Sequence[np.ndarray], Path, Method | None], Calibrated]
 AUTO = "AUTO"
-RANKED_ON = 32  # pictures that rank the layers, and as many to find their ranges: enough for an order
-Format = Literal["onnx", "tflite", "ncnn"]
-CONVERTERS: dict[Format, Convert] = {"onnx": onnx_int8.convert, "tflite": tflite_int8.convert, "ncnn": ncnn_int8.convert}
+RANKED_ON = 32  # images that rank the layers, and as many to find their ranges: enough for an order
+FORMATS: dict[Format, Calibrate] = {
+    "onnx": onnx_int8.calibrate, "tflite": tflite_int8.calibrate, "ncnn": ncnn_int8.calibrate,
+    "openvino": openvino_int8.calibrate,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -46,19 +58,19 @@ class Int8Config:
     """Quantize a checkpoint to int8, after comparing it with float32."""
 
     calib: Path
-    """Pictures to calibrate on, labels not needed: a folder of pictures, or with images/, or with train/images."""
+    """Images to calibrate on, labels not needed: a folder of images, or with images/, or with train/images."""
     checkpoint: Path | None = None
     """Checkpoint of train/fit.py. Default: the released models/unet_lite/checkpoint.pt."""
-    size: int | None = None
-    """Side of the square input in pixels, a multiple of 32. Default: the checkpoint's own."""
+    size: str | None = None
+    """Input size in pixels, multiples of 32: 256, or WIDTHxHEIGHT such as 256x192. Default: the checkpoint's own."""
     format: tuple[Format, ...] = ("onnx", "tflite", "ncnn")
     """Formats to write."""
     count: int = 200
-    """Most pictures to calibrate on."""
+    """Most images to calibrate on."""
     seed: int = 0
-    """Seed that divides the pictures into those for calibration and those to check with."""
+    """Seed that divides the images into those for calibration and those to check with."""
     eval: Path | None = None
-    """Labeled pictures (images/ and masks/) on which to measure the loss of IoU."""
+    """Labeled images (images/ and masks/) on which to measure the loss of IoU."""
     split: str | None = None
     """Split of --eval to read, such as val."""
     max_drop: float = 1.0
@@ -66,8 +78,11 @@ class Int8Config:
     min_agreement: float = 0.95
     """Smallest agreement with fp32: IoU of the masks, pooled over the quarter of --calib that is kept back, and over built-in
     scenes."""
+    io: IoType = "int8"
+    """Type of TFLite's input and output: uint8 for MediaPipe Tasks and Android's camera buffers, float32 to replace a float
+    model. Other formats take float32."""
     method: Method | None = None
-    """How ranges of activations are found: minmax, percentile or entropy. Default: what did best for the format."""
+    """How ranges of activations are found: minmax, percentile or entropy. Default: the best one for the format."""
     keep_float: tuple[str, ...] = ()
     """Convolutions to leave in float, by module name (quantize/sensitivity.py lists them); AUTO: as few of the most sensitive
     ones as bring the loss on --eval under --max-drop."""
@@ -78,28 +93,20 @@ class Int8Config:
 def quantize(config: Int8Config) -> list[Artifact]:
     """Write the int8 artifacts of a checkpoint.
 
-    Raises
-    ------
-    InputError
-        Too few or broken pictures, an unknown format, a bad checkpoint, or an --out that holds something else.
-    GateError
-        A format lost too much. Nothing of it is written; formats that passed are.
+    Raises `InputError` for bad flags or images, and `GateError` where a format lost too much: nothing of it is written, and
+    formats that passed are.
     """
     _check(config)
-    console = Console(stderr=True)
     network = load_network(config.checkpoint, config.size)
     check_names(network, frozenset(config.keep_float) - {AUTO})
     chosen = divide(config.calib, config.count, config.seed)
-    console.print(
-        f"{network.checkpoint.name}: calibrating on {len(chosen.calibration)} pictures, checking on {len(chosen.held_out)}"
-    )
-    pictures, held_out = (read_resized(paths, network.size) for paths in (chosen.calibration, chosen.held_out))
-    check_distinct(chosen, pictures, held_out)
-    manifest, checks = make_manifest(chosen), prepare(network, held_out, config.eval, config.split)
-    job = _Job(config, network, pictures, manifest, checks)
+    say(f"{network.checkpoint.name}: calibrating on {len(chosen.calibration)} images, checking on {len(chosen.held_out)}")
+    images, held_out = (read_resized(paths, network.size) for paths in (chosen.calibration, chosen.held_out))
+    check_distinct(chosen, images, held_out)
+    job = _Job(config, network, images, fingerprint(chosen), prepare(network, held_out, config.eval, config.split))
     written, failures = [], []
     for name in config.format:
-        console.print(f"quantizing to {name}")
+        say(f"quantizing to {name}")
         try:
             written.append(_quantize_one(job, name))
         except GateError as error:
@@ -111,12 +118,12 @@ def quantize(config: Int8Config) -> list[Artifact]:
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """What every attempt to quantize starts from."""
+    """What all formats start from."""
 
     config: Int8Config
     network: Network
-    pictures: Sequence[np.ndarray]
-    manifest: Manifest
+    images: Sequence[np.ndarray]
+    calibration: Calibration
     checks: Checks
 
     @functools.cached_property
@@ -124,7 +131,7 @@ class _Job:
         """Names of the convolutions, the most sensitive first; measured when it is first asked for, once for all formats."""
         labeled = self.checks.labeled
         assert labeled is not None
-        return [score.name for score in rank(self.network, self.pictures[:RANKED_ON], labeled.some(RANKED_ON))]
+        return [score.name for score in rank(self.network, self.images[:RANKED_ON], labeled.some(RANKED_ON))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,67 +145,77 @@ class _Attempt:
 
 
 def _quantize_one(job: _Job, name: Format) -> Artifact:
+    config = job.config
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
-        auto = job.config.keep_float == (AUTO,)
-        attempt = _try(job, name, Path(folder), frozenset() if auto else frozenset(job.config.keep_float))
+        with quiet():
+            calibrate = functools.partial(tflite_int8.calibrate, io=config.io) if name == "tflite" else FORMATS[name]
+            calibrated = calibrate(job.network, job.images, Path(folder), config.method)
+        attempt_with = functools.partial(_attempt, job, name, calibrated, Path(folder))
+        auto = config.keep_float == (AUTO,)
+        attempt = attempt_with(() if auto else config.keep_float)
         if auto and attempt.failure is not None:
-            attempt = _fewest(job, name, Path(folder), attempt)
-        out = _out(job.config, name, attempt.draft.name)
+            say(f"{name}: {attempt.failure}")
+            attempt = _fewest(attempt_with, job.ranking, attempt)
+        out = _out(config, name, attempt.draft.name)
         print(_line(out, attempt.converted, attempt.draft), flush=True)
         if attempt.failure is not None:
             raise attempt.failure
         return write_artifact(out, attempt.draft, attempt.converted.files, attempt.golden)
 
 
-def _fewest(job: _Job, name: Format, folder: Path, worst: _Attempt) -> _Attempt:
+def _fewest(attempt_with: Callable[[Sequence[str]], _Attempt], ranking: Sequence[str], worst: _Attempt) -> _Attempt:
     """Return the attempt with the fewest of the most sensitive layers in float that is good enough; else the last."""
-    console, failing, count, best = Console(stderr=True), 0, 1, worst
-    while best.failure is not None and count <= max(1, len(job.ranking) // 2):
-        console.print(f"{name}: {best.failure}; leaving {count} layers in float")
-        best = _try(job, name, folder, frozenset(job.ranking[:count]))
+    failing, count, best = 0, 1, worst
+
+    def attempt(count: int) -> _Attempt:
+        made = attempt_with(ranking[:count])
+        say(f"{count} layers in float are {'enough' if made.failure is None else 'too few'}")
+        return made
+
+    while best.failure is not None and count <= max(1, len(ranking) // 2):
+        best = attempt(count)
         failing, count = (count, 2 * count) if best.failure is not None else (failing, count)
     while best.failure is None and count - failing > 1:
         middle = (failing + count) // 2
-        attempt = _try(job, name, folder, frozenset(job.ranking[:middle]))
-        console.print(f"{name}: {middle} layers in float are {'enough' if attempt.failure is None else 'too few'}")
-        if attempt.failure is None:
-            best, count = attempt, middle
+        made = attempt(middle)
+        if made.failure is None:
+            best, count = made, middle
         else:
             failing = middle
     return best
 
 
-def _try(job: _Job, name: Format, folder: Path, keep: frozenset[str]) -> _Attempt:
+def _attempt(job: _Job, name: Format, calibrated: Calibrated, folder: Path, keep: Sequence[str]) -> _Attempt:
     place = Path(tempfile.mkdtemp(dir=folder))
     with quiet():
-        converted = CONVERTERS[name](job.network, job.pictures, place, Recipe(job.config.method, keep))
-    quantization = Quantization("int8", converted.weights, converted.activations, job.manifest.calibration)
+        converted = calibrated.write(frozenset(keep), place)
+    quantization = Quantization("int8", converted.weights, converted.activations, job.calibration)
     command = " ".join(["python quantize/int8.py", *shown_flags(dataclasses.replace(job.config, format=(name,)))])
     draft = draft_spec(job.network, name, converted, quantization, command)
-    picture = parity_pictures(job.network.size)[0]
+    image = built_in_scenes(job.network.size)[0]
     with quiet():
-        backend = open_backend(write_candidate(place, draft, converted, picture))
+        backend = open_backend(write_candidate(place, draft, converted, image))
     metrics = measure(backend, job.checks)
     provenance = draft.provenance | {
-        "calibration": job.manifest.entries,
         "kept_float": sorted(keep),
         FP32_MASK: pack_mask(job.checks.scenes.expected[0]),  # the golden image is the first scene
     }
     draft = dataclasses.replace(draft, metrics=metrics, provenance=provenance)
+    if name == "tflite" and job.config.io != "int8":
+        draft = dataclasses.replace(draft, name=f"{draft.name}-{job.config.io}")
     failure = gate(metrics, job.config.min_agreement, job.config.max_drop)
-    return _Attempt(draft, converted, GoldenPair(picture, backend.run(picture)), failure)
+    return _Attempt(draft, converted, GoldenPair(image, backend.run(image)), failure)
 
 
 def _line(out: Path, converted: Converted, draft: ModelSpec) -> str:
     metrics = draft.metrics
-    size_bytes = sum(path.stat().st_size for path in converted.files.values())
     agreed = metrics["agreement"]
-    line = f"{from_here(out)}  {size_bytes / 1e6:.2f} MB  agreement {agreed['value']:.4f} on {agreed['pictures']} pictures"
-    line += f", {agreed['on_scenes']:.4f} on built-in scenes"
+    line = f"{from_here(out)}  {converted.size_bytes / 1e6:.2f} MB  agreement {agreed['value']:.4f}"
+    line += f" on {agreed['pictures']} images, {agreed['on_scenes']:.4f} on built-in scenes"
     if "eval" in metrics:
         scored = metrics["eval"]
         line += f"  IoU {scored['iou']:.4f}, fp32 {scored['iou_fp32']:.4f}"
-        line += f", drop {scored['drop_points']:.2f} points on {scored['pictures']} pictures"
+        line += f", drop {scored['drop_points']:.2f} points on {scored['pictures']} images"
     kept = draft.provenance["kept_float"]
     return f"{line}  in float: {', '.join(kept)}" if kept else line
 
@@ -210,22 +227,22 @@ def _out(config: Int8Config, name: Format, artifact_name: str) -> Path:
 
 
 def _check(config: Int8Config) -> None:
-    unknown = [name for name in config.format if name not in CONVERTERS]
+    unknown = [name for name in config.format if name not in FORMATS]
     if unknown or not config.format:
-        raise InputError(f"got --format {' '.join(unknown) or 'without a name'}, expected some of {', '.join(CONVERTERS)}")
+        raise InputError(f"got --format {' '.join(unknown) or 'without a name'}, expected some of {', '.join(FORMATS)}")
     if len(set(config.format)) < len(config.format):
         raise InputError(f"got --format {' '.join(config.format)}, expected every format once")
     if not 0.0 <= config.min_agreement <= 1.0:
         raise InputError(f"got --min-agreement {config.min_agreement}, expected a mask IoU, 0 to 1")
     if not math.isfinite(config.max_drop):
         raise InputError(f"got --max-drop {config.max_drop}, expected points of IoU, such as 1.0")
+    if config.io != "int8" and config.format != ("tflite",):
+        raise InputError(f"got --io {config.io} with --format {' '.join(config.format)}, expected --format tflite alone")
     if config.split is not None and config.eval is None:
         raise InputError(f"got --split {config.split} without --eval, expected both; --calib takes its split as a folder")
     if AUTO in config.keep_float and (config.keep_float != (AUTO,) or config.eval is None):
         got = " ".join(config.keep_float) + ("" if config.eval else " without --eval")
-        raise InputError(
-            f"got --keep-float {got}, expected AUTO alone, with labeled pictures in --eval, or names of convolutions"
-        )
+        raise InputError(f"got --keep-float {got}, expected AUTO alone, with labeled images in --eval, or names of convolutions")
 
 
 def main(config: Int8Config) -> None:

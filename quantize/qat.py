@@ -28,6 +28,7 @@ from torch import nn
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_json
+from edge_runtime.images.network_input import Size
 from export.network import SkyProbability
 from export.parity import run_torch
 from export.pipeline import quiet
@@ -54,7 +55,7 @@ class QatConfig:
     steps: int = 300
     """Optimizer steps."""
     batch: int = 8
-    """Pictures in a step."""
+    """Images in a step."""
     lr: float = 3e-5
     """Learning rate of AdamW, which falls linearly to zero."""
     distill: float = 0.5
@@ -64,9 +65,9 @@ class QatConfig:
     threads: int = 1
     """CPU threads of torch."""
     workers: int = 0
-    """Processes that prepare the pictures; 0 does it in between."""
+    """Processes that prepare the images; 0 prepares them between the steps."""
     val_count: int = 60
-    """Pictures of the validation split that score the start and the end; 0 scores nothing."""
+    """Images of the validation split that score the start and the end; 0 scores nothing."""
 
 
 def train(config: QatConfig) -> Path:
@@ -81,8 +82,8 @@ def train(config: QatConfig) -> Path:
     start = load_checkpoint(config.checkpoint)
     pairs, val = gather(config.data, "train"), gather(config.data, "val") if config.val_count else []
     if not pairs:
-        raise InputError("got no labeled picture in --data, expected DIR/train/images and DIR/train/masks")
-    labeled = LabeledSet(val, start.size).some(config.val_count) if val else None
+        raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
+    labeled = LabeledSet(val, Size.square(start.size)).some(config.val_count) if val else None
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -17,20 +17,18 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Quantization
 from edge_runtime.backends import open_backend
+from edge_runtime.images.network_input import to_nchw
 from export import to_ncnn, to_onnx, to_tflite
 from export.network import Network
-from export.parity import MEAN, STD, parity_pictures
+from export.parity import built_in_scenes
 from export.pipeline import Converted, draft_spec, write_candidate
 from quantize.calibration.labeled import LabeledSet
 from quantize.calibration.ranges import METHODS
-from quantize.calibration.recipe import Recipe
 from quantize.formats import ncnn_int8, onnx_int8, tflite_int8
 from quantize.formats.onnx_int8 import Variant
 
 # NNCF compiles its torch extensions at first use, for which its default patience is too short on a busy machine.
 os.environ.setdefault("NNCF_EXTENSION_LOAD_TIMEOUT", "300")
-# Without this NNCF reports its use to its makers.
-os.environ.setdefault("NNCF_CI", "1")
 
 Run = Callable[[np.ndarray], np.ndarray]
 # f32: on a CPU with bfloat16, OpenVINO would compute float layers in bfloat16, which changes masks by 0.08.
@@ -96,7 +94,7 @@ def _ours(artifact_format: str, convert: Convert, inputs: CalibrationInputs, fol
     draft = draft_spec(
         inputs.network, artifact_format, converted, Quantization("int8", converted.weights, converted.activations, None), ""
     )
-    artifact = write_candidate(folder, draft, converted, parity_pictures(inputs.network.size)[0])
+    artifact = write_candidate(folder, draft, converted, built_in_scenes(inputs.network.size)[0])
     return RunnableModel(open_backend(artifact).run, artifact.size_bytes)
 
 
@@ -105,7 +103,7 @@ def _exported(exporter: Any, precision: str, inputs: CalibrationInputs, folder: 
 
 
 def _quantized(quantizer: Any, choices: tuple[Any, ...], inputs: CalibrationInputs, folder: Path) -> Converted:
-    return quantizer(inputs.network, inputs.images, folder, *choices)
+    return quantizer(inputs.network, inputs.images, folder, *choices).write(frozenset(), folder)
 
 
 def _floats() -> Iterator[CompressionMethod]:
@@ -121,25 +119,25 @@ def _onnx() -> Iterator[CompressionMethod]:
     for variant in (Variant("uint8", True), Variant("uint8", False), Variant("int8", True), Variant("int8", False)):
         for method in METHODS:
             label = f"QDQ, {variant.activations} activations, per {'channel' if variant.per_channel else 'tensor'}, {method}"
-            convert = partial(_quantized, onnx_int8.convert, (Recipe(method), variant))
+            convert = partial(_quantized, onnx_int8.calibrate, (method, variant))
             yield CompressionMethod("onnxruntime", "int8", label, partial(_ours, "onnx", convert))
 
 
 def _tflite() -> Iterator[CompressionMethod]:
     for method in (*METHODS, None):
-        convert = partial(_quantized, tflite_int8.convert, (Recipe(method), method is None))
+        convert = partial(_quantized, tflite_int8.calibrate, (method, method is None))
         yield CompressionMethod("LiteRT", "int8", method or "moving average", partial(_ours, "tflite", convert))
 
 
 def _ncnn() -> Iterator[CompressionMethod]:
     for method in METHODS:
-        convert = partial(_quantized, ncnn_int8.convert, (Recipe(method),))
+        convert = partial(_quantized, ncnn_int8.calibrate, (method,))
         yield CompressionMethod("ncnn", "int8", f"{method}, depthwise fp16", partial(_ours, "ncnn", convert))
 
 
 def feed(image: np.ndarray) -> dict[str, np.ndarray]:
     """Return the network's input, named, for (size, size, 3) uint8 RGB."""
-    return {"image": np.ascontiguousarray(((image.astype(np.float32) - MEAN) / STD).transpose(2, 0, 1)[None])}
+    return {"image": to_nchw(image)}
 
 
 def _nncf_onnx() -> Iterator[CompressionMethod]:

@@ -82,7 +82,7 @@ def measure(config: QuantizersConfig) -> Iterator[tuple[str, Figures]]:
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
         rows = _rows(list_methods(config.families), inputs, labeled, config.rounds, Path(folder))
     facts = {
-        "network": network.checkpoint.name, "size": network.size, "checkpoint_sha256": network.sha256,
+        "network": network.checkpoint.name, "size": network.size.width, "checkpoint_sha256": network.sha256,
         "calibration_pictures": len(chosen.calibration), "pictures": len(scored), "tuning_pictures": len(tuned),
     }  # fmt: skip
     head = {"machine": dataclasses.asdict(describe_machine()), **facts, "rounds": config.rounds}

@@ -41,7 +41,6 @@ MEETINGS = {
 KNOWN = {
     ("train.distill", "train.evaluate"),
     ("train.model_card", "train.prune"),
-    ("quantize.int8", "quantize.sensitivity"),
     ("edge_runtime.benchmark.latency", "edge_runtime.verify"),
 }
 # Libraries with a command line of their own.

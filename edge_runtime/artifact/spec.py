@@ -24,9 +24,11 @@ FILE_NAMES: dict[str, dict[str, str]] = {  # format -> role -> name in the folde
     "tflite": {"model": "model.tflite"},
     "torch": {"model": "model.pt2"},
     "ncnn": {"param": "model.param", "bin": "model.bin"},
+    "openvino": {"xml": "model.xml", "bin": "model.bin"},
 }
 MOST_SIDE = 1 << 14  # pixels of the input, as in C++
 PRECISIONS = ("fp32", "fp16", "int8")
+DTYPES = ("float32", "int8", "uint8")  # of the input and the output
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")  # no folders, nothing hidden: names stay inside the artifact
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -192,12 +194,13 @@ def _tensor_rules(image: InputSpec, sky: OutputSpec) -> list[tuple[str, Any, boo
         ("output.threshold", sky.threshold, 0.0 <= sky.threshold <= 1.0, "a probability, 0 to 1"),
     ]
     for key, dtype, quant in (("input", image.dtype, image.quant), ("output", sky.dtype, sky.quant)):
-        rules.append((f"{key}.dtype", dtype, dtype in ("float32", "int8"), "float32 or int8"))
+        rules.append((f"{key}.dtype", dtype, dtype in DTYPES, _one_of(DTYPES)))
         fits = (quant is None) == (dtype == "float32")
-        rules.append((f"{key}.quant", quant, fits, "null for float32, scale and zero_point for int8"))
+        rules.append((f"{key}.quant", quant, fits, "null for float32, scale and zero_point for int8 and uint8"))
         if quant is not None:
             rules.append((f"{key}.quant.scale", quant.scale, quant.scale > 0, "a number above 0"))
-            rules.append((f"{key}.quant.zero_point", quant.zero_point, -128 <= quant.zero_point <= 127, "-128 to 127"))
+            low, high = (0, 255) if dtype == "uint8" else (-128, 127)
+            rules.append((f"{key}.quant.zero_point", quant.zero_point, low <= quant.zero_point <= high, f"{low} to {high}"))
     return rules
 
 

@@ -15,6 +15,7 @@ BACKENDS: dict[str, tuple[str, str]] = {  # format -> module, class
     "onnx": ("edge_runtime.backends.ort", "OrtBackend"),
     "tflite": ("edge_runtime.backends.tflite", "TfliteBackend"),
     "ncnn": ("edge_runtime.backends.ncnn_net", "NcnnBackend"),
+    "openvino": ("edge_runtime.backends.openvino", "OpenvinoBackend"),
     "torch": ("edge_runtime.backends.torch_ref", "TorchBackend"),
     "classical": ("edge_runtime.backends.classical", "ClassicalBackend"),
 }
@@ -22,6 +23,7 @@ DEVICES: dict[str, tuple[str, ...]] = {  # format -> devices
     "onnx": ("cpu",),
     "tflite": ("cpu",),
     "ncnn": ("cpu",),
+    "openvino": ("cpu",),
     "torch": ("cpu", "cuda"),
     "classical": ("cpu",),
 }

@@ -62,7 +62,8 @@ class InputEncoder:
             self.table = values.astype(np.float32)[None]
         else:
             steps = np.rint(values / spec.quant.scale) + spec.quant.zero_point
-            self.table = np.clip(steps, -128, 127).astype(np.int8)[None]
+            limits = np.iinfo(spec.dtype)
+            self.table = np.clip(steps, limits.min, limits.max).astype(spec.dtype)[None]
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return `image`, (H, W, 3) uint8 RGB at the input size, as a tensor of the spec's shape and dtype."""

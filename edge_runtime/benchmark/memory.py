@@ -32,7 +32,7 @@ from edge_runtime.segmenter import Segmenter
 STATUS = Path("/proc/self/status")
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
 LIMIT_SECONDS = 900  # for opening an artifact and three masks
-INTERPRETERS = {"onnx": ("onnxruntime",), "ncnn": ("ncnn",), "torch": ("torch",), "classical": ()}
+INTERPRETERS = {"onnx": ("onnxruntime",), "ncnn": ("ncnn",), "openvino": ("openvino",), "torch": ("torch",), "classical": ()}
 
 
 @dataclass(frozen=True)

@@ -1,38 +1,38 @@
-"""Which pictures calibrate int8, and which are kept back to check it: seeded, and written down by name and hash."""
+"""Which images calibrate int8, and which are kept back to check it: seeded, and recorded by a hash."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edge_runtime.artifact.artifact import Calibration, file_sha256
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, splits
+from edge_runtime.images.network_input import Size
 from edge_runtime.images.ops import read_rgb, resize_rgb
+from export.pipeline import say
 
-MIN_PICTURES = 8  # with fewer, ranges are guesses and the held-out quarter is one picture
+MIN_IMAGES = 8  # with fewer, ranges are guesses and the held-out quarter is one image
 TUNING_SPLITS = ("train", "val")  # never `test`, which reports
 
 
 @dataclass(frozen=True)
 class CalibrationSet:
-    """A folder's pictures, divided.
+    """The images of a folder, divided.
 
     Attributes
     ----------
     root
-        The folder that the names are relative to.
+        The folder that names are relative to.
     seed
         Of the division.
     calibration
-        Pictures that set the ranges of activations.
+        Images that set the ranges of activations.
     held_out
         A quarter of all, not in `calibration`: on these int8 is compared with fp32.
     """
@@ -43,42 +43,18 @@ class CalibrationSet:
     held_out: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
-class Manifest:
-    """The calibration pictures by name and SHA-256, in the order in which they were seen.
-
-    Attributes
-    ----------
-    entries
-        Plain values for `provenance` of model.json; no pictures.
-    calibration
-        SHA-256 of `entries` as JSON with sorted keys and no spaces, and the number of pictures.
-    """
-
-    entries: dict[str, Any]
-    calibration: Calibration
-
-
 def divide(folder: Path, count: int, seed: int) -> CalibrationSet:
-    """Divide the pictures of `folder` into at most `count` for calibration and a quarter to check with.
+    """Divide the images of `folder` into at most `count` for calibration and a quarter to check with.
 
-    Parameters
-    ----------
-    folder
-        Pictures, or images/ with pictures, or splits; of splits `train` is read, else `val`, else the only one.
-
-    Raises
-    ------
-    InputError
-        No such folder, fewer than 8 pictures, or `count` below 1.
+    Of splits `train` is read, else `val`, else the only one. Raises `InputError` for fewer than 8 images.
     """
     if count < 1:
-        raise InputError(f"got --count {count}, expected 1 or more pictures; 200 is usual")
+        raise InputError(f"got --count {count}, expected 1 or more images; 200 is usual")
     if seed < 0:
         raise InputError(f"got --seed {seed}, expected 0 or more")
     paths = [pair.image for pair in find_pairs(folder, _split(folder), masks=False)]
-    if len(paths) < MIN_PICTURES:
-        raise InputError(f"got {len(paths)} pictures in {folder}, expected at least {MIN_PICTURES}; 200 varied ones are usual")
+    if len(paths) < MIN_IMAGES:
+        raise InputError(f"got {len(paths)} images in {folder}, expected at least {MIN_IMAGES}; 200 varied ones are usual")
     order = np.random.default_rng(seed).permutation(len(paths))
     shuffled = [paths[index] for index in order]
     quarter = len(paths) // 4
@@ -97,21 +73,25 @@ def check_distinct(chosen: CalibrationSet, calibration: Sequence[np.ndarray], he
         )
 
 
-def make_manifest(chosen: CalibrationSet) -> Manifest:
-    """Write down the calibration pictures; two folders with the same pictures give the same hash."""
-    pictures = [{"name": path.relative_to(chosen.root).as_posix(), "sha256": file_sha256(path)} for path in chosen.calibration]
-    entries = {"seed": chosen.seed, "pictures": pictures}
+def fingerprint(chosen: CalibrationSet) -> Calibration:
+    """Return the number of calibration images, and a SHA-256 that the same names, contents and seed give again.
+
+    It is the hash of `{"seed": SEED, "pictures": [{"name": NAME, "sha256": HEX}, ...]}`, as JSON with sorted keys and no spaces,
+    of the images in the order in which they calibrate.
+    """
+    images = [{"name": path.relative_to(chosen.root).as_posix(), "sha256": file_sha256(path)} for path in chosen.calibration]
+    entries = {"seed": chosen.seed, "pictures": images}
     text = json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return Manifest(entries, Calibration(hashlib.sha256(text.encode()).hexdigest(), len(pictures)))
+    return Calibration(hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest(), len(images))
 
 
-def read_resized(paths: Sequence[Path], size: int) -> list[np.ndarray]:
-    """Return pictures as (size, size, 3) uint8 RGB, resized as the contract says; raises `InputError` for a broken one."""
-    return [resize_rgb(read_rgb(path), size, size) for path in paths]
+def read_resized(paths: Sequence[Path], size: Size) -> list[np.ndarray]:
+    """Return images as (H, W, 3) uint8 RGB at the input size, resized as the contract says; `InputError` for a broken one."""
+    return [resize_rgb(read_rgb(path), size.height, size.width) for path in paths]
 
 
 def _split(folder: Path) -> str | None:
-    """Return the split of `folder` to calibrate on; None where it holds its pictures itself."""
+    """Return the split of `folder` to calibrate on; None where it holds its images itself."""
     found = splits(folder)
     if not found or (folder / "images").is_dir():
         return None
@@ -122,5 +102,5 @@ def _split(folder: Path) -> str | None:
                 f"{folder} has the splits {', '.join(found)}; expected train or val, or name one: {folder / found[0]}"
             )
         chosen = found[0]
-    print(f"calibrating on the split {chosen} of {folder}", file=sys.stderr)
+    say(f"calibrating on the split {chosen} of {folder}")
     return chosen

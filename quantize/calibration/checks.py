@@ -1,4 +1,4 @@
-"""What decides whether an int8 network is good enough: agreement with float32, and IoU where there are labels. A library."""
+"""What decides whether an int8 network is good enough: agreement with float32, and IoU where there are labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_runtime.backends import Backend
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import find_pairs
 from export.network import Network
-from export.parity import holds_both, parity_scenes, pooled_agreement, run_backend, run_torch, sky_share
+from export.parity import built_in_scenes, holds_both, one_class, pooled_agreement, run_backend, run_torch, sky_share
 from quantize.calibration.labeled import LabeledSet
 
 
@@ -48,31 +48,23 @@ class Checks:
 def prepare(network: Network, held_out: list[np.ndarray], labeled: Path | None, split: str | None) -> Checks:
     """Run the float32 network on all that int8 is compared on.
 
-    Raises
-    ------
-    InputError
-        It finds only sky or only ground in `held_out`: two empty masks agree, whatever int8 has lost.
-    GateError
-        The same in the built-in scenes.
+    Raises `InputError` where it finds only sky or only ground in `held_out`, and `GateError` for the built-in scenes.
     """
-    scenes = Comparison(parity_scenes(network.size), run_torch(network.reference, parity_scenes(network.size)))
+    images = built_in_scenes(network.size)
+    scenes = Comparison(images, run_torch(network.reference, images))
     share = sky_share(scenes.expected)
     if not holds_both(share):
-        raise GateError(f"{_one_class('the built-in scenes', share)}; nothing was written. Train the network")
+        raise GateError(f"{one_class('the built-in scenes', share)}; nothing was written. Train the network")
     compared = Comparison(held_out, run_torch(network.reference, held_out))
     share = sky_share(compared.expected)
     if not holds_both(share):
         kept_back = f"the {len(held_out)} images of --calib that are kept back for the check"
-        raise InputError(f"{_one_class(kept_back, share)}; add images of the other kind to --calib")
+        raise InputError(f"{one_class(kept_back, share)}; add images of the other kind to --calib")
     if labeled is None:
         return Checks(compared, scenes, None, 0.0, {})
     found = LabeledSet(find_pairs(labeled, split), network.size)
     expected = run_torch(network.reference, found.images)
     return Checks(compared, scenes, found, found.iou(expected), found.iou_by_source(expected))
-
-
-def _one_class(where: str, share: float) -> str:
-    return f"the float32 network finds sky in {share:.1%} of the pixels of {where}, expected sky and ground, 1% or more of each"
 
 
 def measure(backend: Backend, checks: Checks) -> dict[str, Any]:
@@ -106,7 +98,7 @@ def worst_source(before: dict[str, float], after: dict[str, float]) -> tuple[str
 
 def gate(metrics: dict[str, Any], min_agreement: float, max_drop: float) -> GateError | None:
     """Return why an int8 network is not good enough, or None; NaN never is."""
-    advice = "nothing was written. Calibrate on more, and more varied, pictures of the kind that the network will see"
+    advice = "nothing was written. Calibrate on more, and more varied, images of the kind that the network will see"
     for key, where in (("value", "images kept back"), ("on_scenes", "built-in scenes")):
         value = metrics["agreement"][key]
         if not value >= min_agreement:

@@ -1,4 +1,4 @@
-"""Labeled pictures, decoded and resized once, that many variants of a network are scored on. A library."""
+"""Labeled images, decoded and resized once, that many variants of a network are scored on."""
 
 from __future__ import annotations
 
@@ -9,51 +9,54 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, read_pair
+from edge_runtime.images.network_input import Size
 from edge_runtime.images.ops import resize_probability, resize_rgb
 
 THRESHOLD = 0.5
 
 
 class LabeledSet:
-    """Pictures at the input size, with labels at the pictures' own size.
+    """Images at the input size, with labels at the images' own size.
 
     Attributes
     ----------
     images
-        (size, size, 3) uint8 RGB.
+        (H, W, 3) uint8 RGB.
+    targets, valids
+        bool, at the image's own size: where the label says sky, and where it is not void.
     sources
-        Of each picture, from the manifest.
+        Of each image, from the manifest.
     """
 
-    def __init__(self, pairs: Sequence[Pair], size: int) -> None:
+    def __init__(self, pairs: Sequence[Pair], size: Size) -> None:
         labeled = [read_pair(pair) for pair in pairs]
-        self.images = [resize_rgb(each.image, size, size) for each in labeled]
-        self.truths = [each.sky >= THRESHOLD for each in labeled]
+        self.images = [resize_rgb(each.image, size.height, size.width) for each in labeled]
+        self.targets = [each.sky >= THRESHOLD for each in labeled]
         self.valids = [each.valid for each in labeled]
         self.sources = [pair.source for pair in pairs]
         for name, sign in (("sky", True), ("ground", False)):
-            if not any(((truth == sign) & valid).any() for truth, valid in zip(self.truths, self.valids, strict=True)):
+            if not any(((target == sign) & valid).any() for target, valid in zip(self.targets, self.valids, strict=True)):
                 raise InputError(f"got labeled images without {name}, expected sky and ground: IoU says nothing without both")
 
     def masks(self, run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """Return (N, size, size) float32 probabilities of a network that maps a picture at the input size to them."""
+        """Return (N, H, W) float32 probabilities of a network that maps one image at the input size to (H, W)."""
         return np.stack([run(image) for image in self.images])
 
     def some(self, most: int) -> LabeledSet:
-        """Return at most so many of the pictures, spread evenly over them."""
+        """Return at most so many of the images, spread evenly over them."""
         step = max(1, -(-len(self.images) // most))
         few = copy.copy(self)
-        for name in ("images", "truths", "valids", "sources"):
+        for name in ("images", "targets", "valids", "sources"):
             setattr(few, name, getattr(self, name)[::step])
         return few
 
     def iou(self, masks: np.ndarray) -> float:
-        """Return the pooled IoU, 0 to 1, of `masks`: TP / (TP + FP + FN) over the valid pixels of all pictures."""
+        """Return the pooled IoU, 0 to 1, of `masks`: TP / (TP + FP + FN) over the valid pixels of all images."""
         overlap, union = self._counts(masks).sum(0)
         return float(overlap / union)
 
     def iou_by_source(self, masks: np.ndarray) -> dict[str, float]:
-        """Return the pooled IoU of every source that has sky in its labels or in the masks."""
+        """Return the pooled IoU of every source in whose labels the masks find some sky."""
         counts = self._counts(masks)
         found = {}
         for source in sorted(set(self.sources)):
@@ -64,7 +67,7 @@ class LabeledSet:
 
     def _counts(self, masks: np.ndarray) -> np.ndarray:
         rows = []
-        for mask, truth, valid in zip(masks, self.truths, self.valids, strict=True):
-            sky = resize_probability(mask, *truth.shape) >= THRESHOLD
-            rows.append([(sky & truth & valid).sum(), ((sky | truth) & valid).sum()])
+        for mask, target, valid in zip(masks, self.targets, self.valids, strict=True):
+            predicted = resize_probability(mask, *target.shape) >= THRESHOLD
+            rows.append([(predicted & target & valid).sum(), ((predicted | target) & valid).sum()])
         return np.array(rows, np.int64)

@@ -1,4 +1,4 @@
-"""How far a blob's values reach: the largest magnitude that int8 is to hold, out of a histogram of magnitudes. A library.
+"""How far a blob's values reach: the largest magnitude that int8 is to hold, out of a histogram of magnitudes.
 
 Three rules. `minmax` clips nothing. `percentile` clips the largest 0.01 %. `entropy` takes the limit at which 128 levels lose the
 least information about the histogram (Migacz, "8-bit inference with TensorRT", GTC 2017), as ncnn's own calibration tool does.
@@ -22,7 +22,7 @@ METHODS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Magnitudes of a blob over all calibration pictures.
+    """Magnitudes of a blob over all calibration images.
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Histogram:
 
 
 def count_magnitudes(values: np.ndarray, peak: float) -> np.ndarray:
-    """Return the counts of a `Histogram` for float32 `values` whose largest magnitude over all pictures is `peak`, above 0."""
+    """Return the counts of a `Histogram` for float32 `values` whose largest magnitude over all images is `peak`, above 0."""
     magnitudes = np.abs(values.ravel())
     bins = np.minimum((magnitudes[magnitudes > 0] * (BINS / peak)).astype(np.int64), BINS - 1)
     return np.bincount(bins, minlength=BINS)

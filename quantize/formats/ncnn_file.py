@@ -1,4 +1,4 @@
-"""ncnn's two files: `.param`, the graph as text, and `.bin`, the weights of its layers one after another. A library.
+"""ncnn's two files: `.param`, the graph as text, and `.bin`, the weights of its layers one after another.
 
 Facts are from ncnn's loaders (src/net.cpp, paramdict.cpp, modelbin.cpp, layer/convolution*.cpp of release 20261020). ncnn
 believes both files: to it an unknown blob is one more input, and bytes that are left over are no fault. Here both are refused.

@@ -1,6 +1,6 @@
-"""ncnn in int8, for the stock runtime. A library; `quantize/int8.py` is the command.
+"""ncnn in int8, for the stock runtime.
 
-No public Python package offers this; ncnn's own tools for it are C++ programs that no wheel carries. The arithmetic is that of
+No public Python package offers this: ncnn's own tools are C++ programs that no wheel carries. The arithmetic follows
 forward_int8 in ncnn's layer/convolution.cpp and convolutiondepthwise.cpp: q = clamp(round(x * scale), -127, 127) for blobs and
 weights, sums in 32 bits, sum / (input scale * weight scale) + bias, the activation, and either float32 or, fused, the next
 layer's q.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,75 +18,80 @@ import numpy as np
 
 from edge_runtime.backends.ncnn_net import SAME_EVERYWHERE
 from edge_runtime.errors import GateError
+from edge_runtime.images.network_input import MEAN, STD, to_nchw
 from export.network import Network
-from export.parity import MEAN, STD
 from export.pipeline import Converted
 from export.to_ncnn import INPUT_BLOB
 from export.to_ncnn import convert as convert_float
+from quantize.calibration.layers import layers_of
 from quantize.calibration.observe import observe
 from quantize.calibration.ranges import Method
-from quantize.calibration.recipe import AS_MEASURED, Recipe, layers_of
 from quantize.formats import ncnn_file
 from quantize.formats.ncnn_file import CONVOLUTION, DEPTHWISE, Layer, Net, Weights
 
 # Agreement with fp32 of minmax, percentile and entropy, depthwise layers in float: unet_lite 0.9962, 0.9964, 0.9963, unet_lite_s
-# 0.9936, 0.9934, 0.9935 (calibrated on 100 pictures, compared on 378), u2netp 0.9968, 0.9951, 0.9955 (40, 25). Calibrated on the
+# 0.9936, 0.9934, 0.9935 (calibrated on 100 images, compared on 378), u2netp 0.9968, 0.9951, 0.9955 (40, 25). Calibrated on the
 # usual 200, minmax suffers where one of them is unlike the others: unet_lite 0.9958 and, with entropy, 0.9954, unet_lite_s 0.9875
 # and 0.9930 (compared on 78).
 METHOD: Method = "entropy"
 MOST = 127  # -128 is not used, so that every q has its -q
-INPUT_LIMIT = max(MEAN, 255.0 - MEAN) / STD  # every byte of a picture must fit, whatever the calibration pictures hold
+INPUT_LIMIT = max(MEAN, 255.0 - MEAN) / STD  # every byte of a picture must fit, whatever the calibration images hold
 # ncnn computes 3 x 3 convolutions of stride 1 by Winograd's F(4, 3), whose 32-bit sums hold 576 times the result.
 WINOGRAD_MOST = (2**31 - 1) // 576
 
 
-def convert(network: Network, pictures: Sequence[np.ndarray], folder: Path, recipe: Recipe = AS_MEASURED) -> Converted:
-    """Write `folder`/int8.param and int8.bin, calibrated on (H, W, 3) uint8 RGB pictures: float32 in and out.
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """The float32 network, read, and the magnitude that becomes 127 in the input blob of every convolution."""
 
-    Weights are int8 per output channel, activations int8 per tensor; some layers stay float, see `keep_float`.
-    """
-    made = convert_float(network, "fp32", folder)
-    net = ncnn_file.read_net(made.files["param"], made.files["bin"])
-    shapes = {layer.name: net.weights[layer.name].values for layer in net.layers if layer.is_convolution}
-    chosen = frozenset(layers_of(network, recipe.keep, shapes).values())
-    limits = calibrate(net, made.files, pictures, recipe.method or METHOD)
-    files = {"param": folder / "int8.param", "bin": folder / "int8.bin"}
-    ncnn_file.write_net(quantize_net(net, limits, keep_float(net) | chosen), files["param"], files["bin"])
-    stored = "per_channel_symmetric, first and depthwise layers float16"
-    if chosen:
-        stored += f", {len(recipe.keep)} more chosen"
-    return Converted(files, made.input, made.output, stored, "per_tensor", made.tools)
+    network: Network
+    exported: Converted
+    net: Net
+    limits: Mapping[str, float]
+
+    def write(self, keep: frozenset[str], folder: Path) -> Converted:
+        """Write `folder`/int8.param and int8.bin, in which the convolutions of `keep` and of `keep_float` stay float."""
+        shapes = {layer.name: self.net.weights[layer.name].values for layer in self.net.layers if layer.is_convolution}
+        chosen = frozenset(layers_of(self.network, keep, shapes).values())
+        files = {"param": folder / "int8.param", "bin": folder / "int8.bin"}
+        made = quantize_net(self.net, self.limits, keep_float(self.net) | chosen)
+        ncnn_file.write_net(made, files["param"], files["bin"])
+        stored = "per_channel_symmetric, first and depthwise layers float16"
+        stored += f", {len(keep)} more chosen" if keep else ""
+        return dataclasses.replace(self.exported, files=files, weights=stored, activations="per_tensor")
+
+
+def calibrate(network: Network, images: Sequence[np.ndarray], folder: Path, method: Method | None = None) -> Calibrated:
+    """Export into `folder`, and find limits on (H, W, 3) uint8 RGB images by `method`, entropy without one."""
+    exported = convert_float(network, "fp32", folder)
+    net = ncnn_file.read_net(exported.files["param"], exported.files["bin"])
+    return Calibrated(network, exported, net, find_limits(net, exported.files, images, method or METHOD))
 
 
 def keep_float(net: Net) -> frozenset[str]:
     """Return the names of the layers that stay float, with float16 weights: the first convolution and depthwise ones.
 
     Depthwise: ncnn's int8 kernels for them are plain loops, but for 3 x 3 with ReLU on Arm. unet_lite at 256, all layers int8
-    against depthwise in float: agreement with fp32 0.9946 and 0.9963 on 378 pictures; latency 1.34 and 0.89 times that of fp32
+    against depthwise in float: agreement with fp32 0.9946 and 0.9963 on 378 images; latency 1.34 and 0.89 times that of fp32
     on x86 with AVX-512 VNNI; by qemu's count of instructions 1.08 and 0.62 times fp32 on a Cortex-A76, 1.50 and 1.04 on a
     Cortex-A53, which has no int8 dot product. Size 1.10 and 1.18 MB (fp32 4.08).
 
-    First: agreement 0.9961 without and 0.9964 with it (unet_lite), 0.9926 and 0.9931 (unet_lite_s) on 278 pictures, for 0.7 kB
+    First: agreement 0.9961 without and 0.9964 with it (unet_lite), 0.9926 and 0.9931 (unet_lite_s) on 278 images, for 0.7 kB
     and no time. The last in float would change nothing.
     """
     kept = [layer.name for layer in net.layers if layer.is_convolution][:1]
     return frozenset(kept + [layer.name for layer in net.layers if layer.kind == DEPTHWISE])
 
 
-def calibrate(net: Net, files: Mapping[str, Path], pictures: Sequence[np.ndarray], method: Method = METHOD) -> dict[str, float]:
+def find_limits(net: Net, files: Mapping[str, Path], images: Sequence[np.ndarray], method: Method = METHOD) -> dict[str, float]:
     """Return the magnitude that is to become 127 in the input blob of every convolution.
 
-    Parameters
-    ----------
-    net, files
-        The float network, read, and as ncnn reads it.
-    pictures
-        (H, W, 3) uint8 RGB at the input size.
+    `net` is the float network that `files` hold; `images` are (H, W, 3) uint8 RGB at the input size.
     """
     origins = blob_origins(net)
     readers = [layer for layer in net.layers if layer.is_convolution]
     runner = _Runner(files, sorted({origins[layer.bottoms[0]] for layer in readers}))
-    ranges = observe(runner.run, pictures, method)
+    ranges = observe(runner.run, images, method)
     limits = {blob: max(-found.low, found.high) for blob, found in ranges.items()} | {INPUT_BLOB: INPUT_LIMIT}
     return {layer.bottoms[0]: limits[origins[layer.bottoms[0]]] for layer in readers}
 
@@ -103,9 +109,9 @@ class _Runner:
         if self.net.load_param(str(files["param"])) != 0 or self.net.load_model(str(files["bin"])) != 0:
             raise GateError("ncnn cannot load the float network; nothing was written. Use the pinned pnnx and ncnn")
 
-    def run(self, picture: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    def run(self, image: np.ndarray) -> list[tuple[str, np.ndarray]]:
         # The Mat borrows this memory, so the variable must live until the last extract.
-        planes = np.ascontiguousarray(((picture.astype(np.float32) - MEAN) / STD).transpose(2, 0, 1))
+        planes = to_nchw(image)[0]
         extractor: Any = self.net.create_extractor()
         extractor.set_light_mode(False)  # keeps every blob, so that all are computed once
         code, found = extractor.input(INPUT_BLOB, self.ncnn.Mat(planes)), {}

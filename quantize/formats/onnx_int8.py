@@ -1,26 +1,26 @@
-"""ONNX in int8, as QDQ for onnxruntime. A library; `quantize/int8.py` is the command.
+"""ONNX in int8, as QDQ for onnxruntime.
 
 On x86 without VNNI (before Ice Lake and Zen 4), onnxruntime multiplies uint8 activations with int8 weights by vpmaddubsw, which
-adds two neighboring products in 16 bits and saturates: masks were seen to change by 0.9. Weights are scaled here so that no
-two neighbors can get there, and all x86 CPUs give the same bytes. 7-bit weights (`reduce_range`) do so too, at more loss.
+adds two neighboring products in 16 bits and saturates: masks were seen to change by 0.9. Weights are scaled here so that no two
+neighbors can saturate, and all x86 CPUs give the same bytes. 7-bit weights (`reduce_range`) have the same effect, at more loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from edge_runtime.images.network_input import MEAN, STD, to_nchw
 from export.network import Network
-from export.parity import MEAN, STD
+from export.onnx_graph import TOOLS, to_model_proto
 from export.pipeline import Converted, input_spec, output_spec
-from export.to_onnx import TOOLS, to_model_proto
-from quantize.calibration.observe import observe
+from quantize.calibration.layers import layers_of
+from quantize.calibration.observe import Range, observe
 from quantize.calibration.ranges import Method
-from quantize.calibration.recipe import AS_MEASURED, Recipe, layers_of
 
 if TYPE_CHECKING:
     import onnx
@@ -34,80 +34,89 @@ METHOD: Method = "minmax"
 
 @dataclass(frozen=True)
 class Variant:
-    """What onnxruntime offers besides: what activations are stored as, and whether every output channel has a scale."""
+    """What onnxruntime offers: how activations are stored, and whether every output channel has a scale."""
 
     activations: Literal["uint8", "int8"] = "uint8"
     per_channel: bool = True
 
 
-AS_RELEASED = Variant()  # the one that onnxruntime runs faster than float32, see studies/quantizers.py
+AS_RELEASED = Variant()  # the only one that onnxruntime runs faster than float32, see studies/quantizers.py
 
 
-def convert(
-    network: Network,
-    pictures: Sequence[np.ndarray],
-    folder: Path,
-    recipe: Recipe = AS_MEASURED,
-    variant: Variant = AS_RELEASED,
-) -> Converted:
-    """Write `folder`/model.onnx, calibrated on (H, W, 3) uint8 RGB pictures: float32 in and out, uint8 and int8 between.
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """The float32 model, and the range of every tensor in it."""
 
-    Weights are int8 per output channel, activations uint8 per tensor, ranges by `recipe.method`; without one, the minimum and
-    maximum over all pictures. The input's are those of a byte, the output's those of a probability.
-    """
-    from onnx import numpy_helper
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    network: Network
+    model: onnx.ModelProto
+    ranges: Mapping[str, Range]
+    image: np.ndarray
+    variant: Variant
 
-    path = folder / "model.onnx"
+    def write(self, keep: frozenset[str], folder: Path) -> Converted:
+        """Write `folder`/model.onnx, in which the convolutions of `keep` stay float: float32 in and out, 8 bits between."""
+        import onnx
+        from onnx import numpy_helper
+        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+        path = folder / "model.onnx"
+        model = onnx.ModelProto()
+        model.CopyFrom(self.model)  # quantize_static changes what it is given
+        weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+        nodes = {node.name: weights[node.input[1]] for node in model.graph.node if node.op_type == "Conv"}
+        kept = sorted(layers_of(self.network, keep, nodes).values())
+        ends = {name: _ends(each.low, each.high) for name, each in self.ranges.items()}
+        # The input's are those of a byte. The output's are those of a probability: sky and not sky are the two peaks of its
+        # histogram, so `entropy` would clip the sky's, and no pixel would reach 0.5.
+        ends |= {"image": _ends((0 - MEAN) / STD, (255 - MEAN) / STD), "sky": _ends(0.0, 1.0)}
+        scales = weight_scales(model, kept) if self.variant.per_channel else {}
+        quantize_static(
+            model,
+            path,
+            _reader(self.image),
+            quant_format=QuantFormat.QDQ,
+            per_channel=self.variant.per_channel,
+            activation_type=QuantType.QUInt8 if self.variant.activations == "uint8" else QuantType.QInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=kept,
+            extra_options={"TensorQuantOverrides": {**ends, **scales}},
+        )
+        tensors = input_spec("image", self.network.size, "NCHW"), output_spec("sky")
+        stored = "per_channel_symmetric" if self.variant.per_channel else "per_tensor_symmetric"
+        stored += f", {len(kept)} layers float32" if kept else ""
+        return Converted({"model": path}, *tensors, stored, "per_tensor", TOOLS)
+
+
+def calibrate(
+    network: Network, images: Sequence[np.ndarray], folder: Path, method: Method | None = None, variant: Variant = AS_RELEASED
+) -> Calibrated:
+    """Export, and find ranges on (H, W, 3) uint8 RGB images by `method`; None takes minimum and maximum over all images."""
     model = to_model_proto(network)
-    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    nodes = {node.name: weights[node.input[1]] for node in model.graph.node if node.op_type == "Conv"}
-    kept = layers_of(network, recipe.keep, nodes)
-    found = observe(_all_tensors(model), pictures, recipe.method or METHOD)
-    ends = {name: [{"rmin": np.float32(each.low), "rmax": np.float32(each.high)}] for name, each in found.items()}
-    byte_range = {"rmin": np.float32((0 - MEAN) / STD), "rmax": np.float32((255 - MEAN) / STD)}
-    # Sky and not sky are the two peaks of its histogram: `entropy` would clip the sky's, and no pixel would reach 0.5.
-    probability = {"rmin": np.float32(0.0), "rmax": np.float32(1.0)}
-    scales = weight_scales(model, frozenset(kept.values())) if variant.per_channel else {}
-    quantize_static(
-        model,
-        path,
-        _reader(pictures[:1]),  # for the names of the tensors: the ranges are there
-        quant_format=QuantFormat.QDQ,
-        per_channel=variant.per_channel,
-        activation_type=QuantType.QUInt8 if variant.activations == "uint8" else QuantType.QInt8,
-        weight_type=QuantType.QInt8,
-        nodes_to_exclude=sorted(kept.values()),
-        extra_options={"TensorQuantOverrides": {**ends, "image": [byte_range], "sky": [probability], **scales}},
-    )
-    tensors = input_spec("image", network.size, "NCHW"), output_spec("sky")
-    stored = "per_channel_symmetric" if variant.per_channel else "per_tensor_symmetric"
-    stored += f", {len(kept)} layers float32" if kept else ""
-    return Converted({"model": path}, *tensors, stored, "per_tensor", TOOLS)
+    return Calibrated(network, model, observe(_all_tensors(model), images, method or METHOD), images[0], variant)
 
 
-def _feed(picture: np.ndarray) -> dict[str, np.ndarray]:
-    return {"image": np.ascontiguousarray(((picture.astype(np.float32) - MEAN) / STD).transpose(2, 0, 1)[None])}
+def _ends(low: float, high: float) -> list[dict[str, np.float32]]:
+    return [{"rmin": np.float32(low), "rmax": np.float32(high)}]
 
 
-def _reader(pictures: Sequence[np.ndarray]) -> Any:
+def _reader(image: np.ndarray) -> Any:
+    """Return onnxruntime's reader of calibration data for one image: it names the tensors, whose ranges are there already."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        """Hands out one picture after another."""
+        """Hands out the image once."""
 
         def __init__(self) -> None:
-            self.inputs: Iterator[np.ndarray] = iter(pictures)
+            self.inputs = iter([{"image": to_nchw(image)}])
 
         def get_next(self) -> dict[str, np.ndarray] | None:
-            picture = next(self.inputs, None)
-            return None if picture is None else _feed(picture)
+            return next(self.inputs, None)
 
     return Reader()
 
 
 def _all_tensors(model: onnx.ModelProto) -> Callable[[np.ndarray], list[tuple[str, np.ndarray]]]:
-    """Return what runs one picture through the float network and gives every float tensor between its nodes."""
+    """Return what runs one image through the float network and gives every float tensor between its nodes."""
     import onnx
     import onnxruntime
 
@@ -120,7 +129,7 @@ def _all_tensors(model: onnx.ModelProto) -> Callable[[np.ndarray], list[tuple[st
     options.intra_op_num_threads = 1
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda picture: list(zip(names, session.run(names, _feed(picture)), strict=True))
+    return lambda image: list(zip(names, session.run(names, {"image": to_nchw(image)}), strict=True))
 
 
 def weight_scales(model: onnx.ModelProto, kept: Collection[str] = ()) -> dict[str, list[dict[str, Any]]]:

@@ -1,98 +1,100 @@
-"""Full-integer TFLite: int8 in, int8 inside, int8 out. A library; `quantize/int8.py` is the command."""
+"""Full-integer TFLite: int8 inside, and int8, uint8 or float32 at its ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edge_runtime.artifact.artifact import Quant
 from edge_runtime.errors import GateError
+from edge_runtime.images.network_input import MEAN, STD, normalize
 from export.network import Network
-from export.parity import MEAN, STD
 from export.pipeline import Converted, input_spec, output_spec
-from export.tflite_graph import convolutions, read_graph, tidy
+from export.tflite_graph import ENDS, IoType, convolutions, finish, read_graph, tidy
 from export.to_tflite import TOOLS, to_flatbuffer
+from quantize.calibration.layers import layers_of
 from quantize.calibration.observe import observe
 from quantize.calibration.ranges import Method
-from quantize.calibration.recipe import AS_MEASURED, Recipe, layers_of
 
-INPUT_QUANT = Quant(1 / 128, -1)  # q = byte - 128: the bytes of a picture are the input
-OUTPUT_QUANT = Quant(1 / 256, -128)  # what TFLite demands of a sigmoid
-
-
-# Not ai-edge-quantizer's own way, the moving average of every picture's ends: it clips what most pictures do not reach. u2netp
-# calibrated on 32 pictures of sky/val loses so 2.7 points of IoU on the 27 of ADE20K there, agreement with fp32 0.947; by minmax
-# 0.1 and 0.996, by percentile 0.4 and 0.987.
+# Not ai-edge-quantizer's default, the moving average of every image's ends: it clips values that most images do not reach. u2netp
+# calibrated on 32 images of sky/val then loses 2.7 points of IoU on the 27 of ADE20K there, with agreement 0.947; by minmax 0.1
+# and 0.996, by percentile 0.4 and 0.987.
 METHOD: Method = "minmax"
 
 
-def convert(
-    network: Network,
-    pictures: Sequence[np.ndarray],
-    folder: Path,
-    recipe: Recipe = AS_MEASURED,
-    moving_average: bool = False,
-) -> Converted:
-    """Write `folder`/model.tflite, calibrated on (H, W, 3) uint8 RGB pictures.
-
-    Weights are int8 per output channel, activations int8 per tensor, ranges by `recipe.method`, minmax without one, or as
-    ai-edge-quantizer takes them: the moving average of every picture's minimum and maximum.
-
-    Raises
-    ------
-    GateError
-        The quantizer left floating point in the graph, or another quantization at its ends.
-    """
-    exported = to_flatbuffer(network)
-    kept = layers_of(network, recipe.keep, convolutions(exported))
-    method = None if moving_average else recipe.method or METHOD
-    content = _quantize(exported, pictures, method, sorted(kept.values()))
-    _check(content, bool(kept))
-    path = folder / "model.tflite"
-    path.write_bytes(content)
-    tensors = input_spec("image", network.size, "NHWC", INPUT_QUANT), output_spec("sky", OUTPUT_QUANT)
-    stored = "per_channel_symmetric" + (f", {len(kept)} layers float32" if kept else "")
-    return Converted({"model": path}, *tensors, stored, "per_tensor", TOOLS)
-
-
 @dataclass(frozen=True, eq=False)
-class _Inputs:
-    """Calibration inputs, made as they are asked for: the quantizer goes over them more than once."""
+class Calibrated:
+    """The float32 model, and the range of every tensor in it, in ai-edge-quantizer's form."""
 
-    pictures: Sequence[np.ndarray]
+    network: Network
+    exported: bytes
+    ranges: Mapping[str, Any]
+    io: IoType
 
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        for picture in self.pictures:
-            yield {"image": ((picture.astype(np.float32) - MEAN) / STD)[None]}
+    def write(self, keep: frozenset[str], folder: Path) -> Converted:
+        """Write `folder`/model.tflite, in which the convolutions of `keep` stay float.
+
+        Raises `GateError` where the quantizer left other floating point in the graph, or quantized its ends differently.
+        """
+        kept = sorted(layers_of(self.network, keep, convolutions(self.exported)).values())
+        made = _quantizer(self.exported, kept).quantize(dict(self.ranges), enable_progress_report=False)
+        content = tidy(bytes(made.quantized_model))
+        _check(content, bool(kept))
+        path, size = folder / "model.tflite", self.network.size
+        path.write_bytes(finish(content, size, self.network.checkpoint.weights_license, self.io))
+        first, last = ENDS[self.io]
+        tensors = input_spec("image", size, "NHWC", first, self.io), output_spec("sky", last, self.io)
+        stored = "per_channel_symmetric" + (f", {len(kept)} layers float32" if kept else "")
+        return Converted({"model": path}, *tensors, stored, "per_tensor", TOOLS)
 
 
-def _quantize(content: bytes, pictures: Sequence[np.ndarray], method: Method | None, kept: Sequence[str]) -> bytes:
+def calibrate(
+    network: Network,
+    images: Sequence[np.ndarray],
+    folder: Path,
+    method: Method | None = None,
+    moving_average: bool = False,
+    io: IoType = "int8",
+) -> Calibrated:
+    """Export, and find ranges on (H, W, 3) uint8 RGB images by `method`, minmax without one.
+
+    With `moving_average`, ranges are ai-edge-quantizer's own: the moving average of every image's minimum and maximum.
+    """
+    from ai_edge_quantizer.calibrator import CalibrationMode
+
+    exported = to_flatbuffer(network)
+    used = images if moving_average else images[:1]  # one image names the tensors
+    ranges: dict[str, Any] = _quantizer(exported, ()).calibrate(
+        {"serving_default": [{"image": normalize(image)[None]} for image in used]},
+        num_threads=1,
+        mode=CalibrationMode.CALIBRATION_PROFILER_BASED,
+    )
+    if not moving_average:
+        found = observe(_all_tensors(exported, list(ranges)), images, method or METHOD)
+        ranges = {name: _ends(each.low, each.high) for name, each in found.items()}
+    # All bytes must have a value of their own, whatever bytes the calibration images hold.
+    return Calibrated(network, exported, ranges | {"image": _ends((0 - MEAN) / STD, (255 - MEAN) / STD)}, io)
+
+
+def _ends(low: float, high: float) -> dict[str, np.ndarray]:
+    return {"min": np.array([low]), "max": np.array([high])}
+
+
+def _quantizer(content: bytes, kept: Sequence[str]) -> Any:
     from ai_edge_quantizer import quantizer
     from ai_edge_quantizer import recipe as recipes
-    from ai_edge_quantizer.calibrator import CalibrationMode
 
     rules = recipes.static_wi8_ai8()
     for layer in kept:  # of two rules that fit, the later counts; operators go by their output
         rules.append({"regex": f"^{layer};?$", "operation": "*", "algorithm_key": quantizer.AlgorithmName.NO_QUANTIZE})
-    made = quantizer.Quantizer(content, rules)
-    inputs = _Inputs(pictures if method is None else pictures[:1])  # with a method, for the names alone
-    ranges: dict[str, Any] = made.calibrate(
-        {"serving_default": inputs}, num_threads=1, mode=CalibrationMode.CALIBRATION_PROFILER_BASED
-    )
-    if method is not None:
-        found = observe(_all_tensors(content, list(ranges)), pictures, method)
-        ranges = {name: {"min": np.array([each.low]), "max": np.array([each.high])} for name, each in found.items()}
-    # All bytes must have a value of their own, whatever bytes the calibration pictures hold.
-    ranges["image"] = {"min": np.array([(0 - MEAN) / STD]), "max": np.array([(255 - MEAN) / STD])}
-    return tidy(bytes(made.quantize(ranges, enable_progress_report=False).quantized_model))
+    return quantizer.Quantizer(content, rules)
 
 
 def _all_tensors(content: bytes, names: Sequence[str]) -> Callable[[np.ndarray], list[tuple[str, np.ndarray]]]:
-    """Return what runs one picture through the float network and gives the tensors of these names."""
+    """Return what runs one image through the float network and gives the tensors of these names."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_content=content, num_threads=1, experimental_preserve_all_tensors=True)
@@ -100,8 +102,8 @@ def _all_tensors(content: bytes, names: Sequence[str]) -> Callable[[np.ndarray],
     indices = {tensor["name"]: tensor["index"] for tensor in interpreter.get_tensor_details()}
     (first,) = interpreter.get_input_details()
 
-    def run(picture: np.ndarray) -> list[tuple[str, np.ndarray]]:
-        interpreter.set_tensor(first["index"], ((picture.astype(np.float32) - MEAN) / STD)[None])
+    def run(image: np.ndarray) -> list[tuple[str, np.ndarray]]:
+        interpreter.set_tensor(first["index"], normalize(image)[None])
         interpreter.invoke()
         return [(name, interpreter.get_tensor(indices[name])) for name in names]
 
@@ -110,8 +112,8 @@ def _all_tensors(content: bytes, names: Sequence[str]) -> Callable[[np.ndarray],
 
 def _check(content: bytes, mixed: bool) -> None:
     graph = read_graph(content)
-    if (graph.float_tensors and not mixed) or graph.input != INPUT_QUANT or graph.output != OUTPUT_QUANT:
+    if (graph.float_tensors and not mixed) or (graph.input, graph.output) != ENDS["int8"]:
         raise GateError(
             f"the quantized TFLite graph has {graph.float_tensors} float tensors, input {graph.input}, output {graph.output}; "
-            f"expected 0, {INPUT_QUANT}, {OUTPUT_QUANT}; nothing was written. Use the pinned ai-edge-quantizer"
+            f"expected 0, {ENDS['int8'][0]}, {ENDS['int8'][1]}; nothing was written. Use the pinned ai-edge-quantizer"
         )

@@ -14,6 +14,7 @@ import pytest
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.errors import GateError
+from edge_runtime.segmenter import Segmenter
 from export import to_ncnn, to_onnx, to_tflite, to_torch
 from export.network import Network, load_network
 from export.pipeline import Converted, ExportConfig, run_export
@@ -27,9 +28,9 @@ EXPORTERS = {"onnx": to_onnx, "tflite": to_tflite, "ncnn": to_ncnn, "torch": to_
 def test_artifact_is_what_the_contract_asks_for(artifact_format: str, artifacts: dict[str, Path], tiny_checkpoint: Path) -> None:
     artifact = read_artifact(artifacts[f"{artifact_format}-fp32"])
     spec, network = artifact.spec, load_network(tiny_checkpoint, None)
-    assert spec.name == f"unet_lite_s-{network.size}-fp32-{artifact_format}"
+    assert spec.name == f"unet_lite_s-192-fp32-{artifact_format}"
     nhwc = artifact_format == "tflite"
-    assert spec.input.shape == ((1, network.size, network.size, 3) if nhwc else (1, 3, network.size, network.size))
+    assert spec.input.shape == ((1, 192, 192, 3) if nhwc else (1, 3, 192, 192))
     assert (spec.input.name, spec.output.name) == (("in0", "out0") if artifact_format == "ncnn" else ("image", "sky"))
     assert (spec.input.mean, spec.input.std, spec.input.quant) == ((127.0,) * 3, (128.0,) * 3, None)
     assert (spec.provenance["parameters"], spec.provenance["macs"]) == (network.parameters, network.macs)
@@ -97,11 +98,14 @@ def test_fp16_is_smaller_and_agrees(
     assert half.spec.metrics["parity"]["max_abs"] > full.spec.metrics["parity"]["max_abs"]
 
 
-def test_another_size_can_be_asked_for(tiny_checkpoint: Path, tmp_path: Path) -> None:
-    artifact = to_torch.export(ExportConfig(tiny_checkpoint, size=128, out=tmp_path / "small"))
-    assert artifact.size == (128, 128) and artifact.spec.name == "unet_lite_s-128-fp32-torch"
-    picture = artifact.golden().input
-    assert open_backend(artifact).run(picture).shape == (128, 128)
+@pytest.mark.parametrize("artifact_format", EXPORTERS)
+def test_other_sizes_and_shapes_can_be_asked_for(artifact_format: str, tiny_checkpoint: Path, tmp_path: Path) -> None:
+    artifact = EXPORTERS[artifact_format].export(ExportConfig(tiny_checkpoint, size="128x96", out=tmp_path / "wide"))
+    assert artifact.size == (96, 128) and artifact.spec.name == f"unet_lite_s-128x96-fp32-{artifact_format}"
+    assert "--size 128x96" in artifact.spec.provenance["command"]
+    assert artifact.spec.provenance["macs"] == load_network(tiny_checkpoint, "96x128").macs
+    segmenter = Segmenter.load(artifact.folder)
+    assert segmenter(artifact.golden().input).shape == (96, 128) and segmenter(np.zeros((50, 40, 3), np.uint8)).shape == (50, 40)
 
 
 def test_failed_gate_leaves_nothing_and_spares_what_is_there(
@@ -136,7 +140,9 @@ def test_command_exits_with_1_where_half_precision_overflows(tiny_checkpoint: Pa
         [sys.executable, project_root / "export" / "to_torch.py", *map(str, words)], capture_output=True, text=True, cwd=tmp_path
     )
     assert result.returncode == 1, result.stderr
-    assert result.stderr.startswith("gate failed: ") and result.stdout == ""
+    assert result.stderr.splitlines()[-1].startswith("gate failed: ") and result.stdout == ""
+    said = result.stderr.splitlines()[:-1]
+    assert said == ["unet_lite_s at 192: converting to torch fp16", "comparing with torch on 7 images"], "no chatter"
     assert list(tmp_path.iterdir()) == [steep]
 
 
@@ -166,7 +172,7 @@ def test_commands_refuse_with_2_and_explain_themselves(tmp_path: Path, project_r
         if case == "help":
             assert all(flag in stdout for flag in ("--checkpoint", "--size", "--precision", "--out"))
         if case == "size":
-            assert "error: got --size 100, expected a multiple of 32" in stderr
+            assert "error: got --size 100, expected multiples of 32 up to 2048" in stderr
 
 
 QUIET_SCRIPT = """

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import GateError
-from export.parity import SCENES, Parity, check_parity, compare, parity_pictures
+from edge_runtime.images.network_input import Size
+from export.parity import SCENES, Parity, check_parity, compare, parity_images
 
 
 def _parity(max_abs: float, agreement: float, sky_share: float = 0.5, span: float = 1.0) -> Parity:
@@ -18,9 +19,9 @@ def _stack(seed: int) -> np.ndarray:
 
 
 def test_pictures_are_seeded_and_varied() -> None:
-    first, again = parity_pictures(64), parity_pictures(64)
+    first, again = parity_images(Size(64, 96)), parity_images(Size(64, 96))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert all(picture.shape == (64, 64, 3) and picture.dtype == np.uint8 for picture in first)
+    assert all(picture.shape == (64, 96, 3) and picture.dtype == np.uint8 for picture in first)
     assert {"night", "none"} <= {scene.sky for scene in SCENES}
     assert len({picture.tobytes() for picture in first}) == len(first) == len(SCENES) + 1
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.network_input import Size
 from export.network import SkyProbability, fold_batch_norm, load_network
 from train.models import MODELS, count_parameters, load_checkpoint, save_checkpoint
 
@@ -34,14 +35,15 @@ def test_folding_batch_norm_changes_nothing(arch: str) -> None:
 
 def test_network_knows_its_size_and_cost(tiny_checkpoint: Path) -> None:
     network = load_network(tiny_checkpoint, 96)
-    assert network.size == 96 and tuple(network.example.shape) == (1, 3, 96, 96)
+    assert network.size == Size.square(96) and tuple(network.example.shape) == (1, 3, 96, 96)
+    assert tuple(load_network(tiny_checkpoint, "128x96").example.shape) == (1, 3, 96, 128)
     assert network.parameters == count_parameters(MODELS["unet_lite_s"]())
     assert load_network(tiny_checkpoint, 192).macs == 4 * network.macs
 
 
-@pytest.mark.parametrize("size", [0, -32, 16, 100, 32768])
-def test_size_must_suit_the_networks(tiny_checkpoint: Path, size: int) -> None:
-    with pytest.raises(InputError, match=f"got --size {size}, expected a multiple of 32"):
+@pytest.mark.parametrize("size", ["0", "-32", "16", "100", "32768", "64x100", "2080x64", "wide"])
+def test_size_must_suit_the_networks(tiny_checkpoint: Path, size: str) -> None:
+    with pytest.raises(InputError, match=f"got --size {size}, expected"):
         load_network(tiny_checkpoint, size)
 
 
@@ -49,7 +51,7 @@ def test_weights_that_are_not_finite_are_refused(tiny_checkpoint: Path, tmp_path
     checkpoint = load_checkpoint(tiny_checkpoint)
     checkpoint.weights["head.bias"][0] = float("nan")
     save_checkpoint(checkpoint, tmp_path / "nan.pt")
-    with pytest.raises(InputError, match="got NaN or infinity in head.bias of .*nan.pt, expected finite weights"):
+    with pytest.raises(InputError, match="got NaN or infinity in 'head.bias' of .*nan.pt, expected finite weights"):
         load_network(tmp_path / "nan.pt", None)
 
 

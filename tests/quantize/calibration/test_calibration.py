@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from edge_runtime.artifact.artifact import Calibration
 from edge_runtime.errors import InputError
-from quantize.calibration.calibration_set import check_distinct, divide, make_manifest, read_resized
+from edge_runtime.images.network_input import Size
+from quantize.calibration.calibration_set import check_distinct, divide, fingerprint, read_resized
+
+SIZE = Size(height=16, width=24)
 
 
 def _pictures(folder: Path, count: int, seed: int = 0) -> Path:
@@ -62,7 +68,7 @@ def test_splits_that_only_report_are_not_guessed_from(tmp_path: Path) -> None:
 
 
 def test_too_few_pictures(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="got 7 pictures in .*, expected at least 8; 200 varied ones are usual"):
+    with pytest.raises(InputError, match="got 7 images in .*, expected at least 8; 200 varied ones are usual"):
         divide(_pictures(tmp_path / "pictures", 7), 200, 0)
     with pytest.raises(InputError, match="got --count 0"):
         divide(_pictures(tmp_path / "more", 8), 0, 0)
@@ -75,31 +81,33 @@ def test_too_few_pictures(tmp_path: Path) -> None:
 def test_an_image_that_calibrates_cannot_check(tmp_path: Path) -> None:
     folder = _pictures(tmp_path / "pictures", 8)
     chosen = divide(folder, 200, 0)
-    read = [[read_resized([path], 16)[0] for path in paths] for paths in (chosen.calibration, chosen.held_out)]
+    read = [[read_resized([path], SIZE)[0] for path in paths] for paths in (chosen.calibration, chosen.held_out)]
     check_distinct(chosen, *read)
     with pytest.raises(InputError, match=r"got the same image twice in .* and .*, 1 pairs in all, .* Remove the copies"):
         check_distinct(chosen, read[0], [read[0][3], read[1][1]])
 
 
-def test_manifest_holds_names_and_hashes_of_what_calibrated(tmp_path: Path) -> None:
+def test_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
     chosen = divide(_pictures(tmp_path / "a" / "train" / "images", 12).parent.parent, 200, 0)
-    manifest = make_manifest(chosen)
-    assert manifest.calibration.count == len(manifest.entries["pictures"]) == 9
-    assert [entry["name"] for entry in manifest.entries["pictures"]] == [
-        path.relative_to(chosen.root).as_posix() for path in chosen.calibration
+    made = fingerprint(chosen)
+    images = [
+        {"name": path.relative_to(chosen.root).as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        for path in chosen.calibration
     ]
+    text = json.dumps({"pictures": images, "seed": 0}, separators=(",", ":"))
+    assert made == Calibration(hashlib.sha256(text.encode()).hexdigest(), 9)
     moved = divide(_pictures(tmp_path / "b" / "train" / "images", 12).parent.parent, 200, 0)
-    assert make_manifest(moved) == manifest, "the same pictures elsewhere are the same calibration set"
+    assert fingerprint(moved) == made, "the same pictures elsewhere are the same calibration set"
     other = dataclasses.replace(chosen, calibration=chosen.calibration[::-1])
-    assert make_manifest(other).calibration.sha256 != manifest.calibration.sha256
+    assert fingerprint(other).sha256 != made.sha256
 
 
 def test_pictures_are_read_as_the_contract_says(tmp_path: Path) -> None:
     folder = _pictures(tmp_path / "pictures", 8)
     first = sorted(folder.iterdir())[0]
-    (resized,) = read_resized([first], 16)
+    (resized,) = read_resized([first], SIZE)
     with Image.open(first) as picture:
-        assert np.array_equal(resized, np.asarray(picture.resize((16, 16), Image.Resampling.BILINEAR)))
+        assert np.array_equal(resized, np.asarray(picture.resize((24, 16), Image.Resampling.BILINEAR)))
     first.write_bytes(first.read_bytes()[:60])
     with pytest.raises(InputError, match="cannot read image"):
-        read_resized([first], 16)
+        read_resized([first], SIZE)

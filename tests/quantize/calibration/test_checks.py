@@ -11,20 +11,21 @@ import pytest
 
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import Pair
+from edge_runtime.images.network_input import Size
 from export.network import Network, load_network
-from export.parity import parity_scenes, run_torch
+from export.parity import built_in_scenes, run_torch
 from quantize.calibration.checks import gate, prepare
 from quantize.calibration.labeled import LabeledSet
+from quantize.calibration.ranking import rank
 from quantize.int8 import Int8Config, quantize
-from quantize.sensitivity import rank
 from scenes.render import generate
 
-SIZE = 64
+SIZE = Size.square(64)
 
 
 @pytest.fixture
 def network(tiny_checkpoint: Path) -> Network:
-    return load_network(tiny_checkpoint, SIZE)
+    return load_network(tiny_checkpoint, "64")
 
 
 @pytest.mark.parametrize("kind", ["allsky", "wall", "indoor"])
@@ -41,7 +42,7 @@ def test_calibration_images_of_one_class_are_refused(
 def test_a_network_without_sky_in_the_scenes_cannot_be_checked(network: Network) -> None:
     network.reference.network.head.bias.fill_(-100.0)
     with pytest.raises(GateError, match="finds sky in 0.0% of the pixels of the built-in scenes"):
-        prepare(network, parity_scenes(SIZE), None, None)
+        prepare(network, built_in_scenes(SIZE), None, None)
 
 
 def test_scenes_and_held_out_images_both_decide() -> None:
@@ -73,7 +74,7 @@ def test_labels_of_one_class_are_refused(kind: str, missing: str, tmp_path: Path
 
 
 def test_built_in_scenes_hold_sky_and_ground(network: Network) -> None:
-    masks = run_torch(network.reference, parity_scenes(SIZE)) >= 0.5
+    masks = run_torch(network.reference, built_in_scenes(SIZE)) >= 0.5
     assert 0.2 < masks.mean() < 0.8
 
 

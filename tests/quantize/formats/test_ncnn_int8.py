@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -16,16 +17,16 @@ import pytest
 from edge_runtime.artifact.artifact import SCHEMA_PATH, Artifact, format_spec, read_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.errors import GateError
+from edge_runtime.images.network_input import Size
 from edge_runtime.images.ops import read_rgb
 from edge_runtime.segmenter import Segmenter
 from export.network import Network
-from export.parity import parity_pictures
-from export.pipeline import Converted
-from quantize.calibration.recipe import Recipe
+from export.parity import built_in_scenes
+from quantize.calibration.ranges import Method
 from quantize.formats import ncnn_int8
 from quantize.formats.ncnn_file import DEPTHWISE, Net, Weights, read_net, write_net
-from quantize.formats.ncnn_int8 import calibrate, quantize_net
-from quantize.int8 import CONVERTERS, Int8Config, quantize
+from quantize.formats.ncnn_int8 import Calibrated, find_limits
+from quantize.int8 import FORMATS, Int8Config, quantize
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +54,7 @@ def test_command_writes_what_the_contract_asks_for(made: tuple[Artifact, str], a
     assert stored.calibration is not None and stored.calibration.count == 9
     assert made[0].size_bytes < 0.32 * read_artifact(artifacts["ncnn-fp32"]).size_bytes
     assert spec.metrics["agreement"]["value"] > 0.97 and spec.metrics["agreement"]["pictures"] == 3
-    assert f"agreement {spec.metrics['agreement']['value']:.4f} on 3 pictures" in made[1] and "drop" in made[1]
+    assert f"agreement {spec.metrics['agreement']['value']:.4f} on 3 images" in made[1] and "drop" in made[1]
     net = read_net(made[0].file("param"), made[0].file("bin"))
     left = [layer for layer in net.layers if layer.is_convolution and "8" not in layer.params]
     assert [layer.kind for layer in left] == ["Convolution"] + [DEPTHWISE] * 16
@@ -69,9 +70,9 @@ def test_cpp_program_gives_the_same_masks(
     if not program.is_file():
         pytest.skip("cpp_demo/build/skyedge is not built; run `make cpp`")
     segmenter = Segmenter.load(made[0].folder)
-    for picture in sorted((scene_dir / "test" / "images").iterdir())[:4]:
-        copy, output = tmp_path / "picture.png", tmp_path / "mask.png"
-        pixels = read_rgb(picture)
+    for path in sorted((scene_dir / "test" / "images").iterdir())[:4]:
+        copy, output = tmp_path / "image.png", tmp_path / "mask.png"
+        pixels = read_rgb(path)
         cv2.imwrite(str(copy), pixels[..., ::-1])  # decoders of JPEG differ
         words = [program, "segment", "--model", made[0].folder, "--input", copy, "--output", output]
         done = subprocess.run(words, capture_output=True, text=True)
@@ -83,17 +84,16 @@ def test_cpp_program_gives_the_same_masks(
 def test_collapsed_network_is_refused(
     scene_dir: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def collapsed(network: Network, pictures: Sequence[np.ndarray], folder: Path, _recipe: Recipe) -> Converted:
-        """Quantize with limits so wide that every value rounds to 0: the masks are blank."""
-        converted = ncnn_int8.convert(network, pictures, folder)
-        net = read_net(folder / "model.ncnn.param", folder / "model.ncnn.bin")
-        limits = {layer.bottoms[0]: 1e6 for layer in net.layers if layer.is_convolution}
-        write_net(quantize_net(net, limits), converted.files["param"], converted.files["bin"])
-        return converted
+    def collapsed(network: Network, images: Sequence[np.ndarray], folder: Path, method: Method | None) -> Calibrated:
+        """Calibrate with limits so wide that every value rounds to 0: the masks are blank."""
+        found = ncnn_int8.calibrate(network, images, folder, method)
+        return dataclasses.replace(found, limits=dict.fromkeys(found.limits, 1e6))
 
-    monkeypatch.setitem(CONVERTERS, "ncnn", collapsed)
+    monkeypatch.setitem(FORMATS, "ncnn", collapsed)
     config = Int8Config(scene_dir, tiny_checkpoint, format=("ncnn",), out=tmp_path / "out")
-    with pytest.raises(GateError, match=r"ncnn: agreement with fp32 is 0\.\d+, expected at least 0.95; nothing was written"):
+    with pytest.raises(
+        GateError, match=r"ncnn: agreement with fp32 is 0\.\d+ on images kept back, expected at least 0.95; nothing was written"
+    ):
         quantize(config)
     assert not (tmp_path / "out").exists()
 
@@ -108,7 +108,7 @@ def test_network_with_undefined_values_is_refused(artifacts: dict[str, Path], tm
     files = {"param": tmp_path / "param", "bin": tmp_path / "bin"}
     write_net(bad, files["param"], files["bin"])
     with pytest.raises(GateError, match="got no finite values in .*Train the network again"):
-        calibrate(bad, files, parity_pictures(192)[:1])
+        find_limits(bad, files, built_in_scenes(Size.square(192))[:1])
     files["bin"].write_bytes(b"")
     with pytest.raises(GateError, match="ncnn cannot load the float network"):
-        calibrate(net, files, parity_pictures(192)[:1])
+        find_limits(net, files, built_in_scenes(Size.square(192))[:1])

@@ -12,10 +12,11 @@ import pytest
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.backends.ncnn_net import SAME_EVERYWHERE
-from export.parity import parity_pictures
+from edge_runtime.images.network_input import Size, to_nchw
+from export.parity import parity_images
 from quantize.calibration.ranges import METHODS, Method
 from quantize.formats.ncnn_file import DEPTHWISE, Layer, Net, Weights, format_param, parse_param, read_net, write_net
-from quantize.formats.ncnn_int8 import METHOD, calibrate, keep_float, quantize_net, round_to_int8
+from quantize.formats.ncnn_int8 import METHOD, find_limits, keep_float, quantize_net, round_to_int8
 
 # ncnn's x86 kernel of depthwise layers takes the reciprocal of a scale from the CPU's estimate (rcpps), which is good to
 # 1.5 * 2^-12 of its value; all others divide. Sums are exact in 32 bits, so that nothing else but float32 rounding differs.
@@ -216,26 +217,21 @@ def test_only_an_int8_layer_that_reads_alone_takes_int8() -> None:
     assert format_param(layers) == format_param(parse_param(text)), "the float network is left as it is"
 
 
-def planes_of(picture: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3) uint8 as the network's input (3, H, W)."""
-    return np.ascontiguousarray(((picture.astype(np.float32) - 127) / 128).transpose(2, 0, 1))
-
-
 @pytest.mark.parametrize(("method", "all_layers"), [*((method, True) for method in METHODS), (METHOD, False)])
 def test_whole_network_layer_by_layer(method: Method, all_layers: bool, artifacts: dict[str, Path], tmp_path: Path) -> None:
     exported = read_artifact(artifacts["ncnn-fp32"])
     sources = {role: exported.file(role) for role in ("param", "bin")}
     net = read_net(sources["param"], sources["bin"])
-    pictures = parity_pictures(192)[:6]
-    limits = calibrate(net, sources, pictures, method)
+    images = parity_images(Size.square(192))[:6]
+    limits = find_limits(net, sources, images, method)
     assert limits["in0"] == 1.0 and all(0 < most < 100 for most in limits.values())
     made = quantize_net(net, limits, () if all_layers else keep_float(net))
     files = tmp_path / "param", tmp_path / "bin"
     write_net(made, *files)
-    blobs = run_ncnn(files, planes_of(pictures[0]), all_blobs(made))
+    blobs = run_ncnn(files, to_nchw(images[0])[0], all_blobs(made))
     terms = {f"{DEPTHWISE} 101": 16, "Convolution 102": 16, "Convolution 2": 17}
     assert check_layers(made, blobs) == (terms if all_layers else {"Convolution 2": 27, "Convolution 102": 5})
-    wanted = open_backend(exported).run(pictures[0])
+    wanted = open_backend(exported).run(images[0])
     assert np.mean((blobs["out0"][0] >= 0.5) == (wanted >= 0.5)) > 0.99 and 0.1 < np.mean(wanted >= 0.5) < 0.9
 
 
@@ -243,10 +239,10 @@ def test_limits_are_of_the_blob_that_each_layer_reads(artifacts: dict[str, Path]
     exported = read_artifact(artifacts["ncnn-fp32"])
     files = {role: exported.file(role) for role in ("param", "bin")}
     net = read_net(files["param"], files["bin"])
-    pictures = parity_pictures(192)[:2]
-    limits = calibrate(net, files, pictures, "minmax")
+    images = parity_images(Size.square(192))[:2]
+    limits = find_limits(net, files, images, "minmax")
     readers = {layer.bottoms[0] for layer in net.layers if layer.is_convolution}
     assert set(limits) == readers
-    found = [run_ncnn((files["param"], files["bin"]), planes_of(picture), sorted(readers)) for picture in pictures]
+    found = [run_ncnn((files["param"], files["bin"]), to_nchw(image)[0], sorted(readers)) for image in images]
     for blob in readers - {"in0"}:
         assert limits[blob] == pytest.approx(max(np.abs(blobs[blob]).max() for blobs in found), rel=1e-6)

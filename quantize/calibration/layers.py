@@ -1,39 +1,17 @@
-"""What a user may choose about int8: how ranges are found, and which convolutions stay float. A library.
+"""Names of convolutions. Every format calls them as the torch network does, such as `decoder.0.entry.0`.
 
-Convolutions go by the names of the torch network's modules (`decoder.0.entry.0`) in every format; `layers_of` finds each in an
-exported file by its weights, which no converter changes.
+`layers_of` finds a convolution in an exported file by its weights, which no converter changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from torch import nn
 
 from edge_runtime.errors import GateError, InputError
 from export.network import Network
-from quantize.calibration.ranges import Method
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to quantize.
-
-    Attributes
-    ----------
-    method
-        How the range of an activation follows from its values in the calibration pictures; None: the format's own choice.
-    keep
-        Names of the convolutions that stay float.
-    """
-
-    method: Method | None = None
-    keep: frozenset[str] = frozenset()
-
-
-AS_MEASURED = Recipe()
 
 
 def convolution_weights(network: Network) -> dict[str, np.ndarray]:
@@ -51,22 +29,15 @@ def check_names(network: Network, names: frozenset[str]) -> None:
         raise InputError(f"got --keep-float {' '.join(wrong)}, expected convolutions, such as {some}; sensitivity.py lists them")
 
 
-def layers_of(network: Network, keep: frozenset[str], found: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """Return, for each convolution in `keep`, the name of the layer of an exported file that it became.
+def layers_of(network: Network, names: Collection[str], found: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Return, for each convolution of `names`, the name of the layer of an exported file that it became.
 
-    Parameters
-    ----------
-    found
-        Layer of the file -> its weights, in the axes of `convolution_weights`.
-
-    Raises
-    ------
-    GateError
-        The converter changed the weights, so that a layer is not there or there twice.
+    `found` maps the layers of the file to their weights, in the axes of `convolution_weights`. Raises `GateError` where the
+    converter changed the weights, so that a layer is not there, or there twice.
     """
     weights = convolution_weights(network)
     named: dict[str, str] = {}
-    for name in sorted(keep):
+    for name in sorted(names):
         same = [layer for layer, values in found.items() if _close(values, weights[name])]
         if len(same) != 1:
             raise GateError(f"got {len(same)} layers of the file with the weights of {name}, expected 1; nothing was written")

@@ -13,6 +13,7 @@ import torch
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import find_pairs
+from edge_runtime.images.network_input import Size
 from edge_runtime.images.ops import resize_probability, resize_rgb
 from edge_runtime.metrics.iou import evaluate_pairs, pool
 from export.network import Network, load_network
@@ -20,19 +21,20 @@ from export.parity import run_torch
 from export.pipeline import Converted
 from quantize import int8, sensitivity
 from quantize.calibration.labeled import LabeledSet
+from quantize.calibration.layers import convolution_weights, layers_of
 from quantize.calibration.observe import Range, observe
-from quantize.calibration.recipe import Recipe, convolution_weights, layers_of
-from quantize.formats import onnx_int8
-from quantize.int8 import CONVERTERS, Int8Config, quantize
-from quantize.sensitivity import LayerScore, rank, round_input, round_weight
+from quantize.calibration.ranges import Method
+from quantize.calibration.ranking import LayerScore, rank, round_input, round_weight
+from quantize.formats import ncnn_int8, onnx_int8
+from quantize.int8 import FORMATS, Int8Config, quantize
 from studies import quantizers
 
-SIZE = 64
+SIZE = Size.square(64)
 
 
 @pytest.fixture(scope="module")
 def network(tiny_checkpoint: Path) -> Network:
-    return load_network(tiny_checkpoint, SIZE)
+    return load_network(tiny_checkpoint, "64")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,7 @@ def test_named_layers_stay_float_and_methods_differ(
     artifact_format: str, scene_dir: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     base = Int8Config(
-        scene_dir, tiny_checkpoint, SIZE, format=(artifact_format,), min_agreement=0.8, out=tmp_path / "plain", method="minmax"
+        scene_dir, tiny_checkpoint, "64", format=(artifact_format,), min_agreement=0.8, out=tmp_path / "plain", method="minmax"
     )  # type: ignore[arg-type]  # fmt: skip
     quantize(base)
     keep = ("context.1.pointwise.0", "head")
@@ -93,7 +95,7 @@ def test_named_layers_stay_float_and_methods_differ(
 
 
 def test_ranking_finds_a_layer_with_an_outlier(network: Network, labeled: LabeledSet, tiny_checkpoint: Path) -> None:
-    broken = load_network(tiny_checkpoint, SIZE)
+    broken = load_network(tiny_checkpoint, "64")
     layer = broken.folded.network.get_submodule("refine.2.pointwise.0")
     with torch.no_grad():
         # One weight of a channel that is 500 times the others leaves them no levels; the input that it reads is always 0.
@@ -108,7 +110,7 @@ def test_ranking_finds_a_layer_with_an_outlier(network: Network, labeled: Labele
 
 def test_labeled_set_scores_as_evaluation_does(network: Network, labeled: LabeledSet, scene_dir: Path) -> None:
     def predict(image: np.ndarray) -> np.ndarray:
-        return resize_probability(run_torch(network.reference, [resize_rgb(image, SIZE, SIZE)])[0], *image.shape[:2])
+        return resize_probability(run_torch(network.reference, [resize_rgb(image, SIZE.height, SIZE.width)])[0], *image.shape[:2])
 
     expected = pool(evaluate_pairs(predict, find_pairs(scene_dir, "test")[:6])).iou
     masks = labeled.masks(lambda image: run_torch(network.reference, [image])[0])
@@ -122,26 +124,34 @@ def test_auto_leaves_as_few_layers_as_it_takes(
 ) -> None:
     """A real ncnn network whose weights are zeroed unless the three worst layers stay float."""
     worst = ["head", "refine.3.pointwise.0", "refine.3.depthwise.0"]
+    needed = set(worst)
+    calibrations: list[Path] = []
     tried: list[int] = []
 
-    def fragile(network: Network, pictures: Sequence[np.ndarray], folder: Path, recipe: Recipe) -> Converted:
-        tried.append(len(recipe.keep))
-        broken = load_network(tiny_checkpoint, SIZE)
-        if not recipe.keep >= set(worst):
+    class Fragile:
+        def __init__(self, network: Network, images: Sequence[np.ndarray], folder: Path, method: Method | None) -> None:
+            calibrations.append(folder)
+            self.good = ncnn_int8.calibrate(network, images, folder, method)
+            broken = load_network(tiny_checkpoint, "64")
             with torch.no_grad():
                 broken.folded.network.get_submodule("head").bias.fill_(-1e3)
-        return int8.ncnn_int8.convert(broken, pictures, folder, Recipe())
+            self.bad = ncnn_int8.calibrate(broken, images, folder, method)
 
-    monkeypatch.setitem(CONVERTERS, "ncnn", fragile)
-    rest = [name for name in convolution_weights(load_network(tiny_checkpoint, SIZE)) if name not in worst]
+        def write(self, keep: frozenset[str], folder: Path) -> Converted:
+            tried.append(len(keep))
+            return (self.good if keep >= needed else self.bad).write(frozenset(), folder)
+
+    monkeypatch.setitem(FORMATS, "ncnn", Fragile)
+    rest = [name for name in convolution_weights(load_network(tiny_checkpoint, "64")) if name not in worst]
     monkeypatch.setattr(int8, "rank", lambda *_: [LayerScore(name, 0.0, 0.0, 0.0, 0.0) for name in worst + rest])
     config = Int8Config(
-        scene_dir, tiny_checkpoint, SIZE, format=("ncnn",), min_agreement=0.8, max_drop=8.0, eval=scene_dir, split="test",
+        scene_dir, tiny_checkpoint, "64", format=("ncnn",), min_agreement=0.8, max_drop=8.0, eval=scene_dir, split="test",
         keep_float=("AUTO",), out=tmp_path / "out",
     )  # fmt: skip
     quantize(config)
+    assert len(calibrations) == 1, "calibrated and exported once, however many sets of layers are tried"
     assert tried == [0, 1, 2, 4, 3] and read_artifact(tmp_path / "out").spec.provenance["kept_float"] == sorted(worst)
-    monkeypatch.setitem(CONVERTERS, "ncnn", lambda *words: fragile(*words[:3], Recipe()))
+    needed.add("a layer that is not ranked")
     with pytest.raises(GateError, match="ncnn: agreement with fp32"):
         quantize(int8.dataclasses.replace(config, out=tmp_path / "none"))
     assert not (tmp_path / "none").exists()
@@ -155,7 +165,7 @@ def test_bad_words_are_refused(scene_dir: Path, tiny_checkpoint: Path, tmp_path:
     ):
         with pytest.raises(InputError, match=message):
             quantize(Int8Config(scene_dir, tiny_checkpoint, **wrong))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="got no picture of --source 'mars'"):
+    with pytest.raises(InputError, match="got no image of --source 'mars'"):
         sensitivity.measure(sensitivity.SensitivityConfig(scene_dir, tiny_checkpoint, split="test", source="mars", calib_count=4))
     with pytest.raises(InputError, match="got nothing, expected families"):
         quantizers.compare(quantizers.Config(scene_dir, tiny_checkpoint, families=("nothing",)))
@@ -175,7 +185,7 @@ def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> 
 
 
 def test_clipping_methods_spare_the_probability(network: Network, labeled: LabeledSet, tmp_path: Path) -> None:
-    onnx_int8.convert(network, labeled.images, tmp_path, Recipe(method="entropy"))
+    onnx_int8.calibrate(network, labeled.images, tmp_path, "entropy").write(frozenset(), tmp_path)
     graph = onnx.load(tmp_path / "model.onnx").graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     (last,) = (node for node in graph.node if "sky" in node.output)

@@ -1,0 +1,1 @@
+"""Programs outside this project that load artifacts: each is run where it installs, or its list of operators is read."""

@@ -1,0 +1,59 @@
+"""Environments for consumers that clash with this project's packages: `python -m export.consumers.environments NAME`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from export.network import PROJECT_ROOT
+from export.pipeline import say
+
+FOLDER = PROJECT_ROOT / ".cache" / "envs"
+PACKAGES = {"mediapipe": ("mediapipe==1.2.2",)}  # brings opencv-contrib, which would replace our OpenCV
+
+
+@dataclass(frozen=True)
+class EnvironmentsConfig:
+    """Make the environment of a consumer, in .cache/envs/NAME."""
+
+    name: Annotated[str, tyro.conf.Positional]
+    """mediapipe."""
+
+
+def python_of(name: str) -> Path | None:
+    """Return the interpreter of an environment that was made completely, or None."""
+    folder = FOLDER / name
+    return folder / "bin" / "python" if (folder / "complete").is_file() else None
+
+
+def make(name: str) -> Path:
+    """Make an environment, unless it is there, and return its interpreter."""
+    if name not in PACKAGES:
+        raise InputError(f"got environment {name}, expected one of {', '.join(PACKAGES)}")
+    python = python_of(name)
+    if python is None:
+        folder = FOLDER / name
+        say(f"installing {' '.join(PACKAGES[name])} into {folder}")
+        python = folder / "bin" / "python"
+        for words in ([sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", "--quiet", *PACKAGES[name]]):
+            done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
+            if done.returncode != 0:
+                raise InputError(f"cannot make the environment {name}: {done.stderr[-500:]}")
+        (folder / "complete").touch()
+    return python
+
+
+def main(config: EnvironmentsConfig) -> None:
+    """Make it and print its interpreter."""
+    print(make(config.name))
+
+
+if __name__ == "__main__":
+    run_command(main, EnvironmentsConfig)

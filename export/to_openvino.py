@@ -1,0 +1,56 @@
+"""Export to OpenVINO: `python export/to_openvino.py [--checkpoint FILE] [--size WxH] [--precision fp32|fp16] [--out DIR]`.
+
+The IR is made from the ONNX graph. fp16 stores weights as float16, which OpenVINO widens once, when it compiles the model.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.cli import run_command
+from export.network import Network
+from export.onnx_graph import TOOLS as ONNX_TOOLS
+from export.onnx_graph import to_model_proto
+from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
+
+TOOLS = (*ONNX_TOOLS, "openvino")
+
+
+def export(config: ExportConfig) -> Artifact:
+    """Write the OpenVINO artifact of a checkpoint."""
+    return run_export(config, "openvino", convert)
+
+
+def convert(network: Network, precision: str, folder: Path) -> Converted:
+    """Write `folder`/model.xml and model.bin: input `image` (1, 3, H, W) float32, output `sky` (1, 1, H, W) float32."""
+    files = save(to_model(network), folder, halve=precision == "fp16")
+    weights = "float16" if precision == "fp16" else "float32"
+    return Converted(files, input_spec("image", network.size, "NCHW"), output_spec("sky"), weights, "float32", TOOLS)
+
+
+def to_model(network: Network) -> Any:
+    """Return the float32 network as an `openvino.Model`."""
+    import openvino
+
+    # Not openvino.convert_model, which reports its use over the network.
+    return openvino.Core().read_model(to_model_proto(network).SerializeToString())
+
+
+def save(model: Any, folder: Path, halve: bool) -> dict[str, Path]:
+    """Write the IR of an `openvino.Model` into `folder` and return its files by role."""
+    import openvino
+
+    path = folder / "model.xml"
+    openvino.save_model(model, path, compress_to_fp16=halve)
+    return {"xml": path, "bin": path.with_suffix(".bin")}
+
+
+def main(config: ExportConfig) -> None:
+    """Export and print where to."""
+    print_artifact(export(config))
+
+
+if __name__ == "__main__":
+    run_command(main, ExportConfig)
