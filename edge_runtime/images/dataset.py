@@ -103,6 +103,9 @@ def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list
             )
         )
     if masks:
+        ids = {pair.id for pair in pairs}
+        alone = sorted(path for path in mask_folder.glob("[!.]*.png") if path.stem not in ids)
+        tell_skipped([f"{path}: a mask without an image" for path in alone])
         check_pairs(pairs)
     return pairs
 
@@ -130,7 +133,13 @@ def scan(folder: Path, recursive: bool = False) -> tuple[list[tuple[Path, Path]]
     skipped = []
     waiting = [base]
     while waiting:
-        for path in sorted(waiting.pop(0).iterdir()):
+        place = waiting.pop(0)
+        try:
+            inside = sorted(place.iterdir())
+        except OSError as error:  # no rights, or gone since
+            skipped.append(f"{place}: {error.strerror}")
+            continue
+        for path in inside:
             wrong = what_is_wrong(path)
             if path.name.startswith("."):
                 continue
@@ -200,7 +209,7 @@ def _manifest(root: Path) -> dict[str, dict[str, str]]:
         return {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte-order mark
-            rows = {row["id"]: row for row in csv.DictReader(file)}
+            rows = {row["id"] or "": row for row in csv.DictReader(file)}
     except (KeyError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error!r}; expected UTF-8 with a column `id` in its header") from error
     strange = sorted(set(rows) - set(_stems(root)))

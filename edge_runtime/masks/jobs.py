@@ -69,6 +69,8 @@ def plan(images: Sequence[tuple[Path, Path]], out: Path) -> list[Job]:
     one_file = _is_file_name(out)
     if one_file and len(images) > 1:
         raise InputError(f"got --out {out} for {len(images)} images, expected a folder; name one")
+    if not one_file and os.path.lexists(out) and not out.is_dir():
+        raise InputError(f"got --out {out}, which exists and is no folder, expected a folder for the masks; name another")
     for image, place in images:
         mask = out if one_file else out / place.with_name(f"{image.stem}.png")
         job = Job(image, mask, mask.with_name(f"{mask.stem}.overlay.jpg"))
@@ -111,7 +113,7 @@ def check_free(jobs: Sequence[Job], overlay: bool) -> None:
 
 def is_content(path: Path) -> bool:
     """Tell whether something would be lost if `path` were overwritten; an empty file is what a power cut leaves."""
-    return path.exists() and not (path.is_file() and path.stat().st_size == 0)
+    return os.path.exists(path) and not (path.is_file() and path.stat().st_size == 0)
 
 
 def attempt(job: Job, segmenter: Segmenter | Ensemble, options: Options, resume: bool) -> Outcome:
@@ -122,7 +124,7 @@ def attempt(job: Job, segmenter: Segmenter | Ensemble, options: Options, resume:
         return Outcome(error=str(error))
     except OSError as error:
         if error.errno in NO_ROOM:
-            raise
+            raise InputError(f"{job.mask} could not be written: {error}; free some room, then go on with --resume") from error
         return Outcome(error=f"{job.image}: cannot write its mask: {error}; expected a place that takes it")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 
+from edge_runtime.errors import InputError
 from edge_runtime.masks.jobs import Job, Options, Outcome, attempt
 from edge_runtime.segmenter import load_models
 
@@ -89,7 +90,7 @@ def _outcome(worker: _Worker, job: Job) -> Outcome | None:
         except (EOFError, ConnectionError):
             _end(worker)
             return Outcome(error=f"{job.image}: its worker process died (code {worker.process.exitcode}); segment it by itself")
-        if isinstance(found, OSError):
+        if isinstance(found, InputError):
             raise found
         return found
     if time.monotonic() - worker.since > LIMIT_S:
@@ -120,7 +121,7 @@ def _serve(pipe: Connection, work: Work) -> None:
         except EOFError:
             return
         try:
-            outcome: Outcome | OSError = attempt(job, segmenter, work.options, work.resume)
-        except OSError as error:  # no room on the disk: the run ends
+            outcome: Outcome | InputError = attempt(job, segmenter, work.options, work.resume)
+        except InputError as error:  # no room on the disk: the run ends
             outcome = error
         pipe.send(outcome)

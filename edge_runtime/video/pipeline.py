@@ -6,6 +6,7 @@ thread and loses no frame. A camera does not wait: its newest frame replaces one
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
@@ -125,7 +126,7 @@ def segment_video(source: str | Path, segmenter: Segmenter | Ensemble, options: 
     the frames up to there are in the file then.
     """
     check_target(options.out)
-    if options.seconds < 0:
+    if not 0 <= options.seconds < math.inf:
         raise InputError(f"got --seconds {options.seconds:g}, expected 0 (to the end) or more")
     if Path(str(source)).exists() and options.out.exists() and options.out.samefile(source):
         raise InputError(f"{source} is the input and would be overwritten; choose another --out")

@@ -263,7 +263,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(InputError, match="No space left.*--resume"):
         main(Segment((tmp_path / "x.png",), (MODEL,), out, min_sky=1.0))
     assert [path.name for path in out.iterdir()] == ["x.png"] and (out / "x.png").read_bytes() == before
 

@@ -297,3 +297,30 @@ def test_fast_decoding_keeps_size_and_nearly_the_mask(orientation: int, tmp_path
     assert np.array_equal(masks[False][1], masks[True][1])
     with pytest.raises(InputError, match="need every pixel"):
         segment(tmp_path / "large.jpg", out=tmp_path / "out", fast_decode=True, refine=True)
+
+
+def test_an_out_that_is_a_file_is_refused_before_the_model_is_read(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("somebody's")
+    with pytest.raises(InputError, match="which exists and is no folder"):
+        main(Segment((write(tmp_path / "a.jpg"),), (tmp_path / "no model",), tmp_path / "out"))
+    assert (tmp_path / "out").read_text() == "somebody's"
+
+
+def test_a_folder_that_cannot_be_listed_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for place in ("in/a.jpg", "in/locked/b.jpg", "alone/c.jpg"):
+        write(tmp_path / place)
+    real = Path.iterdir
+
+    def iterdir(path: Path) -> object:  # root may list everything, so rights cannot be taken away for a test
+        if path.name in ("locked", "alone"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    with pytest.raises(InputError, match="1 of 2 inputs failed"):
+        segment(tmp_path / "in", tmp_path / "alone", out=tmp_path / "out", recursive=True)
+    told = capsys.readouterr().err
+    assert f"{tmp_path / 'in' / 'locked'}: Permission denied" in told and f"got no image in {tmp_path / 'alone'}" in told
+    assert {path.name for path in real(tmp_path / "out")} == {"a.png"}

@@ -142,3 +142,17 @@ def test_ids_that_match_nothing_are_refused(row: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text(f"id,group\nx,a\n{row}\n")
     with pytest.raises(InputError, match="manifest.csv has 1 ids without an image"):
         find_pairs(tmp_path)
+
+
+def test_a_mask_without_an_image_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, labels(255))
+    (tmp_path / "masks" / "lost.png").write_bytes((tmp_path / "masks" / "x.png").read_bytes())
+    assert len(find_pairs(tmp_path)) == 1
+    assert f"skipped: {tmp_path / 'masks' / 'lost.png'}: a mask without an image" in capsys.readouterr().err
+
+
+def test_a_short_row_is_no_traceback(tmp_path: Path) -> None:
+    write(tmp_path, labels(255))
+    (tmp_path / "manifest.csv").write_text("source,id\nalps,x\nalps\n")
+    with pytest.raises(InputError, match="1 ids without an image, such as ''"):
+        find_pairs(tmp_path)

@@ -226,3 +226,9 @@ def test_what_is_no_video_file(make: Callable[[Path], None], message: str, segme
 def test_options_of_images_are_refused_with_videos(options: dict[str, object], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="with a video, expected it with images"):
         main(Segment((tmp_path / "a.mp4",), (MODEL,), tmp_path / "b.mp4", **options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
+def test_seconds_that_never_end(seconds: float, segmenter: Segmenter, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="got --seconds .*, expected 0"):
+        segment_video("0", segmenter, VideoOptions(tmp_path / "a.mp4", seconds=seconds))
