@@ -121,6 +121,10 @@ BENCH_CALIB = $(DATA)$(shell test -d "$(DATA)/val" && echo /val)
 $(call float_rules,$(BENCH))
 $(call int8_rules,$(BENCH),$(BENCH_CALIB),,--eval "$(BENCH_CALIB)" --count 200 --max-drop 0.3 --keep-float AUTO)
 
+# The int8 network with bytes at both ends: what MediaPipe Tasks takes.
+$(BENCH)/%/tflite-uint8/model.json: models/%/checkpoint.pt $(STAMP)
+	$(PY) quantize/int8.py --checkpoint $< --calib "$(BENCH_CALIB)" --eval "$(BENCH_CALIB)" --max-drop 0.3 --format tflite --io uint8 --out $(@D)
+
 $(PUBLIC)/model.json: models/u2netp/checkpoint.pt $(STAMP)
 	$(PY) export/to_ncnn.py --checkpoint $< --precision fp16 --size 384 --out $(@D)
 
@@ -134,7 +138,7 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
-RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8 \
+RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8 \
   $(foreach kind,onnx-int8 tflite-int8 ncnn-fp16,u2netp_p5/$(kind))
 SCORED := $(LITE) u2netp u2netp_p5 teacher
 
@@ -142,6 +146,8 @@ release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench
 	@test -n "$(DATA)" || { echo "got no DATA, expected make release DATA=DIR with the splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(RELEASED:%=$(BENCH)/%/model.json)
 	for kind in $(RELEASED); do rm -rf models/$$kind; cp -r $(BENCH)/$$kind models/$$kind; done
+	$(PY) -m export.consumers.environments mediapipe
+	$(PY) export/lint.py $(RELEASED:%=models/%) --page docs/consumers.md > /dev/null
 	$(PY) -m scenes.render --out runs/indoor --count 500 --seed 300000 --split test --kind indoor
 	for net in $(SCORED); do \
 	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data "$(DATA)" --split test --out runs/eval-$$net; \

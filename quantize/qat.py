@@ -1,12 +1,12 @@
 """Train under int8: `python quantize/qat.py --checkpoint FILE --data DIR [DIR ...] --out DIR`.
 
-NNCF puts fake quantization around the weights and activations of the torch network; a short training, on labels mixed with the
-opinion of the float network (as train/prune.py does), then moves the weights to where rounding hurts less (Jacob et al. 2018,
-"Quantization and training of neural networks for efficient integer-arithmetic-only inference", section 3). What is saved is a
-checkpoint with those weights and without NNCF's nodes: `quantize/int8.py` and all exporters take it as any other. Batch norm
-keeps its statistics, and its scales commute with weight scales per output channel, so folding it later changes no rounding.
+NNCF puts fake quantization around the weights and activations of the torch network. A short training, on labels mixed with the
+predictions of the float network, then moves the weights to where rounding costs less (Jacob et al. 2018, "Quantization and
+training of neural networks for efficient integer-arithmetic-only inference", section 3). The saved checkpoint holds these weights
+without NNCF's nodes: `quantize/int8.py` and all exporters take it like any other. Batch norm keeps its statistics. Its scales
+commute with weight scales per output channel, so folding it later changes no rounding.
 
-NNCF compiles its C++ functions at the first use: give it a compiler, and minutes.
+NNCF compiles C++ functions at the first use: that takes a compiler, and minutes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class QatConfig:
     lr: float = 3e-5
     """Learning rate of AdamW, which falls linearly to zero."""
     distill: float = 0.5
-    """Share of the float network's opinion in the target of a labeled pixel; void pixels get that alone."""
+    """Share of the float network's prediction in the target of a labeled pixel; for void pixels it is the whole target."""
     seed: int = 0
     """Seed of every sample."""
     threads: int = 1
@@ -71,13 +71,7 @@ class QatConfig:
 
 
 def train(config: QatConfig) -> Path:
-    """Fine-tune and return the path of the checkpoint.
-
-    Raises
-    ------
-    InputError
-        Bad values, no data, or a bad checkpoint.
-    """
+    """Fine-tune and return the path of the checkpoint; raises `InputError` for bad values or data."""
     check_limits(config, TRAINING_LIMITS | {"val_count": (0, TRAINING_LIMITS["val_count"][1])})
     start = load_checkpoint(config.checkpoint)
     pairs, val = gather(config.data, "train"), gather(config.data, "val") if config.val_count else []

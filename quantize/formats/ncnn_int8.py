@@ -35,7 +35,7 @@ from quantize.formats.ncnn_file import CONVOLUTION, DEPTHWISE, Layer, Net, Weigh
 # and 0.9930 (compared on 78).
 METHOD: Method = "entropy"
 MOST = 127  # -128 is not used, so that every q has its -q
-INPUT_LIMIT = max(MEAN, 255.0 - MEAN) / STD  # every byte of a picture must fit, whatever the calibration images hold
+INPUT_LIMIT = max(MEAN, 255.0 - MEAN) / STD  # every byte of an image must fit, whatever the calibration images hold
 # ncnn computes 3 x 3 convolutions of stride 1 by Winograd's F(4, 3), whose 32-bit sums hold 576 times the result.
 WINOGRAD_MOST = (2**31 - 1) // 576
 
@@ -133,19 +133,13 @@ def blob_origins(net: Net) -> dict[str, str]:
 
 
 def quantize_net(net: Net, limits: Mapping[str, float], keep: Collection[str] = ()) -> Net:
-    """Return the network with its convolutions in int8, but for those whose names are in `keep`: they get float16 weights.
+    """Return a float32 network with its convolutions in int8; layers of `keep` get float16 weights instead.
 
-    Parameters
-    ----------
-    net
-        With float32 weights.
-    limits
-        The magnitude that becomes 127, by input blob of a convolution.
+    `limits` gives the magnitude that becomes 127, by input blob of a convolution.
     """
     quantized = {layer.name for layer in net.layers if layer.is_convolution and layer.name not in keep}
     scales = {blob: MOST / most if most > 0 else 1.0 for blob, most in limits.items()}  # a blob of zeros has no scale of its own
-    # A blob that is read by one int8 layer alone leaves the layer before it as int8. Blobs have one reader each: a Split, which
-    # is none, where there are more.
+    # A blob that only one int8 layer reads leaves the layer before it as int8. Where there are more readers, a Split reads it.
     into_int8 = {layer.bottoms[0] for layer in net.layers if layer.name in quantized}
     layers, weights = list(net.layers), dict(net.weights)
     for index, layer in enumerate(net.layers):
