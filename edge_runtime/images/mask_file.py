@@ -21,6 +21,7 @@ SOFTWARE_TAG = 0x0131  # EXIF
 CONVERT = "to `python train/adapters.py folder`"
 SKY_FROM, CLASS_TO = 200, 63  # levels: surely sky from the one; up to the other (1 at least) surely not sky, and not 0 either
 FEW_CLASS_PIXELS, MANY_CLASS_PIXELS, MOST_CLASSES = 0.005, 0.5, 40
+FLAT = 0.5  # share of class pixels that equal their neighbor to the left
 
 
 def read_gray(path: Path, what: str = "mask") -> tuple[np.ndarray, np.ndarray | None, bool]:
@@ -96,16 +97,21 @@ def read_mask(path: Path) -> np.ndarray:
             f"mask {path} is transparent in parts (a cut-out), expected {EXPECTED}; save its alpha channel as the mask"
         )
     if not ours:  # a network's soft map of an image without sky may hold low values alone
-        _check_levels(path, np.bincount(mask.ravel(), minlength=256))
+        _check_levels(path, mask)
     return mask
 
 
-def _check_levels(path: Path, counts: np.ndarray) -> None:
-    """Raise `InputError` where a mask's histogram shows class numbers instead of shares of sky."""
-    total, classes = counts.sum(), counts[1 : CLASS_TO + 1]
-    low, kinds = classes.sum() / total, np.flatnonzero(classes) + 1
-    without_sky = low > FEW_CLASS_PIXELS and not counts[SKY_FROM:].any()
-    if not without_sky and (low <= MANY_CLASS_PIXELS or len(kinds) > MOST_CLASSES):
+def _check_levels(path: Path, mask: np.ndarray) -> None:
+    """Raise `InputError` where a mask (H, W) uint8 holds class numbers instead of shares of sky."""
+    counts = np.bincount(mask.ravel(), minlength=256)
+    classes = counts[1 : CLASS_TO + 1]
+    share, kinds = classes.sum() / mask.size, np.flatnonzero(classes) + 1
+    without_sky = share > FEW_CLASS_PIXELS and not counts[SKY_FROM:].any()
+    if not without_sky and (share <= MANY_CLASS_PIXELS or len(kinds) > MOST_CLASSES):
+        return
+    low = (mask > 0) & (mask <= CLASS_TO)
+    alike = (mask[:, 1:] == mask[:, :-1])[low[:, 1:]]
+    if alike.size and alike.mean() < FLAT:  # soft edges, such as gaps between leaves
         return
     if counts[2:].sum() == 0:
         raise InputError(f"mask {path} holds nothing above 1, expected 255 for sky; 1 is sky: say --sky-value 1 {CONVERT}")

@@ -64,6 +64,9 @@ RIGHT: dict[str, Callable[[], np.ndarray | Image.Image]] = {
     "opaque RGBA": lambda: Image.fromarray(labels(255)).convert("RGBA"),
     "gray and alpha": lambda: Image.fromarray(labels(255)).convert("LA"),
     "soft": lambda: np.linspace(0, 255, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint8),
+    "gaps between leaves": lambda: np.where(
+        SKY, np.random.default_rng(0).integers(0, 60, (HEIGHT, WIDTH), np.uint8), np.uint8(0)
+    ),
     "a few faint pixels": lambda: np.where(np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH) < 9, np.uint8(60), np.uint8(0)),
 }
 
@@ -91,7 +94,7 @@ def test_masks_of_the_convention_are_read(kind: str, tmp_path: Path) -> None:
     write(tmp_path, RIGHT[kind]())
     labeled = read_pair(find_pairs(tmp_path)[0])
     assert labeled.sky.shape == (HEIGHT, WIDTH)
-    if kind not in ("black", "white", "void", "soft", "a few faint pixels"):
+    if kind not in ("black", "white", "void", "soft", "gaps between leaves", "a few faint pixels"):
         assert np.array_equal(labeled.sky, SKY) and labeled.valid.all()
 
 
