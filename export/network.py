@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,11 +105,11 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     for part in folded.modules():
         if isinstance(part, nn.MaxPool2d):
             part.ceil_mode = False  # the same at multiples of 32; WebGPU refuses ceil mode, and OpenCV computes it wrongly
-        if isinstance(part, nn.Sequential):
-            for index in range(len(part) - 1):
-                first, second = part[index], part[index + 1]
-                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                    part[index], part[index + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
+        # In an nn.Sequential, and in torchvision's blocks (conv1, bn1, ...), a batch norm stands right after its convolution.
+        for (name, first), (after, second) in itertools.pairwise(list(part.named_children())):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                setattr(part, name, fuse_conv_bn_eval(first, second))
+                setattr(part, after, nn.Identity())
     left = [name for name, part in folded.named_modules() if isinstance(part, nn.BatchNorm2d)]
-    assert not left, f"batch norms that do not follow a convolution in an nn.Sequential: {left}"
+    assert not left, f"batch norms that do not follow a convolution: {left}"
     return folded.requires_grad_(False)

@@ -21,7 +21,8 @@ from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
 from train.data.conditions import CONDITIONS
 from train.data.datasets import gather
 from train.engine.presets import FitConfig
-from train.evaluate import group_by_tag, open_model
+from train.evaluate import open_model
+from train.evaluation.summary import group_by_tag
 from train.fit import fit_pairs
 
 OTHER_VARIANTS = ("none", "all", "without_extra")

@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,18 +25,16 @@ from edge_runtime.images.dataset import Pair, find_pairs, splits
 from edge_runtime.images.ops import resize_probability, resize_rgb
 from edge_runtime.metrics.histograms import Reliability, reliability
 from edge_runtime.metrics.iou import (
-    METRIC_NAMES,
     RESAMPLES,
     THRESHOLD,
     ImageMetrics,
-    bootstrap,
     evaluate_pairs,
     group_by_source,
-    pool,
 )
 from edge_runtime.segmenter import Segmenter
 from train.data.datasets import to_tensor
-from train.engine.evaluation_plots import plot_distributions, plot_reliability, plot_violins, worst_sheet
+from train.evaluation.plots import plot_distributions, plot_reliability, plot_violins, worst_sheet
+from train.evaluation.summary import group_by_tag, listed, per_class, summary
 from train.models import load_checkpoint
 
 Predict = Callable[[np.ndarray], np.ndarray]
@@ -54,14 +52,6 @@ TABLE = {
     "nosky_fpr": "no-sky FPR",
 }
 
-# Words of the manifest's scene column that make a tag.
-TAGS = {
-    "night": ("night",),
-    "dusk": ("dusk", "sunset", "dark"),
-    "indoor": ("indoor", "laundromat", "kitchen"),
-    "street": ("street", "facade", "driving"),
-    "nature": ("mountain", "sea", "desert", "snow", "countryside", "landscape", "forest", "field", "water", "trees"),
-}
 RELIABILITY = ("starts", "pixels", "called", "sky")
 
 
@@ -163,38 +153,6 @@ def find_labeled(folders: Sequence[Path], split: str) -> dict[Path, list[Pair]]:
     return found
 
 
-def summary(images: Sequence[ImageMetrics]) -> dict[str, Any]:
-    """Return counts and every metric as {"value", "low", "high"}; null where undefined."""
-    pooled, intervals = pool(images), bootstrap(images)
-    result: dict[str, Any] = {"count": pooled.count, "count_sky": pooled.count_sky}
-    for name in METRIC_NAMES:
-        interval = intervals[name]
-        result[name] = {
-            "value": _rounded(getattr(pooled, name)),
-            "low": _rounded(interval.low) if interval else None,
-            "high": _rounded(interval.high) if interval else None,
-        }
-    return result
-
-
-def group_by_tag(pairs: Sequence[Pair], images: Sequence[ImageMetrics]) -> dict[str, list[ImageMetrics]]:
-    """Gather the images whose scene has one of the words of a tag; an image may have several tags, or none."""
-    groups = {
-        tag: [image for pair, image in zip(pairs, images, strict=True) if any(word in pair.scene for word in words)]
-        for tag, words in TAGS.items()
-    }
-    return {tag: group for tag, group in groups.items() if group}
-
-
-def _listed(values: Iterable[float]) -> list[float | None]:
-    return [None if np.isnan(value) else round(float(value), 6) for value in values]
-
-
-def _rounded(value: float | None) -> float | None:
-    # Beyond six digits the order of additions, and so the machine, may show.
-    return None if value is None else round(value, 6)
-
-
 def evaluate(config: EvaluateConfig) -> Path:
     """Measure as `config` says, print the table to stdout and return the folder of the results.
 
@@ -222,7 +180,8 @@ def evaluate(config: EvaluateConfig) -> Path:
         "pooled": summary(images),
         "sources": {name: summary(group) for name, group in group_by_source(pairs, images).items()},
         "tags": {name: summary(group) for name, group in group_by_tag(pairs, images).items()},
-        "calibration": {name: _listed(getattr(found, name)) for name in RELIABILITY} | {"ece": _listed([found.ece])[0]},
+        "per_image": per_class(images),
+        "calibration": {name: listed(getattr(found, name)) for name in RELIABILITY} | {"ece": listed([found.ece])[0]},
     }
     folders = [folder.resolve().name for folder, folder_pairs in by_folder.items() for _ in folder_pairs]
     _write(out, report, folders, pairs, images, found, model, config.worst)

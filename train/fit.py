@@ -6,6 +6,7 @@ number of images in a step over all processes. train/engine/slurm.sh is an examp
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -18,7 +19,7 @@ from rich.console import Console
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
-from edge_runtime.images.dataset import Pair
+from edge_runtime.images.dataset import Pair, read_pair
 from train.data.conditions import CONDITIONS
 from train.data.datasets import Samples, gather
 from train.engine.curves import plot_curves
@@ -48,6 +49,12 @@ def fit(config: FitConfig) -> Path:
 def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Path:
     """Train on `pairs`, with the curve of `val_pairs`, wherever they come from; otherwise as `fit`."""
     _check(config)
+    if config.only_sky:
+        pairs = [pair for pair in pairs if (read_pair(pair).sky >= 0.5).any()]
+        if not pairs:
+            raise InputError("got no image with sky in --data, expected some for --only-sky; leave it out")
+    if config.epochs is not None:
+        config = dataclasses.replace(config, steps=(config.epochs * math.ceil(len(pairs) / config.batches[0]),))
     torch.set_num_threads(config.threads)
     world = join_world()
     if min(config.batches) < world.size:
@@ -104,6 +111,8 @@ def _check(config: FitConfig) -> None:
             f"got {len(config.sizes)} sizes, {len(config.steps)} steps and {len(config.batches)} batches, "
             "expected as many of each, 1 or more"
         )
+    if config.epochs is not None and len(config.sizes) > 1:
+        raise InputError(f"got --epochs with {len(config.sizes)} stages, expected one stage; set --steps instead")
     check_sizes(config.sizes)
     check_limits(config, TRAINING_LIMITS)
 

@@ -17,8 +17,8 @@ from PIL import Image
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs
 from edge_runtime.metrics.iou import METRIC_NAMES, ImageMetrics, evaluate_image
-from train.engine.evaluation_plots import plot_distributions, plot_violins, worst_order, worst_sheet
 from train.evaluate import EvaluateConfig, evaluate, open_model
+from train.evaluation.plots import plot_distributions, plot_violins, worst_order, worst_sheet
 
 PLOTS = {"violins.png", "distributions.png", "reliability.png", "worst_iou.png", "worst_mae.png"}
 FILES = {"metrics.json", "per_image.csv", *PLOTS}
@@ -60,7 +60,7 @@ def test_command_writes_everything_and_nothing_else(evaluated: tuple[Path, subpr
 
 def test_metrics_json(evaluated: tuple[Path, subprocess.CompletedProcess[str]], tiny_checkpoint: Path, scene_dir: Path) -> None:
     report = read_report(evaluated[0])
-    assert set(report) == {"model", "data", "method", "pooled", "sources", "tags", "calibration"}
+    assert set(report) == {"model", "data", "method", "pooled", "sources", "tags", "per_image", "calibration"}
     assert report["model"]["arch"] == "unet_lite_s" and len(report["model"]["sha256"]) == 64
     assert report["data"] == {"folders": [scene_dir.name], "split": "test", "count": 12}
     assert str(scene_dir.parent) not in json.dumps(report), "a place of this machine is in the results"
@@ -88,6 +88,13 @@ def test_per_image_rows_add_up(evaluated: tuple[Path, subprocess.CompletedProces
     pooled = read_report(evaluated[0])["pooled"]
     assert pooled["iou"]["value"] == pytest.approx(tp / (tp + fp + fn), abs=1e-6)
     ious = [float(row["iou"]) for row in rows if row["iou"]]
+    figures = read_report(evaluated[0])["per_image"]
+    assert figures["sky"]["iou"] == {"mean": pytest.approx(np.mean(ious), abs=1e-5), "std": pytest.approx(np.std(ious), abs=1e-5)}
+    accuracies = [(int(row["tp"]) + int(row["tn"])) / int(row["pixels"]) for row in rows]
+    assert figures["accuracy"]["mean"] == pytest.approx(np.mean(accuracies), abs=1e-5)
+    counts = [{name: int(row[name]) for name in ("tp", "fp", "fn", "tn")} for row in rows]
+    others = [each["tn"] / (each["tn"] + each["fn"]) for each in counts if each["tn"] + each["fp"] and each["tn"] + each["fn"]]
+    assert figures["other"]["precision"]["mean"] == pytest.approx(np.mean(others), abs=1e-5)
     assert pooled["count_sky"] == len(ious)
     assert pooled["iou_per_image"]["value"] == pytest.approx(np.mean(ious), abs=1e-5)
 

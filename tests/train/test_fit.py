@@ -26,7 +26,7 @@ from train.engine.parallel import World
 from train.engine.presets import PRESETS, FitConfig
 from train.engine.run import Run
 from train.fit import fit
-from train.models import load_checkpoint
+from train.models import MODELS, load_checkpoint
 
 SMALL = FitConfig("unet_lite_s", sizes=(64,), steps=(10,), batches=(2,), precision="fp32", warmup=2, val_every=5)
 
@@ -149,6 +149,18 @@ def test_init_starts_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
         fit(FitConfig("u2netp", data=(data,), init=first, out=tmp_path / "c"))
 
 
+def test_epochs_and_only_sky_set_the_steps(data: Path, tmp_path: Path) -> None:
+    """Of 9 images one is made to hold no sky: two passes in batches of 4 are then 4 steps."""
+    some = tmp_path / "data"
+    shutil.copytree(data, some)
+    counted = sum(int(np.asarray(Image.open(mask)).max() >= 128) for mask in (some / "train" / "masks").iterdir())
+    config = dataclasses.replace(SMALL, data=(some,), out=tmp_path / "run", sizes=(32,), batches=(4,), epochs=2, loss="dice")
+    fit(dataclasses.replace(config, only_sky=True, schedule="constant", warmup=0))
+    log = read_log(tmp_path / "run")
+    assert counted < 9 and len(log) == 2 * math.ceil(counted / 4)
+    assert {row["lr"] for row in log} == {config.lr} and all(0.0 < row["loss"] < 1.0 for row in log), "a Dice loss is a share"
+
+
 def test_schedule() -> None:
     config = FitConfig("u2netp", sizes=(64, 96), steps=(3, 2), batches=(4, 2), lr=1.0, warmup=2)
     schedule = Schedule(config)
@@ -163,8 +175,8 @@ def test_schedule() -> None:
 
 def test_presets_are_valid() -> None:
     for name, preset in PRESETS.items():
-        assert preset.arch == name
-        assert Schedule(preset).total == sum(preset.steps)
+        assert name.removeprefix(name.partition("_")[0] + "_" if name.startswith("seed") else "") == preset.arch
+        assert preset.arch in MODELS and Schedule(preset).total == sum(preset.steps)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +186,9 @@ def test_presets_are_valid() -> None:
         ({"data": ()}, "got no --data"),
         ({"data": (Path("absent"),)}, "expected an existing folder"),
         ({"sizes": (64, 96)}, "as many of each"),
+        ({"sizes": (64, 96), "steps": (1, 1), "batches": (2, 2), "epochs": 2}, "expected one stage"),
+        ({"encoder_weights": Path("absent.pth")}, "expected a network with a ResNet or VGG encoder"),
+        ({"init": Path("absent.pt"), "encoder_weights": Path("absent.pth")}, "expected one of them"),
         ({"sizes": (100,)}, "multiples of 32"),
         ({"steps": (0,)}, "got --steps 0, expected 1 to"),
         ({"steps": (10**30,)}, "got --steps 10"),

@@ -11,6 +11,7 @@ Range = tuple[float, float]  # both ends belong to it
 MANY = 10_000_000
 TRAINING_LIMITS: dict[str, Range] = {
     "steps": (1, MANY),
+    "epochs": (1, 100_000),
     "batch": (1, 65536),
     "batches": (1, 65536),
     "lr": (1e-9, 1.0),

@@ -49,10 +49,12 @@ class Schedule:
         return [list(range(self.first_sample[s], self.first_sample[s + 1])) for s in range(step, last)]
 
     def lr(self, step: int) -> float:
-        """Return the learning rate of `step`: linear warm-up, then cosine to zero."""
+        """Return the learning rate of `step`: linear warm-up, then cosine to zero or constant."""
         warmup = min(self.config.warmup, self.total // 2)
         if step < warmup:
             return self.config.lr * (step + 1) / warmup
+        if self.config.schedule == "constant":
+            return self.config.lr
         return self.config.lr * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, self.total - warmup)))
 
 
@@ -62,7 +64,7 @@ def train_step(run: Run, schedule: Schedule, config: FitConfig, batch: Batch, de
     run.model.train()
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         maps = run.maps(image.contiguous(memory_format=torch.channels_last))
-    loss = optimize(run.model, run.optimizer, sky_loss(maps, sky, valid), schedule.lr(run.step), run.step)
+    loss = optimize(run.model, run.optimizer, sky_loss(maps, sky, valid, config.loss), schedule.lr(run.step), run.step)
     run.step += 1
     run.update_average(config.ema)
     return loss

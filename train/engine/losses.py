@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,17 +11,21 @@ from torch.nn import functional
 
 from train.engine.parallel import global_sum
 
+Loss = Literal["bce_dice", "bce", "dice"]
 
-def sky_loss(maps: list[Tensor], sky: Tensor, valid: Tensor) -> Tensor:
-    """Return the sum of the BCEs of all maps (Qin et al. 2020, eq. 1) plus the Dice loss of the first.
 
-    `maps` are logits, each (N, 1, H, W); inference uses the first. `sky` is the share of sky in [0, 1], `valid` 1 where the
-    label counts and 0 where it is void, both (N, 1, H, W) float.
+def sky_loss(maps: list[Tensor], sky: Tensor, valid: Tensor, kind: Loss = "bce_dice") -> Tensor:
+    """Return the loss of all supervised maps.
+
+    `bce` is the sum of the BCEs of all maps (Qin et al. 2020, eq. 1), `dice` the sum of their Dice losses, and `bce_dice` the
+    sum of the BCEs plus the Dice loss of the first map. `maps` are logits, each (N, 1, H, W); inference uses the first. `sky` is
+    the share of sky in [0, 1], `valid` 1 where the label counts and 0 where it is void, both (N, 1, H, W) float.
     """
     # Sums over a batch are too long for bfloat16, in which the maps come under autocast.
     first, *sides = (logits.to(torch.promote_types(logits.dtype, torch.float32)) for logits in maps)
-    total = sum((masked_bce(logits, sky, valid) for logits in sides), masked_bce(first, sky, valid))
-    return total + dice_loss(first, sky, valid)
+    each = dice_loss if kind == "dice" else masked_bce
+    total = sum((each(logits, sky, valid) for logits in sides), each(first, sky, valid))
+    return total + dice_loss(first, sky, valid) if kind == "bce_dice" else total
 
 
 def soft_target(sky: Tensor, valid: Tensor, opinion: Tensor, share: float) -> Tensor:

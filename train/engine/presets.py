@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from train.engine.losses import Loss
 
 
 @dataclass(frozen=True)
@@ -12,7 +14,7 @@ class FitConfig:
     """Train a sky network on folders of images and masks."""
 
     arch: str
-    """Network: unet_lite, unet_lite_s, u2netp, u2net or teacher."""
+    """Network, by its name in train/models/registry.py."""
     data: tuple[Path, ...] = ()
     """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train, `val` makes the curve."""
     val: tuple[Path, ...] = ()
@@ -21,22 +23,32 @@ class FitConfig:
     """Run folder (checkpoint.pt, resume.pt, log.jsonl, curves.png). Default: runs/fit-ARCH."""
     init: Path | None = None
     """Start from the weights of this checkpoint instead of ImageNet's."""
+    encoder_weights: Path | None = None
+    """ImageNet state dict of torchvision for the ResNet-50 or VGG encoder (resnet50, vgg16_bn, vgg19_bn). Default: random."""
+    only_sky: bool = False
+    """Train on those images alone whose masks hold sky."""
     conditions: tuple[str, ...] = ()
     """Conditions that are put on some of the views: other_sky, night, fog, fisheye (train/data/conditions.py)."""
     sizes: tuple[int, ...] = (256,)
     """Input side of each stage, in pixels; more than one makes training progressive."""
     steps: tuple[int, ...] = (3000,)
     """Optimizer steps of each stage."""
+    epochs: int | None = None
+    """Passes over the training images, which set the steps of a run of one stage instead of --steps."""
     batches: tuple[int, ...] = (16,)
     """Images in a step, for each stage."""
+    loss: Loss = "bce_dice"
+    """Loss, see train/engine/losses.py."""
     lr: float = 1e-3
-    """Peak learning rate of AdamW; linear warm-up, then cosine to zero over all stages."""
+    """Peak learning rate of AdamW, after a linear warm-up."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Learning rate after the warm-up: falling to zero over all stages, or constant."""
     warmup: int = 100
     """Steps of linear warm-up."""
     weight_decay: float = 1e-2
-    """AdamW's decoupled weight decay."""
+    """AdamW's decoupled weight decay; with 0 it is Adam."""
     ema: float = 0.998
-    """Decay of the averaged weights, which are the ones that are saved and evaluated."""
+    """Decay of the averaged weights, which are the ones that are saved and evaluated; 0 saves the last weights."""
     seed: int = 0
     """Seed of the initial weights and of every sample."""
     precision: Literal["fp32", "bf16"] = "bf16"
@@ -79,4 +91,22 @@ PRESETS: dict[str, FitConfig] = {
         precision="fp32",
         store="fp16",
     ),
+}
+
+
+def _as_published(arch: str, batch: int, epochs: int, lr: float, **more: Any) -> FitConfig:
+    """Return a run with Adam at a constant rate and without averaged weights, at 256 pixels."""
+    adam: dict[str, Any] = {"lr": lr, "warmup": 0, "schedule": "constant", "weight_decay": 0.0, "ema": 0.0}
+    return FitConfig(arch, sizes=(256,), batches=(batch,), epochs=epochs, **adam, **more)
+
+
+# The runs of the documents that this project grew from; docs/seeds.md says what they state and what they leave open.
+PRESETS |= {
+    "seed000_fcn_resnet50": _as_published("fcn_resnet50", 12, 50, 1e-4, loss="bce"),
+    "seed000_unet": _as_published("unet", 12, 50, 1e-4, loss="bce"),
+    "seed000_u2net": _as_published("u2net", 12, 50, 1e-4, loss="bce"),
+    "seed001_unet_resnet50": _as_published("unet_resnet50", 8, 20, 1e-4, loss="dice"),
+    "seed001_deeplabv3_resnet50": _as_published("deeplabv3_resnet50", 8, 20, 1e-4, loss="dice"),
+    "seed002_fcn_resnet50": _as_published("fcn_resnet50", 4, 10, 1e-5, loss="bce"),
+    "seed003_unet_vgg19": _as_published("unet_vgg19", 8, 20, 1e-4, loss="bce", only_sky=True),
 }

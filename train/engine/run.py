@@ -18,6 +18,7 @@ from train.engine.parallel import World, spread
 from train.engine.presets import FitConfig
 from train.models import MODELS, Checkpoint, load_checkpoint, plan_of, save_checkpoint, save_tensors
 from train.models.checkpoint import check_finite, check_types, load_tensors
+from train.models.encoder_weights import load_encoder_weights
 from train.models.unet_lite import UNetLite
 
 # Fields that say how a run is sliced, watched and stored; all others decide its weights and must not change on --resume.
@@ -103,13 +104,17 @@ class Run:
 
 
 def _initial(config: FitConfig) -> nn.Module:
+    if config.init is not None and config.encoder_weights is not None:
+        raise InputError("got --init and --encoder-weights, expected one of them: both set the weights that training starts from")
     if config.init is not None:
         initial = load_checkpoint(config.init)
         if initial.arch != config.arch:
             raise InputError(f"--init {config.init} is for {initial.arch}, expected {config.arch}")
         return initial.build().train()
     model = MODELS[config.arch]()
-    if isinstance(model, UNetLite):
+    if config.encoder_weights is not None:
+        load_encoder_weights(model, config.encoder_weights)
+    elif isinstance(model, UNetLite):
         model.load_imagenet()
     return model
 

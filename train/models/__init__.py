@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from train.models.checkpoint import Checkpoint, load_checkpoint, plan_of, save_checkpoint, save_tensors
-from train.models.cost import count_macs, count_parameters, macs_by_layer
-from train.models.registry import MODELS
+from train.models.registry import MODELS, count_macs, count_parameters, macs_by_layer
 
 __all__ = [
     "MODELS",

@@ -13,8 +13,7 @@ from torch import nn
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
 from train.models.channel_plan import ChannelPlan, apply_plan, read_plan
-from train.models.cost import count_macs
-from train.models.registry import MODELS
+from train.models.registry import MODELS, count_macs
 
 SIZE_LIMITS = (32, 4096)  # sides of the input, pixels
 FIELD_TYPES: dict[str, type] = {

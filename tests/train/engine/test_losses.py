@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from train.engine.losses import dice_loss, masked_bce, sky_loss
+from train.engine.losses import dice_loss, masked_bce, sky_loss, soft_target
 
 
 def sample(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -25,6 +25,20 @@ def test_by_hand() -> None:
     assert masked_bce(logits, sky, valid).item() == pytest.approx(math.log(2.0))
     assert dice_loss(logits, sky, valid).item() == pytest.approx(1.0 - (2 * 0.5 + 1) / (1.0 + 1.0 + 1.0))
     assert masked_bce(logits, sky, torch.tensor([[[[1.0, 0.0]]]])).item() == pytest.approx(math.log(2.0))
+
+
+def test_kinds_of_loss() -> None:
+    """Two maps: BCE counts both and Dice the first by default; a Dice loss alone counts both."""
+    logits, sky, valid = sample()
+    bce, dice = masked_bce(logits, sky, valid), dice_loss(logits, sky, valid)
+    assert torch.isclose(sky_loss([logits, logits], sky, valid), 2 * bce + dice)
+    assert torch.isclose(sky_loss([logits, logits], sky, valid, "bce"), 2 * bce)
+    assert torch.isclose(sky_loss([logits, logits], sky, valid, "dice"), 2 * dice)
+
+
+def test_soft_target_is_the_mix_and_fills_void() -> None:
+    sky, valid, opinion = (torch.tensor(values) for values in ([1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.5, 0.5, 0.7]))
+    assert torch.allclose(soft_target(sky, valid, opinion, 0.2), torch.tensor([0.9, 0.1, 0.7]))
 
 
 def test_void_pixels_have_no_effect() -> None:
