@@ -110,7 +110,7 @@ def run_loop(
 ) -> None:
     """Call `step` on every batch, and `save` (in the first process) every few minutes and at the end.
 
-    On Ctrl-C or SIGTERM the current step ends, the state is saved, and `KeyboardInterrupt` or `SystemExit` is raised.
+    On Ctrl-C or SIGTERM the current step ends, the state is saved, and `KeyboardInterrupt` is raised.
     """
     saved = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

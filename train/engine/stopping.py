@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from types import FrameType
@@ -11,14 +10,15 @@ from typing import Any, TypeVar
 
 import torch
 
+from edge_runtime.cli import Terminated
 from train.engine.parallel import World, global_sum
 
 T = TypeVar("T")
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Stop:
-    """Context in which the first SIGINT (Ctrl-C) or SIGTERM is noted only; a second signal acts at once, as usual.
+    """Context in which the first SIGINT (Ctrl-C), SIGTERM or SIGHUP is noted only; a second signal acts at once, as usual.
 
     Handlers can be set in the main thread alone; in another thread signals act as usual.
     """
@@ -30,7 +30,8 @@ class Stop:
 
     def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            wanted = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup ignores SIGHUP
+            self._before = {number: signal.signal(number, self._note) for number in wanted}
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -66,7 +67,7 @@ class Stop:
         if self.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if self.signal is not None:
-            sys.exit(128 + self.signal)  # what a shell reports for a process that a signal ended
+            raise Terminated(self.signal)
 
 
 def ignore_signals(_worker: int) -> None:
