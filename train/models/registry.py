@@ -47,5 +47,5 @@ def macs_by_layer(model: nn.Module, height: int, width: int) -> dict[str, int]:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         shapes_only(torch.zeros(1, 3, height, width, device="meta"))
     flops = counter.get_flop_counts()  # by the class of the outermost module and the path below it
-    names = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
+    names = [name for name, layer in model.named_modules() if isinstance(layer, nn.Conv2d)]
     return {name: sum(flops.get(f"{type(model).__name__}.{name}", {}).values()) // 2 for name in names}

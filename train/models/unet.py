@@ -30,6 +30,11 @@ def _double(inputs: int, outputs: int, batch_norm: bool) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _up_convolution(inputs: int, outputs: int) -> nn.Sequential:
+    """Upsampling followed by a 2x2 convolution, in the paper's words; padded below and to the right."""
+    return nn.Sequential(nn.Upsample(scale_factor=2.0), nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, outputs, 2))
+
+
 class UNet(nn.Module):
     """The original: two 3x3 convolutions a level, max pooling, 2x2 up-convolutions, no batch norm (31.0 M parameters)."""
 
@@ -38,7 +43,7 @@ class UNet(nn.Module):
         inputs = (3, *widths[:-1])
         self.down = nn.ModuleList(_double(source, width, batch_norm=False) for source, width in zip(inputs, widths, strict=True))
         levels = list(zip(reversed(widths[1:]), reversed(widths[:-1]), strict=True))
-        self.enlarge = nn.ModuleList(nn.ConvTranspose2d(below, width, 2, stride=2) for below, width in levels)
+        self.enlarge = nn.ModuleList(_up_convolution(below, width) for below, width in levels)
         self.up = nn.ModuleList(_double(below, width, batch_norm=False) for below, width in levels)
         self.head = nn.Conv2d(widths[0], 1, 1)
         self.pool = nn.MaxPool2d(2)

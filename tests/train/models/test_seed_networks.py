@@ -133,7 +133,7 @@ def export(arch: str, exporter: Any, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arch", "exporter"),
-    [(arch, to_onnx) for arch in NARROW] + [("deeplabv3_resnet50_os16", to_tflite), ("deeplabv3_resnet50_os16", to_ncnn)],
+    [(arch, to_onnx) for arch in NARROW] + [("unet", to_tflite), ("unet", to_ncnn), ("fcn_resnet50", to_ncnn)],
 )
 def test_the_graphs_export_with_parity(arch: str, exporter: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, arch, NARROW[arch])
