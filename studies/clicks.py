@@ -57,8 +57,8 @@ class Example:
 
 def iou(mask: np.ndarray, example: Example) -> float:
     """Return the IoU of a mask (H, W); 1 where neither has sky."""
-    called, truth = (mask >= THRESHOLD) & example.valid, (example.sky >= THRESHOLD) & example.valid
-    return int(np.count_nonzero(called & truth)) / max(1, int(np.count_nonzero(called | truth)))
+    predicted, target = (mask >= THRESHOLD) & example.valid, (example.sky >= THRESHOLD) & example.valid
+    return int(np.count_nonzero(predicted & target)) / max(1, int(np.count_nonzero(predicted | target)))
 
 
 def next_click(mask: np.ndarray, example: Example) -> tuple[int, int] | None:

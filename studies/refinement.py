@@ -81,14 +81,14 @@ class Case:
     image: np.ndarray
     sky: np.ndarray
     valid: np.ndarray
-    coarse: np.ndarray
+    low_res: np.ndarray
 
 
 def upsample(case: Case, config: RefineConfig | None) -> np.ndarray:
     """Return the map of a case at its image's size (H, W); None is bilinear."""
     if config is None:
-        return resize_probability(case.coarse, *case.image.shape[:2])
-    return refine(case.image, case.coarse, config)
+        return resize_probability(case.low_res, *case.image.shape[:2])
+    return refine(case.image, case.low_res, config)
 
 
 def compare(probability: np.ndarray, case: Case) -> Compared:
@@ -156,8 +156,8 @@ def scene_cases(config: RefinementConfig, segmenter: Segmenter, kind: str, exact
         scene = generate(seed, config.scene_size, kind)
         height, width = segmenter.artifact.size
         small = cv2.resize(scene.alpha, (width, height), interpolation=cv2.INTER_AREA)
-        coarse = np.clip(small, 0, 1) if exact else segmenter.low_res(scene.image)
-        yield Case(scene.image, scene.alpha, np.ones(scene.alpha.shape, bool), coarse)
+        low_res = np.clip(small, 0, 1) if exact else segmenter.low_res(scene.image)
+        yield Case(scene.image, scene.alpha, np.ones(scene.alpha.shape, bool), low_res)
 
 
 def faded_cases(config: RefinementConfig, segmenter: Segmenter, share: float, known: bool) -> Iterator[Case]:
@@ -169,7 +169,7 @@ def faded_cases(config: RefinementConfig, segmenter: Segmenter, share: float, kn
     for kind in FADE_KINDS:
         for number, case in enumerate(scene_cases(half, segmenter, kind)):
             image = fade(case.image, case.sky, share, np.random.default_rng(number))
-            yield replace(case, image=image, coarse=case.coarse if known else segmenter.low_res(image))
+            yield replace(case, image=image, low_res=case.low_res if known else segmenter.low_res(image))
 
 
 def fade(image: np.ndarray, sky: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:

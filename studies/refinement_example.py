@@ -41,13 +41,13 @@ def main(config: RefinementExampleConfig) -> None:
     if not 16 <= config.tile <= min(config.size):
         raise InputError(f"got --tile {config.tile}, expected 16 to {min(config.size)}, the scene's shorter side")
     scene = generate(config.seed, config.size, config.kind, config.sky)
-    coarse = Segmenter.load(config.model).low_res(scene.image)
+    low_res = Segmenter.load(config.model).low_res(scene.image)
     edges = cv2.morphologyEx((scene.alpha >= 0.5).astype(np.float32), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
     busy = cv2.boxFilter(edges, -1, (config.tile, config.tile), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
     inside = busy[: config.size[0] - config.tile + 1, : config.size[1] - config.tile + 1]
     top, left = np.unravel_index(int(inside.argmax()), inside.shape)
     crop = np.s_[top : top + config.tile, left : left + config.tile]
-    maps = (resize_probability(coarse, *config.size), refine(scene.image, coarse))
+    maps = (resize_probability(low_res, *config.size), refine(scene.image, low_res))
     grays = [np.repeat(np.rint(255 * gray[crop]).astype(np.uint8)[..., None], 3, 2) for gray in maps]
     sheet = Image.new("RGB", (3 * config.tile, config.tile + CAPTION), "white")
     draw = ImageDraw.Draw(sheet)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -61,8 +60,6 @@ def test_another_file_under_the_same_name_is_refused(project_root: Path, tmp_pat
 def test_a_second_call_only_looks_into_the_cache(project_root: Path) -> None:
     if not list((project_root / ".cache").glob("ncnn-*/lib/cmake/ncnn")):
         pytest.skip("no ncnn was built here; run `make cpp`")
-    started = time.monotonic()
     done = run(project_root, PIP_NO_INDEX="1")  # the cache needs no index
     assert done.returncode == 0, done.stderr
     assert (Path(done.stdout.strip()) / "ncnnConfig.cmake").is_file()
-    assert time.monotonic() - started < 10.0

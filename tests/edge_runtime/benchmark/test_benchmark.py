@@ -79,8 +79,6 @@ def test_percentiles_come_from_the_samples_in_the_file(results: dict[str, Any]) 
             expected = np.percentile(samples, (50, 90, 95)) / 1000
             np.testing.assert_allclose([timing["p50_ms"], timing["p90_ms"], timing["p95_ms"]], expected, atol=1e-3)
             assert timing["seconds"] == pytest.approx(samples.sum() / 1e6, abs=0.002)
-        # The same network, and a resize, and the way back.
-        assert row["end_to_end"]["p50_ms"] > 0.8 * row["infer"]["p50_ms"]
 
 
 def test_accuracy_is_measured_once_per_artifact_and_named(results: dict[str, Any]) -> None:
