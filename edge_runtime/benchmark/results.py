@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ SCHEMA_VERSION = 2
 SCHEMA_PATH = Path(__file__).with_name("results.schema.json")
 FORMATS = ("onnx", "tflite", "torch", "ncnn", "classical")
 PRECISIONS = ("fp32", "fp16", "int8", "uint8")  # uint8: classical methods
-UTC_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+UTC_TIME = "%Y-%m-%dT%H:%M:%SZ"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -204,17 +205,16 @@ class Results:
 
 def read_results(path: Path) -> Results:
     """Read a result file of this or an earlier version; raises `InputError` that names the file and the key."""
-    expected = "a result file of edge_runtime.benchmark"
+    text = read_text(path, "a result file of edge_runtime.benchmark")
     try:
-        return parse_results(read_text(path, expected))
+        return parse_results(text)
     except InputError as error:
-        message = str(error)
-        raise InputError(message if str(path) in message else f"{path}: {message}; expected {expected}") from error
+        raise InputError(f"{path}: {error}; measure again with edge_runtime.benchmark") from error
 
 
 def parse_results(text: str) -> Results:
     """Return the results that a JSON text holds; raises `InputError` that names the key."""
-    results = build(Results, _upgrade(parse_json(text, "a result file")))
+    results = build(Results, _upgrade(parse_json(text, "a result file of edge_runtime.benchmark")))
     for key, got, good, expected in _rules(results):
         if not good:
             raise InputError(f"{key}: got {got!r:.80}, expected {expected}")
@@ -225,18 +225,20 @@ def _upgrade(values: Any) -> Any:
     """Return a result file of version 1 as one of version 2, in which the machine has its instruction set."""
     version = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(version, bool) or version not in (1, SCHEMA_VERSION):
-        raise InputError(f"schema_version: got {version!r:.80}, expected 1 or {SCHEMA_VERSION}; update skyedge or measure again")
+        raise InputError(f"schema_version: got {version!r:.80}, expected 1 or {SCHEMA_VERSION}; update skyedge")
     machine = values.get("machine")
     if version == SCHEMA_VERSION or not isinstance(machine, dict):
         return values
-    named = name_instruction_set(str(machine.get("architecture")), tuple(map(str, machine.get("cpu_flags") or ())))
+    flags = machine.get("cpu_flags")
+    known = [flag for flag in flags if isinstance(flag, str)] if isinstance(flags, list) else []
+    named = name_instruction_set(str(machine.get("architecture")), known)
     return values | {"schema_version": SCHEMA_VERSION, "machine": machine | {"instruction_set": named}}
 
 
 def _rules(results: Results) -> Iterator[tuple[str, Any, bool, str]]:
     """Yield (key, value, whether it is good, what is expected) for every rule beyond the types."""
     keys = [artifact.key for artifact in results.artifacts]
-    yield "created_utc", results.created_utc, bool(UTC_TIME.fullmatch(results.created_utc)), "a time such as 2026-01-31T12:00:00Z"
+    yield "created_utc", results.created_utc, _is_time(results.created_utc), "a time such as 2026-01-31T12:00:00Z"
     yield "artifacts", keys, 0 < len(set(keys)) == len(keys), "one or more, each with a key of its own"
     yield "rows", [], bool(results.rows), "one or more"
     yield "reference", results.reference, results.reference in (None, *keys), f"null or one of {', '.join(keys)}"
@@ -259,8 +261,15 @@ def _rules(results: Results) -> Iterator[tuple[str, Any, bool, str]]:
         for kind, timing in (("infer", row.infer), ("end_to_end", row.end_to_end)):
             for name in ("p50_ms", "p90_ms", "p95_ms"):
                 value = getattr(timing, name)
-                yield f"rows[{index}].{kind}.{name}", value, 0.0 < value < 1e9, "more than 0 ms, less than 1e9 ms"
+                yield f"rows[{index}].{kind}.{name}", value, 1e-4 <= value < 1e9, "0.0001 to 1e9 ms"
             yield f"rows[{index}].{kind}.samples_us", timing.samples_us[:3], bool(timing.samples_us), "one sample or more"
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.strptime(text, UTC_TIME).strftime(UTC_TIME) == text
+    except ValueError:
+        return False
 
 
 def write_results(results: Results, path: Path) -> None:

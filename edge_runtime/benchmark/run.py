@@ -30,6 +30,7 @@ from edge_runtime.benchmark.results import (
     FULL,
     QUICK,
     SCHEMA_VERSION,
+    UTC_TIME,
     ArtifactFacts,
     DataFacts,
     Frame,
@@ -109,7 +110,7 @@ def benchmark(config: BenchmarkConfig) -> Results:
     accuracy = measure_accuracies(folders, devices, pairs, log) if pairs else {}
     return Results(
         schema_version=SCHEMA_VERSION,
-        created_utc=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created_utc=datetime.now(UTC).strftime(UTC_TIME),
         quick=config.quick,
         rule=rule,
         machine=describe_machine(config.device_name, gpu),

@@ -28,6 +28,7 @@ MARKERS = {"onnx": "o", "tflite": "s", "ncnn": "^", "openvino": "v", "torch": "D
 FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
 INK = "#12345e"  # a placeholder for the page's text color, used for nothing else
 REAL_TIME_MS = 1000.0 / 30.0
+LONGEST_LABEL = 90  # characters
 LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # distances of a label from its point, tried in order
 STANDALONE_STYLE = (
     "<style>svg{color:#1f2328;background:#ffffff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
@@ -85,8 +86,8 @@ def pareto_svg(
         canvas = FigureCanvasAgg(figure)
         axes = figure.subplots()
         _latency_axis(axes, [line.end_to_end_ms for line in lines], "end_to_end, p50, ms (log scale)")
-        axes.set_ylabel(f"pooled IoU ({plain(iou_name)})")
-        axes.set_title(plain(title), loc="left", fontsize=11, fontweight="bold")
+        axes.set_ylabel(f"pooled IoU ({_label(iou_name)})")
+        axes.set_title(_label(title), loc="left", fontsize=11, fontweight="bold")
         axes.margins(y=0.12)
         axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
         for index, line in enumerate(lines):
@@ -114,7 +115,7 @@ def latency_svg(lines: Sequence[Line], title: str, colors: dict[str, str]) -> st
             [value for line in rows for value in (line.infer_ms, line.row.infer.p95_ms)],
             "infer, p50 to p95, ms (log scale)",
         )
-        axes.set_title(plain(title), loc="left", fontsize=11, fontweight="bold")
+        axes.set_title(_label(title), loc="left", fontsize=11, fontweight="bold")
         for index, line in enumerate(rows):
             color = colors[line.network]
             axes.plot(
@@ -126,7 +127,7 @@ def latency_svg(lines: Sequence[Line], title: str, colors: dict[str, str]) -> st
                 solid_capstyle="round",
             )
             _point(axes, line, line.infer_ms, index, color, f"latency-{line.threads}-{index}")
-        axes.set_yticks(range(len(rows)), [plain(line.short) for line in rows])
+        axes.set_yticks(range(len(rows)), [_label(line.short) for line in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines.left.set_visible(False)
@@ -143,6 +144,11 @@ def network_colors(lines: Sequence[Line]) -> dict[str, str]:
     """Return network -> color, the same in all plots of a page."""
     names = sorted({line.network for line in lines})
     return {name: COLORS[index % len(COLORS)] for index, name in enumerate(names)}
+
+
+def _label(text: str) -> str:
+    shown = plain(text)
+    return shown if len(shown) <= LONGEST_LABEL else f"{shown[:LONGEST_LABEL]}…"
 
 
 def _iou(line: Line) -> float:
@@ -213,7 +219,7 @@ def _legend(axes: Axes, lines: Sequence[Line], colors: dict[str, str], with_fron
     formats = [name for name in MARKERS if any(line.artifact.format == name for line in lines)]
     precisions = [name for name in FILLS if any(line.artifact.precision == name for line in lines)]
     present = {line.network for line in lines}
-    handles = [handle(plain(name), marker="o", color=color) for name, color in colors.items() if name in present]
+    handles = [handle(_label(name), marker="o", color=color) for name, color in colors.items() if name in present]
     handles += [handle(name, marker=MARKERS[name], color=INK) for name in formats]
     handles += [handle(name, marker="o", color=INK, fillstyle=FILLS[name]) for name in precisions]
     if with_front:
@@ -237,7 +243,7 @@ def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], la
     to_data = axes.transData.inverted()
     for line in labeled:
         point = axes.transData.transform((line.end_to_end_ms, _iou(line)))
-        label = _place(axes, canvas, plain(line.short), point, taken, inside)
+        label = _place(axes, canvas, _label(line.short), point, taken, inside)
         taken.append(label.box)
         at = to_data.transform((label.x, label.y))
         near = (min(max(point[0], label.box.x0), label.box.x1), min(max(point[1], label.box.y0), label.box.y1))

@@ -369,6 +369,8 @@ def test_pictures_go_through_every_artifact(measured: Path, project_root: Path, 
             r"rows\[0\].artifact: got 'gone', expected one of .*unet_lite",
         ),
         (lambda results: results.update(reference="gone"), "reference: got 'gone'"),
+        (lambda results: results.update(created_utc="2026-13-01T00:00:00Z"), "created_utc: got '2026-13"),
+        (lambda results: results.update(schema_version=1, machine={"cpu_flags": 5}), "missing key machine.architecture"),
         (lambda results: results["rows"][0]["infer"].update(samples_us=[]), "samples_us"),
     ],
 )
@@ -392,7 +394,8 @@ def test_a_file_of_version_1_is_read(measured: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("0", "p50_ms: got 0.0, expected more than 0"),
+        ("0", "p50_ms: got 0.0, expected 0.0001 to"),
+        ("5e-324", "p50_ms: got 5e-324, expected 0.0001 to"),
         ("-1", "p50_ms: got -1.0"),
         ("NaN", "the number NaN, expected a finite one"),
         ("-Infinity", "the number -Infinity"),
