@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 from edge_runtime.artifact.artifact import read_artifact
@@ -78,6 +77,8 @@ def measure(config: OperatorsConfig) -> Iterator[tuple[str, Figures]]:
 
 def _session(model: bytes, folder: Path) -> tuple[Callable[[dict[str, np.ndarray]], Any], Callable[[int], list[dict[str, Any]]]]:
     """Return a function that runs a model, and one that ends the profile and returns every node's median of its last runs."""
+    import onnxruntime  # after edge_runtime, which switches its telemetry off
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level, options.enable_profiling = 1, 3, True
     options.profile_file_prefix, options.optimized_model_filepath = str(folder / "profile"), str(folder / "optimized.onnx")
@@ -122,6 +123,8 @@ def _matrix_product(int8: bool) -> tuple[Callable[[dict[str, np.ndarray]], Any],
     node = helper.make_node("MatMulInteger" if int8 else "MatMul", ["x", "w"], ["y"])
     graph = helper.make_graph([node], "product", ends[:1], ends[1:], [numpy_helper.from_array(right, "w")])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    import onnxruntime  # after edge_runtime, which switches its telemetry off
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
