@@ -22,7 +22,7 @@ KEYS: dict[str, frozenset[int]] = {  # kind of layer -> keys that it may have; s
     "Concat": frozenset({0}),
     "Input": frozenset({0, 1, 2}),
     "Interp": frozenset({0, 1, 2, 3, 4, 5, 6}),
-    "Padding": frozenset(range(9)),
+    "Padding": frozenset({0, 1, 2, 3, 4, 5, 7, 8}),
     "Pooling": frozenset({*range(9), *range(11, 16), 18}),
     "Slice": frozenset({0, 1}),
 }
@@ -62,6 +62,7 @@ class Layer:
 def check_ncnn(param: bytes, weights: bytes, size: tuple[int, int]) -> None:
     """Raise `InputError` for the first thing in the two files that no network of ours has; `size` is the image's."""
     at = 0
+    int8: set[str] = set()  # blobs of convolutions that hand on int8, which only an int8 convolution takes
     shapes: dict[str, Shape] = {}
     borrowed: set[str] = set()  # blobs in the caller's memory, where ncnn crashes when a layer works in place
     for layer in _parse(param):
@@ -75,6 +76,10 @@ def check_ncnn(param: bytes, weights: bytes, size: tuple[int, int]) -> None:
             borrowed.update(layer.tops)
         elif layer.kind in (*SAME_SHAPE, "BinaryOp") and borrowed.intersection(layer.bottoms):
             raise InputError(f"layer {layer.name!r:.40}: got {layer.kind} on the image itself, expected a convolution{AGAIN}")
+        term = layer.whole(8, 0, 102, 0) if layer.kind in CONVOLUTIONS else 0
+        if int8.intersection(layer.bottoms) and not term:
+            raise InputError(f"layer {layer.name!r:.40}: got int8 from the layer before, expected float{AGAIN}")
+        int8.update(layer.tops if term > 100 else ())
         made = [(3, *size)] if layer.kind == "Input" else _shapes(layer, [shapes.pop(blob) for blob in layer.bottoms])
         if len(made) != len(layer.tops) or any(min(shape) < 1 or math.prod(shape) > MOST_IN_BLOB for shape in made):
             raise layer.fault()

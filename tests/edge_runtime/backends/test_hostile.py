@@ -297,7 +297,8 @@ def param_of(line: str) -> bytes:
         f"{TINY} 9=2 -23310=0", f"{TINY} 3=0", f"{TINY} 19=1", f"{TINY} 99=1", f"{TINY} 6=3",
         "Convolution conv 1 1 in0 1 0=1 1=3 5=1 6=27", "Convolution conv 1 1 in0 1 0=1 1=1 5=1 6=4",
         "ConvolutionDepthWise conv 1 1 in0 1 0=3 1=1 5=0 6=3 7=2", "Padding conv 1 1 in0 1 0=1048576 1=1048576",
-        "Padding conv 1 1 in0 1 0=-100", "Padding conv 1 1 in0 1 0=9 4=2", "Interp conv 1 1 in0 1 0=2 3=1048576 4=1048576",
+        "Padding conv 1 1 in0 1 0=-100", "Padding conv 1 1 in0 1 0=9 4=2", "Padding conv 1 1 in0 1 0=1 6=3",
+        "Interp conv 1 1 in0 1 0=2 3=1048576 4=1048576",
         "Interp conv 1 1 in0 1 0=2 1=1048576 2=1048576", "Interp conv 1 1 in0 1 0=2 1=0 2=0",
         "Interp conv 1 1 in0 1 0=2 1=-1 2=-1", "Interp conv 1 1 in0 1 0=2 3=16384 4=16384", "Reshape conv 1 1 in0 1 0=0",
         "Crop conv 1 1 in0 1 0=1048576", "Pooling conv 1 1 in0 1 1=0", "Pooling conv 1 1 in0 1 0=0 1=64",
@@ -310,6 +311,14 @@ def test_ncnn_files_that_crash_it_are_refused(line: str) -> None:
     weights = WEIGHTS if "onvolution" in line else b""
     with pytest.raises(InputError, match="export the artifact again"):
         check_ncnn(param_of(line), weights, (8, 8))
+
+
+def test_int8_goes_to_int8_convolutions_alone() -> None:
+    """Found by running ncnn on random networks: a float layer that is handed int8 crashes."""
+    weights = WEIGHTS + struct.pack("3f", 1, 1, 1)
+    with pytest.raises(InputError, match="int8 from the layer before"):
+        check_ncnn(param_of(f"{TINY} 8=102"), weights, (8, 8))
+    check_ncnn(param_of(f"{TINY} 8=2"), weights[:-4], (8, 8))
 
 
 def test_ncnn_files_like_ours_are_accepted() -> None:
