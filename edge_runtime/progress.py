@@ -13,6 +13,11 @@ QUIET_SECONDS = 1.0  # runs that are over by then show nothing
 LINE_SECONDS = 10.0
 
 
+def one_line(text: str) -> str:
+    """Return `text` without line ends and control characters, which a file name may hold, written out as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def track(items: Sequence[T], label: str) -> Iterator[T]:
     """Yield `items`, showing how many are done and how long the rest will take."""
     show = _bar if sys.stderr.isatty() and importlib.util.find_spec("rich") is not None else _lines

@@ -20,7 +20,7 @@ from edge_runtime.masks.jobs import Job, Options, Outcome, attempt, check_free, 
 from edge_runtime.masks.presence import Finding, check_min_sky
 from edge_runtime.masks.refine import DEFAULTS
 from edge_runtime.masks.workers import Work, run_jobs
-from edge_runtime.progress import track
+from edge_runtime.progress import one_line, track
 from edge_runtime.segmenter import load_models
 from edge_runtime.video.encode import CODECS
 from edge_runtime.video.io import is_video
@@ -150,7 +150,7 @@ def tell(image: Path, finding: Finding, config: Segment) -> str:
     """Return the line that says what was found in an image."""
     share = f"{100 * finding.sky_share:.2f} % of the picture"
     found = f"sky, {share}" if finding.sky else f"no sky here ({share}, less than --min-sky {config.min_sky:g})"
-    return f"{image}: {found}" + f", confidence {finding.confidence:.3f}" * config.confidence
+    return f"{one_line(str(image))}: {found}" + f", confidence {finding.confidence:.3f}" * config.confidence
 
 
 def find_images(inputs: Sequence[Path], recursive: bool = False) -> tuple[list[tuple[Path, Path]], list[str], list[str]]:
@@ -177,7 +177,7 @@ def find_images(inputs: Sequence[Path], recursive: bool = False) -> tuple[list[t
 
 
 def _complain(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {one_line(message)}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from edge_runtime.images.ops import (
     read_size,
     what_is_wrong,
 )
+from edge_runtime.progress import one_line
 
 SAMPLED = 8  # masks of a folder that are decoded before a run: a folder has one convention
 MOST_NAMED = 10  # of the files that are left out
@@ -155,7 +156,7 @@ def scan(folder: Path, recursive: bool = False) -> tuple[list[tuple[Path, Path]]
 def tell_skipped(skipped: Sequence[str]) -> None:
     """Say on stderr what of a folder is left out, and why."""
     for line in skipped[:MOST_NAMED]:
-        print(f"skipped: {line}", file=sys.stderr)
+        print(f"skipped: {one_line(line)}", file=sys.stderr)
     if len(skipped) > MOST_NAMED:
         print(f"skipped: {len(skipped) - MOST_NAMED} more, {len(skipped)} in all", file=sys.stderr)
 

@@ -1,1 +1,4 @@
-"""What happens to a mask after the network: refinement, stabilization in video, the decision whether there is sky."""
+"""What happens to a mask after the network: refinement, stabilization in video, the decision whether there is sky.
+
+`jobs.py` makes the mask file of one image, `workers.py` makes many at once.
+"""

@@ -324,3 +324,15 @@ def test_a_folder_that_cannot_be_listed_costs_no_other(
     told = capsys.readouterr().err
     assert f"{tmp_path / 'in' / 'locked'}: Permission denied" in told and f"got no image in {tmp_path / 'alone'}" in told
     assert {path.name for path in real(tmp_path / "out")} == {"a.png"}
+
+
+def test_a_name_cannot_forge_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    forged = "a\n9 masks written, 0 failed\x1b[31m"
+    write(tmp_path / "in" / f"{forged}.jpg")
+    (tmp_path / "in" / f"{forged}.txt").write_text("x")
+    (tmp_path / "in" / f"b{forged}.png").write_text("x")
+    with pytest.raises(InputError, match="1 of 2 inputs failed"):
+        segment(tmp_path / "in", out=tmp_path / "out", confidence=True)
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 2 and len(told.err.splitlines()) == 2
+    assert "\x1b" not in told.out + told.err and told.out.count("a\\n9 masks written, 0 failed\\x1b[31m") == 1
