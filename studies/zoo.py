@@ -1,0 +1,188 @@
+"""Networks of the field with one budget: `python studies/zoo.py --data DIR`.
+
+Every network trains on the same views in the same order, at one size, from random weights (ours from the ImageNet weights of
+their packages, which is said in the table), is measured on the test split, and is timed as an ONNX artifact in float32 and int8.
+A run that was stopped goes on: finished networks are skipped, and the training of the next is resumed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends import open_backend
+from edge_runtime.errors import GateError, InputError
+from edge_runtime.images.dataset import find_pairs
+from edge_runtime.metrics.iou import evaluate_pairs, pool
+from edge_runtime.records import parse_json, read_text
+from export import to_onnx
+from export.pipeline import ExportConfig
+from quantize.int8 import Int8Config, quantize
+from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
+from train.engine.presets import FitConfig
+from train.engine.run import STATE_FILE
+from train.evaluate import open_model
+from train.fit import fit
+from train.models import MODELS, count_macs, count_parameters, load_checkpoint
+
+NETWORKS = tuple(name for name in MODELS if name != "deeplabv3_resnet50")  # at output stride 8 it takes three times as long
+IMAGENET = ("unet_lite", "unet_lite_s", "teacher")  # their encoders start from packaged weights
+SHOWN = ("iou", "boundary_iou", "mae", "fbeta_max", "auroc", "f1", "nosky_fpr")
+# What the documents report for the same network, on other data and with ImageNet weights; docs/seeds.md names them.
+PUBLISHED = {
+    "fcn_resnet50": "ADE20K MAE 0.017, F 0.98; Cityscapes per-image IoU 0.789",
+    "unet": "ADE20K MAE 0.13, F 0.88",
+    "u2net": "ADE20K MAE 0.01, F 0.98",
+    "unet_resnet50": "ADE20K-Outdoors IoU 94.89 %",
+    "deeplabv3_resnet50_os16": "ADE20K-Outdoors IoU 93.92 % (output stride 8)",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZooConfig(StudyConfig):
+    """Train, measure and time networks with one budget."""
+
+    data: Path | None = None
+    """Labeled images with the splits train, val and test."""
+    networks: tuple[str, ...] = NETWORKS
+    """Networks, by their names in train/models/registry.py."""
+    size: int = 160
+    """Input side in pixels."""
+    steps: int = 1500
+    """Optimizer steps of each network."""
+    batch: int = 8
+    """Images in a step."""
+    lr: float = 3e-4
+    """Peak learning rate, the same for all."""
+    seed: int = 0
+    """Seed of all runs."""
+    threads: int = 1
+    """CPU threads."""
+    limit: int = 0
+    """Measure on this many test images only; 0: all."""
+    latency_runs: int = 50
+    """Timed runs of each artifact; 0 exports and times nothing."""
+    runs: Path = Path("runs/zoo")
+    """Folder of the training runs and artifacts."""
+    out: Path = RESULTS / "zoo"
+    """Folder of zoo.json, zoo.md and zoo.svg."""
+
+
+def measure(config: ZooConfig) -> Iterator[tuple[str, Figures]]:
+    """Yield the result again with each network that is done."""
+    require(config, 1, "size", "steps", "batch", "threads")
+    require(config, 0, "latency_runs", "limit", "seed")
+    if config.data is None:
+        raise InputError("got no --data, expected a folder with the splits train, val and test")
+    unknown = [name for name in config.networks if name not in MODELS]
+    if unknown or not config.networks:
+        raise InputError(f"got networks {', '.join(unknown) or '(none)'}, expected some of {', '.join(MODELS)}")
+    settings = {name: getattr(config, name) for name in ("size", "steps", "batch", "lr", "seed", "threads", "limit")}
+    figures: Figures = {"settings": settings | {"data": config.data.name}, "networks": _finished(config, settings)}
+    for name in config.networks:
+        if name not in figures["networks"]:
+            figures["networks"][name] = _network(config, name)
+        yield "zoo", figures
+    plot(figures, config.out / "zoo.svg")
+
+
+def _finished(config: ZooConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the rows of an earlier part of this run; none where the settings were others."""
+    assert config.data is not None
+    path = config.out / "zoo.json"
+    if not path.is_file():
+        return {}
+    saved = parse_json(read_text(path, "a result of this study"), f"{path} of this study")
+    return dict(saved["networks"]) if saved["settings"] == settings | {"data": config.data.name} else {}
+
+
+def _network(config: ZooConfig, name: str) -> dict[str, Any]:
+    assert config.data is not None
+    folder = config.runs / name
+    started = time.monotonic()
+    run = FitConfig(
+        name, data=(config.data,), out=folder, sizes=(config.size,), steps=(config.steps,), batches=(config.batch,), lr=config.lr,
+        seed=config.seed, threads=config.threads, precision="fp32", resume=(folder / STATE_FILE).is_file(),
+    )  # fmt: skip
+    checkpoint = fit(run)
+    seconds = time.monotonic() - started
+    pairs = find_pairs(config.data, "test")
+    chosen = pairs[:: max(1, -(-len(pairs) // config.limit))] if config.limit else pairs
+    pooled = pool(evaluate_pairs(open_model(checkpoint, config.threads).predict, chosen))
+    network = load_checkpoint(checkpoint).build()
+    row = {"parameters": count_parameters(network), "gmacs": count_macs(network, config.size) / 1e9}
+    row |= {key: getattr(pooled, key) for key in SHOWN} | {"images": len(chosen), "seconds_of_last_call": seconds}
+    return row | (_latency(config, checkpoint) if config.latency_runs else {})
+
+
+def _latency(config: ZooConfig, checkpoint: Path) -> dict[str, Any]:
+    """Return the median latency of the ONNX artifacts in ms, timed in turns; an artifact that a gate refuses is named."""
+    assert config.data is not None
+    artifacts: dict[str, Artifact] = {}
+    refused: dict[str, str] = {}
+    try:
+        artifacts["fp32"] = to_onnx.export(ExportConfig(checkpoint, out=checkpoint.parent / "onnx-fp32"))
+        calibrated = Int8Config(
+            config.data / "train", checkpoint, format=("onnx",), count=100, out=checkpoint.parent / "onnx-int8"
+        )
+        artifacts["int8"] = quantize(calibrated)[0]
+    except GateError as error:
+        refused["refused"] = str(error)
+    image = np.zeros((config.size, config.size, 3), np.uint8)  # the time does not depend on the pixels
+    backends = {precision: open_backend(artifact, config.threads) for precision, artifact in artifacts.items()}
+    times: dict[str, list[float]] = {precision: [] for precision in backends}
+    for _ in range(config.latency_runs):
+        for precision, backend in backends.items():
+            started = time.perf_counter()
+            backend.run(image)
+            times[precision].append(1000.0 * (time.perf_counter() - started))
+    return {f"{precision}_ms": round(float(np.median(taken)), 3) for precision, taken in times.items()} | refused
+
+
+def page(figures: Figures) -> list[str]:
+    """Return the table: our figures with the budget of this study, beside what the documents report for the same network."""
+    settings, rows = figures["settings"], []
+    for name, row in figures["networks"].items():
+        start = "ImageNet" if name in IMAGENET else "random"
+        quality = [None if row[key] is None else f"{row[key]:.3f}" for key in SHOWN]
+        size = [f"{row['parameters'] / 1e6:.2f}", f"{row['gmacs']:.2f}", row.get("fp32_ms"), row.get("int8_ms")]
+        rows.append([name, start, *quality, *size, PUBLISHED.get(name, "-")])
+    head = ["network", "encoder starts from", "IoU", "boundary IoU", "MAE", "max F", "AUROC", "Dice", "no-sky FPR"]
+    head += ["M parameters", "GMACs", "fp32 ms", "int8 ms", "reported elsewhere"]
+    budget = ", ".join(f"{key} {value}" for key, value in settings.items())
+    return [
+        f"Budget of every network: {budget}. Each sees the same views in the same order. Figures in the last column come from",
+        "other data, longer training and ImageNet weights, so they compare with nothing here but say what the network can do.",
+        "",
+        *table(head, "ll" + "r" * (len(head) - 3) + "l", rows),
+    ]
+
+
+def plot(figures: Figures, path: Path) -> None:
+    """Draw pooled IoU against the latency of the float32 artifacts as SVG; nothing where none was timed."""
+    from matplotlib.figure import Figure
+
+    timed = {name: row for name, row in figures["networks"].items() if row.get("fp32_ms")}
+    if not timed:
+        return
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, row in timed.items():
+        axes.plot(row["fp32_ms"], row["iou"], "o")
+        axes.annotate(name, (row["fp32_ms"], row["iou"]), xytext=(4, 4), textcoords="offset points", fontsize=8)
+    axes.set(xscale="log", xlabel="ms an image, ONNX float32", ylabel="pooled IoU", title="Networks with one training budget")
+    axes.grid(alpha=0.3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+STUDY = Study("zoo", "Networks of the field with one budget", ZooConfig, measure, page)
+
+if __name__ == "__main__":
+    STUDY.run()
