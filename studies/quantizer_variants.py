@@ -151,10 +151,7 @@ def _nncf_onnx() -> Iterator[CompressionMethod]:
         # Depthwise convolutions would get scales per channel on their inputs too, which onnxruntime cannot add up.
         one_scale = nncf.AdvancedQuantizationParameters(activations_quantization_params=QuantizationParameters(per_channel=False))
         made = nncf.quantize(
-            model,
-            nncf.Dataset(inputs.images, feed),
-            preset=nncf.QuantizationPreset.MIXED,
-            advanced_parameters=one_scale,
+            model, nncf.Dataset(inputs.images, feed), preset=nncf.QuantizationPreset.MIXED, advanced_parameters=one_scale
         )
         onnx.save(made, str(converted.files["model"]))
         return converted

@@ -273,10 +273,7 @@ def page(figures: Figures) -> list[str]:
     ]
     head = ["set", "method", *(column.replace("_", " ").replace("pictures", "images") for column in COLUMNS)]
     lines = table(head, "ll" + "r" * len(COLUMNS), rows)
-    lines += [
-        "",
-        f"Worse, better: IoU changes by more than {DAMAGE} against bilinear. Map before fading: only colors are lost.",
-    ]
+    lines += ["", f"Worse, better: IoU changes by more than {DAMAGE} against bilinear. Map before fading: only colors are lost."]
     if "speed" in figures:
         speed = figures["speed"]
         if "height" in speed:  # results from before there were several sizes

@@ -15,10 +15,7 @@ from edge_runtime.errors import InputError
 
 BUILD = Path(__file__).resolve().parents[2] / "cpp_demo" / "build"
 # Architecture as `uname -m` names it -> program, the command that builds it, and its number in an ELF header.
-PROGRAMS = {
-    "x86_64": (BUILD / "skyedge", "make cpp", 62),
-    "aarch64": (BUILD / "aarch64" / "skyedge", "make cpp-arm", 183),
-}
+PROGRAMS = {"x86_64": (BUILD / "skyedge", "make cpp", 62), "aarch64": (BUILD / "aarch64" / "skyedge", "make cpp-arm", 183)}
 ARCHITECTURES = {number: name for name, (_, _, number) in PROGRAMS.items()}
 PROPERTIES = ("ro.product.manufacturer", "ro.product.model", "ro.build.version.release", "ro.kernel.qemu", "ro.boot.qemu")
 

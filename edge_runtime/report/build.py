@@ -163,18 +163,7 @@ def print_table(lines: Sequence[Line], quick: bool) -> None:
     if not console.is_terminal:
         console = Console(width=NARROWEST)
     table = Table(title="quick: at least 20 runs each" if quick else None, title_style="bold")
-    for name in (
-        "network",
-        "runtime",
-        "threads",
-        "size kB",
-        "infer p50",
-        "p95",
-        "end_to_end p50",
-        "IoU",
-        "RSS MiB",
-        "speed-up",
-    ):
+    for name in ("network", "runtime", "threads", "size kB", "infer p50", "p95", "end_to_end p50", "IoU", "RSS MiB", "speed-up"):
         table.add_column(name, justify="left" if name in ("network", "runtime") else "right", no_wrap=True)
     for line in lines:
         table.add_row(

@@ -63,12 +63,7 @@ class Label:
 
 
 def pareto_svg(
-    lines: Sequence[Line],
-    front: Sequence[Line],
-    labeled: Sequence[Line],
-    iou_name: str,
-    title: str,
-    colors: dict[str, str],
+    lines: Sequence[Line], front: Sequence[Line], labeled: Sequence[Line], iou_name: str, title: str, colors: dict[str, str]
 ) -> str:
     """Draw end-to-end latency (log) against IoU.
 
@@ -207,13 +202,7 @@ def _real_time(axes: Axes) -> None:
 def _legend(axes: Axes, lines: Sequence[Line], colors: dict[str, str], with_front: bool) -> None:
     def handle(label: str, **style: Any) -> Line2D:
         return Line2D(
-            [],
-            [],
-            label=label,
-            markersize=7,
-            markeredgewidth=1.4,
-            markerfacecoloralt="none",
-            **({"linestyle": "none"} | style),
+            [], [], label=label, markersize=7, markeredgewidth=1.4, markerfacecoloralt="none", **({"linestyle": "none"} | style)
         )
 
     formats = [name for name in MARKERS if any(line.artifact.format == name for line in lines)]
@@ -225,12 +214,7 @@ def _legend(axes: Axes, lines: Sequence[Line], colors: dict[str, str], with_fron
     if with_front:
         handles.append(handle("Pareto front", linestyle="-", color=INK, alpha=0.55))
     axes.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(1.01, 1.0),
-        frameon=False,
-        handletextpad=0.6,
-        labelspacing=0.55,
+        handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, handletextpad=0.6, labelspacing=0.55
     )
 
 

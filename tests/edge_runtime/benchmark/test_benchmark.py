@@ -221,11 +221,7 @@ def test_a_model_that_its_interpreter_refuses_is_named(artifacts: dict[str, Path
     ],
 )
 def test_bad_flags_are_refused(
-    flags: dict[str, Any],
-    message: str,
-    artifacts: dict[str, Path],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    flags: dict[str, Any], message: str, artifacts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(artifacts["onnx-fp32"], tmp_path / "one")
     monkeypatch.chdir(tmp_path)

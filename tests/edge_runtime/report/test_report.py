@@ -170,13 +170,7 @@ def test_labels_do_not_cover_each_other(measured: Path) -> None:
 
 def test_pareto_front(measured: Path) -> None:
     line = lines_of(measured)[0]
-    points = {
-        "fast": (5.0, 0.80),
-        "slow": (9.0, 0.90),
-        "beaten": (7.0, 0.79),
-        "equal": (9.0, 0.85),
-        "best": (20.0, 0.95),
-    }
+    points = {"fast": (5.0, 0.80), "slow": (9.0, 0.90), "beaten": (7.0, 0.79), "equal": (9.0, 0.85), "best": (20.0, 0.95)}
     lines = [vary(line, key=key, end_to_end=latency, iou=iou) for key, (latency, iou) in points.items()]
     lines.append(vary(line, key="unknown", end_to_end=1.0, iou=None))
     assert [line.key for line in pareto_front(lines)] == ["fast", "slow", "best"]
