@@ -15,6 +15,8 @@ from edge_runtime.images.dataset import Pair
 from edge_runtime.metrics.iou import bootstrap, evaluate_pairs, group_by_source, pool
 from edge_runtime.segmenter import Segmenter
 
+START_SECONDS, IMAGE_SECONDS = 900.0, 60.0  # an artifact that takes longer hangs
+
 
 def measure_accuracies(
     artifacts: Mapping[str, Path], devices: Mapping[str, str], pairs: Sequence[Pair], log: Callable[[str], None]
@@ -27,15 +29,22 @@ def measure_accuracies(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(usable_cores(), len(artifacts)), mp_context=context) as workers:
         jobs = {workers.submit(_measure, folder, devices[key], pairs): key for key, folder in artifacts.items()}
-        measured = {}
-        for job in as_completed(jobs):
-            key = jobs[job]
-            try:
-                measured[key] = job.result()
-            except (InputError, BrokenProcessPool) as error:
-                workers.shutdown(cancel_futures=True)
-                raise InputError(f"artifact {key}, measuring accuracy: {error}") from error
-            log(f"accuracy: {key} on {len(pairs)} images, {len(measured)} of {len(jobs)} artifacts done")
+        measured: dict[str, Accuracy] = {}
+        limit_seconds = START_SECONDS + IMAGE_SECONDS * len(pairs) * len(artifacts)
+        try:
+            for job in as_completed(jobs, timeout=limit_seconds):
+                key = jobs[job]
+                try:
+                    measured[key] = job.result()
+                except (InputError, BrokenProcessPool) as error:
+                    workers.shutdown(cancel_futures=True)
+                    raise InputError(f"artifact {key}, measuring accuracy: {error}") from error
+                log(f"accuracy: {key} on {len(pairs)} images, {len(measured)} of {len(jobs)} artifacts done")
+        except TimeoutError as error:
+            for process in multiprocessing.active_children():
+                process.kill()  # else the pool waits for them
+            late = ", ".join(key for key in artifacts if key not in measured)
+            raise InputError(f"got no accuracy of {late} in {limit_seconds:.0f} s; leave them out of --models") from error
     return measured
 
 

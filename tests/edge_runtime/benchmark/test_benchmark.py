@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.artifact.artifact import read_artifact
+from edge_runtime.benchmark.accuracy import measure_accuracies
 from edge_runtime.benchmark.latency import KINDS, Runner, find_warnings, take_turns
 from edge_runtime.benchmark.machine import busy_seconds, describe_machine, name_instruction_set
 from edge_runtime.benchmark.memory import measure_apart
@@ -88,6 +89,13 @@ def test_accuracy_is_measured_once_per_artifact_and_named(results: dict[str, Any
     assert first["pooled"]["iou"] == pytest.approx(second["pooled"]["iou"], abs=1e-3)  # two formats of one network
     low, high = first["iou_interval"]
     assert low <= first["pooled"]["iou"] <= high
+
+
+def test_an_artifact_that_hangs_ends(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_runtime.benchmark.accuracy.START_SECONDS", 0.05)
+    folder = project_root / "models" / "unet_lite_s" / "onnx-fp32"
+    with pytest.raises(InputError, match="got no accuracy of slow in 0 s"):
+        measure_accuracies({"slow": folder}, {"slow": "cpu"}, [], lambda _: None)
 
 
 def test_facts_come_from_the_artifact(results: dict[str, Any], artifacts: dict[str, Path]) -> None:
