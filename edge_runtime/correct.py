@@ -186,7 +186,7 @@ def _changed(small: np.ndarray, p: np.ndarray, given: np.ndarray, value: int) ->
         return wrong
     near = _near(wrong, open_to)
     grown = _flood(small, p, wrong, open_to & near & (given != OTHER + SKY - value))
-    part = _around(near)  # the colors of a cut are those nearby, not those of a like house elsewhere
+    part = _around(near)  # a cut learns its colors nearby, not from a similar house elsewhere
     cut = np.zeros_like(near)
     cut[part] = _cut(small[part], p[part], grown[part], given[part], value, near[part])
     return _joined((cut | wrong) & open_to & near, wrong)

@@ -29,14 +29,14 @@ class Finding:
     sky: bool
 
 
-def judge(coarse: np.ndarray, threshold: float, min_sky: float | None = None) -> Finding:
+def judge(low_res: np.ndarray, threshold: float, min_sky: float | None = None) -> Finding:
     """Judge a probability map (h, w) float32 at the network's own size.
 
     `threshold` is the smallest probability that counts as sky in a pixel, `min_sky` the smallest share of such pixels that
     counts as sky in the image. With None every image has sky.
     """
-    share = round(float(np.mean(coarse >= threshold)), 6)
-    confidence = round(float(np.mean(np.abs(2 * coarse - 1), dtype=np.float64)), 6)
+    share = round(float(np.mean(low_res >= threshold)), 6)
+    confidence = round(float(np.mean(np.abs(2 * low_res - 1), dtype=np.float64)), 6)
     return Finding(share, confidence, min_sky is None or share >= min_sky)
 
 

@@ -19,7 +19,7 @@ from edge_runtime.errors import InputError
 CORNERS, CORNER_QUALITY, CORNER_APART = 150, 0.01, 6  # of goodFeaturesToTrack; pixels of the network's input
 FEWEST, INLIERS, REACH = 8, 0.4, 1.0  # corners for a fit, share that must agree with it, pixels at which one agrees
 WINDOW, LEVELS = (15, 15), 3  # of Lucas-Kanade
-UNSURE = 0.5  # weight of a probability of 0.5; those of 0 and 1 weigh 1
+UNSURE = 0.5  # weight of a probability of 0.5; 0 and 1 weigh 1
 GAIN = (0.6, 1.6)  # by how much contrast may change from frame to frame and still be matched
 MOST = 20  # gray levels of difference that count
 FLAT = 25.0  # variance of gray levels below which contrast says nothing
@@ -49,7 +49,7 @@ class StabilizeConfig:
 
 
 class Stabilizer:
-    """Turns the probabilities of successive frames into steady ones; holds one frame, so one video each.
+    """Smooths the probabilities of successive frames. It remembers one frame, so each video needs its own instance.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Stabilizer:
             return flow[..., 0] + columns, flow[..., 1] + rows
         (a, b, c), (d, e, f) = matrix.astype(np.float32)
         x, y = a * columns + (b * rows + c), d * columns + (e * rows + f)
-        # Corners on things that pass may outnumber those of the background, before a camera that stands still.
+        # With a camera at rest, moving objects may have more corners than the background.
         if _misfit(gray, _moved(before, x, y)) < _misfit(gray, before):
             return x, y
         return np.repeat(columns, height, 0), np.repeat(rows, width, 1)

@@ -16,7 +16,7 @@ import numpy as np
 from edge_runtime.masks.pyramid import down, up
 
 KNOWN = 0.05  # a share of sky nearer than this to 0 or 1 is known: such pixels are samples of one of the two colors
-SKY_VARIES = 0.15  # deviation of the sky from its estimate, as a share of that of the foreground
+SKY_VARIES = 0.15  # deviation of the sky from its estimate, relative to the foreground's
 NEAR = 0.025  # of the diagonal: half the side of the window (twice) that says whether both colors are known nearby
 ENOUGH = 0.1  # share of known pixels of either kind nearby from which on they are believed
 CONTRAST = 0.1  # length of B - F, white = 1, at which the line is half believed

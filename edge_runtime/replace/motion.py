@@ -19,7 +19,7 @@ SKY_IS, OTHER_IS = 0.99, 0.01  # share of sky of the pixels that corners are loo
 MARGIN = 0.012  # of the diagonal: erosion, so that no corner belongs to the edge between sky and foreground
 RETURN = 0.5  # pixels: how near to its start a corner must come on the way back
 IN_LINE = 1.0  # pixels: how far off the common motion it may be
-FEWEST, SHARE = 10, 0.4  # corners in line, and their share of those found, for a motion to be believed
+FEWEST, SHARE = 10, 0.4  # least count of inliers, and their least share of all corners
 
 Source = Literal["start", "sky", "background", "none"]
 

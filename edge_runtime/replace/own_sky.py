@@ -1,4 +1,4 @@
-"""Images and videos as skies: placed above the horizon, mirrored on and on to the sides, drifting with the wind."""
+"""Images and videos as skies: placed above the horizon, mirrored endlessly to the sides, drifting with the wind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge_runtime.video.io import VideoSource
 LONGEST = 4096  # pixels: long side of a sky image as it is kept
 PLANE_SPAN = 4.0  # heights of the cloud layer that the long side of an image taken straight up covers
 DROWNED = 0.05  # sine of the elevation at which a plane overhead is mostly haze, of the image's mean light
-LAND = 0.5  # share of sky in a row of a sky image below which it is taken for land, and cut off with all below
+LAND = 0.5  # a row of a sky image with a smaller share of sky is land, and cut off with all rows below it
 ENOUGH = 0.15  # share of the rows that must be left
 
 Mapping = Literal["ahead", "overhead"]
@@ -43,7 +43,7 @@ class ImageSky:
         light = to_light(image)
         self.texture, self.mean = Texture(light, mirror=True), light.mean(axis=(0, 1))
         long_side = max(self.texture.height, self.texture.width)
-        # As if by the same lens, but so large that it reaches as high as the camera sees.
+        # Seen through the camera's lens, but enlarged where needed to reach the top of its view.
         highest = float(view.window(step=max(1, view.height // 16)).directions()[1].max())
         cover = math.asin(min(1.0, max(0.0, highest))) / self.texture.height
         self.pixel_angle = max(math.radians(view.fov_deg) / long_side, cover)
@@ -52,7 +52,7 @@ class ImageSky:
     def light(self, window: Window, time_s: float) -> np.ndarray:
         """Return the light of the sky, (h, w, 3) float32, linear RGB, at a time in seconds.
 
-        In a loop the image and itself a period earlier are cross-faded.
+        In a loop the image is cross-faded with itself a period earlier.
         """
         if self.loop_s is None:
             return self._seen(window, time_s)

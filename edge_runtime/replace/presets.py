@@ -1,9 +1,9 @@
-"""Procedural skies: clear, clouds, overcast, sunset, stars; drawn for any camera, moving, and the same for the same seed.
+"""Procedural skies: clear, clouds, overcast, sunset, stars; drawn for any camera, moving, and reproducible by seed.
 
 The color of the air is a gradient over the elevation with a glow around the sun. Clouds are one layer, a plane overhead:
-a direction (right, up, ahead) meets it at (right, ahead) / up, so they shrink and crowd toward the horizon as real ones do.
+a direction (right, up, ahead) meets it at (right, ahead) / up, so clouds shrink and crowd toward the horizon.
 Their density is periodic noise, white noise whose spectrum falls with a power of the frequency (Voss 1985, "Random fractal
-forgeries"); detail finer than a pixel is left out (`sky_texture`), so that far clouds do not flicker.
+forgeries"); detail finer than a pixel is left out (`texture.py`), so that far clouds do not flicker.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Color = tuple[float, float, float]  # sRGB, 0..255
 
 TILE = 1024  # pixels: side of the noise
 SPAN = 7.0  # heights of the cloud layer that a tile covers
-FAR = 0.07  # added to the sine of the elevation: the layer bends down and ends, as the earth is round
+FAR = 0.07  # added to the sine of the elevation: the layer bends down with the earth, and ends
 WIND = (0.10, 0.05)  # heights of the layer per second, right and away: a time lapse
 
 
@@ -39,7 +39,7 @@ class Sky(Protocol):
 
 @dataclass(frozen=True)
 class Weather:
-    """A sky in words: colors in sRGB, angles in degrees.
+    """The parameters of a drawn sky: colors in sRGB, angles in degrees.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Weather:
     sun_elevation_deg
         Height of the sun.
     cover
-        Density (mean 0, deviation 1) from which on there is cloud; None = none.
+        Density (mean 0, deviation 1) above which there is cloud; None = no clouds.
     soft
         Range of density over which a cloud gets dense.
     lit, shaded
@@ -185,7 +185,7 @@ class ProceduralSky:
         lit, shaded = light_of(*weather.lit), light_of(*weather.shaded)
         share = np.clip(0.85 - 0.75 * thick + 0.22 * bright, 0, 1.15)[..., None]
         cloud = shaded + share * (lit - shaded)
-        cover = smooth_step(density, low, low + weather.soft) * (1 - np.exp(-up / 0.05))  # those at the horizon drown in haze
+        cover = smooth_step(density, low, low + weather.soft) * (1 - np.exp(-up / 0.05))  # haze hides clouds at the horizon
         sky += (np.float32(0.97) * cover)[..., None] * (cloud - sky)
 
     def _clouds(

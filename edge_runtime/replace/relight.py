@@ -18,7 +18,7 @@ from edge_runtime.replace.presets import Sky
 from edge_runtime.replace.view import View
 
 WORK_SIDE = 1024  # pixels, at most: long side at which the colors around a pixel are estimated
-GLOW_SIDE = 256  # and that of the new sky's glow and statistics
+GLOW_SIDE = 256  # pixels, at most: the same for the new sky's glow and statistics
 GAINS = (0.12, 2.2)  # least and most that relighting multiplies the light of a foreground by
 SPREADS = (0.8, 1.15)  # and its spread, in the logarithm of light
 DAMPED = 0.7  # power by which the foreground's brightness follows the sky's

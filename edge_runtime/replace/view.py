@@ -137,7 +137,7 @@ class View:
     fov_deg
         Angle of view along the longer side, degrees.
     motion
-        (3, 3) float64, takes the pixels (column, row, 1) of the sky in the first image to those in this one.
+        (3, 3) float64, maps pixels (column, row, 1) of the sky in the first image to this one.
     """
 
     height: int
