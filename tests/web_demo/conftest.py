@@ -23,20 +23,21 @@ BUILD_SECONDS = 300
 SCENARIO_SECONDS = 900
 
 
-def _node() -> str:
-    node = shutil.which("node")
-    if node is None or shutil.which("npm") is None:
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Return the path of a Node.js that Vite takes."""
+    path = shutil.which("node")
+    if path is None or shutil.which("npm") is None:
         pytest.skip("got no Node.js, expected 20.19 or later with npm (docs/web.md)")
-    found = tuple(map(int, re.findall(r"\d+", subprocess.check_output([node, "--version"], text=True))[:2]))
+    found = tuple(map(int, re.findall(r"\d+", subprocess.check_output([path, "--version"], text=True))[:2]))
     if found < NODE:
         pytest.skip(f"got Node.js {found[0]}.{found[1]}, expected 20.19 or later, which Vite needs (docs/web.md)")
-    return node
+    return path
 
 
 @pytest.fixture(scope="session")
-def web_demo(project_root: Path) -> Path:
+def web_demo(project_root: Path, node: str) -> Path:
     """Return the folder of the demo with its packages installed and the page built in `dist/`."""
-    _node()
     made = subprocess.run(
         ["make", "--no-print-directory", "web-build"], cwd=project_root, capture_output=True, text=True, timeout=BUILD_SECONDS
     )
@@ -58,14 +59,14 @@ def chromium(project_root: Path) -> str:
 
 
 @pytest.fixture(scope="session")
-def units(web_demo: Path, project_root: Path) -> Callable[[Path, dict[str, Any]], None]:
+def units(web_demo: Path, node: str, project_root: Path) -> Callable[[Path, dict[str, Any]], None]:
     """Return a function (folder, job) that runs the engine's modules in Node, as `units.mjs` tells."""
 
     def run(folder: Path, job: dict[str, Any]) -> None:
         path = folder / "job.json"
         path.write_text(json.dumps(job), encoding="utf-8")
         script = project_root / "tests" / "web_demo" / "units.mjs"
-        done = subprocess.run([_node(), str(script), str(web_demo), str(path)], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([node, str(script), str(web_demo), str(path)], capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr[-3000:]
 
     return run
@@ -89,7 +90,7 @@ def write_y4m(path: Path, frames: int) -> None:
 
 @pytest.fixture(scope="session")
 def found(
-    web_demo: Path, chromium: str, project_root: Path, moving_clip: Path, tmp_path_factory: pytest.TempPathFactory
+    web_demo: Path, chromium: str, node: str, project_root: Path, moving_clip: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     """Return what each scenario of `scenarios.mjs` found; one that broke has the key `broke`, and `folder` is where files lie."""
     folder = tmp_path_factory.mktemp("browser")
@@ -99,7 +100,7 @@ def found(
     script = project_root / "tests" / "web_demo" / "run.mjs"
     environment = {**os.environ, "CHROMIUM": chromium}
     done = subprocess.run(
-        [_node(), str(script), str(job)], capture_output=True, text=True, timeout=SCENARIO_SECONDS, env=environment
+        [node, str(script), str(job)], capture_output=True, text=True, timeout=SCENARIO_SECONDS, env=environment
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return {"folder": folder, **json.loads((folder / "found.json").read_text(encoding="utf-8"))}

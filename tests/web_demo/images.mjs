@@ -30,7 +30,7 @@ export const scenarios = {
     return { engines, errors: page.errors };
   },
 
-  /** WebGPU, which this machine has not: a note, and the engine before goes on. */
+  /** WebGPU, which headless chromium has not: a note, and the engine before goes on. Then all are compared. */
   async webgpu({ browser, serve, openPage }) {
     const server = await serve();
     const context = await browser.newContext();
@@ -41,9 +41,13 @@ export const scenarios = {
     const note = await page.locator("#engine-note").textContent();
     const chosen = await page.locator("#engine").inputValue();
     const works = await page.evaluate(async () => (await globalThis.skyedge.network()).runtime);
+    await page.click("#compare");
+    await page.waitForFunction(() => document.getElementById("engine-note").textContent.includes("In use:"), null, { timeout: 120_000 });
+    const compared = await page.locator("#engine-note").textContent();
+    const remembered = await page.evaluate(() => localStorage.getItem("skyedge.engine"));
     await context.close();
     await server.close();
-    return { note, chosen, works };
+    return { note, chosen, works, compared, remembered, errors: page.errors };
   },
 
   /** Dropped, pasted, broken, huge, and no image at all. */

@@ -93,6 +93,16 @@ def test_without_webgpu_a_note_and_the_engine_before(found: dict[str, Any]) -> N
     assert "WebGPU" in webgpu["note"] and webgpu["chosen"] == "litert" and webgpu["works"].startswith("LiteRT")
 
 
+def test_engines_are_compared_and_the_fastest_is_kept(found: dict[str, Any]) -> None:
+    webgpu = _of(found, "webgpu")
+    lines = webgpu["compared"].split("\n")
+    times = {match[1]: float(match[2]) for match in (re.match(r"(.+): ([\d.]+) ms \(", line) for line in lines) if match}
+    assert set(times) == {"LiteRT int8", "onnxruntime int8", "onnxruntime fp32"}
+    assert any("WebGPU: not here" in line for line in lines)
+    assert lines[-1] == f"In use: {min(times, key=times.__getitem__)}."
+    assert webgpu["remembered"] in ARTIFACTS
+
+
 @pytest.mark.parametrize(
     ("scenario", "fault", "text"),
     [

@@ -1,59 +1,110 @@
 /**
- * Measures the page in headless chromium: `node tools/bench.mjs --out FILE [--quick] [--engine ID]...`.
+ * Measures the page in headless chromium: `node tools/bench.mjs --out FILE [--quick] [--engine ID]... [--camera CLIP] [--native DIR]`.
  *
  * Writes a result file of the schema of edge_runtime.benchmark, one row for each engine. What the page cannot know about
- * this computer (its CPU, its load) is filled in here.
+ * this computer (its CPU, its load) is filled in here. --camera plays a .y4m clip to the page's camera, in the viewport of
+ * a phone, and prints frames and CPU time. --native takes turns with an artifact in Python and prints the ratio.
  */
+import { spawn } from "node:child_process";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { arch, cpus, loadavg, release, totalmem } from "node:os";
-import { dirname, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { launch, openPage, serve } from "./browser.mjs";
+
+const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const PHONE = { viewport: { width: 412, height: 915 } };
+const TURNS = 10;
+const TURN_RUNS = 30;
+const CAMERA_SECONDS = 10;
 
 const words = process.argv.slice(2);
 const valuesOf = (name) => words.flatMap((word, at) => (word === name ? [words[at + 1]] : []));
-const out = resolve(valuesOf("--out")[0] ?? "results.json");
-const engines = valuesOf("--engine").length > 0 ? valuesOf("--engine") : ["litert", "onnx-fp32"];
+const [out, clip, native] = ["--out", "--camera", "--native"].map((name) => valuesOf(name)[0]);
 const quick = words.includes("--quick");
 
-const before = loadavg();
 const server = await serve();
-const browser = await launch();
-const page = await openPage(await browser.newContext(), server.url);
-let results = null;
-for (const id of engines) {
-  console.error(`measuring ${id}${quick ? ", quick" : ""}`);
-  await page.evaluate((engine) => globalThis.skyedge.use(engine), id);
-  const one = await page.evaluate(async (isQuick) => globalThis.skyedge.measure(await globalThis.skyedge.network(), isQuick), quick);
-  if (results === null) results = one;
-  else {
+if (out) await measure(valuesOf("--engine").length > 0 ? valuesOf("--engine") : ["litert", "onnx-fp32"], resolve(out));
+if (clip) await watchCamera(resolve(clip));
+if (native) await compare(resolve(native));
+process.exit(0); // helpers of the browser may linger
+
+async function measure(engines, path) {
+  const before = loadavg();
+  const browser = await launch();
+  const page = await openPage(await browser.newContext(), server.url);
+  let results = null;
+  for (const id of engines) {
+    console.error(`measuring ${id}${quick ? ", quick" : ""}`);
+    await page.evaluate((engine) => globalThis.skyedge.use(engine), id);
+    const one = await page.evaluate(async (isQuick) => globalThis.skyedge.measure(await globalThis.skyedge.network(), isQuick), quick);
+    results ??= { ...one, artifacts: [], rows: [] };
     results.artifacts.push(...one.artifacts);
     results.rows.push(...one.rows);
   }
+  const version = browser.version();
+  await browser.close();
+  const [{ model }] = cpus();
+  results.machine = {
+    ...results.machine,
+    name: `${model.trim()}, chromium ${version.split(".")[0]} headless`,
+    cpu: model.trim(),
+    architecture: arch(),
+    cores: cpus().length,
+    memory_bytes: totalmem(),
+    kernel: release(),
+    tools: { ...results.machine.tools, browser: `chromium ${version}` },
+  };
+  results.load = { before, after: loadavg(), other_cores_busy: null };
+  if (before[0] > cpus().length / 2) {
+    results.warnings.push(`The load was ${before[0].toFixed(1)} before the measurement on ${cpus().length} cores, so latencies may be too high.`);
+  }
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.partial`, `${JSON.stringify(results, null, 1)}\n`);
+  renameSync(`${path}.partial`, path);
+  for (const { artifact, label, threads, infer, end_to_end } of results.rows) {
+    console.log(`${artifact}  ${label}  ${threads} threads  infer ${infer.p50_ms.toFixed(2)} ms  end_to_end ${end_to_end.p50_ms.toFixed(2)} ms`);
+  }
 }
-const version = browser.version();
-await browser.close();
-await server.close();
 
-const [{ model }] = cpus();
-results.machine = {
-  ...results.machine,
-  name: `${model.trim()}, chromium ${version.split(".")[0]} headless`,
-  cpu: model.trim(),
-  architecture: arch(),
-  cores: cpus().length,
-  memory_bytes: totalmem(),
-  kernel: release(),
-  tools: { ...results.machine.tools, browser: `chromium ${version}` },
-};
-results.load = { before, after: loadavg(), other_cores_busy: null };
-if (Math.max(...before) > cpus().length / 2) {
-  results.warnings.push(`The load was ${before[0].toFixed(1)} before the measurement on ${cpus().length} cores, so latencies may be too high.`);
+async function watchCamera(path) {
+  const browser = await launch(["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream", `--use-file-for-fake-video-capture=${path}`]);
+  const page = await openPage(await browser.newContext(PHONE), server.url);
+  const session = await browser.newBrowserCDPSession();
+  const cpuSeconds = async () => (await session.send("SystemInfo.getProcessInfo")).processInfo.reduce((sum, { cpuTime }) => sum + cpuTime, 0);
+  const frames = () => page.evaluate(() => globalThis.skyedge.numbers.frames);
+  await page.click("#camera");
+  await sleep(2000);
+  const [firstFrame, firstCpu, start] = [await frames(), await cpuSeconds(), performance.now()];
+  await sleep(CAMERA_SECONDS * 1000);
+  const count = (await frames()) - firstFrame;
+  const seconds = (performance.now() - start) / 1000;
+  const cpuMs = (1000 * ((await cpuSeconds()) - firstCpu)) / count;
+  console.log(`camera: ${(count / seconds).toFixed(1)} frames a second for ${seconds.toFixed(0)} s, ${cpuMs.toFixed(1)} CPU ms a frame in all processes, load ${loadavg()[0].toFixed(1)} on ${cpus().length} cores`);
+  await browser.close();
 }
 
-mkdirSync(dirname(out), { recursive: true });
-writeFileSync(`${out}.partial`, `${JSON.stringify(results, null, 1)}\n`);
-renameSync(`${out}.partial`, out);
-for (const { artifact, label, threads, infer, end_to_end } of results.rows) {
-  console.log(`${artifact}  ${label}  ${threads} threads  infer ${infer.p50_ms.toFixed(2)} ms  end_to_end ${end_to_end.p50_ms.toFixed(2)} ms`);
+async function compare(artifact) {
+  const browser = await launch();
+  const page = await openPage(await browser.newContext(), server.url);
+  const times = { browser: [], native: [] };
+  // One thread: on a busy computer, several wait for each other, and the ratio says nothing.
+  await page.evaluate(() => globalThis.skyedge.use("litert", 1));
+  const helper = spawn(join(ROOT, ".venv/bin/python"), [join(ROOT, "web_demo/tools/native.py"), artifact, "1"], { cwd: ROOT, stdio: ["pipe", "pipe", "inherit"] });
+  const lines = createInterface(helper.stdout)[Symbol.asyncIterator]();
+  for (let turn = 0; turn < TURNS; turn++) {
+    const slice = { width: 640, height: 480, minRuns: TURN_RUNS, minMs: 0 };
+    times.browser.push(...(await page.evaluate(async (options) => (await (await globalThis.skyedge.network()).bench(options)).infer, slice)));
+    helper.stdin.write(`${TURN_RUNS}\n`);
+    times.native.push(...JSON.parse((await lines.next()).value));
+  }
+  helper.stdin.end();
+  await browser.close();
+  const at = (values, share) => [...values].sort((a, b) => a - b)[Math.floor(share * (values.length - 1))];
+  for (const share of [0.1, 0.25, 0.5]) {
+    const [mine, theirs] = [at(times.browser, share), at(times.native, share)];
+    console.log(`p${100 * share}: browser ${mine.toFixed(2)} ms, native ${theirs.toFixed(2)} ms, ratio ${(mine / theirs).toFixed(2)}, 1 thread, load ${loadavg()[0].toFixed(1)}`);
+  }
 }
-process.exit(0); // helpers of the browser may linger

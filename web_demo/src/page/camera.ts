@@ -1,6 +1,22 @@
-/** The camera: frames one after the other, the newest first, never more than one at a time. */
+/**
+ * The camera: frames one after the other, the newest first.
+ *
+ * One frame is with the network at a time. The newest that came meanwhile waits and is sent the moment that the network
+ * is free; older ones are dropped. What is drawn is drawn while the network has the next frame already.
+ */
 
 export type Facing = "environment" | "user";
+export type CameraFrame = VideoFrame | ImageBitmap;
+
+export interface CameraUse {
+  /**
+   * Hands a frame, which is its to close, to the network. Resolves when that is free again, to what shows the result,
+   * or frees what it holds where the camera was stopped meanwhile.
+   */
+  onFrame(frame: CameraFrame): Promise<(isWanted: boolean) => void>;
+  /** The camera was taken away, or `onFrame` failed; the text is for the visitor. */
+  onEnd(text: string): void;
+}
 
 const ADVICE: Record<string, string> = {
   NotAllowedError: "The camera was denied. Allow it for this page in the browser's settings, then press Camera again.",
@@ -12,6 +28,7 @@ const ADVICE: Record<string, string> = {
 export class Camera {
   private readonly video = document.createElement("video");
   private stream: MediaStream | null = null;
+  private dropWaiting: () => void = () => {};
   private running = 0; // counts starts and stops, so that a loop knows when it is no longer wanted
 
   constructor() {
@@ -23,8 +40,8 @@ export class Camera {
     return this.stream !== null;
   }
 
-  /** Starts, and calls `onFrame` for frames; while it is busy, frames are dropped. Throws with a text for the visitor. */
-  async start(facing: Facing, onFrame: (frame: VideoFrame | ImageBitmap, width: number, height: number) => Promise<void>, onEnd: (text: string) => void): Promise<{ mirrored: boolean }> {
+  /** Starts, and stops what ran before. Throws with a text for the visitor. */
+  async start(facing: Facing, use: CameraUse): Promise<{ mirrored: boolean }> {
     this.stop();
     if (!navigator.mediaDevices?.getUserMedia) {
       throw new Error("Browsers give the camera to secure pages only. Open this page by https, or on localhost.");
@@ -40,43 +57,58 @@ export class Camera {
     track.addEventListener("ended", () => {
       if (run !== this.running) return;
       this.stop();
-      onEnd("The camera was taken away.");
+      use.onEnd("The camera was taken away.");
     });
     this.video.srcObject = stream;
     await this.video.play();
-    this.loop(run, onFrame, onEnd);
+    this.loop(run, use);
     return { mirrored: (track.getSettings().facingMode ?? "user") === "user" };
   }
 
   stop(): void {
     this.running++;
+    this.dropWaiting();
     for (const track of this.stream?.getTracks() ?? []) track.stop();
     this.stream = null;
     this.video.srcObject = null;
   }
 
-  private loop(run: number, onFrame: (frame: VideoFrame | ImageBitmap, width: number, height: number) => Promise<void>, onEnd: (text: string) => void): void {
+  private loop(run: number, { onFrame, onEnd }: CameraUse): void {
     const { video } = this;
-    const step = async (): Promise<void> => {
-      if (run !== this.running) return;
+    let waiting: CameraFrame | null = null;
+    let isBusy = false;
+    const send = async (frame: CameraFrame): Promise<void> => {
+      isBusy = true;
       try {
-        const { videoWidth: width, videoHeight: height } = video;
-        const frame = typeof VideoFrame === "undefined" ? await createImageBitmap(video) : new VideoFrame(video);
-        await onFrame(frame, width, height);
+        const show = await onFrame(frame);
+        isBusy = false;
+        const isWanted = run === this.running;
+        const next = waiting;
+        waiting = null;
+        if (isWanted && next !== null) void send(next);
+        show(isWanted);
       } catch (error) {
         if (run !== this.running) return;
         this.stop();
         onEnd(error instanceof Error ? error.message : String(error));
-        return;
       }
-      next();
     };
-    const next = (): void => {
-      if (run !== this.running) return;
-      if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(() => void step());
-      else requestAnimationFrame(() => void step());
+    const take = async (): Promise<void> => {
+      if (run === this.running) request();
+      const frame = typeof VideoFrame === "undefined" ? await createImageBitmap(video) : new VideoFrame(video);
+      if (run !== this.running) frame.close();
+      else if (!isBusy) void send(frame);
+      else {
+        waiting?.close();
+        waiting = frame;
+      }
     };
-    next();
+    const request = (): void => {
+      if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(() => void take());
+      else requestAnimationFrame(() => void take());
+    };
+    request();
+    this.dropWaiting = () => waiting?.close();
   }
 }
 

@@ -33,10 +33,10 @@ export function rememberedEngine(): Engine {
   return engineById(localStorage.getItem(CHOSEN) ?? "");
 }
 
-export async function openEngine(engine: Engine): Promise<Skyedge> {
+export async function openEngine(engine: Engine, threads?: number): Promise<Skyedge> {
   if (engine.provider === "webgpu") localStorage.setItem(TRYING, engine.id);
   try {
-    return await load(engine.model, { provider: engine.provider });
+    return await load(engine.model, { provider: engine.provider, ...(threads === undefined ? {} : { threads }) });
   } finally {
     localStorage.removeItem(TRYING);
   }

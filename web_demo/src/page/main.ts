@@ -1,6 +1,6 @@
 /** The page: what the visitor does, and what is shown. */
 import { type Mask, type Skyedge, SkyedgeError } from "../skyedge";
-import { Camera, type Facing } from "./camera";
+import { Camera, type CameraFrame, type Facing } from "./camera";
 import { describeDevice } from "./device";
 import { compareEngines, type Engine, engineById, ENGINES, openEngine, rememberedEngine, rememberEngine } from "./engines";
 import { decodeImage, listenForImages } from "./images";
@@ -119,9 +119,12 @@ async function startCamera(): Promise<void> {
   try {
     say("Opening the camera…");
     const ready = await network;
-    const settings = await camera.start(facing, (image, width, height) => showFrame(ready, image, width, height), (text) => {
-      showCameraState();
-      say(text, true);
+    const settings = await camera.start(facing, {
+      onFrame: (image) => segmentFrame(ready, image),
+      onEnd: (text) => {
+        showCameraState();
+        say(text, true);
+      },
     });
     mirrored = settings.mirrored;
     say("");
@@ -132,21 +135,27 @@ async function startCamera(): Promise<void> {
   showCameraState();
 }
 
-async function showFrame(ready: Skyedge, image: VideoFrame | ImageBitmap, width: number, height: number): Promise<void> {
+/** Returns what draws the frame; the frame that is drawn is the one that the mask belongs to. */
+async function segmentFrame(ready: Skyedge, image: CameraFrame): Promise<(isWanted: boolean) => void> {
   const copy = image instanceof ImageBitmap ? await createImageBitmap(image) : image.clone();
+  let mask: Mask;
   try {
-    const mask = await ready.segment(image, { refine: refine.checked });
-    if (!camera.active) return;
+    mask = await ready.segment(image, { refine: refine.checked });
+  } catch (error) {
+    copy.close();
+    throw error;
+  }
+  return (isWanted) => {
+    if (!isWanted) return copy.close();
     const start = performance.now();
-    showSize(width, height);
-    stage.setImage(copy, width, height);
+    showSize(mask.width, mask.height);
+    stage.setImage(copy, mask.width, mask.height);
+    copy.close();
     stage.setMask(mask, HORIZON_KEPT);
     draw();
     numbers.count(mask.times, performance.now() - start);
     if (numbers.frames % 60 === 1) describe(mask);
-  } finally {
-    copy.close();
-  }
+  };
 }
 
 function stopCamera(): void {
@@ -170,11 +179,11 @@ async function save(name: string, sky: Sky): Promise<void> {
   saveFile(blob, name);
 }
 
-async function useEngine(engine: Engine): Promise<void> {
+async function useEngine(engine: Engine, threads?: number): Promise<void> {
   const before = network;
   element("progress").hidden = false;
   say(`Loading ${engine.label}…`);
-  network = openEngine(engine);
+  network = openEngine(engine, threads);
   try {
     const ready = await network;
     element("engine-note").textContent = `${ready.runtime}, ${ready.threads} thread${ready.threads > 1 ? "s" : ""}; golden pair: difference ${ready.goldenDifference.toFixed(3)}, allowed ${ready.spec.golden.atol}.`;
@@ -305,7 +314,7 @@ async function start(): Promise<void> {
 }
 
 // What `make web-bench` and the tests call; visitors have the buttons.
-Object.assign(globalThis, { skyedge: { network: () => network, use: (id: string) => useEngine(engineById(id)), measure, numbers } });
+Object.assign(globalThis, { skyedge: { network: () => network, use: (id: string, threads?: number) => useEngine(engineById(id), threads), measure, numbers } });
 
 start().catch((error: unknown) => {
   element("progress").hidden = true;
