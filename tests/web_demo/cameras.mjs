@@ -11,7 +11,7 @@ export const scenarios = {
     const context = await browser.newContext();
     const page = await openPage(context, server.url);
     await page.click("#camera");
-    await page.waitForFunction(() => globalThis.skyedge.numbers.frames >= 15, null, { timeout: 60_000 });
+    await page.waitForFunction(() => globalThis.skyedge.numbers.frames >= 15);
     const live = await page.evaluate(() => ({
       rate: document.getElementById("rate").textContent,
       pressed: document.getElementById("camera").getAttribute("aria-pressed"),
@@ -20,7 +20,7 @@ export const scenarios = {
     await page.locator("#numbers").evaluate((details) => (details.open = true));
     const stages = await page.locator("#stages").innerText();
     await page.click("#flip");
-    await page.waitForFunction(() => globalThis.skyedge.numbers.frames >= 3, null, { timeout: 60_000 });
+    await page.waitForFunction(() => globalThis.skyedge.numbers.frames >= 3);
     await page.click("#camera");
     const after = await page.evaluate(() => globalThis.skyedge.numbers.frames);
     await sleep(500);
@@ -30,25 +30,26 @@ export const scenarios = {
     return { ...live, stages, stopped, errors: page.errors };
   },
 
-  async denied({ launch, serve, openPage }) {
-    return refused({ launch, serve, openPage, flags: FAKE });
+  async denied({ launch, serve }) {
+    return refused({ launch, serve, flags: FAKE });
   },
 
-  async none({ launch, serve, openPage }) {
-    return refused({ launch, serve, openPage, flags: ["--use-fake-ui-for-media-stream"] });
+  async none({ launch, serve }) {
+    return refused({ launch, serve, flags: ["--use-fake-ui-for-media-stream"] });
   },
 };
 
-async function refused({ launch, serve, openPage, flags: given }) {
+/** The answer comes before the network is there. */
+async function refused({ launch, serve, flags: given }) {
   const browser = await launch(given);
   const server = await serve();
-  const page = await openPage(await browser.newContext(), server.url);
+  const page = await browser.newPage();
+  await page.goto(server.url);
   await page.click("#camera");
   await page.waitForFunction(() => document.getElementById("status").classList.contains("error"));
   const found = await page.evaluate(() => ({
     status: document.getElementById("status").textContent,
     pressed: document.getElementById("camera").getAttribute("aria-pressed"),
-    image: document.getElementById("view").getAttribute("aria-label"),
   }));
   await browser.close();
   await server.close();

@@ -8,53 +8,9 @@ const ENGINES = ["litert", "onnx-int8", "onnx-fp32"];
 const IMAGES = ["scene", "portrait"];
 
 export const scenarios = {
-  /** The mask of each engine, as bytes beside the image, for Python to compare. */
-  async masks({ browser, serve, openPage, folder }) {
-    const server = await serve();
-    const context = await browser.newContext();
-    const page = await openPage(context, server.url);
-    const engines = {};
-    for (const id of ENGINES) {
-      await page.locator("#numbers").evaluate((details) => (details.open = true));
-      await page.selectOption("#engine", id);
-      await page.waitForFunction((label) => document.getElementById("engine-note").textContent.startsWith(label), id === "litert" ? "LiteRT" : "onnxruntime", { timeout: 60_000 });
-      await page.waitForFunction(() => document.getElementById("progress").hidden);
-      engines[id] = await page.locator("#engine-note").textContent();
-      for (const name of IMAGES) {
-        const base64 = readFileSync(join(folder, `${name}.png`)).toString("base64");
-        writeFileSync(join(folder, `${name}.${id}.mask`), Buffer.from(await page.evaluate(segment, base64), "base64"));
-      }
-    }
-    await context.close();
-    await server.close();
-    return { engines, errors: page.errors };
-  },
-
-  /** WebGPU, which headless chromium has not: a note, and the engine before goes on. Then all are compared. */
-  async webgpu({ browser, serve, openPage }) {
-    const server = await serve();
-    const context = await browser.newContext();
-    const page = await openPage(context, server.url);
-    await page.locator("#numbers").evaluate((details) => (details.open = true));
-    await page.selectOption("#engine", "webgpu");
-    await page.waitForFunction(() => document.getElementById("engine-note").textContent.includes("does not work here"), null, { timeout: 60_000 });
-    const note = await page.locator("#engine-note").textContent();
-    const chosen = await page.locator("#engine").inputValue();
-    const works = await page.evaluate(async () => (await globalThis.skyedge.network()).runtime);
-    await page.click("#compare");
-    await page.waitForFunction(() => document.getElementById("engine-note").textContent.includes("In use:"), null, { timeout: 120_000 });
-    const compared = await page.locator("#engine-note").textContent();
-    const remembered = await page.evaluate(() => localStorage.getItem("skyedge.engine"));
-    await context.close();
-    await server.close();
-    return { note, chosen, works, compared, remembered, errors: page.errors };
-  },
-
   /** Dropped, pasted, broken, huge, and no image at all. */
-  async ways({ browser, serve, openPage, folder }) {
-    const server = await serve();
-    const context = await browser.newContext();
-    const page = await openPage(context, server.url);
+  async ways({ sharedPage, folder }) {
+    const page = await sharedPage();
     const bytes = readFileSync(join(folder, "portrait.png")).toString("base64");
     const shows = (text) => page.waitForFunction((part) => document.getElementById("view").getAttribute("aria-label").includes(part), text);
     await page.evaluate(offer, { kind: "drop", bytes, type: "image/png" });
@@ -74,21 +30,49 @@ export const scenarios = {
     await read("text", () => page.evaluate(offer, { kind: "drop", bytes: btoa("no image"), type: "text/plain" }));
     await read("huge", () => page.setInputFiles("#file", join(folder, "huge.jpg")));
     const label = await page.getAttribute("#view", "aria-label");
-    await context.close();
-    await server.close();
     return { said, label, errors: page.errors };
   },
 
   /** The result file of the page, by the quick rule. */
-  async measured({ browser, serve, openPage, folder }) {
-    const server = await serve();
-    const context = await browser.newContext();
-    const page = await openPage(context, server.url);
+  async measured({ sharedPage, folder }) {
+    const page = await sharedPage();
     const results = await page.evaluate(async () => globalThis.skyedge.measure(await globalThis.skyedge.network(), true));
     writeFileSync(join(folder, "results.json"), JSON.stringify(results));
-    await context.close();
-    await server.close();
     return {};
+  },
+
+  /** WebGPU, which headless chromium has not: a note, and the engine before goes on. Then all are compared. */
+  async webgpu({ sharedPage }) {
+    const page = await sharedPage();
+    await page.locator("#numbers").evaluate((details) => (details.open = true));
+    await page.selectOption("#engine", "webgpu");
+    await page.waitForFunction(() => document.getElementById("engine-note").textContent.includes("does not work here"));
+    const note = await page.locator("#engine-note").textContent();
+    const chosen = await page.locator("#engine").inputValue();
+    const works = await page.evaluate(async () => (await globalThis.skyedge.network()).runtime);
+    await page.click("#compare");
+    await page.waitForFunction(() => document.getElementById("engine-note").textContent.includes("In use:"));
+    const compared = await page.locator("#engine-note").textContent();
+    const remembered = await page.evaluate(() => localStorage.getItem("skyedge.engine"));
+    return { note, chosen, works, compared, remembered, errors: page.errors };
+  },
+
+  /** The mask of each engine, as bytes beside the image, for Python to compare. */
+  async masks({ sharedPage, folder }) {
+    const page = await sharedPage();
+    const engines = {};
+    for (const id of ENGINES) {
+      await page.locator("#numbers").evaluate((details) => (details.open = true));
+      await page.selectOption("#engine", id);
+      await page.waitForFunction((label) => document.getElementById("engine-note").textContent.startsWith(label), id === "litert" ? "LiteRT" : "onnxruntime");
+      await page.waitForFunction(() => document.getElementById("progress").hidden);
+      engines[id] = await page.locator("#engine-note").textContent();
+      for (const name of IMAGES) {
+        const base64 = readFileSync(join(folder, `${name}.png`)).toString("base64");
+        writeFileSync(join(folder, `${name}.${id}.mask`), Buffer.from(await page.evaluate(segment, base64), "base64"));
+      }
+    }
+    return { engines, errors: page.errors };
   },
 };
 

@@ -76,33 +76,9 @@ export const scenarios = {
     return failing({ context, openPage, server: await serve() });
   },
 
-  /** Layout at three widths, light and dark, and axe-core on each; screenshots stay in the folder, to be looked at. */
-  async looks({ browser, serve, openPage, demo, folder }) {
-    const axe = createRequire(join(demo, "package.json")).resolve("axe-core/axe.min.js");
-    const server = await serve();
-    const looks = [];
-    for (const width of WIDTHS) {
-      const context = await browser.newContext({ viewport: { width, height: 800 }, bypassCSP: true });
-      const page = await openPage(context, server.url);
-      await page.addScriptTag({ path: axe });
-      await page.locator("#numbers summary").click();
-      for (const colorScheme of ["light", "dark"]) {
-        await page.emulateMedia({ colorScheme });
-        await page.waitForTimeout(250); // colors fade over
-        await page.screenshot({ path: join(folder, `look-${width}-${colorScheme}.png`), fullPage: true });
-        looks.push({ width, colorScheme, ...(await page.evaluate(inspect)) });
-      }
-      await context.close();
-    }
-    await server.close();
-    return { looks };
-  },
-
   /** Everything that a visitor needs, by keys alone. */
-  async keyboard({ browser, serve, openPage }) {
-    const server = await serve();
-    const context = await browser.newContext();
-    const page = await openPage(context, server.url);
+  async keyboard({ sharedPage }) {
+    const page = await sharedPage();
     const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.getAttribute("name") || document.activeElement?.parentElement?.id);
     const reached = [];
     for (let presses = 0; presses < 16; presses++) {
@@ -118,9 +94,25 @@ export const scenarios = {
       split: document.getElementById("split").value,
       refine: document.getElementById("refine").checked,
     }));
-    await context.close();
-    await server.close();
     return { reached, ...state };
+  },
+
+  /** Layout at three widths, light and dark, and axe-core on each; screenshots stay in the folder, to be looked at. */
+  async looks({ sharedPage, demo, folder }) {
+    const page = await sharedPage();
+    await page.addScriptTag({ path: createRequire(join(demo, "package.json")).resolve("axe-core/axe.min.js") });
+    await page.locator("#numbers summary").click();
+    const looks = [];
+    for (const width of WIDTHS) {
+      await page.setViewportSize({ width, height: 800 });
+      for (const colorScheme of ["light", "dark"]) {
+        await page.emulateMedia({ colorScheme });
+        await page.waitForTimeout(250); // colors fade over
+        await page.screenshot({ path: join(folder, `look-${width}-${colorScheme}.png`), fullPage: true });
+        looks.push({ width, colorScheme, ...(await page.evaluate(inspect)) });
+      }
+    }
+    return { looks };
   },
 };
 

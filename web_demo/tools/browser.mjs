@@ -7,6 +7,7 @@ import { chromium } from "playwright-core";
 import { makeListener } from "./serve.mjs";
 
 export const DIST = join(dirname(dirname(fileURLToPath(import.meta.url))), "dist");
+const PATIENCE_MS = 120_000; // a busy computer is slow
 const PATHS = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 
 export function launch(flags = []) {
@@ -41,6 +42,7 @@ export async function serve({ isolated = true, spoil = () => null } = {}) {
 /** Opens the page and waits until it is ready, or until it said why it is not. */
 export async function openPage(context, url) {
   const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
   page.errors = [];
   page.on("pageerror", (error) => page.errors.push(String(error)));
   await page.goto(url);
@@ -49,6 +51,6 @@ export async function openPage(context, url) {
 }
 
 export async function ready(page) {
-  await page.waitForFunction(() => document.body.dataset.ready, null, { timeout: 90_000 });
+  await page.waitForFunction(() => document.body.dataset.ready, null, { timeout: PATIENCE_MS });
   return page.evaluate(() => document.body.dataset.ready);
 }

@@ -8,8 +8,8 @@ import { makeFeeder, type TensorData, toProbability } from "./tensors";
 
 const MAX_SPEC_BYTES = 1 << 20;
 const MAX_MODEL_BYTES = 64 << 20;
-const WARM_RUNS = 3;
-const TIMED_RUNS = 9;
+const WARM_RUNS = 2;
+const TIMED_RUNS = 7;
 
 export interface Artifact {
   spec: ModelSpec;

@@ -118,9 +118,8 @@ async function startCamera(): Promise<void> {
   job++;
   try {
     say("Opening the camera…");
-    const ready = await network;
     const settings = await camera.start(facing, {
-      onFrame: (image) => segmentFrame(ready, image),
+      onFrame: segmentFrame,
       onEnd: (text) => {
         showCameraState();
         say(text, true);
@@ -136,11 +135,11 @@ async function startCamera(): Promise<void> {
 }
 
 /** Returns what draws the frame; the frame that is drawn is the one that the mask belongs to. */
-async function segmentFrame(ready: Skyedge, image: CameraFrame): Promise<(isWanted: boolean) => void> {
+async function segmentFrame(image: CameraFrame): Promise<(isWanted: boolean) => void> {
   const copy = image instanceof ImageBitmap ? await createImageBitmap(image) : image.clone();
   let mask: Mask;
   try {
-    mask = await ready.segment(image, { refine: refine.checked });
+    mask = await (await network).segment(image, { refine: refine.checked });
   } catch (error) {
     copy.close();
     throw error;
