@@ -121,7 +121,7 @@ def _split_config_flag(argv: list[str]) -> tuple[list[str], Path | None]:
 
 
 def _from_file(config_type: type[C], default: C | None, path: Path) -> C:
-    """Return `default` with the values of a YAML file; fields that neither has are left for the line to give."""
+    """Return `default` with the values of a YAML file; the command line must give the fields that neither has."""
     given = _read_mapping(path)
     hints = get_type_hints(config_type, include_extras=True)
     if not set(given) <= set(hints):
@@ -161,7 +161,7 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
 
 
 def _typed(hint: Any, value: Any, where: str) -> Any:
-    """Return a value of a YAML file as `hint`; tyro reads it, so that a file and a line are checked alike."""
+    """Return a value of a YAML file as `hint`; tyro parses it, as it parses the command line."""
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if bare is str and isinstance(value, str):
         return value

@@ -1,8 +1,8 @@
-"""The two ways in which a command of ours refuses: bad input, and a gate that did not hold."""
+"""The two errors of our commands: bad input, and a gate that failed."""
 
 
 class InputError(ValueError):
-    """Bad usage or bad input. The message says what was got, what was expected and what to do; exit code 2."""
+    """Bad usage or bad input; exit code 2. The message says got, expected, next step."""
 
 
 class GateError(RuntimeError):

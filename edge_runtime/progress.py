@@ -1,4 +1,4 @@
-"""Progress of a long run on stderr: a bar on a terminal where rich is installed, otherwise a line now and then."""
+"""Progress of a long run on stderr: a bar where there is a terminal and rich, otherwise a line every 10 s."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
-QUIET_SECONDS = 1.0  # runs that are over by then show nothing
+QUIET_SECONDS = 1.0  # shorter runs show nothing
 LINE_SECONDS = 10.0
 
 

@@ -88,12 +88,10 @@ class Artifact:
 
 
 def read_artifact(folder: Path) -> Artifact:
-    """Read and check an artifact: the spec, then size and SHA-256 of every file, then that the golden files exist.
+    """Read and check an artifact: the spec, size and SHA-256 of every model file, and that the golden files exist.
 
-    Raises
-    ------
-    InputError
-        No such folder, a spec that breaks the contract, or a file that is missing or differs from what the spec says.
+    Raises `InputError` for a spec that breaks the contract, and for a file that is missing, no regular file, or another one
+    than the spec says.
     """
     path = folder / SPEC_FILE
     if not os.path.lexists(path):
@@ -115,23 +113,11 @@ def read_artifact(folder: Path) -> Artifact:
 
 
 def write_artifact(folder: Path, draft: ModelSpec, files: Mapping[str, Path], golden: GoldenPair) -> Artifact:
-    """Write an artifact whole or not at all: a temporary sibling folder, fsync, check by reading, rename.
+    """Write an artifact whole or not at all, and return it as read back.
 
-    Parameters
-    ----------
-    folder
-        Becomes the artifact. An artifact that is there is replaced; any other folder that is not empty is refused.
-    draft
-        The spec with `files` empty and `golden.atol` set; `files` and the golden names are filled in.
-    files
-        Role -> file to copy, with the roles of `FILE_NAMES[draft.format]`.
-    golden
-        The pair that `verify` replays.
-
-    Raises
-    ------
-    InputError
-        The draft breaks the contract, or `folder` holds something else.
+    An artifact in `folder` is replaced. `draft` has `golden.atol` set and `files` empty; `files` and the golden names are
+    filled in. `files` maps the roles of `FILE_NAMES[draft.format]` to files to copy. Raises `InputError` where the draft
+    breaks the contract, or where `folder` holds anything but an artifact.
     """
     names = FILE_NAMES.get(draft.format, {})
     if set(files) != set(names):

@@ -78,7 +78,7 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The pictures that post-training quantization saw: SHA-256 of their manifest, and how many."""
+    """The images of post-training quantization: SHA-256 of their manifest, and how many."""
 
     sha256: str
     count: int
@@ -184,7 +184,7 @@ def _tensor_rules(image: InputSpec, sky: OutputSpec) -> list[tuple[str, Any, boo
     rules: list[tuple[str, Any, bool, str]] = [
         ("input.name", image.name, image.name != "", "the backend's name of the tensor"),
         ("input.layout", image.layout, channel > 0, "NHWC or NCHW"),
-        ("input.shape", list(shape), shape_good, f"one RGB picture, {image.layout}, e.g. [1, 3, 256, 256] if NCHW"),
+        ("input.shape", list(shape), shape_good, f"one RGB image, {image.layout}, e.g. [1, 3, 256, 256] if NCHW"),
         ("input.color", image.color, image.color == "RGB", "RGB"),
         ("input.resize", image.resize, image.resize == "pillow_bilinear", "pillow_bilinear"),
         ("input.mean", list(image.mean), len(image.mean) == 3, "three numbers, R, G and B"),

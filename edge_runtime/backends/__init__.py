@@ -1,4 +1,4 @@
-"""The interpreters behind one protocol: a picture at the network's input size in, probabilities of sky out."""
+"""The interpreters behind one protocol: an image at the network's input size in, probabilities of sky out."""
 
 from __future__ import annotations
 
@@ -31,48 +31,20 @@ MOST_THREADS = 64  # as in C++
 
 
 class Backend(Protocol):
-    """A loaded network.
-
-    Attributes
-    ----------
-    name
-        The interpreter, e.g. `onnxruntime`.
-    """
+    """A loaded network; threads may share one. `name` is the interpreter, e.g. `onnxruntime`."""
 
     name: str
 
     def run(self, image: np.ndarray) -> np.ndarray:
-        """Segment one picture.
-
-        Parameters
-        ----------
-        image
-            (H, W, 3) uint8, RGB, at the network's input size.
-
-        Returns
-        -------
-        np.ndarray
-            (H, W) float32 in [0, 1]: probability of sky.
-        """
+        """Return the probability of sky, (H, W) float32 in [0, 1], of (H, W, 3) uint8 RGB at the network's input size."""
         ...
 
 
 def open_backend(artifact: Artifact, threads: int = 1, device: str = "cpu") -> Backend:
-    """Load an artifact into the interpreter of its format, once for all pictures to come.
+    """Load an artifact that `read_artifact` has checked into the interpreter of its format.
 
-    Parameters
-    ----------
-    artifact
-        From `read_artifact`, which has checked its files.
-    threads
-        CPU threads of the interpreter, 1 to `MOST_THREADS`.
-    device
-        `cpu`, or `cuda` for the torch format.
-
-    Raises
-    ------
-    InputError
-        The interpreter is missing, cannot load the model, or sees other tensors than model.json promises.
+    `threads` are CPU threads, 1 to `MOST_THREADS`; `device` may be `cuda` for the format torch. Raises `InputError` where the
+    interpreter is missing, cannot load the model, or sees other tensors than model.json says.
     """
     artifact_format = artifact.spec.format
     if not 1 <= threads <= MOST_THREADS:

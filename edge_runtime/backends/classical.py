@@ -10,7 +10,7 @@ from edge_runtime.backends.classical_methods import METHODS, smooth
 
 
 class ClassicalBackend:
-    """A method of `classical_methods`. OpenCV's thread count holds for the whole process and is the caller's."""
+    """A method of `classical_methods`. OpenCV has one thread count for the process, which the caller sets."""
 
     name = "opencv"
 
@@ -23,7 +23,7 @@ class ClassicalBackend:
 
 
 class SmoothedBackend:
-    """Another backend whose map is smoothed."""
+    """Another backend, with its probabilities smoothed."""
 
     def __init__(self, inner: Backend) -> None:
         self.name = inner.name

@@ -1,7 +1,7 @@
 """What `--model` may name: an artifact folder, `classical:contour`, `classical:colour`, or `smooth:` before any of these.
 
-Classical methods have no weights, hence no folder and no `model.json`; they become an `Artifact` in memory, so that
-whatever takes a network takes them too. They consist of a source file: its size is theirs, and their SHA-256 comes from it.
+Classical methods have no weights, folder or `model.json`. They become an `Artifact` in memory, so that every command takes
+them too. Their file is the source file of the methods: size and SHA-256 come from it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edge_runtime.errors import InputError
 
 CLASSICAL, SMOOTH = "classical:", "smooth:"
 SOURCE = Path(classical_methods.__file__)
-GOLDEN_HORIZON = 0.55  # of the golden picture's height
+GOLDEN_HORIZON = 0.55  # of the golden image's height
 # Released networks lie in models/ of the project; a wheel may carry some inside the package.
 RELEASED_ROOTS = (SOURCE.parents[2] / "models", SOURCE.parents[1] / "models")
 RELEASED_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9]+-[a-z0-9]+)?")
@@ -32,11 +32,11 @@ HELP = "an artifact folder, the name of a released network, classical:contour, c
 
 @dataclass(frozen=True, repr=False)
 class ClassicalArtifact(Artifact):
-    """A method of `edge_runtime.backends.classical_methods` that looks like an artifact; nothing of it lies in `folder`."""
+    """A method of `edge_runtime.backends.classical_methods` as an artifact; its `folder` is only a name."""
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of the source file's digest and the method's name: methods share the file."""
+        """SHA-256 of the source file's digest and the method's name, since methods share the file."""
         return _digest(self.spec.files["model"].sha256, self.spec.name)
 
     def file(self, role: str) -> Path:
@@ -58,13 +58,13 @@ class ClassicalArtifact(Artifact):
 
 @dataclass(frozen=True, repr=False)
 class SmoothedArtifact(Artifact):
-    """`inner`, whose map is smoothed before it is used."""
+    """`inner`, with its probabilities smoothed."""
 
     inner: Artifact
 
     @property
     def sha256(self) -> str:
-        """SHA-256 of that of `inner` and the source file's."""
+        """SHA-256 of the digests of `inner` and of the source file."""
         return _digest(self.inner.sha256, self.spec.files["smooth"].sha256)
 
     def file(self, role: str) -> Path:
@@ -78,18 +78,12 @@ class SmoothedArtifact(Artifact):
 
 
 def is_named(model: Path | str) -> bool:
-    """Tell whether `model` is no folder but a name with a meaning of its own."""
+    """Tell whether `model` names a classical method or smoothing, not a folder."""
     return str(model).startswith((CLASSICAL, SMOOTH))
 
 
 def read_model(model: Path | str) -> Artifact:
-    """Read and check whatever `model` names (`HELP` says what it may be).
-
-    Raises
-    ------
-    InputError
-        An unknown method, or an artifact that is missing or broken.
-    """
+    """Read and check what `model` names; `HELP` lists what it may be. Raises `InputError` where there is no such model."""
     text = str(model)
     if text.startswith(SMOOTH):
         return _smoothed(text)

@@ -1,7 +1,7 @@
-"""Sky without a network: by contour and by color, the baselines that show what a network buys; and mask smoothing.
+"""Sky without a network, as a baseline: by contour and by color; and smoothing of any mask.
 
-Three classical ways, as they are described by people who solved the same exercise before us. Nothing here is learnt; the
-constants were chosen on pictures of `val`, where other values did no better. All of it is OpenCV on 8-bit pictures.
+Both methods are those of earlier public solutions of the exercise. The constants were chosen on images of `val`. All work is
+done by OpenCV on 8-bit images.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_runtime.images.ops import check_rgb
 
-HEIGHT, WIDTH = 240, 320  # pixels; the methods look at the picture at this size, 480 x 640 was no better
+HEIGHT, WIDTH = 240, 320  # pixels; the methods see images at this size; 480 x 640 was no better
 CONTOUR_BLUR = 5  # pixels, side of the Gaussian's window
 CONTOUR_KERNEL = 25  # pixels, diameter
 SKY_HSV_LOW = (80, 0, 160)  # hue of 0..179 (two degrees each), saturation, value
@@ -23,20 +23,11 @@ SMOOTH_SIGMA, SMOOTH_KERNEL = 0.005, 0.02  # shares of the map's long side
 
 
 def by_contour(image: np.ndarray) -> np.ndarray:
-    """Call everything sky that lies outside the largest dark region.
+    """Return 1 for sky, 0 for the rest, as (H, W) float32: sky is all outside the largest dark region.
 
-    The blue channel (sky is bright in it) is blurred and split by Otsu's threshold (1979); the largest contour of the dark
-    part is filled as the ground, and morphological closing and opening smooth its edge.
-
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8, RGB; kernels are made for `HEIGHT` x `WIDTH`.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W) float32: 1 sky, 0 other. A picture of one color is all sky or none, as the threshold falls.
+    The blue channel, in which sky is bright, is blurred and split by Otsu's threshold (1979). The largest contour of the dark
+    part is filled as ground; morphological closing and opening smooth its edge. `image` is (H, W, 3) uint8 RGB; the kernels
+    are made for `HEIGHT` x `WIDTH`. An image of one color is all sky or no sky.
     """
     check_rgb(image)
     blue = cv2.GaussianBlur(cv2.extractChannel(image, 2), (CONTOUR_BLUR, CONTOUR_BLUR), 0)
@@ -49,17 +40,9 @@ def by_contour(image: np.ndarray) -> np.ndarray:
 
 
 def by_color(image: np.ndarray) -> np.ndarray:
-    """Call every pixel sky whose hue, saturation and value lie in the range of a blue sky.
+    """Return 1 for sky, 0 for the rest, as (H, W) float32: sky has hue, saturation and value of a blue sky.
 
-    Parameters
-    ----------
-    image
-        (H, W, 3) uint8, RGB; the kernel is made for `HEIGHT` x `WIDTH`.
-
-    Returns
-    -------
-    np.ndarray
-        (H, W) float32: 1 sky, 0 other, after morphological opening and closing.
+    Morphological opening and closing follow. `image` is (H, W, 3) uint8 RGB; the kernel is made for `HEIGHT` x `WIDTH`.
     """
     check_rgb(image)
     sky = cv2.inRange(cv2.cvtColor(image, cv2.COLOR_RGB2HSV), np.array(SKY_HSV_LOW), np.array(SKY_HSV_HIGH))
@@ -70,19 +53,9 @@ METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"contour": by_contour,
 
 
 def smooth(probability: np.ndarray) -> np.ndarray:
-    """Smooth the map of any model: Gaussian blur, then gray opening (drops specks) and closing (fills holes).
+    """Smooth probabilities, (h, w) float32 in [0, 1]: Gaussian blur, then gray opening (drops specks) and closing (fills holes).
 
-    No step enlarges the largest difference between two maps, so what agreed within a tolerance before still does.
-
-    Parameters
-    ----------
-    probability
-        (h, w) float32 in [0, 1], at the network's own size.
-
-    Returns
-    -------
-    np.ndarray
-        (h, w) float32 in [0, 1].
+    No step enlarges the largest difference between two maps: two runtimes that agree within a tolerance still do.
     """
     side = max(probability.shape)
     blurred = cv2.GaussianBlur(probability, (0, 0), SMOOTH_SIGMA * side)

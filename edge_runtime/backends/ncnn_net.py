@@ -1,8 +1,7 @@
 """ncnn artifacts on the CPU.
 
-Weights that are stored as float16 are widened when they are loaded, and all arithmetic is float32: ncnn would otherwise
-compute in half precision where the CPU can (Arm from v8.2 on), and masks would differ from machine to machine by up to
-2e-2. int8 layers compute in int8.
+float16 weights are widened when they are loaded, and all arithmetic is float32. On CPUs with half precision (Arm from v8.2
+on) ncnn would compute in it, and masks would differ between machines by up to 2e-2. int8 layers compute in int8.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class NcnnBackend:
         self.net = net
         _check_names(artifact, net)
         self._lock = threading.Lock()
-        # An ncnn network has no shapes of its own: only running it tells them.
+        # An ncnn network does not tell its shapes: it has to be run.
         output = self._extract(np.zeros(artifact.spec.input.shape, np.float32))
         names, shape = artifact.spec.input.name, artifact.spec.input.shape
         check_tensors(

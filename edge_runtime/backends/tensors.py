@@ -1,6 +1,6 @@
-"""Pictures to input tensors, output tensors to probabilities, and the check that a model is the one its spec describes.
+"""Images to input tensors, output tensors to probabilities, and the check that a model is the one its spec describes.
 
-All backends use this one place, so that normalization and quantization cannot differ between them.
+All backends use this module, so normalization and quantization cannot differ between them.
 """
 
 from __future__ import annotations
@@ -22,18 +22,10 @@ RANGE_SLACK = 1e-3
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """What an interpreter says about an input or output of its model.
+    """An input or output as its interpreter describes it.
 
-    Attributes
-    ----------
-    names
-        Every name that it goes by; empty where the format names no tensors.
-    shape
-        Its sides; a side that is not fixed is a text or None.
-    dtype
-        In numpy's words, such as `float32`.
-    quant
-        Its quantization, where it is quantized.
+    `names` are all its names, none where the format has no names of tensors. A side of `shape` that is not fixed is a text or
+    None. `dtype` is numpy's name.
     """
 
     names: tuple[str, ...]
@@ -43,20 +35,14 @@ class TensorInfo:
 
 
 class InputEncoder:
-    """Turns a picture into the network's input tensor.
-
-    Parameters
-    ----------
-    spec
-        Gives shape, layout, mean, std and quantization.
-    """
+    """Turns an image into the network's input tensor."""
 
     def __init__(self, spec: InputSpec) -> None:
         self.channels_first = spec.layout == "NCHW"
         self.shape = spec.shape
         height, width = spec.shape[2:] if self.channels_first else spec.shape[1:3]
         self.image_shape = (height, width, 3)
-        # A byte has 256 values: a table per channel is exact, and one pass over the picture.
+        # A byte has 256 values: a table per channel is exact, and takes one pass over the image.
         values = (np.arange(256)[:, None] - np.asarray(spec.mean)) / np.asarray(spec.std)
         if spec.quant is None:
             self.table = values.astype(np.float32)[None]
@@ -76,12 +62,9 @@ class InputEncoder:
 
 
 def decode_output(tensor: np.ndarray, spec: OutputSpec, height: int, width: int) -> np.ndarray:
-    """Return a network's output as (height, width) float32 probabilities in [0, 1], in memory of its own.
+    """Return a network's output as (height, width) float32 probabilities in [0, 1], a copy.
 
-    Raises
-    ------
-    InputError
-        The values are not probabilities: NaN, or logits that lack their sigmoid.
+    Raises `InputError` where the values are no probabilities: NaN, or logits without a sigmoid.
     """
     sky = np.array(tensor, dtype=np.float32).reshape(height, width)
     if spec.quant is not None:

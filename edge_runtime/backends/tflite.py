@@ -1,4 +1,4 @@
-"""TFLite artifacts in whichever interpreter a device has: LiteRT, its predecessor tflite-runtime, or tensorflow."""
+"""TFLite artifacts in the interpreter that is installed: LiteRT, its predecessor tflite-runtime, or tensorflow."""
 
 from __future__ import annotations
 
@@ -32,13 +32,7 @@ def available_interpreters() -> list[str]:
 
 
 class TfliteBackend:
-    """A TFLite interpreter with its default delegate, XNNPACK; see `Backend`.
-
-    Attributes
-    ----------
-    name
-        The package that the interpreter comes from, e.g. `ai_edge_litert`.
-    """
+    """A TFLite interpreter with its default delegate, XNNPACK; see `Backend`. `name` is its package, e.g. `ai_edge_litert`."""
 
     def __init__(self, artifact: Artifact, threads: int, device: str = "cpu") -> None:
         interpreter_class, self.name = _import_interpreter()
@@ -88,7 +82,7 @@ def _import_interpreter() -> tuple[Any, str]:
 
 
 def _only_signature(interpreter: Any) -> dict[str, list[str]]:
-    """Return the names of the model's one signature: the names that users see, as tensors have internal ones too."""
+    """Return the names in the model's one signature, which users see; tensors have internal names too."""
     signatures: dict[str, dict[str, list[str]]] = interpreter.get_signature_list()
     return next(iter(signatures.values())) if len(signatures) == 1 else {}
 
@@ -98,5 +92,5 @@ def _describe(tensor: dict[str, Any], signature_names: list[str]) -> TensorInfo:
     points = tensor["quantization_parameters"]["zero_points"]
     quant = Quant(float(scales[0]), int(points[0])) if len(scales) == 1 else None
     dtype = np.dtype(tensor["dtype"]).name
-    # With one input and one output, which check_tensors makes sure of, the signature's name is this tensor's.
+    # check_tensors requires one input and one output, so the signature's name belongs to this tensor.
     return TensorInfo((*signature_names, tensor["name"]), tuple(int(side) for side in tensor["shape"]), dtype, quant)

@@ -1,4 +1,4 @@
-"""Where masks end: the bands of boundary IoU, the contours of boundary F, and the pixels at the truth's edges."""
+"""Edges of masks: the bands of boundary IoU, the contours of boundary F, and the pixels near an edge of the target."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 BAND_SHARE = 0.02  # of the diagonal: width of the bands of boundary IoU (Cheng et al. 2021)
 TOLERANCE_SHARE = 0.008  # of the diagonal: how far apart two contours may run in boundary F
-EDGE_PIXELS = 2  # on each side of an edge of the truth
+EDGE_PIXELS = 2  # on each side of an edge of the target
 
 
 @dataclass(frozen=True)
 class BandCounts:
-    """Pixels in both bands, and in either."""
+    """Intersection and union of two bands, in pixels."""
 
     overlap: int
     union: int
@@ -23,7 +23,7 @@ class BandCounts:
 
 @dataclass(frozen=True)
 class ContourCounts:
-    """Contour pixels of the prediction and of the truth, and those within the tolerance of the other contour."""
+    """Contour pixels of prediction and target, and those within the tolerance of the other contour."""
 
     predicted: int
     predicted_hit: int
@@ -31,47 +31,46 @@ class ContourCounts:
     true_hit: int
 
 
-def band_counts(called: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> BandCounts:
+def band_counts(predicted: np.ndarray, target: np.ndarray, valid: np.ndarray) -> BandCounts:
     """Compare the contour bands of two (H, W) bool masks, both False at void pixels.
 
-    The band of a mask is its pixels at most d in x and y from a pixel outside it, d = 0.02 of the diagonal. As in the
-    paper all beyond the picture's border is outside. Void pixels are in no band, and are not outside either.
+    The band of a mask is its pixels at most d in x and y from a pixel outside it; d is 0.02 of the diagonal. The area beyond
+    the image's border is outside, as in the paper. Void pixels are in no band and are not outside.
     """
-    width = max(1, round(BAND_SHARE * _diagonal(truth)))
+    width = max(1, round(BAND_SHARE * _diagonal(target)))
     bands = []
-    for mask in (called, truth):
+    for mask in (predicted, target):
         outside = np.pad(valid & ~mask, 1, constant_values=True)
         bands.append(mask & _grow(outside, width)[1:-1, 1:-1])
     return BandCounts(int(np.count_nonzero(bands[0] & bands[1])), int(np.count_nonzero(bands[0] | bands[1])))
 
 
-def contour_counts(called: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> ContourCounts:
+def contour_counts(predicted: np.ndarray, target: np.ndarray, valid: np.ndarray) -> ContourCounts:
     """Match the contours of two (H, W) bool masks, both False at void pixels.
 
-    Void no wider than the tolerance is bridged: its pixels take the label of the nearest valid pixel, in both masks, since
-    some labels have a thin line of void along the sky. Near wider void nobody knows where the true contour runs: within
-    the tolerance of it nothing is scored.
+    Some labels have a thin line of void along the sky: void no wider than the tolerance takes the label of the nearest valid
+    pixel, in both masks. The contour in wider void is unknown: nothing is scored within the tolerance of such void.
     """
-    tolerance = math.ceil(TOLERANCE_SHARE * _diagonal(truth))
+    tolerance = math.ceil(TOLERANCE_SHARE * _diagonal(target))
     known = np.ones_like(valid)
     if not valid.all() and valid.any():
         nearest = _nearest_valid(valid)
-        called, truth = called[valid][nearest], truth[valid][nearest]
+        predicted, target = predicted[valid][nearest], target[valid][nearest]
         square = np.ones((tolerance + 1, tolerance + 1), np.uint8)
         wide = cv2.morphologyEx((~valid).view(np.uint8), cv2.MORPH_OPEN, square).view(bool)
         known = ~_grow(wide, tolerance)
-    predicted, true = _contour(called), _contour(truth)
+    found, true = _contour(predicted), _contour(target)
     return ContourCounts(
-        predicted=int(np.count_nonzero(predicted & known)),
-        predicted_hit=_near(predicted & known, true, tolerance),
+        predicted=int(np.count_nonzero(found & known)),
+        predicted_hit=_near(found & known, true, tolerance),
         true=int(np.count_nonzero(true & known)),
-        true_hit=_near(true & known, predicted, tolerance),
+        true_hit=_near(true & known, found, tolerance),
     )
 
 
-def around_edges(truth: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def around_edges(target: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Return as (H, W) bool the pixels at most 2 in x and y from a valid pixel of the other class."""
-    return np.where(truth, _grow(valid & ~truth, EDGE_PIXELS), _grow(truth, EDGE_PIXELS))
+    return np.where(target, _grow(valid & ~target, EDGE_PIXELS), _grow(target, EDGE_PIXELS))
 
 
 def _near(pixels: np.ndarray, contour: np.ndarray, tolerance: int) -> int:
@@ -82,7 +81,7 @@ def _near(pixels: np.ndarray, contour: np.ndarray, tolerance: int) -> int:
 
 
 def _contour(mask: np.ndarray) -> np.ndarray:
-    """Return the pixels that differ from their right or lower neighbor; the picture's border is no contour."""
+    """Return the pixels that differ from their right or lower neighbor; the image's border is no contour."""
     contour = np.zeros_like(mask)
     contour[:, :-1] = mask[:, :-1] != mask[:, 1:]
     contour[:-1] |= mask[:-1] != mask[1:]

@@ -1,7 +1,7 @@
-"""What probabilities are worth: histograms per picture; AUROC, F-beta and calibration over a set.
+"""Histograms of probabilities per image; AUROC, F-beta and calibration over a set.
 
-There are 64 bins for every factor of two of p below 0.5 and of 1 - p above it, down to 2**-24: probabilities crowd at 0
-and 1, where equal bins would tie what a network tells apart. Every k / 256 starts a bin, so F-beta is exact.
+Predicted probabilities crowd near 0 and 1, where bins of equal width would merge different values. There are therefore 64
+bins for every factor of two of p below 0.5 and of 1 - p above it, down to 2**-24. Every k / 256 starts a bin: F-beta is exact.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ BINS = 2 * _HALF
 
 
 def bin_of(p: np.ndarray) -> np.ndarray:
-    """Return the bin 0..BINS - 1 of float32 probabilities as int64; p >= k / 256 just where bin >= that of k / 256."""
+    """Return the bin 0..BINS - 1 of float32 probabilities as int64; p >= k / 256 exactly where bin_of(p) >= bin_of(k / 256)."""
     low = np.maximum((p.view(np.int32) >> _SHIFT) - _FIRST + 1, 0)
-    # 1 - p is exact for p >= 0.5. With 1 off its bits, bins of 1 - p hold their upper bound, so those of p their lower.
+    # 1 - p is exact for p >= 0.5. One less in its bit pattern makes bins of 1 - p include their upper bound, and the
+    # mirrored bins of p their lower one.
     high = np.maximum((((np.float32(1.0) - p).view(np.int32) - 1) >> _SHIFT) - _FIRST + 1, 0)
     return np.where(p < np.float32(0.5), low, BINS - 1 - high).astype(np.int64)
 
@@ -30,8 +31,8 @@ def bin_of(p: np.ndarray) -> np.ndarray:
 def auroc(sky_bins: np.ndarray, other_bins: np.ndarray) -> np.ndarray:
     """Return the area under the ROC curve of each row of (R, BINS) histograms as (R,); NaN where a class is missing.
 
-    Pairs within a bin count one half, so the error against the exact value is at most half the share of (sky, other)
-    pixel pairs that meet in one bin (below 1e-4 on networks of ours, trained or barely trained).
+    A pair of pixels in one bin counts one half. The error is at most half the share of (sky, other) pairs in one bin; it was
+    below 1e-4 on our networks.
     """
     sky, other = sky_bins.sum(axis=1), other_bins.sum(axis=1)
     above = sky[:, None] - np.cumsum(sky_bins, axis=1)
@@ -51,24 +52,23 @@ def fbeta_max(sky_bins: np.ndarray, other_bins: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often pixels that are called sky with some probability are sky.
+    """A reliability diagram: predicted probability against the share of sky, in bins of equal width.
 
     Attributes
     ----------
     starts
-        Lower ends of the bins, which are equally wide.
+        Lower ends of the bins.
     pixels
-        Pixels in each.
-    called, sky
-        Their mean probability, and the share of them that is sky; NaN in an empty bin.
+        Number of pixels in each bin.
+    predicted, sky
+        Mean predicted probability and share of sky in each bin; NaN in an empty one.
     ece
-        Expected calibration error (Guo et al. 2017, eq. 3) of p as the probability of sky: the mean of |sky - called|
-        over all pixels.
+        Expected calibration error (Guo et al. 2017, eq. 3): the mean of |sky - predicted| over all pixels.
     """
 
     starts: np.ndarray
     pixels: np.ndarray
-    called: np.ndarray
+    predicted: np.ndarray
     sky: np.ndarray
     ece: float
 
@@ -79,9 +79,9 @@ def reliability(sky_bins: np.ndarray, other_bins: np.ndarray, bins: int = 16) ->
     first = bin_of(starts.astype(np.float32))
     both = (sky_bins + other_bins).astype(np.float64)
     sky, pixels, total = (np.add.reduceat(each, first) for each in (sky_bins.astype(np.float64), both, both * _middles()))
-    share, called = ratio(sky, pixels), ratio(total, pixels)
+    share, predicted = ratio(sky, pixels), ratio(total, pixels)
     ece = ratio(np.abs(sky - total).sum(keepdims=True), pixels.sum(keepdims=True))
-    return Reliability(starts, pixels, called, share, float(ece[0]))
+    return Reliability(starts, pixels, predicted, share, float(ece[0]))
 
 
 def _middles() -> np.ndarray:

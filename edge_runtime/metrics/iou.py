@@ -1,7 +1,7 @@
-"""Accuracy of sky masks: what one picture adds up to, and what a set of pictures gives.
+"""Accuracy of sky masks: counts of one image, figures of a set of images.
 
-A picture is reduced once to counts (`evaluate_image`); pooling, by source or over all, and the bootstrap only sum them.
-Void pixels count nowhere. Truth is sky where its share is >= 0.5; a prediction is sky where its probability is >= 0.5.
+`evaluate_image` reduces an image to counts; pooling and the bootstrap sum the counts. Void pixels count nowhere. A target
+pixel is sky where its share of sky is >= 0.5, a predicted one where its probability is >= 0.5.
 """
 
 from __future__ import annotations
@@ -23,24 +23,22 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, eq=False)
 class ImageMetrics:
-    """Counts of one picture; sums of them make every figure of a set.
+    """Counts of one image. Sky is the positive class; its threshold is 0.5.
 
     Attributes
     ----------
     pixels
-        Valid pixels; tp + fp + fn + tn.
-    tp, fp, fn, tn
-        Pixels at threshold 0.5: sky called sky, other called sky, sky called other, other called other.
+        Valid pixels: tp + fp + fn + tn.
     absolute_error
-        Sum of |p - g| over valid pixels, g the soft truth in [0, 1].
+        Sum of |p - g| over valid pixels; g is the soft target in [0, 1].
     inner_tp, inner_fp, inner_fn
-        The same counts without the 2 pixels on both sides of the truth's edges.
+        Counts without the 2 pixels on both sides of the target's edges.
     band_overlap, band_union
-        Pixels in both, and in either, of the contour bands of prediction and truth (boundary IoU).
+        Intersection and union of the predicted and the target contour band, in pixels (boundary IoU).
     edge_predicted, edge_predicted_hit, edge_true, edge_true_hit
         Contour pixels, and those within the tolerance of the other contour (boundary F).
     sky_bins, other_bins
-        (BINS,) int32: histograms of the probability over valid sky and other pixels.
+        (BINS,) int32: histograms of the probability over valid sky and other pixels of the target.
     """
 
     pixels: int
@@ -63,17 +61,17 @@ class ImageMetrics:
 
     @property
     def has_sky(self) -> bool:
-        """Whether the truth holds a valid sky pixel."""
+        """Whether the target has a valid sky pixel."""
         return self.tp + self.fn > 0
 
     @property
     def iou(self) -> float | None:
-        """IoU of this picture; None where the truth holds no sky."""
+        """IoU of this image; None where the target has no sky."""
         return self.tp / (self.tp + self.fp + self.fn) if self.has_sky else None
 
     @property
     def boundary_iou(self) -> float | None:
-        """Boundary IoU of this picture; None where the truth holds no sky, or void parts all sky from any outside."""
+        """Boundary IoU of this image; None where the target has no sky, or where void separates all sky from the rest."""
         return self.band_overlap / self.band_union if self.has_sky and self.band_union else None
 
     @property
@@ -83,46 +81,43 @@ class ImageMetrics:
 
     @property
     def sky_called(self) -> float | None:
-        """Share of valid pixels that are called sky; None where every pixel is void."""
+        """Share of valid pixels that are predicted as sky; None where every pixel is void."""
         return (self.tp + self.fp) / self.pixels if self.pixels else None
 
 
 @dataclass(frozen=True)
 class PooledMetrics:
-    """Figures of a set of pictures; None where a figure is undefined (IoU without any sky, AUROC with one class, ...).
-
-    Where the whole set holds no sky, every figure of overlap is None, and `nosky_fpr` tells what was called sky.
+    """Figures of a set of images; None where a figure is undefined (IoU without any sky, AUROC with one class).
 
     Attributes
     ----------
     iou
         TP / (TP + FP + FN) over all pixels of the set.
     iou_per_image
-        Mean IoU over the pictures that hold sky.
+        Mean IoU over the images with sky.
     iou_excluding_edges
-        `iou` without the 2 pixels on both sides of the truth's edges.
+        `iou` without the 2 pixels on both sides of the target's edges.
     boundary_iou
-        Overlap over union of the contour bands, summed over the set; bands are 0.02 of the diagonal wide.
+        IoU of the contour bands, summed over the set; bands are 0.02 of the diagonal wide.
     boundary_iou_per_image
-        Mean of the pictures' own boundary IoU, over those that hold sky.
+        Mean boundary IoU over the images with sky.
     boundary_f
-        Contour F, tolerance 0.008 of the diagonal, over all contour pixels of the pictures whose true contour void does
-        not hide. Contours of sky invented in the other pictures show in `nosky_fpr`, not here.
+        Contour F over all contour pixels, tolerance 0.008 of the diagonal. Images without a visible target contour are left
+        out; false sky in them shows in `nosky_fpr`.
     mae
         Mean |p - g| on probabilities.
     accuracy, mcr
-        Share of pixels called right, and its complement (FP + FN) / N.
+        Share of pixels that are predicted correctly, and its complement (FP + FN) / N.
     precision, recall, f1
         At threshold 0.5, over all pixels.
     fbeta_max
         Largest F-beta (beta^2 = 0.3) over the 256 thresholds k / 256, over all pixels.
     auroc
-        Chance that a sky pixel has a higher probability than another one, ties as one half; over all pixels, from the
-        bins of `edge_runtime.metrics.histograms`.
+        Area under the ROC curve over all pixels, from the bins of `edge_runtime.metrics.histograms`.
     nosky_fpr
-        Share of pixels called sky in the pictures without any.
+        Share of pixels predicted as sky in the images without sky.
     count, count_sky
-        Pictures, and those that hold sky.
+        Images, and images with sky.
     """
 
     iou: float | None
@@ -158,21 +153,10 @@ class Interval:
 def evaluate_pairs(
     predict: Callable[[np.ndarray], np.ndarray], pairs: Sequence[Pair], progress: Callable[[], None] | None = None
 ) -> list[ImageMetrics]:
-    """Run `predict` on every picture at its own size and compare with its mask.
+    """Run `predict` on every image at its own size and compare with its mask; the result is in the order of `pairs`.
 
-    Parameters
-    ----------
-    predict
-        Maps (H, W, 3) uint8 RGB to (H, W) float32 probability of sky, e.g. a `Segmenter`.
-    pairs
-        Pictures with masks; the result is in their order.
-    progress
-        Called after each picture.
-
-    Raises
-    ------
-    InputError
-        A broken picture or mask, or a prediction of another size or range.
+    `predict` maps (H, W, 3) uint8 RGB to (H, W) float32 probability of sky, as a `Segmenter` does. `progress` is called after
+    each image. Raises `InputError` for a broken image or mask, or a prediction of another size or range.
     """
     images = []
     for pair in pairs:
@@ -192,34 +176,22 @@ def group_by_source(pairs: Sequence[Pair], images: Sequence[ImageMetrics]) -> di
 
 
 def evaluate_image(probability: np.ndarray, sky: np.ndarray, valid: np.ndarray) -> ImageMetrics:
-    """Compare one prediction with its truth.
+    """Compare a prediction, (H, W) float32 in [0, 1], with its target `sky` of that kind; `valid` is False at void pixels.
 
-    Parameters
-    ----------
-    probability
-        (H, W) float32 in [0, 1]: probability of sky.
-    sky
-        (H, W) float32 in [0, 1]: share of each pixel that is sky.
-    valid
-        (H, W) bool: False at void pixels.
-
-    Raises
-    ------
-    InputError
-        The shapes differ, or `probability` leaves [0, 1] or is not a number.
+    Raises `InputError` where the shapes differ, or where `probability` leaves [0, 1] or is NaN.
     """
     p = np.ascontiguousarray(probability, dtype=np.float32)
     if not p.shape == sky.shape == valid.shape or p.ndim != 2 or p.size == 0:
-        shapes = f"prediction {p.shape}, truth {sky.shape}, valid {valid.shape}"
-        raise InputError(f"got {shapes}, expected one (H, W) for all three; bring the prediction to the picture's size")
+        shapes = f"prediction {p.shape}, target {sky.shape}, valid {valid.shape}"
+        raise InputError(f"got {shapes}, expected one (H, W) for all three; resize the prediction to the image")
     if not (p.min() >= 0.0 and p.max() <= 1.0):  # False for NaN too
         raise InputError(f"got probabilities {p.min()}..{p.max()}, expected 0..1; apply the sigmoid first")
-    truth, called = (sky >= THRESHOLD) & valid, (p >= THRESHOLD) & valid
-    pixels, tp = int(np.count_nonzero(valid)), int(np.count_nonzero(truth & called))
-    fp, fn = int(np.count_nonzero(called)) - tp, int(np.count_nonzero(truth)) - tp
-    bins = np.bincount((bin_of(p) + BINS * truth)[valid], minlength=2 * BINS).astype(np.int32)
-    bands, contours = band_counts(called, truth, valid), contour_counts(called, truth, valid)
-    inner = ~around_edges(truth, valid)
+    target, predicted = (sky >= THRESHOLD) & valid, (p >= THRESHOLD) & valid
+    pixels, tp = int(np.count_nonzero(valid)), int(np.count_nonzero(target & predicted))
+    fp, fn = int(np.count_nonzero(predicted)) - tp, int(np.count_nonzero(target)) - tp
+    bins = np.bincount((bin_of(p) + BINS * target)[valid], minlength=2 * BINS).astype(np.int32)
+    bands, contours = band_counts(predicted, target, valid), contour_counts(predicted, target, valid)
+    inner = ~around_edges(target, valid)
     return ImageMetrics(
         pixels=pixels,
         tp=tp,
@@ -227,9 +199,9 @@ def evaluate_image(probability: np.ndarray, sky: np.ndarray, valid: np.ndarray) 
         fn=fn,
         tn=pixels - tp - fp - fn,
         absolute_error=float(np.abs(p - sky)[valid].sum(dtype=np.float64)),
-        inner_tp=int(np.count_nonzero(truth & called & inner)),
-        inner_fp=int(np.count_nonzero(called & ~truth & inner)),
-        inner_fn=int(np.count_nonzero(truth & ~called & inner)),
+        inner_tp=int(np.count_nonzero(target & predicted & inner)),
+        inner_fp=int(np.count_nonzero(predicted & ~target & inner)),
+        inner_fn=int(np.count_nonzero(target & ~predicted & inner)),
         band_overlap=bands.overlap,
         band_union=bands.union,
         edge_predicted=contours.predicted,
@@ -251,18 +223,17 @@ def agreement(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def pool(images: Sequence[ImageMetrics]) -> PooledMetrics:
-    """Return the figures of a set of pictures; all None where the set is empty."""
+    """Return the figures of a set of images; all None where the set is empty."""
     figures = _figures(images, np.ones((1, len(images))))
     values = {name: None if np.isnan(figures[name][0]) else float(figures[name][0]) for name in METRIC_NAMES}
     return PooledMetrics(**values, count=len(images), count_sky=sum(image.has_sky for image in images))
 
 
 def bootstrap(images: Sequence[ImageMetrics], resamples: int = RESAMPLES, seed: int = 0) -> dict[str, Interval | None]:
-    """Return the 95 % percentile interval of every metric, from resampling pictures with replacement.
+    """Return the 95 % percentile interval of every metric, from resampling images with replacement.
 
-    Resamples in which a metric is undefined are left out; None where it is undefined in the set itself, and for all of
-    them where the set has fewer than two pictures. Pictures count as independent, so frames of one camera make the
-    interval of their source too narrow.
+    Resamples in which a metric is undefined are left out. The interval is None where the metric is undefined in the set, and
+    where the set has fewer than two images. Images count as independent: frames of one camera make it too narrow.
     """
     if len(images) < 2:
         return dict.fromkeys(METRIC_NAMES)
@@ -288,7 +259,7 @@ _COUNTS = tuple(field.name for field in dataclasses.fields(ImageMetrics) if not 
 
 
 def _figures(images: Sequence[ImageMetrics], weights: np.ndarray) -> dict[str, np.ndarray]:
-    """Return every metric as (R,) for `weights` (R, len(images)), how often each picture counts; NaN = undefined."""
+    """Return every metric as (R,) for `weights` (R, len(images)), how often each image counts; NaN = undefined."""
     if not images:
         return {name: np.full(len(weights), np.nan) for name in METRIC_NAMES}
     table = {name: np.array([getattr(image, name) for image in images], dtype=np.float64) for name in _COUNTS}
@@ -327,7 +298,7 @@ def _figures(images: Sequence[ImageMetrics], weights: np.ndarray) -> dict[str, n
 
 
 def _mean(values: list[float | None], weights: np.ndarray) -> np.ndarray:
-    """Return the weighted means as (R,) of the pictures whose value is not None."""
+    """Return the weighted means as (R,) of the images whose value is not None."""
     known = np.array([value is not None for value in values], dtype=np.float64)
     return ratio(weights @ np.array([value or 0.0 for value in values]), weights @ known)
 

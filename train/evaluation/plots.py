@@ -76,7 +76,7 @@ def plot_reliability(found: Reliability, path: Path, title: str) -> None:
     figure.suptitle(title)
     top, bottom = figure.subplots(2, 1, height_ratios=(4, 1), sharex=True)
     top.plot([0, 1], [0, 1], color="gray", linestyle="--", label="calibrated")
-    top.plot(found.called, found.sky, "o-", color="tab:blue", label=f"expected calibration error {found.ece:.4f}")
+    top.plot(found.predicted, found.sky, "o-", color="tab:blue", label=f"expected calibration error {found.ece:.4f}")
     top.set(xlim=(0, 1), ylim=(0, 1), ylabel="share that is sky")
     top.legend(loc="upper left")
     width = 1.0 / len(found.starts)

@@ -18,7 +18,7 @@ def test_calibrated_probabilities_have_no_error() -> None:
     p = rng.beta(0.3, 0.3, 400_000).astype(np.float32)  # crowded at 0 and 1, as a network's are
     found = reliability(*histograms(p, rng.random(p.size) < p))
     assert found.ece < 0.003
-    np.testing.assert_allclose(found.sky, found.called, atol=0.02)
+    np.testing.assert_allclose(found.sky, found.predicted, atol=0.02)
     assert found.pixels.sum() == p.size
 
 
@@ -35,7 +35,7 @@ def test_bins_by_hand() -> None:
     found = reliability(*histograms(p, np.array([False, True, True, False, True])), bins=2)
     assert found.starts.tolist() == [0.0, 0.5] and found.pixels.tolist() == [2.0, 3.0]
     assert found.sky.tolist() == [0.5, 2 / 3]
-    np.testing.assert_allclose(found.called, [0.025, 0.68], atol=2e-3)
+    np.testing.assert_allclose(found.predicted, [0.025, 0.68], atol=2e-3)
     assert found.ece == pytest.approx((abs(1 - 0.05) + abs(2 - 2.04)) / 5, abs=2e-3)
 
 
