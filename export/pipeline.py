@@ -30,6 +30,7 @@ from edge_runtime.artifact.artifact import (
     write_artifact,
 )
 from edge_runtime.backends import open_backend
+from edge_runtime.cli import DEBUG
 from edge_runtime.images.network_input import MEAN, STD, Size
 from export import parity
 from export.network import PROJECT_ROOT, Network, load_network
@@ -207,7 +208,7 @@ def quiet() -> Iterator[None]:
 
     It goes to stderr if they fail, and nothing is held back with `--debug` on the command line.
     """
-    if "--debug" in sys.argv:
+    if DEBUG in sys.argv:
         yield
         return
     # The file descriptors are turned, not sys.stdout and sys.stderr: loggers that converters set up keep those for good.

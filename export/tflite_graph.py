@@ -98,7 +98,7 @@ def finish(content: bytes, size: Size, license_text: str, io: IoType | None = No
     buffer.data = np.frombuffer(metadata(size, license_text), np.uint8)
     model.buffers.append(buffer)
     entry.name, entry.buffer = NAME, len(model.buffers) - 1
-    model.metadata = [*(model.metadata or []), entry]
+    model.metadata = [*(each for each in model.metadata or [] if each.name != NAME), entry]
     return with_label_file(_pack(model))
 
 

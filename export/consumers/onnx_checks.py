@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import open_backend
@@ -19,8 +16,6 @@ if TYPE_CHECKING:
 # TensorRT: onnx-tensorrt's docs/operators.md, whose quantization has no zero point.
 WEBGPU = frozenset({"Add", "Cast", "Clip", "Concat", "Conv", "DequantizeLinear", "MaxPool", "Relu", "Resize", "Sigmoid"})
 TENSORRT = WEBGPU | {"QuantizeLinear"}
-# f32: where the CPU has bfloat16, OpenVINO would compute the float layers in it, and masks change by 0.08.
-OPENVINO = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
 
 
 def check(artifact: Artifact) -> list[Verdict]:
@@ -29,32 +24,8 @@ def check(artifact: Artifact) -> list[Verdict]:
 
     model = onnx.load(artifact.file("model"))
     own = compared("onnxruntime", artifact, open_backend(artifact).run(artifact.golden().input))
-    opencv = replay("OpenCV DNN", artifact, lambda: _opencv(artifact))
-    return [own, *_mobile(artifact), _webgpu(model), openvino(artifact), opencv, _tensorrt(model)]
-
-
-def openvino(artifact: Artifact) -> Verdict:
-    """Run an ONNX or TFLite artifact in OpenVINO."""
-
-    def load() -> Callable[[np.ndarray], np.ndarray]:
-        import openvino as ov
-
-        compiled = ov.Core().compile_model(artifact.file("model"), "CPU", OPENVINO)
-        return lambda tensor: np.asarray(compiled(tensor)[0])
-
-    return replay("OpenVINO", artifact, load)
-
-
-def _opencv(artifact: Artifact) -> Callable[[np.ndarray], np.ndarray]:
-    import cv2
-
-    network = cv2.dnn.readNetFromONNX(str(artifact.file("model")))
-
-    def run(tensor: np.ndarray) -> np.ndarray:
-        network.setInput(tensor)
-        return np.asarray(network.forward())
-
-    return run
+    ran = [replay("OpenVINO", artifact, "openvino"), replay("OpenCV DNN", artifact, "opencv")]
+    return [own, *_mobile(artifact), _webgpu(model), *ran, _tensorrt(model)]
 
 
 def _mobile(artifact: Artifact) -> list[Verdict]:

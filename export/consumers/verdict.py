@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+import signal
+import subprocess
+import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,6 +16,8 @@ import numpy as np
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends.tensors import InputEncoder, decode_output
 from edge_runtime.metrics.iou import agreement
+
+FOREIGN = Path(__file__).with_name("foreign.py")
 
 
 @dataclass(frozen=True)
@@ -22,8 +29,7 @@ class Verdict:
     consumer
         Its name.
     how
-        `run`: it ran the golden input here. `checker`: its makers' own checker. `list`: its documented operators, from memory of
-        no device.
+        `run`: it ran the golden input here. `checker`: its makers' own checker. `list`: its documented operators.
     takes
         None where it could not be asked here.
     agreement
@@ -39,17 +45,24 @@ class Verdict:
     why: str
 
 
-def replay(consumer: str, artifact: Artifact, load: Callable[[], Callable[[np.ndarray], np.ndarray]]) -> Verdict:
-    """Load an artifact into a consumer and give it the golden input, encoded as model.json says.
-
-    `load` returns a function from the input tensor to the output tensor. Whatever it raises is the consumer's objection.
-    """
+def replay(consumer: str, artifact: Artifact, program: str, python: Path | str = sys.executable) -> Verdict:
+    """Give the golden input to a program of foreign.py; it objects by an exception, and some crash."""
     golden, spec = artifact.golden(), artifact.spec
+    tensor = golden.input if program == "mediapipe" else InputEncoder(spec.input)(golden.input)
+    with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
+        given, made = Path(folder) / "input.npy", Path(folder) / "output.npy"
+        np.save(given, tensor)
+        words = [python, FOREIGN, program, artifact.file("model"), given, made]
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, errors="replace", timeout=600)
+        if done.returncode < 0:
+            return Verdict(consumer, "run", False, None, f"it crashes ({signal.Signals(-done.returncode).name})")
+        if done.returncode > 0:
+            return Verdict(consumer, "run", False, None, objection(done.stderr))
+        output = np.load(made)
     try:
-        output = load()(InputEncoder(spec.input)(golden.input))
-        mask = decode_output(output, spec.output, *artifact.size)
-    except Exception as error:  # every consumer has exceptions of its own
-        return Verdict(consumer, "run", False, None, first_line(error))
+        mask = output.reshape(artifact.size) if program == "mediapipe" else decode_output(output, spec.output, *artifact.size)
+    except ValueError as error:  # another shape, or no probabilities
+        return Verdict(consumer, "run", False, None, objection(str(error)))
     return compared(consumer, artifact, mask)
 
 
@@ -62,8 +75,9 @@ def compared(consumer: str, artifact: Artifact, mask: np.ndarray) -> Verdict:
     return Verdict(consumer, "run", takes, agreed, why)
 
 
-def first_line(error: Exception) -> str:
-    """Return what an exception says, shortened to one line without folders of this machine."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    words = [word for word in lines[-1 if lines[0].endswith(":") else 0].split() if "/" not in word]
-    return " ".join(words)[:160]
+def objection(stderr: str) -> str:
+    """Return what a traceback ends with, without folders of this machine."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    starts = [number for number, line in enumerate(lines) if re.match(r"[\w.]*(Error|Exception|error)\b", line)]
+    words = [word for word in " ".join(lines[starts[-1] :] if starts else lines[-1:]).split() if "/" not in word]
+    return " ".join(words)[:200] or "it fails without a word"

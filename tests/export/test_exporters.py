@@ -196,3 +196,9 @@ def test_quiet_speaks_only_of_failures(last: str) -> None:
     else:
         assert result.returncode == 1 and result.stdout == ""
         assert all(word in result.stderr for word in ("python\n", "child\n", "a logger that", "RuntimeError: broken"))
+
+
+def test_nothing_is_held_back_with_debug() -> None:
+    words = [sys.executable, "-c", QUIET_SCRIPT.format(last="pass"), "--debug"]
+    result = subprocess.run(words, capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout == "python\nchild\nresult\n" and "a logger that" in result.stderr

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -14,21 +13,21 @@ from onnx import TensorProto, helper
 from edge_runtime.artifact.artifact import Artifact, read_artifact
 from edge_runtime.errors import GateError, InputError
 from export import lint
-from export.consumers import onnx_checks, tflite_checks
-from export.consumers.verdict import Verdict, replay
+from export.consumers import onnx_checks, tflite_checks, verdict
+from export.consumers.verdict import Verdict, compared, replay
 from export.lint import BEGIN, END, LintConfig, markdown
 
 
 def test_every_program_takes_the_float_onnx(artifacts: dict[str, Path]) -> None:
-    found = {verdict.consumer: verdict for verdict in lint.lint(read_artifact(artifacts["onnx-fp32"]))}
-    assert {name for name, verdict in found.items() if verdict.how == "run"} == {"onnxruntime", "OpenVINO", "OpenCV DNN"}
-    assert all(verdict.takes for verdict in found.values()), found
-    assert all(verdict.agreement == 1.0 for verdict in found.values() if verdict.how == "run")
+    found = {each.consumer: each for each in lint.lint(read_artifact(artifacts["onnx-fp32"]))}
+    assert {name for name, each in found.items() if each.how == "run"} == {"onnxruntime", "OpenVINO", "OpenCV DNN"}
+    assert all(each.takes for each in found.values()), found
+    assert all(each.agreement == 1.0 for each in found.values() if each.how == "run")
     assert "103 of 103 nodes in 1 partitions" in found["onnxruntime NNAPI"].why
 
 
 def test_float_tflite_runs_whole_in_xnnpack_and_elsewhere(artifacts: dict[str, Path]) -> None:
-    found = {verdict.consumer: verdict for verdict in lint.lint(read_artifact(artifacts["tflite-fp32"]))}
+    found = {each.consumer: each for each in lint.lint(read_artifact(artifacts["tflite-fp32"]))}
     assert found["LiteRT, XNNPACK"].why == "1 XNNPACK partition" and found["TFLite GPU delegate"].takes
     assert found["OpenVINO"].takes and found["OpenVINO"].agreement == 1.0
     assert found["MediaPipe Tasks"].takes is not False
@@ -60,23 +59,24 @@ def artifact(artifacts: dict[str, Path]) -> Artifact:
     return read_artifact(artifacts["onnx-fp32"])
 
 
+def test_wrong_masks_are_told_from_right_ones(artifact: Artifact) -> None:
+    golden = artifact.golden().output
+    assert compared("it", artifact, golden) == Verdict("it", "run", True, 1.0, "")
+    wrong = compared("it", artifact, 1.0 - golden)
+    assert wrong.takes is False and wrong.agreement == 0.0 and wrong.why.endswith("without an error")
+
+
 @pytest.mark.parametrize(
-    ("output", "agreed", "why"),
-    [
-        (lambda golden: golden.output, 1.0, ""),
-        (lambda golden: 1.0 - golden.output, 0.0, "wrong probabilities, off by up to 1.00, without an error"),
-        (
-            lambda golden: golden.output * np.nan,
-            None,
-            "got network output from nan to nan, expected 0 to 1",
-        ),
-    ],
+    ("program", "why"),
+    [("os.abort()", r"it crashes \(SIGABRT\)"), ("raise ValueError('no such node')", "ValueError: no such node")],
 )
-def test_wrong_masks_are_told_from_refusals(
-    output: Callable[..., np.ndarray], agreed: float | None, why: str, artifact: Artifact
+def test_crashes_and_objections_are_verdicts(
+    program: str, why: str, artifact: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verdict = replay("it", artifact, lambda: lambda _: output(artifact.golden()))
-    assert verdict.agreement == agreed and verdict.why.startswith(why) and verdict.takes is (why == "")
+    (tmp_path / "foreign.py").write_text(f"import os\n{program}\n")
+    monkeypatch.setattr(verdict, "FOREIGN", tmp_path / "foreign.py")
+    found = replay("it", artifact, "it")
+    assert found.takes is False and found.agreement is None and re.fullmatch(why, found.why)
 
 
 def test_command_fills_the_page_and_fails_on_silent_faults(
@@ -106,7 +106,7 @@ def test_table_names_what_differs(artifact: Artifact) -> None:
 
 def test_an_int8_file_for_mediapipe_needs_other_ends(project_root: Path, tmp_path: Path) -> None:
     folder = project_root / "models" / "unet_lite_s" / "tflite-int8"
-    verdict = tflite_checks.mediapipe(read_artifact(folder))
-    assert verdict.takes in (None, False) and ("INT8" in verdict.why or "not installed" in verdict.why)
+    found = tflite_checks.mediapipe(read_artifact(folder))
+    assert found.takes in (None, False) and ("INT8" in found.why or "not installed" in found.why)
     shutil.copytree(folder, tmp_path / "copy")  # an artifact may lie anywhere
     assert tflite_checks.partitions(tmp_path / "copy" / "model.tflite") >= 1
