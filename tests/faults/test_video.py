@@ -43,7 +43,9 @@ def write(path: Path, frames: list[np.ndarray]) -> Path:
 
 def start(source: str | Path, out: Path) -> subprocess.Popen[str]:
     words = [sys.executable, "-m", "edge_runtime.segment", source, "--model", MODEL, "--out", out, "--overlay"]
-    return subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    listen = {} if os.name != "posix" else {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+    # A test run in the background of a shell ignores Ctrl-C, and its children would too.
+    return subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **listen)
 
 
 @pytest.fixture(scope="module")
