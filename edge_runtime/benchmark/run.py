@@ -10,28 +10,25 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import re
 import sys
 import tempfile
-from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from edge_runtime.artifact.artifact import SPEC_FILE, Artifact
-from edge_runtime.backends.classical_artifact import SMOOTH, is_named, read_model
+from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.benchmark.accuracy import measure_accuracies
+from edge_runtime.benchmark.artifacts import choose_reference, find_artifacts, measure_facts, shown_path
 from edge_runtime.benchmark.latency import Runner, find_warnings, take_turns
 from edge_runtime.benchmark.machine import Gpu, describe_machine, usable_cores
-from edge_runtime.benchmark.memory import FRAME_HEIGHT, FRAME_WIDTH, measure_apart
+from edge_runtime.benchmark.memory import FRAME_HEIGHT, FRAME_WIDTH
 from edge_runtime.benchmark.results import (
     FULL,
     QUICK,
     SCHEMA_VERSION,
     UTC_TIME,
-    ArtifactFacts,
     DataFacts,
     Frame,
     Results,
@@ -90,11 +87,16 @@ def benchmark(config: BenchmarkConfig) -> Results:
     """Return the result of measuring as `config` says. Raises `InputError` that names a broken artifact or a bad flag."""
     _check(config)
     artifacts = find_artifacts(config.models)
+    if config.reference and config.reference not in artifacts:
+        raise InputError(f"got --reference {config.reference!r}, expected one of {', '.join(artifacts)}")
     if config.device:
         return _benchmark_device(config, artifacts)
     pairs = _choose_pairs(config)
     gpu = _gpu(config, artifacts)
-    facts = {key: _facts(key, artifact, config.threads[0], _device(artifact, gpu)) for key, artifact in artifacts.items()}
+    facts = {}
+    for key, artifact in artifacts.items():
+        log(f"memory: {key}")
+        facts[key] = measure_facts(key, artifact, config.threads[0], _device(artifact, gpu))
     reference = choose_reference(facts, config.reference)
     runners = [
         Runner(key, artifact, threads, _device(artifact, gpu))
@@ -127,12 +129,10 @@ def benchmark(config: BenchmarkConfig) -> Results:
 def _benchmark_device(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Results:
     from edge_runtime.devices.measure import DeviceJob, measure_device  # a host tool, not needed on a device
 
-    if config.reference and config.reference not in artifacts:
-        raise InputError(f"got --reference {config.reference!r}, expected one of {', '.join(artifacts)}")
     job = DeviceJob(
         device=config.device,
         artifacts=artifacts,
-        shown={key: _shown_path(artifact.folder) for key, artifact in artifacts.items()},
+        shown={key: shown_path(artifact.folder) for key, artifact in artifacts.items()},
         threads=config.threads,
         rule=QUICK if config.quick else FULL,
         minutes=config.minutes,
@@ -144,56 +144,6 @@ def _benchmark_device(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -
         ssh_config=config.ssh_config,
     )
     return dataclasses.replace(measure_device(job, log), reference=config.reference or None)
-
-
-def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
-    """Read every artifact in `folders` and one level below. Keys are names, with the folder if names clash."""
-    found: dict[Path, Artifact] = {}
-    for folder in folders:
-        alone = is_named(folder) or (folder / SPEC_FILE).is_file()
-        inside = [folder] if alone else sorted(path.parent for path in folder.glob(f"*/{SPEC_FILE}"))
-        if not inside:
-            raise InputError(f"got {folder} without an artifact, expected a folder with {SPEC_FILE}; export one first")
-        for path in inside:
-            if path.resolve() in found:
-                raise InputError(f"got artifact {path} twice in --models, expected each once")
-            found[path.resolve()] = read_model(path)
-    names = Counter(artifact.spec.name for artifact in found.values())
-    keys: dict[str, Artifact] = {}
-    for place, artifact in found.items():
-        name = artifact.spec.name
-        keys[name if names[name] == 1 else f"{name} ({place.parent.name}/{place.name})"] = artifact
-    return keys
-
-
-def choose_reference(facts: dict[str, ArtifactFacts], wanted: str) -> str | None:
-    """Return the key of the reference: `wanted`, else the fp32 torch artifact with the most MACs, else None."""
-    if wanted and wanted not in facts:
-        raise InputError(f"got --reference {wanted!r}, expected one of {', '.join(facts)}")
-    full = [fact for fact in facts.values() if fact.format == "torch" and fact.precision == "fp32"]
-    return wanted or (max(full, key=lambda fact: fact.macs or 0).key if full else None)
-
-
-def _facts(key: str, artifact: Artifact, threads: int, device: str) -> ArtifactFacts:
-    log(f"memory: {key}")
-    spec, (height, width) = artifact.spec, artifact.size
-    return ArtifactFacts(
-        key=key,
-        name=spec.name,
-        arch=spec.arch,
-        format=spec.format,
-        precision=artifact.precision,
-        folder=_shown_path(artifact.folder),
-        sha256=artifact.sha256,
-        size_bytes=artifact.size_bytes,
-        input_height=height,
-        input_width=width,
-        macs=_count(spec.provenance.get("macs")),
-        parameters=_count(spec.provenance.get("parameters")),
-        weights_license=spec.weights_license,
-        memory=measure_apart(artifact.folder, threads, device),
-        accuracy=None,
-    )
 
 
 def _choose_pairs(config: BenchmarkConfig) -> list[Pair]:
@@ -231,19 +181,6 @@ def _gpu(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Gpu | None:
 
 def _device(artifact: Artifact, gpu: Gpu | None) -> str:
     return "cuda" if gpu is not None and artifact.spec.format == "torch" else "cpu"
-
-
-def _shown_path(folder: Path) -> str:
-    """Return `folder` relative to the current folder, or its name if it lies elsewhere: never an absolute path."""
-    if str(folder).startswith(SMOOTH):
-        return SMOOTH + _shown_path(Path(str(folder).removeprefix(SMOOTH)))
-    relative = Path(os.path.relpath(folder))
-    return folder.name if relative.parts[:1] == ("..",) or relative.is_absolute() else relative.as_posix()
-
-
-def _count(value: Any) -> int | None:
-    """Return a count from an artifact's provenance, whose values can be of any type."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def _check(config: BenchmarkConfig) -> None:

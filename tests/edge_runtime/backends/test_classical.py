@@ -19,7 +19,7 @@ from edge_runtime.backends import classical_methods as classical
 from edge_runtime.backends.classical_artifact import read_model
 from edge_runtime.backends.classical_methods import by_color, by_contour, smooth
 from edge_runtime.benchmark import results
-from edge_runtime.benchmark.run import _shown_path, find_artifacts
+from edge_runtime.benchmark.artifacts import find_artifacts, shown_path
 from edge_runtime.errors import InputError
 from edge_runtime.report.masks import find_folders
 from edge_runtime.segment import Segment, main
@@ -152,8 +152,8 @@ def test_the_benchmark_takes_names(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match="twice"):
         find_artifacts((Path("classical:colour"), Path("classical:colour")))
-    assert _shown_path(Path("/elsewhere/models/name")) == "name"
-    assert _shown_path(Path("smooth:/elsewhere/models/name")) == "smooth:name"  # no machine's paths in result files
+    assert shown_path(Path("/elsewhere/models/name")) == "name"
+    assert shown_path(Path("smooth:/elsewhere/models/name")) == "smooth:name"  # no machine's paths in result files
     artifacts = [SimpleNamespace(key=key, folder=str(each.folder), sha256=each.sha256) for key, each in found.items()]
     assert find_folders(SimpleNamespace(artifacts=artifacts[:2]), ()) == {key: found[key].folder for key in list(found)[:2]}
 
