@@ -81,25 +81,11 @@ def moving_scene(
 ) -> Iterator[Frame]:
     """Yield the frames of a shot, or of two with a hard cut in the middle (`motion` "cut").
 
-    Parameters
-    ----------
-    seed
-        Decides scene and motion; the same arguments give the same frames on one machine.
-    frames
-        How many, 1 or more.
-    size
-        (height, width) of a frame in pixels, each at least 32.
-    motion
-        tripod: nothing moves but the noise. pan: the camera turns steadily, up to 0.6 % of the width a frame. handheld: it
-        shakes. dolly: it goes forward, so that the foreground grows and the sky stays. objects: cars and people pass in
-        front of the skyline. clouds: the sky drifts alone. exposure: brightness drifts and jitters. cut: two shots.
-    kind, sky
-        As in `scenes.render.generate`, but with sky; None draws them.
-
-    Raises
-    ------
-    InputError
-        A number is out of range or a name unknown.
+    `seed` decides scene and motion: the same arguments give the same frames on one machine. `size` is (height, width) in pixels,
+    each at least 32. `kind` and `sky` are as in `scenes.render.generate`, but with sky; None draws them. Motions: tripod (nothing
+    moves but the noise), pan (the camera turns steadily, up to 0.6 % of the width a frame), handheld (it shakes), dolly (it goes
+    forward: the foreground grows and the sky stays), objects (cars and people pass in front of the skyline), clouds (the sky
+    drifts alone), exposure (brightness drifts and jitters), cut (two shots).
     """
     _check(seed, frames, size, motion, kind, sky)
     if motion != "cut":

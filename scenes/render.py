@@ -138,19 +138,8 @@ def _light_without_sky(rng: Rng, indoor: bool) -> Light:
 def generate(seed: int, size: tuple[int, int] = (384, 512), kind: str | None = None, sky: str | None = None) -> Scene:
     """Make the scene of a seed.
 
-    Parameters
-    ----------
-    seed
-        Any integer >= 0; the same arguments give the same bytes.
-    size
-        (height, width), each at least 16.
-    kind, sky
-        One of `KINDS`, of `SKIES`; None = drawn from the seed. "none" belongs to the kinds without sky and to no other.
-
-    Raises
-    ------
-    InputError
-        Where the size is too small, a name is unknown, or kind and sky do not go together.
+    `seed` is any integer of 0 or more; the same arguments give the same bytes. `size` is (height, width), each at least 16.
+    `kind` is one of `KINDS` and `sky` one of `SKIES`; None draws them. "none" belongs to the kinds without sky and to no other.
     """
     _check(size, kind, sky)
     rng = np.random.default_rng(seed)

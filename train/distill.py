@@ -1,4 +1,4 @@
-"""Soften masks by a teacher: `python train/distill.py TEACHER [TEACHER ...] --data DIR ... --unlabelled DIR ... --out DIR`.
+"""Mix teachers into masks: `python train/distill.py TEACHER [TEACHER ...] --data DIR ... --unlabelled DIR ... --out DIR`.
 
 The softened targets (`train.engine.losses.soft_target`) are written once, as masks; `train/fit.py STUDENT --data OUT` then
 trains the student by distillation without running the teachers again.
@@ -39,14 +39,14 @@ RECORD = "distill.json"
 
 @dataclass(frozen=True)
 class DistillConfig:
-    """Write a training folder whose masks are the teachers' opinion mixed with the labels."""
+    """Write a training folder whose masks mix the teachers' predictions with the labels."""
 
     teachers: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Checkpoints or artifact folders; their probabilities, and those of the mirrored image, are averaged."""
     data: tuple[Path, ...] = ()
-    """Labeled folders, of which `train` is used; void pixels get the teachers' opinion alone."""
+    """Labeled folders, of which `train` is used; void pixels get the teachers' prediction alone."""
     unlabelled: tuple[Path, ...] = ()
-    """Folders of images without masks, which get the teachers' opinion alone."""
+    """Folders of images without masks, which get the teachers' prediction alone."""
     out: Path = Path("runs/softened")
     """Folder to write: OUT/train/images (links), OUT/train/masks, OUT/manifest.csv. A run that was killed goes on."""
     weight: float = 0.5
@@ -58,10 +58,7 @@ class DistillConfig:
 def soften(config: DistillConfig) -> Path:
     """Write the folder and return it.
 
-    Raises
-    ------
-    InputError
-        No teacher, no image, two images of one name, or an --out that was made by other teachers or another weight.
+    Raises `InputError` for two images of one name, and for an --out of other teachers or another weight.
     """
     pairs = _images(config)
     teachers = [open_model(path, config.threads) for path in config.teachers]

@@ -33,6 +33,7 @@ from edge_runtime.metrics.iou import (
 )
 from edge_runtime.segmenter import Segmenter
 from train.data.datasets import to_tensor
+from train.engine.limits import check_limits
 from train.evaluation.plots import plot_distributions, plot_reliability, plot_violins, worst_sheet
 from train.evaluation.summary import group_by_tag, listed, per_class, summary
 from train.models import load_checkpoint
@@ -154,15 +155,8 @@ def find_labeled(folders: Sequence[Path], split: str) -> dict[Path, list[Pair]]:
 
 
 def evaluate(config: EvaluateConfig) -> Path:
-    """Measure as `config` says, print the table to stdout and return the folder of the results.
-
-    Raises
-    ------
-    InputError
-        The model or the data are missing or broken, or a number makes no sense.
-    """
-    if config.threads < 1 or config.worst < 1:
-        raise InputError(f"got threads {config.threads} and worst {config.worst}, expected 1 or more of each")
+    """Measure as `config` says, print the table to stdout and return the folder of the results."""
+    check_limits(config, {"threads": (1, 1024), "worst": (1, 10_000)})
     by_folder = find_labeled(config.data, config.split)
     pairs = [pair for folder_pairs in by_folder.values() for pair in folder_pairs]
     model = open_model(config.model, config.threads)

@@ -56,7 +56,7 @@ class PruneConfig:
     data: tuple[Path, ...] = ()
     """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train, `val` makes the curve."""
     macs: float = 0.15
-    """What is to be left of the MACs of the network as its builder makes it, 0 to 1, at --size."""
+    """Share of the unpruned network's MACs that remains, 0 to 1, at --size."""
     size: int | None = None
     """Side of the square input in pixels. Default: the checkpoint's own."""
     rounds: int = 4
@@ -68,25 +68,25 @@ class PruneConfig:
     batch: int = 8
     """Images in a step."""
     importance: Importance = "taylor"
-    """What makes a channel important, see train/engine/channel_choice.py. Straight after a quarter of the MACs of unet_lite
-    was pruned, val IoU (0.940 before) was 0.852 by taylor, 0.833 by fisher, 0.19 by l1, 0.16 by l2 and by bn."""
+    """Importance of a channel, see train/engine/channel_choice.py. With a quarter of the MACs of unet_lite pruned and before any
+    training, val IoU (0.940 unpruned) was 0.852 with taylor, 0.833 with fisher, 0.19 with l1, 0.16 with l2 and with bn."""
     power: float = 1.0
     """Importance is divided by the MACs saved to this power."""
     multiple: int = 4
-    """Widths that are left are multiples of this. u2netp at 15 % of its MACs and 224 pixels is, in onnxruntime fp32 on one x86
-    core with AVX-512, 2.4 times as fast as the whole with multiples of 2, 3.2 of 4, 3.4 of 8."""
+    """Remaining widths are multiples of this. In onnxruntime fp32 on one x86 core with AVX-512, u2netp with 15 % of its MACs at
+    224 pixels is 2.4 times as fast as the whole network with multiples of 2, 3.2 times with 4, 3.4 times with 8."""
     weights: dict[str, float] = field(default_factory=dict)
-    """Module -> factor on its importance, such as decoder.0 0.5 to prune De1 harder."""
+    """Module and factor on the importance of its channels; decoder.0 0.5 prunes De1 harder."""
     teacher: Path | None = None
-    """Checkpoint whose opinion is mixed into the labels."""
+    """Checkpoint whose prediction is mixed into the labels."""
     distill: float = 0.5
-    """Share of the teacher in the target of a labeled pixel, 0 to 1; void pixels get its opinion alone."""
+    """Share of the teacher in the target of a labeled pixel, 0 to 1; void pixels get its prediction alone."""
     lr: float = 5e-4
     """Peak learning rate of AdamW in each round."""
     ema: float = 0.99
     """Decay of the averaged weights, which are the ones that are saved and pruned further."""
     conditions: tuple[str, ...] = ()
-    """Conditions that are put on some of the views, see train/fit.py."""
+    """Conditions that some of the views are changed to, see train/data/conditions.py."""
     seed: int = 0
     """Seed of every sample."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -94,13 +94,13 @@ class PruneConfig:
     threads: int = 1
     """CPU threads of torch."""
     workers: int = 0
-    """Processes that prepare the images; 0 does it in between."""
+    """Processes that prepare the images; 0 prepares them between steps."""
     val_count: int = 120
     """Images of the validation split that score the end of a round."""
     save_minutes: float = 3.0
     """Minutes between resume states."""
     stop_at_step: int | None = None
-    """Save the resume state at this step and leave, as if killed there."""
+    """Save the resume state at this step and end there."""
     resume: bool = False
     """Go on from resume.pt in the run folder, with the same config."""
     overwrite: bool = False

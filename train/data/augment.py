@@ -16,23 +16,9 @@ from train.data.conditions import under_condition
 
 
 def random_view(pair: Labeled, size: int, rng: np.random.Generator, conditions: Sequence[str] = ()) -> Labeled:
-    """Return one random view of `pair` at (size, size).
+    """Return one random view of `pair` at (size, size), of which `rng` alone decides.
 
-    Parameters
-    ----------
-    pair
-        Any size; see `Labeled`.
-    size
-        Side of the square result in pixels.
-    rng
-        The only source of chance: the same generator state gives the same view.
-    conditions
-        Keys of `train.data.conditions.CONDITIONS` that may happen to the view.
-
-    Returns
-    -------
-    Labeled
-        image (size, size, 3) uint8 RGB, sky (size, size) float32, valid (size, size) bool.
+    `conditions` are keys of `train.data.conditions.CONDITIONS` that may happen to the view.
     """
     image, sky, valid = _crop(pair, size, rng)
     if rng.random() < 0.5:

@@ -1,4 +1,4 @@
-"""Conditions that the labeled images lack, made from those that they have: another sky, night, fog, a fisheye lens.
+"""Conditions that labeled images rarely show, simulated: another sky, night, fog, a fisheye lens.
 
 Each function takes one view (see `Labeled`) and a generator, and returns a view of the same size whose label still
 holds. Which of them help is measured by studies/ablation.py.

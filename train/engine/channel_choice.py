@@ -95,17 +95,8 @@ def prune_to(
 ) -> None:
     """Take channels out of `model` in place until its MACs are at most `target`.
 
-    Parameters
-    ----------
-    size
-        Side of the square input in pixels.
-    gradients
-        Leaves the mean squared gradient (fisher) or the mean gradient (taylor) of the loss in `grad` of every parameter.
-
-    Raises
-    ------
-    InputError
-        The target cannot be reached, or a name in `rule.weights` is no module.
+    `size` is the side of the square input in pixels. `gradients` leaves in `grad` of every parameter the mean squared gradient
+    of the loss (fisher) or its mean gradient (taylor). Raises `InputError` where the MACs cannot be reached.
     """
     import torch_pruning
 

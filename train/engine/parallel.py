@@ -1,8 +1,8 @@
 """Data-parallel training under torchrun that follows the loss curve of one process with the same global batch.
 
-Averaging gradients is not enough for that: batch norm must see the statistics of the whole batch, and a loss that is
-divided by counts (valid pixels; Dice) must divide by those of the whole batch. Both are sums here, made over all
-processes by `global_sum`, through which gradients flow.
+Averaging gradients is not enough: batch norm must use the statistics of the whole batch, and a loss that is divided by counts
+(valid pixels; Dice) must divide by the counts of the whole batch. `global_sum` adds both over all processes, and gradients flow
+through it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes files and talks."""
+        """Whether this process writes the files and shows the progress."""
         return self.rank == 0
 
 
 def join_world() -> World:
-    """Join the processes that torchrun started, by nccl on GPUs and gloo on CPUs; alone where it did not."""
+    """Join the processes that torchrun started, by nccl on GPUs and gloo on CPUs; a run of one process without torchrun."""
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     on_gpu = torch.cuda.is_available()
@@ -48,7 +48,7 @@ def join_world() -> World:
 
 
 def leave_world() -> None:
-    """Take leave of the other processes."""
+    """Leave the process group."""
     if distributed.is_initialized():
         distributed.destroy_process_group()
 
@@ -70,8 +70,8 @@ class _GlobalSum(torch.autograd.Function):
 def global_sum(values: Tensor) -> Tensor:
     """Return the sum of `values` over all processes; just `values` in a run of one.
 
-    Every process then holds the same loss. The gradient that comes back is that of the sum of all of these losses, so
-    the mean over processes, which DistributedDataParallel takes of gradients, is that of one.
+    Every process then holds the same loss L. Its backward pass adds the gradients of all processes, which is the gradient of
+    size * L, and DistributedDataParallel divides by size: the gradient of L remains.
     """
     return _GlobalSum.apply(values) if distributed.is_initialized() else values
 

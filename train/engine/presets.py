@@ -1,4 +1,4 @@
-"""What a training run is made of, and the runs that made the released weights."""
+"""The config of a training run, and presets: the released weights, and the runs of published documents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FitConfig:
     only_sky: bool = False
     """Train on those images alone whose masks hold sky."""
     conditions: tuple[str, ...] = ()
-    """Conditions that are put on some of the views: other_sky, night, fog, fisheye (train/data/conditions.py)."""
+    """Conditions that some of the views are changed to: other_sky, night, fog, fisheye (train/data/conditions.py)."""
     sizes: tuple[int, ...] = (256,)
     """Input side of each stage, in pixels; more than one makes training progressive."""
     steps: tuple[int, ...] = (3000,)
@@ -58,23 +58,23 @@ class FitConfig:
     threads: int = 1
     """CPU threads of torch."""
     workers: int = 0
-    """Processes that prepare the images; 0 does it in between. A GPU wants several."""
+    """Processes that prepare the images; 0 prepares them between steps. A GPU needs several."""
     val_every: int = 250
     """Steps between points of the validation curve."""
     val_count: int = 120
-    """Images of the validation split, spread evenly over it, that make a point."""
+    """Images of the validation split, evenly spaced in it, that are measured for a point."""
     save_minutes: float = 3.0
     """Minutes between resume states."""
     stop_at_step: int | None = None
-    """Save the resume state at this step and leave, as if killed there. For long runs in slices, and for tests."""
+    """Save the resume state at this step and end there, for long runs in slices."""
     resume: bool = False
     """Go on from resume.pt in the run folder, with the same config."""
     overwrite: bool = False
     """Replace the run that --out holds."""
     store: Literal["fp32", "fp16"] = "fp32"
-    """How the checkpoint holds its weights. fp16 halves the file; whatever reads it computes in float32 all the same."""
+    """Type of the weights in the checkpoint. fp16 halves the file; readers compute in float32."""
     weights_license: str = "research, non-commercial"
-    """Terms of the weights that come out, which follow the data."""
+    """Terms of the trained weights, which follow from the data."""
 
 
 HELPFUL = ("night", "fisheye")  # the conditions that gained in results/ablation/ablation.md; the teacher was trained before it

@@ -25,10 +25,7 @@ def read_plan(model: nn.Module, full: nn.Module) -> ChannelPlan:
 def apply_plan(model: nn.Module, plan: ChannelPlan) -> nn.Module:
     """Put narrower layers, with fresh weights, into a network that its builder has just made, and return it.
 
-    Raises
-    ------
-    InputError
-        The plan names layers that are not there, or widths that do not fit them or each other.
+    Raises `InputError` for layers that are not there, and for widths that do not fit them or each other.
     """
     known = _channels(model)
     if not isinstance(plan, dict):

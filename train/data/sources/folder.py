@@ -29,11 +29,8 @@ def plain(
 ) -> Plan:
     """Read SOURCE/IMAGE_FOLDER/NAME.* and SOURCE/MASK_FOLDER/NAME.*; all to `split`, or 60/20/20 by seed and name.
 
-    Parameters
-    ----------
-    sky_value, void_value
-        What sky, and what void, is in a mask: one gray level or class number, or three for a color; all else is
-        "other". Without `sky_value` a mask is black and white, see `mask_of_gray`.
+    `sky_value` and `void_value` are what stands for sky and void in a mask: one gray level or class number, or three for a color;
+    all else is "other". Without `sky_value` a mask is black and white, see `mask_of_gray`.
     """
     if len(sky_value) not in (0, 1, 3) or len(void_value) not in (0, len(sky_value)):
         got = f"--sky-value {' '.join(map(str, sky_value))} --void-value {' '.join(map(str, void_value))}"

@@ -89,15 +89,7 @@ def shuffled(names: Iterable[str], seed: int) -> list[str]:
 def split_names(names: Sequence[str], seed: int, val: float, test: float) -> dict[str, str]:
     """Deal names out to splits by seeded order.
 
-    Parameters
-    ----------
-    val, test
-        Shares of these splits; of three names or more, a share above 0 gets at least one. The rest is `train`.
-
-    Returns
-    -------
-    dict
-        Split of each name.
+    `val` and `test` are shares; of three names or more, a share above 0 gets at least one. The rest is `train`.
     """
     order = shuffled(names, seed)
     n_test, n_val = (max(len(order) >= 3, round(len(order) * share)) if share > 0 else 0 for share in (test, val))
@@ -105,19 +97,9 @@ def split_names(names: Sequence[str], seed: int, val: float, test: float) -> dic
 
 
 def read_labels(path: Path) -> tuple[np.ndarray, str]:
-    """Decode an annotation without changing a value.
+    """Decode an annotation without changing a value; returns the labels and Pillow's mode ("L", "P", "1", "I;16", "RGB" ...).
 
-    Returns
-    -------
-    labels
-        (H, W) integers, palette images as their indices and 1-bit images as 0 and 1, or (H, W, 3) uint8 RGB.
-    mode
-        Pillow's mode: "L", "P", "1", "I;16", "RGB" ...
-
-    Raises
-    ------
-    InputError
-        The file is missing or broken.
+    Labels are (H, W) integers, of palette images the indices and of 1-bit images 0 and 1, or (H, W, 3) uint8 RGB.
     """
     try:
         with Image.open(path) as opened:
