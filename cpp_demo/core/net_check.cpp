@@ -12,23 +12,19 @@
 #include <string>
 #include <string_view>
 
+#include "core/net_shapes.h"
+
 namespace skyedge {
 namespace {
 
 constexpr std::string_view kMagic = "7767517";
 constexpr const char* kAgain = "; export the artifact again";
-constexpr const char* kConvolution = "Convolution";
 constexpr const char* kDepthwise = "ConvolutionDepthWise";
-// Layers without weights, of those that are built in (get_ncnn.py).
-constexpr const char* kPlain[] = {"BinaryOp", "Clip",      "Concat",  "Crop",    "Flatten", "HardSigmoid",
-                                  "Input",    "HardSwish", "Interp",  "Noop",    "Padding", "Permute",
-                                  "Pooling",  "ReLU",      "Reshape", "Sigmoid", "Slice",   "Split"};
 constexpr std::size_t kMostLayers = 4096;
 constexpr std::size_t kMostBlobsOfLayer = 64;
 constexpr std::size_t kMostWord = 255;  // ncnn's buffer for a name
 constexpr int kMostValue = 1 << 20;     // any number of a layer but for its count of weights
 constexpr int kMostWeights = 1 << 28;
-constexpr int kMostKey = 31;
 constexpr int kOldArray = -23300;  // the key of an array is kOldArray - ID, its value starts with the length
 // Keys of both convolutions.
 constexpr int kOutputs = 0, kKernelWidth = 1, kDilationWidth = 2, kStrideWidth = 3, kBias = 5, kWeights = 6;
@@ -36,15 +32,7 @@ constexpr int kGroups = 7, kInt8Scales = 8, kKernelHeight = 11, kDilationHeight 
 constexpr int kDynamicWeights = 19;
 constexpr int kRequantised = 100;  // added to kInt8Scales where the output leaves as int8
 
-struct Layer {
-    std::string kind;
-    std::string name;
-    std::vector<std::string> bottoms;
-    std::vector<std::string> tops;
-    std::map<int, double> numbers;  // of the keys that hold one number
-
-    bool is_convolution() const { return kind == kConvolution || kind == kDepthwise; }
-};
+using Layer = NetLayer;
 
 std::vector<std::string_view> split(std::string_view text, std::string_view separators) {
     std::vector<std::string_view> words;
@@ -92,11 +80,10 @@ bool parse_value(std::string_view word, std::set<int>& keys, Layer& layer) {
     }
     const int signed_key = negative ? -static_cast<int>(*digits) : static_cast<int>(*digits);
     const int key = negative ? kOldArray - signed_key : signed_key;
-    if (key < 0 || key > kMostKey || !keys.insert(key).second) {
+    if (keys_of(layer.kind)->count(key) == 0 || !keys.insert(key).second) {
         return false;
     }
     const std::string_view value = word.substr(equals + 1);
-    const bool array = negative || value.find(',') != std::string_view::npos;
     std::vector<double> numbers;
     for (const std::string_view text : split(value, ",")) {
         const std::optional<double> number = number_of(text);
@@ -106,10 +93,16 @@ bool parse_value(std::string_view word, std::set<int>& keys, Layer& layer) {
         }
         numbers.push_back(*number);
     }
-    if (!array && numbers.size() == 1) {
-        layer.numbers[key] = numbers.front();
+    if (negative) {
+        const bool counted = !numbers.empty() && numbers.front() == static_cast<double>(numbers.size() - 1);
+        layer.arrays[key] = {numbers.begin() + (numbers.empty() ? 0 : 1), numbers.end()};
+        return counted;
     }
-    return negative ? !numbers.empty() && numbers.front() == static_cast<double>(numbers.size() - 1) : !numbers.empty();
+    if (numbers.size() != 1 || value.find(',') != std::string_view::npos) {
+        return false;  // an array of newer ncnn, which our writers do not use
+    }
+    layer.numbers[key] = numbers.front();
+    return true;
 }
 
 Result<Layer> parse_line(std::string_view line, std::size_t number) {
@@ -122,9 +115,8 @@ Result<Layer> parse_line(std::string_view line, std::size_t number) {
         std::any_of(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(4 + *in + *out), too_long)) {
         return Error{"got " + quoted(line) + where + "type, name, and how many blobs go in and out" + kAgain};
     }
-    Layer layer{std::string(words[0]), std::string(words[1]), {}, {}, {}};
-    const bool plain = std::find(std::begin(kPlain), std::end(kPlain), layer.kind) != std::end(kPlain);
-    if (!plain && !layer.is_convolution()) {
+    Layer layer{std::string(words[0]), std::string(words[1]), {}, {}, {}, {}};
+    if (keys_of(layer.kind) == nullptr) {
         return Error{"got a layer of type " + quoted(layer.kind) + where + "one that this program knows" + kAgain};
     }
     std::set<int> keys;
@@ -135,7 +127,7 @@ Result<Layer> parse_line(std::string_view line, std::size_t number) {
             }
             (i < 4 + *in ? layer.bottoms : layer.tops).emplace_back(words[i]);
         } else if (!parse_value(words[i], keys, layer)) {
-            return Error{"got " + quoted(words[i]) + where + "KEY=NUMBER, every key once" + kAgain};
+            return Error{"got " + quoted(words[i]) + where + "KEY=NUMBER, every key once and of this layer" + kAgain};
         }
     }
     return layer;
@@ -210,47 +202,29 @@ Result<std::vector<Layer>> parse_param(const std::vector<std::uint8_t>& param) {
     return layers;
 }
 
-// The whole number under `key` if it lies from `low` to `high`; `otherwise` where there is none, as in ncnn.
-std::optional<std::size_t> whole(const Layer& layer, int key, int low, int high, std::size_t otherwise) {
-    const auto found = layer.numbers.find(key);
-    if (found == layer.numbers.end()) {
-        return otherwise;
-    }
-    const double number = found->second;
-    return number >= low && number <= high && number == std::floor(number)
-               ? std::optional(static_cast<std::size_t>(number))
-               : std::nullopt;
-}
-
-// How many bytes of .bin follow the weights' tag: bias and scales.
-struct Tail {
-    std::size_t bias = 0;
-    std::size_t scales = 0;
-};
-
 // The sizes of a convolution, checked; its weights are of `tag`.
 Result<std::size_t> convolution_bytes(const Layer& layer, std::uint32_t tag) {
     const Error fault{"layer " + quoted(layer.name) + ": got numbers of a convolution that do not fit together" +
                       kAgain};
     const bool depthwise = layer.kind == kDepthwise;
-    const auto outputs = whole(layer, kOutputs, 1, 1 << 14, 0);
-    const auto columns = whole(layer, kKernelWidth, 1, 64, 0);
-    const auto rows = columns ? whole(layer, kKernelHeight, 1, 64, *columns) : std::nullopt;
-    const auto size = whole(layer, kWeights, 1, kMostWeights, 0);
-    const auto groups = depthwise ? whole(layer, kGroups, 1, 1 << 14, 1) : std::optional<std::size_t>(1);
-    const auto bias = whole(layer, kBias, 0, 1, 0);
-    const auto term = whole(layer, kInt8Scales, 0, 102, 0);
+    const auto outputs = layer.whole(kOutputs, 1, 1 << 14, 0);
+    const auto columns = layer.whole(kKernelWidth, 1, 64, 0);
+    const auto rows = columns ? layer.whole(kKernelHeight, 1, 64, *columns) : std::nullopt;
+    const auto size = layer.whole(kWeights, 1, kMostWeights, 0);
+    const auto groups = depthwise ? layer.whole(kGroups, 1, 1 << 14, 1) : std::optional<std::size_t>(1);
+    const auto bias = layer.whole(kBias, 0, 1, 0);
+    const auto term = layer.whole(kInt8Scales, 0, 102, 0);
     if (!outputs || !columns || !rows || !size || !groups || !bias || !term || *outputs == 0 || *columns == 0 ||
         *size == 0 || *outputs % *groups != 0 || *size % (*outputs * *rows * *columns) != 0) {
         return fault;
     }
     for (const int key : {kDilationWidth, kDilationHeight, kStrideWidth, kStrideHeight}) {
-        if (!whole(layer, key, 1, 64, 1)) {
+        if (!layer.whole(key, 1, 64, 1)) {
             return fault;
         }
     }
     const bool known_term = *term == 0 || *term == 2 || *term == 102 || (depthwise && (*term == 1 || *term == 101));
-    if (!known_term || whole(layer, kDynamicWeights, 0, 0, 0) != std::optional<std::size_t>(0)) {
+    if (!known_term || layer.whole(kDynamicWeights, 0, 0, 0) != std::optional<std::size_t>(0)) {
         return fault;
     }
     const std::size_t each = tag == 0 ? 4 : tag == 0x01306B47 ? 2 : tag == 0x000D4B38 ? 1 : 0;
@@ -267,7 +241,7 @@ Result<std::size_t> convolution_bytes(const Layer& layer, std::uint32_t tag) {
 
 }  // namespace
 
-Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std::uint8_t>& bin) {
+Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std::uint8_t>& bin, int height, int width) {
     const Result<std::vector<Layer>> layers = parse_param(param);
     if (!layers) {
         return layers.error();
@@ -295,7 +269,7 @@ Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std:
         return Error{"got " + std::to_string(bin.size() - at) +
                      " bytes in .bin beyond what .param describes, expected 0" + kAgain};
     }
-    return std::nullopt;
+    return check_shapes(layers.value(), height, width);
 }
 
 }  // namespace skyedge

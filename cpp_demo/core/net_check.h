@@ -10,7 +10,7 @@ namespace skyedge {
 
 // Checks both files of a network before ncnn reads them. SHA-256 only says that they are what their artifact's maker
 // wrote; ncnn believes numbers, to the point of allocating what they ask for. The rules are those of
-// quantize/formats/ncnn_file.py, and bounds on what layers may ask for. The message names the line or the layer.
-Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std::uint8_t>& bin);
+// edge_runtime/backends/ncnn_check.py, for an image of height x width pixels. The message names the line or the layer.
+Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std::uint8_t>& bin, int height, int width);
 
 }  // namespace skyedge

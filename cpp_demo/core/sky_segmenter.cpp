@@ -69,7 +69,7 @@ Failure check_blob(const ModelSpec& spec, const std::vector<const char*>& blobs,
 // Gives param and bin to `net`, and checks that they belong together and to the spec.
 Failure fill_net(ncnn::Net& net, const ModelSpec& spec, const std::vector<std::uint8_t>& param,
                  const std::vector<std::uint8_t>& bin) {
-    if (const Failure failure = check_net(param, bin)) {
+    if (const Failure failure = check_net(param, bin, spec.input.height_px, spec.input.width_px)) {
         return Error{spec.name + ": " + failure->message, ErrorCode::kArtifact};
     }
     const unsigned char* text = param.data();

@@ -6,7 +6,7 @@
 namespace {
 
 std::string refusal(const std::string& param, const std::string& bin) {
-    const skyedge::Failure failure = skyedge::check_net({param.begin(), param.end()}, {bin.begin(), bin.end()});
+    const skyedge::Failure failure = skyedge::check_net({param.begin(), param.end()}, {bin.begin(), bin.end()}, 8, 8);
     return failure ? failure->message : "accepted";
 }
 
