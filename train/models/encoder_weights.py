@@ -13,7 +13,7 @@ from train.models.checkpoint import check_finite, load_tensors
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of pixels / 255, as torchvision feeds them
 CLASSIFIERS = ("fc.", "classifier.")
-REMEDY = "Download the state dict that torchvision publishes for this encoder"
+REMEDY = "Download the state dict that is published for this network"
 
 
 def load_encoder_weights(network: nn.Module, path: Path) -> None:
@@ -25,20 +25,25 @@ def load_encoder_weights(network: nn.Module, path: Path) -> None:
     encoder = getattr(network, getattr(network, "encoder_name", ""), None)
     if not isinstance(encoder, nn.Module):
         raise InputError(f"got --encoder-weights for {type(network).__name__}, expected a network with a ResNet or VGG encoder")
+    encoder.load_state_dict(read_weights(path, encoder, CLASSIFIERS), strict=False)
+    _take_our_input(encoder)
+
+
+def read_weights(path: Path, module: nn.Module, left_out: tuple[str, ...]) -> dict[str, Tensor]:
+    """Return a state dict that fits `module` exactly, without names that begin with one of `left_out`."""
     if not path.is_file():
-        raise InputError(f"got --encoder-weights {path}, expected a file. {REMEDY}")
-    found = load_tensors(path, "a state dict of torchvision", REMEDY)
-    given = {name: value for name, value in found.items() if not name.startswith(CLASSIFIERS)}
+        raise InputError(f"got {path}, expected a file with a state dict. {REMEDY}")
+    found = load_tensors(path, "a state dict", REMEDY)
+    given = {name: value for name, value in found.items() if not name.startswith(left_out)}
     check_finite(given, path, REMEDY)
-    wanted = {name: value for name, value in encoder.state_dict().items() if not name.endswith("num_batches_tracked")}
-    wrong = sorted((wanted.keys() - given.keys()) | {name for name in given if name not in encoder.state_dict()})
+    known = module.state_dict()
+    wanted = {name: value for name, value in known.items() if not name.endswith("num_batches_tracked")}
+    wrong = sorted((wanted.keys() - given.keys()) | (given.keys() - known.keys()))
     wrong += [name for name, value in wanted.items() if name in given and given[name].shape != value.shape]
     if wrong:
-        raise InputError(
-            f"{path} does not fit {type(encoder).__name__}: {len(wrong)} parameters differ, such as {wrong[0]}. {REMEDY}"
-        )
-    encoder.load_state_dict(given, strict=False)
-    _take_our_input(encoder)
+        kind = type(module).__name__
+        raise InputError(f"{path} does not fit {kind}: {len(wrong)} parameters differ, such as {wrong[0]}. {REMEDY}")
+    return given
 
 
 def _take_our_input(encoder: nn.Module) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from train.models.csail import csail_resnet50_ppm
 from train.models.deeplabv3 import deeplabv3_resnet50, deeplabv3_resnet50_os16
 from train.models.fcn import fcn_resnet50
 from train.models.u2net import u2net, u2netp
@@ -28,6 +29,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     "fcn_resnet50": fcn_resnet50,
     "deeplabv3_resnet50": deeplabv3_resnet50,
     "deeplabv3_resnet50_os16": deeplabv3_resnet50_os16,
+    "csail_resnet50_ppm": csail_resnet50_ppm,
 }
 
 

@@ -47,14 +47,14 @@ class ResNet50(nn.Module):
     Other `widths` make a narrower network of the same graph.
     """
 
-    def __init__(self, output_stride: int = 32, widths: Sequence[int] = WIDTHS) -> None:
+    def __init__(self, output_stride: int = 32, widths: Sequence[int] = WIDTHS, stem: int | None = None) -> None:
         super().__init__()
-        self.channels = (widths[0], *(EXPANSION * width for width in widths))
+        self.channels = (stem or widths[0], *(EXPANSION * width for width in widths))
         self.conv1 = nn.Conv2d(3, widths[0], 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        inputs, reached, dilation = widths[0], 4, 1
+        inputs, reached, dilation = self.channels[0], 4, 1
         for number, (width, count) in enumerate(zip(widths, BLOCKS, strict=True), start=1):
             stride, first_dilation = (1 if number == 1 else 2), dilation
             if stride == 2 and reached == output_stride:
@@ -68,9 +68,13 @@ class ResNet50(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
 
+    def stem(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to (N, channels[0], H / 2, W / 2)."""
+        return self.relu(self.bn1(self.conv1(x)))
+
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Map (N, 3, H, W) to five feature maps, the first (N, 64, H / 2, W / 2), the last with 2048 channels."""
-        features = [self.relu(self.bn1(self.conv1(x)))]
+        """Map (N, 3, H, W) to five feature maps, the first at half the size, the last with 2048 channels."""
+        features = [self.stem(x)]
         y = self.maxpool(features[0])
         for number in range(1, 5):
             y = self.get_submodule(f"layer{number}")(y)
