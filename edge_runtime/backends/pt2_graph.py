@@ -10,7 +10,9 @@ import dataclasses
 import json
 import math
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,10 @@ MEMBERS = re.compile(
     r"archive_format|archive_version|byteorder|\.data/(version|serialization_id)|models/model\.json"
     r"|data/(weights|constants)/((weight|tensor)_\d+|model_(weights|constants)_config\.json)|data/sample_inputs/model\.pt"
 )
+DAMAGE = (  # what a damaged archive raises: zip, JSON, and values of other types than expected
+    zipfile.BadZipFile, OSError, EOFError, struct.error, zlib.error, KeyError, TypeError, ValueError, AttributeError, IndexError,
+    OverflowError, RuntimeError,
+)  # fmt: skip
 MOST_NODES, MOST_VALUES = 20_000, 2**31  # of a graph; of one tensor
 
 
@@ -98,7 +104,7 @@ def read_program(path: Path, torch: Any) -> Program:
         return _build(graph_module, stored, torch)
     except InputError as error:
         raise InputError(f"{path}: {error}; export the artifact again") from error
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+    except DAMAGE as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{path}: got no torch.export archive ({reason:.200}); export the artifact again") from error
 

@@ -157,6 +157,7 @@ def torch_archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @FEW
 @given(edits=EDITS)
+@example(edits=[Edit(0.0, 1, b"")])  # found here: an OSError of zipfile
 def test_torch_archives(torch_archive: bytes, edits: list[Edit]) -> None:
     on_disk(mutated(torch_archive, edits), "model.pt2", lambda path: read_program(path, torch))
 
