@@ -31,7 +31,8 @@ export default defineConfig(({ mode }) => ({
   server: { headers: ISOLATION },
   // onnxruntime-web's files are served from runtime/, not bundled.
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "production"] },
-  worker: { format: "es" },
+  logLevel: "warn",
+  worker: { format: "es", rollupOptions: { checks: { pluginTimings: false } } },
   plugins: mode === "lib" ? [] : [serviceWorker()],
   publicDir: mode === "lib" ? false : "public",
   build:
@@ -41,6 +42,7 @@ export default defineConfig(({ mode }) => ({
           target: "es2022",
           modulePreload: false,
           rollupOptions: {
+            checks: { pluginTimings: false },
             input: { main: "index.html", sw: "src/sw.ts" },
             output: { entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js") },
           },

@@ -33,13 +33,50 @@ export function rememberedEngine(): Engine {
   return engineById(localStorage.getItem(CHOSEN) ?? "");
 }
 
-export async function openEngine(engine: Engine, threads?: number): Promise<Skyedge> {
+async function openEngine(engine: Engine, threads?: number): Promise<Skyedge> {
   if (engine.provider === "webgpu") localStorage.setItem(TRYING, engine.id);
   try {
     return await load(engine.model, { provider: engine.provider, ...(threads === undefined ? {} : { threads }) });
   } finally {
     localStorage.removeItem(TRYING);
   }
+}
+
+/** The network in use. Whoever asks before there is one waits for it. */
+export class NetworkSlot {
+  engine: Engine = ENGINES[0];
+  private current: Skyedge | null = null;
+  private readonly first: Promise<Skyedge>;
+  private settle: { resolve: (network: Skyedge) => void; reject: (error: unknown) => void } = { resolve: () => {}, reject: () => {} };
+
+  constructor() {
+    this.first = new Promise((resolve, reject) => (this.settle = { resolve, reject }));
+    this.first.catch(() => {}); // whoever waits hears of it
+  }
+
+  ready(): Promise<Skyedge> {
+    return this.current === null ? this.first : Promise.resolve(this.current);
+  }
+
+  /** Opens an engine and closes the one before; where this throws, the one before stays. */
+  async use(engine: Engine, threads?: number): Promise<Skyedge> {
+    const next = await openEngine(engine, threads);
+    this.current?.close();
+    this.current = next;
+    this.engine = engine;
+    this.settle.resolve(next);
+    return next;
+  }
+
+  /** No engine works here. */
+  fail(error: unknown): void {
+    this.settle.reject(error);
+  }
+}
+
+/** Such as "LiteRT wasm relaxed-simd threads, 2 threads". */
+export function describeNetwork({ runtime, threads }: Skyedge): string {
+  return `${runtime}, ${threads} thread${threads > 1 ? "s" : ""}`;
 }
 
 export function rememberEngine(engine: Engine): void {
@@ -53,7 +90,11 @@ export interface Comparison {
   note: string;
 }
 
-/** Opens every engine in turn and times it; `onResult` hears of each at once. */
+export function describeComparison({ engine, ms, note }: Comparison): string {
+  return ms === null ? `${engine.label}: not here (${note})` : `${engine.label}: ${ms.toFixed(1)} ms (${note})`;
+}
+
+/** Opens every engine in turn and times it; `onResult` hears of each at once. The fastest comes first. */
 export async function compareEngines(onResult: (result: Comparison) => void): Promise<Comparison[]> {
   const results: Comparison[] = [];
   for (const engine of ENGINES) {
@@ -62,7 +103,7 @@ export async function compareEngines(onResult: (result: Comparison) => void): Pr
       const network = await openEngine(engine);
       try {
         const { infer } = await network.bench(SLICE);
-        result = { engine, ms: infer.sort((a, b) => a - b)[infer.length >> 1], note: `${network.runtime}, ${network.threads} thread${network.threads > 1 ? "s" : ""}` };
+        result = { engine, ms: infer.sort((a, b) => a - b)[infer.length >> 1], note: describeNetwork(network) };
       } finally {
         network.close();
       }
@@ -72,5 +113,5 @@ export async function compareEngines(onResult: (result: Comparison) => void): Pr
     results.push(result);
     onResult(result);
   }
-  return results;
+  return results.sort((a, b) => (a.ms ?? Infinity) - (b.ms ?? Infinity));
 }

@@ -1,4 +1,4 @@
-/** Images of the visitor: by the file dialog, dropped or pasted; decoded here, and never sent anywhere. */
+/** Images of the visitor: by the file dialog, dropped or pasted; decoded here, never sent anywhere; and files back. */
 
 const MAX_BYTES = 100 << 20;
 
@@ -54,4 +54,13 @@ export function listenForImages(input: HTMLInputElement, veil: HTMLElement, take
   window.addEventListener("paste", (event) => {
     if ((event.clipboardData?.files.length ?? 0) > 0) offer(event.clipboardData);
   });
+}
+
+/** Hands a file to the visitor. */
+export function saveFile(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }

@@ -1,34 +1,27 @@
 /** The page: what the visitor does, and what is shown. */
-import { type Mask, type Skyedge, SkyedgeError } from "../skyedge";
+import { type Mask, SkyedgeError } from "../skyedge";
 import { Camera, type CameraFrame, type Facing } from "./camera";
+import { Controls, element } from "./controls";
 import { describeDevice } from "./device";
-import { compareEngines, type Engine, engineById, ENGINES, openEngine, rememberedEngine, rememberEngine } from "./engines";
-import { decodeImage, listenForImages } from "./images";
+import { compareEngines, describeComparison, describeNetwork, type Engine, engineById, ENGINES, NetworkSlot, rememberedEngine, rememberEngine } from "./engines";
+import { decodeImage, listenForImages, saveFile } from "./images";
 import { measure } from "./measure";
 import { Numbers } from "./numbers";
 import { prepareOffline } from "./offline";
 import { makeSamples, SAMPLES } from "./samples";
-import { saveFile } from "./save";
-import { type Look, type Sky, Stage } from "./stage";
+import { type Sky, Stage } from "./stage";
 
 const HORIZON_KEPT = 0.9; // of the camera's horizon from frame to frame
 
-function element<T extends HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (found === null) throw new Error(`index.html has no #${id}`);
-  return found as T;
-}
-
 const view = element<HTMLCanvasElement>("view");
 const [status, frame] = [element("status"), element("frame")];
-const [split, opacity, threshold, refine] = ["split", "opacity", "threshold", "refine"].map((id) => element<HTMLInputElement>(id));
+const controls = new Controls(() => draw());
 const engineList = element<HTMLSelectElement>("engine");
 const camera = new Camera();
+const network = new NetworkSlot();
 const numbers = new Numbers(element("stages"), element("rate"), element("summary-text"));
 
 let stage: Stage;
-let network: Promise<Skyedge>;
-let engineInUse: Engine = ENGINES[0];
 let still: ImageBitmap | null = null; // the image shown, which the camera replaces
 let mirrored = false;
 let facing: Facing = "environment";
@@ -44,28 +37,12 @@ function explain(error: unknown): void {
   say(error instanceof Error ? error.message : String(error), true);
 }
 
-function look(): Look {
-  const sky = (document.querySelector<HTMLInputElement>("input[name=sky]:checked")?.value ?? "tint") as Sky;
-  return { sky, opacity: opacity.valueAsNumber / 100, threshold: threshold.valueAsNumber / 100, split: split.valueAsNumber / 100, mirrored };
-}
-
-/** A tint should let the image through, another sky should not: each keeps its own opacity. */
-const opacities: Record<string, string> = { tint: "60" };
-let shownSky = "";
-
-function restoreOpacity(): void {
-  const { sky } = look();
-  if (sky === shownSky) opacities[sky] = opacity.value;
-  else opacity.value = opacities[sky] ?? "100";
-  shownSky = sky;
-}
-
 /** Draws at the size that is seen, not at the image's: a photo has more pixels than a screen. */
 function draw(): void {
   if (frame.dataset.width === undefined) return;
   const [width, height] = [Number(frame.dataset.width), Number(frame.dataset.height)];
   const seen = Math.min(1, (frame.clientWidth * devicePixelRatio) / width);
-  stage.draw(look(), Math.max(1, Math.round(width * seen)), Math.max(1, Math.round(height * seen)));
+  stage.draw(controls.look(mirrored), Math.max(1, Math.round(width * seen)), Math.max(1, Math.round(height * seen)));
 }
 
 function showSize(width: number, height: number): void {
@@ -76,7 +53,7 @@ function showSize(width: number, height: number): void {
 }
 
 function describe(mask: Mask): void {
-  const sky = mask.map.data.filter((p) => p >= threshold.valueAsNumber / 100).length / mask.map.data.length;
+  const sky = mask.map.data.filter((p) => p >= controls.from).length / mask.map.data.length;
   view.setAttribute("aria-label", `Image of ${mask.width} × ${mask.height} pixels, ${Math.round(100 * sky)} % sky`);
 }
 
@@ -102,9 +79,9 @@ async function showStill(file: Blob): Promise<void> {
 async function segmentStill(): Promise<boolean> {
   const mine = job;
   if (still === null) return false;
-  const ready = await network;
+  const ready = await network.ready();
   if (mine !== job) return false;
-  const mask = await ready.segment(await createImageBitmap(still), { refine: refine.checked });
+  const mask = await ready.segment(await createImageBitmap(still), { refine: controls.refine.checked });
   if (mine !== job) return false;
   stage.setMask(mask);
   const start = performance.now();
@@ -139,13 +116,15 @@ async function segmentFrame(image: CameraFrame): Promise<(isWanted: boolean) => 
   const copy = image instanceof ImageBitmap ? await createImageBitmap(image) : image.clone();
   let mask: Mask;
   try {
-    mask = await (await network).segment(image, { refine: refine.checked });
+    mask = await (await network.ready()).segment(image, { refine: controls.refine.checked });
   } catch (error) {
     copy.close();
     throw error;
   }
   return (isWanted) => {
     if (!isWanted) return copy.close();
+    still?.close();
+    still = null;
     const start = performance.now();
     showSize(mask.width, mask.height);
     stage.setImage(copy, mask.width, mask.height);
@@ -173,30 +152,22 @@ function showCameraState(): void {
 
 async function save(name: string, sky: Sky): Promise<void> {
   if (frame.dataset.width === undefined) return say("Open an image first.", true);
-  const blob = await stage.png({ ...look(), sky, opacity: sky === "cutout" ? 1 : opacity.valueAsNumber / 100 });
+  const current = controls.look(mirrored);
+  const blob = await stage.png({ ...current, sky, opacity: sky === "cutout" ? 1 : current.opacity });
   draw();
   saveFile(blob, name);
 }
 
 async function useEngine(engine: Engine, threads?: number): Promise<void> {
-  const before = network;
   element("progress").hidden = false;
   say(`Loading ${engine.label}…`);
-  network = openEngine(engine, threads);
   try {
-    const ready = await network;
-    element("engine-note").textContent = `${ready.runtime}, ${ready.threads} thread${ready.threads > 1 ? "s" : ""}; golden pair: difference ${ready.goldenDifference.toFixed(3)}, allowed ${ready.spec.golden.atol}.`;
-    engineInUse = engine;
-    void before?.then((old) => old.close(), () => {});
-    say("");
-  } catch (error) {
-    if (before === undefined) throw error;
-    network = before;
-    await before;
-    explain(error);
-    throw error;
+    const ready = await network.use(engine, threads);
+    const golden = `golden pair: difference ${ready.goldenDifference.toFixed(3)}, allowed ${ready.spec.golden.atol}`;
+    element("engine-note").textContent = `${describeNetwork(ready)}; ${golden}.`;
   } finally {
-    engineList.value = engineInUse.id;
+    say("");
+    engineList.value = network.engine.id;
     element("progress").hidden = true;
   }
 }
@@ -218,19 +189,18 @@ async function changeEngine(engine: Engine): Promise<void> {
 async function findFastest(): Promise<void> {
   const note = element("engine-note");
   const lines: string[] = [];
-  const results = await compareEngines(({ engine, ms, note: detail }) => {
-    lines.push(ms === null ? `${engine.label}: not here (${detail})` : `${engine.label}: ${ms.toFixed(1)} ms (${detail})`);
+  const [best] = await compareEngines((result) => {
+    lines.push(describeComparison(result));
     note.textContent = lines.join("\n");
   });
-  const best = results.filter(({ ms }) => ms !== null).sort((a, b) => (a.ms ?? 0) - (b.ms ?? 0))[0];
-  if (best === undefined) return;
+  if (best.ms === null) return;
   await changeEngine(best.engine);
   note.textContent = `${lines.join("\n")}\nIn use: ${best.engine.label}.`;
 }
 
 async function saveResults(): Promise<void> {
   stopCamera();
-  const results = await measure(await network, false, (share) => say(`Measuring: ${Math.round(100 * share)} %`));
+  const results = await measure(await network.ready(), false, (share) => say(`Measuring: ${Math.round(100 * share)} %`));
   saveFile(new Blob([`${JSON.stringify(results, null, 1)}\n`], { type: "application/json" }), "results.json");
   say("results.json is saved. `python -m edge_runtime.report results.json` shows it.");
 }
@@ -263,34 +233,20 @@ function wire(): void {
     await startCamera();
   });
   onPress("save-cutout", () => save("cutout.png", "cutout"));
-  onPress("save-image", () => save("sky.png", look().sky));
+  onPress("save-image", () => save("sky.png", controls.look(mirrored).sky));
   onPress("compare", findFastest);
   onPress("measure", saveResults);
   listenForImages(file, element("veil"), (image) => void showStill(image), (text) => say(text, true));
   element("panel").addEventListener("submit", (event) => event.preventDefault());
-  for (const input of document.querySelectorAll("input[name=sky], #opacity, #threshold, #split")) {
-    input.addEventListener("input", () => {
-      showValues();
-      draw();
-    });
-  }
-  refine.addEventListener("change", () => void segmentStill().catch(explain));
+  controls.refine.addEventListener("change", () => void segmentStill().catch(explain));
   for (const engine of ENGINES) engineList.add(new Option(`${engine.label} (${engine.download})`, engine.id));
   engineList.addEventListener("change", () => void changeEngine(engineById(engineList.value)));
+  view.addEventListener("webglcontextlost", () => say("The browser took the drawing away to save memory. Reload the page.", true));
   new ResizeObserver(() => draw()).observe(frame);
-}
-
-function showValues(): void {
-  restoreOpacity();
-  element("opacity-value").textContent = `${opacity.value} %`;
-  element("threshold-value").textContent = (threshold.valueAsNumber / 100).toFixed(2);
-  frame.style.setProperty("--split", `${split.value}%`);
-  element("before-label").hidden = split.valueAsNumber < 12;
 }
 
 async function start(): Promise<void> {
   stage = new Stage(view);
-  showValues();
   wire();
   const isOffline = await prepareOffline();
   element("offline").textContent = isOffline ? "After this visit the page works without a network." : "";
@@ -298,25 +254,22 @@ async function start(): Promise<void> {
   void describeDevice().then((device) => numbers.name(device.name));
   const first = rememberedEngine();
   const sample = fetch(SAMPLES[0].url).then((response) => response.blob());
-  try {
-    await useEngine(first);
-  } catch (error) {
+  await useEngine(first).catch((error: unknown) => {
     if (first === ENGINES[0]) throw error;
-    network = undefined as never;
-    await useEngine(ENGINES[0]);
-  }
-  const ready = await network;
-  threshold.value = String(Math.round(100 * ready.spec.output.threshold));
-  showValues();
-  await showStill(await sample);
+    return useEngine(ENGINES[0]);
+  });
+  const { spec } = await network.ready();
+  controls.from = spec.output.threshold;
+  if (job === 0) await showStill(await sample); // the visitor was not faster
   document.body.dataset.ready = "true";
 }
 
 // What `make web-bench` and the tests call; visitors have the buttons.
-Object.assign(globalThis, { skyedge: { network: () => network, use: (id: string, threads?: number) => useEngine(engineById(id), threads), measure, numbers } });
+Object.assign(globalThis, { skyedge: { network: () => network.ready(), use: (id: string, threads?: number) => useEngine(engineById(id), threads), measure, numbers } });
 
 start().catch((error: unknown) => {
   element("progress").hidden = true;
+  network.fail(error);
   explain(error);
   document.body.dataset.ready = error instanceof SkyedgeError ? error.fault : "failed";
 });
