@@ -26,16 +26,16 @@ def study(name: str) -> Study[Any]:
 def test_committed_pages_are_those_of_their_figures(name: str) -> None:
     folder = PROJECT_ROOT / RESULTS / name
     results = sorted(folder.glob("*.json"))
-    assert results and study(name).name == name and study(name).config().out == RESULTS / name
+    assert study(name).name == name and study(name).config().out == RESULTS / name
     for path in results:
         page = study(name).markdown(json.loads(path.read_text()))
         assert path.with_suffix(".md").read_text() == page, f"python studies/{name}.py --render writes it anew"
 
 
-def test_every_study_has_its_folder() -> None:
+def test_every_folder_of_results_has_its_study() -> None:
     folders = {path.name for path in (PROJECT_ROOT / RESULTS).iterdir() if path.is_dir()}
-    assert set(STUDIES) | {"devices", "sensitivity", "cpp"} == folders
-    assert len(STUDIES) >= 11
+    assert folders <= {*STUDIES, "devices", "sensitivity", "cpp"}
+    assert len(STUDIES) >= 11 and len(folders) >= 11
 
 
 def test_pages_are_written_again_from_the_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
