@@ -24,7 +24,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.srgb import encode
 from scenes.parts.canvas import Canvas
 from scenes.parts.passing import cars_and_people
-from scenes.render import KINDS, NO_SKY_KINDS, OUTDOOR_SKIES, compose
+from scenes.render import KINDS, MOST_PIXELS, NO_SKY_KINDS, OUTDOOR_SKIES, compose
 
 Motion = Literal["tripod", "pan", "handheld", "dolly", "objects", "clouds", "exposure", "cut"]
 MOTIONS: tuple[Motion, ...] = get_args(Motion)
@@ -98,9 +98,9 @@ def moving_scene(
 
 def _check(seed: int, frames: int, size: tuple[int, int], motion: str, kind: str | None, sky: str | None) -> None:
     """Raise `InputError` where these cannot be asked for."""
-    if seed < 0 or frames < 1 or min(size) < 32:
+    if seed < 0 or frames < 1 or not 32 <= min(size) <= max(size) <= MOST_PIXELS:
         got = f"seed {seed}, {frames} frames of {size[0]} x {size[1]}"
-        raise InputError(f"got {got}, expected a seed of 0 or more, 1 frame or more, sides of 32 pixels or more")
+        raise InputError(f"got {got}, expected a seed of 0 or more, 1 frame or more, sides of 32 to {MOST_PIXELS} pixels")
     if motion not in MOTIONS:
         raise InputError(f"got motion {motion!r}, expected one of {', '.join(MOTIONS)}")
     if kind is not None and (kind not in KINDS or kind in NO_SKY_KINDS):

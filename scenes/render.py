@@ -39,6 +39,7 @@ from scenes.parts.structures import birds
 
 OUTDOOR_SKIES = ("clear", "cloudy", "overcast", "sunset", "night")
 SKIES: tuple[str, ...] = (*OUTDOOR_SKIES, "none")
+MOST_PIXELS = 8192  # of a side: the layers take about 100 bytes a pixel
 
 
 @dataclass(frozen=True)
@@ -95,8 +96,8 @@ def _choose(rng: Rng, kind: str | None, sky: str | None) -> tuple[str, str]:
 
 def _check(size: tuple[int, int], kind: str | None, sky: str | None) -> None:
     """Raise `InputError` where these cannot be asked for."""
-    if len(size) != 2 or min(size) < 16:
-        raise InputError(f"scene size: got {tuple(size)}, expected (height, width), each at least 16; try 384 512")
+    if len(size) != 2 or not 16 <= min(size) <= max(size) <= MOST_PIXELS:
+        raise InputError(f"scene size: got {tuple(size)}, expected (height, width), each 16 to {MOST_PIXELS}; try 384 512")
     if kind is not None and kind not in KINDS:
         raise InputError(f"scene kind: got {kind!r}, expected one of {', '.join(KINDS)}")
     if sky is not None and sky not in SKIES:
@@ -138,7 +139,7 @@ def _light_without_sky(rng: Rng, indoor: bool) -> Light:
 def generate(seed: int, size: tuple[int, int] = (384, 512), kind: str | None = None, sky: str | None = None) -> Scene:
     """Make the scene of a seed.
 
-    `seed` is any integer of 0 or more; the same arguments give the same bytes. `size` is (height, width), each at least 16.
+    `seed` is any integer of 0 or more; the same arguments give the same bytes. `size` is (height, width), each 16 to 8192.
     `kind` is one of `KINDS` and `sky` one of `SKIES`; None draws them. "none" belongs to the kinds without sky and to no other.
     """
     _check(size, kind, sky)

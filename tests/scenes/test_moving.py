@@ -60,7 +60,7 @@ def test_bad_arguments() -> None:
     for arguments, message in (
         ((-1, 5), "a seed of 0 or more"),
         ((0, 0), "1 frame or more"),
-        ((0, 5, (16, 64)), "32 pixels or more"),
+        ((0, 5, (16, 64)), "sides of 32 to 8192 pixels"),
         ((0, 5, SIZE, "jump"), "got motion 'jump'"),
         ((0, 5, SIZE, "pan", "indoor"), "a kind of scene with sky"),
         ((0, 5, SIZE, "pan", None, "none"), "got sky 'none'"),

@@ -177,7 +177,7 @@ def test_command_line_refuses_bad_values(project_root, tmp_path):
     assert not (tmp_path / "data").exists()
 
 
-@pytest.mark.parametrize("changes", [{"count": 0}, {"seed": -1}, {"size": (8, 8)}, {"split": "../train"}])
+@pytest.mark.parametrize("changes", [{"count": 0}, {"seed": -1}, {"size": (8, 8)}, {"size": (64, 10**9)}, {"split": "../train"}])
 def test_command_refuses_bad_values_and_writes_nothing(tmp_path, changes):
     with pytest.raises(InputError):
         scenes.main(scenes.RenderConfig(**{"out": tmp_path / "data", "count": 1, **changes}))
