@@ -38,10 +38,10 @@ def _litert(artifact: Artifact) -> Verdict:
     graph, parts = read_graph(artifact.file("model").read_bytes()), partitions(artifact.file("model"))
     said = [f"{parts} XNNPACK partition{'s' if parts > 1 else ''}"]
     if parts > 1 and (nearest := graph.operators.get("RESIZE_NEAREST_NEIGHBOR", 0)):
-        said.append(f"XNNPACK has no int8 RESIZE_NEAREST_NEIGHBOR ({nearest})")
+        said.append(f"XNNPACK has no RESIZE_NEAREST_NEIGHBOR ({nearest})")
     islands = graph.operators.get("DEQUANTIZE", 0) - (graph.output is None)
     if artifact.precision == "int8" and islands > 0:
-        said.append(f"{islands} float islands: DEQUANTIZE, float layers, QUANTIZE")
+        said.append(f"{islands} float island{'s' if islands > 1 else ''}: DEQUANTIZE, float layers, QUANTIZE")
     why = "; ".join([ran.why, *said] if ran.why else said)
     return Verdict(ran.consumer, "run", ran.takes, ran.agreement, why)
 
