@@ -54,10 +54,14 @@ struct Runner {
     Workspace workspace{};
     Probability sky{};
     Mask mask{};
+    std::optional<CameraBuffers> camera{};
 
     Failure infer() { return segmenter.infer(small, workspace, sky); }
 
     Failure end_to_end(const Image& frame) {
+        if (camera) {
+            return segmenter.segment(camera->frame(), workspace, camera->mask());
+        }
         Failure failure = segmenter.segment(frame, workspace, sky);
         if (!failure) {
             to_mask8(sky, mask);
@@ -66,19 +70,23 @@ struct Runner {
     }
 };
 
-Result<Runner> open_runner(const std::filesystem::path& folder, int threads, const Image& frame) {
-    const Result<SkySegmenter> segmenter = SkySegmenter::load(folder, {threads});
+Result<Runner> open_runner(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame) {
+    const Result<SkySegmenter> segmenter = SkySegmenter::load(folder, {config.threads});
     if (!segmenter) {
         return segmenter.error();
     }
     const InputSpec& input = segmenter.value().spec().input;
-    return Runner{segmenter.value(), resize_pillow_bilinear(frame, input.width_px, input.height_px)};
+    Runner runner{segmenter.value(), resize_pillow_bilinear(frame, input.width_px, input.height_px)};
+    if (config.camera) {
+        runner.camera.emplace(*config.camera);
+    }
+    return runner;
 }
 
 // Runs in the child of `measure_memory`.
-std::optional<Memory> measure_here(const std::filesystem::path& folder, int threads, const Image& frame) {
+std::optional<Memory> measure_here(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame) {
     const auto baseline = status_bytes("VmRSS");
-    Result<Runner> runner = open_runner(folder, threads, frame);
+    Result<Runner> runner = open_runner(folder, config, frame);
     for (int i = 0; runner && i < kMemoryFrames; ++i) {
         if (runner.value().end_to_end(frame)) {
             return std::nullopt;
@@ -93,7 +101,7 @@ std::optional<Memory> measure_here(const std::filesystem::path& folder, int thre
 
 // Measures in a process of its own, since memory that one artifact has freed would be counted for the next. The child
 // only ever leaves by _exit: nothing of the parent's may run twice.
-Result<Memory> measure_memory(const std::filesystem::path& folder, int threads, const Image& frame) {
+Result<Memory> measure_memory(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame) {
     int ends[2];
     if (::pipe(ends) != 0) {
         return Error{"cannot measure memory: no pipe; close other programs and run again"};
@@ -101,7 +109,7 @@ Result<Memory> measure_memory(const std::filesystem::path& folder, int threads, 
     std::fflush(nullptr);
     const pid_t child = ::fork();
     if (child == 0) {
-        const std::optional<Memory> memory = measure_here(folder, threads, frame);
+        const std::optional<Memory> memory = measure_here(folder, config, frame);
         const bool told = memory && ::write(ends[1], &*memory, sizeof *memory) == sizeof *memory;
         ::_exit(told ? 0 : 1);
     }
@@ -248,10 +256,16 @@ Result<BenchReport> bench(const BenchConfig& config) {
             return read.error();
         }
         frame = std::move(read.value());
-        report.frame_content = "the picture " + config.input.filename().string();
+        report.frame_content = "the image " + config.input.filename().string();
     }
     report.frame_width_px = frame.width_px;
     report.frame_height_px = frame.height_px;
+    if (config.camera) {
+        const FrameSize size = upright_size(CameraBuffers(*config.camera).frame());
+        report.frame_width_px = size.width_px;
+        report.frame_height_px = size.height_px;
+        report.frame_content = "a generated frame of a camera, " + config.camera->text;
+    }
     for (const std::filesystem::path& folder : config.models) {
         const Result<Artifact> artifact = read_artifact(folder);
         if (!artifact) {
@@ -266,7 +280,7 @@ Result<BenchReport> bench(const BenchConfig& config) {
             return Error{"got " + row.key + " twice in --model, expected each artifact once"};
         }
         std::fprintf(stderr, "memory: %s\n", row.key.c_str());
-        const Result<Memory> memory = measure_memory(row.folder, config.threads, frame);
+        const Result<Memory> memory = measure_memory(row.folder, config, frame);
         if (!memory) {
             return memory.error();
         }
@@ -274,7 +288,7 @@ Result<BenchReport> bench(const BenchConfig& config) {
     }
     std::vector<Runner> runners;
     for (const BenchRow& row : report.rows) {
-        Result<Runner> runner = open_runner(row.folder, config.threads, frame);
+        Result<Runner> runner = open_runner(row.folder, config, frame);
         if (!runner) {
             return runner.error();
         }

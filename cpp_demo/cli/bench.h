@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/bench_camera.h"
 #include "cli/machine.h"
 #include "skyedge/model_spec.h"
 #include "skyedge/result.h"
@@ -22,7 +23,8 @@ struct BenchConfig {
     int threads = 1;
     int min_runs = 100;  // of each kind for each artifact, over all turns
     double min_seconds = 10.0;
-    std::filesystem::path input;  // a picture; by default a generated frame of 640 x 480
+    std::filesystem::path input;  // an image; by default a generated frame of 640 x 480
+    std::optional<CameraFormat> camera;  // a generated frame of this kind, in place of an image
     std::string device_name;      // by default what the machine calls itself
 };
 

@@ -19,6 +19,7 @@ Result<BenchCommand> parse(const std::vector<std::string>& words) {
                                                          {"--runs"},
                                                          {"--seconds"},
                                                          {"--input"},
+                                                         {"--camera"},
                                                          {"--device-name"},
                                                          {"--json"}});
     if (!flags) {
@@ -38,12 +39,24 @@ Result<BenchCommand> parse(const std::vector<std::string>& words) {
     if (!seconds) {
         return seconds.error();
     }
+    std::optional<CameraFormat> camera;
+    if (values.count("--camera") > 0) {
+        const Result<CameraFormat> parsed = parse_camera(text_of(values, "--camera"));
+        if (!parsed) {
+            return parsed.error();
+        }
+        if (values.count("--input") > 0) {
+            return Error{"got --camera and --input, expected one of them: what the frame is"};
+        }
+        camera = parsed.value();
+    }
     const std::vector<std::string>& models = values.at("--model");
     BenchCommand command{{{models.begin(), models.end()},
                           threads.value(),
                           runs.value(),
                           seconds.value(),
                           text_of(values, "--input"),
+                          camera,
                           text_of(values, "--device-name")},
                          text_of(values, "--json")};
     if (const Failure failure = refuse_folder("--json", command.json)) {

@@ -1,6 +1,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <opencv2/core.hpp>
@@ -15,22 +17,41 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
+constexpr double kSpare = 0.02;  // share of the promised frames that may be missing, as in edge_runtime/video/io.py
+
 volatile std::sig_atomic_t stop_asked = 0;
 
-// Ctrl-C ends the loop, and so a file that plays, in place of the program.
-class StopOnInterrupt {
+// Ctrl-C and SIGTERM end the loop in place of the program, so that what was recorded is closed and kept.
+class StopOnSignal {
 public:
-    StopOnInterrupt() {
+    StopOnSignal() {
         stop_asked = 0;
-        before_ = std::signal(SIGINT, [](int) { stop_asked = 1; });
+        for (std::size_t i = 0; i < before_.size(); ++i) {
+            before_[i] = std::signal(kSignals[i], [](int) { stop_asked = 1; });
+        }
     }
-    ~StopOnInterrupt() { std::signal(SIGINT, before_); }
-    StopOnInterrupt(const StopOnInterrupt&) = delete;
-    StopOnInterrupt& operator=(const StopOnInterrupt&) = delete;
+    ~StopOnSignal() {
+        for (std::size_t i = 0; i < before_.size(); ++i) {
+            std::signal(kSignals[i], before_[i]);
+        }
+    }
+    StopOnSignal(const StopOnSignal&) = delete;
+    StopOnSignal& operator=(const StopOnSignal&) = delete;
 
 private:
-    void (*before_)(int) = nullptr;
+    static constexpr std::array<int, 2> kSignals{SIGINT, SIGTERM};
+    std::array<void (*)(int), 2> before_{};
 };
+
+// How many frames a file holds that can be found again.
+int count_frames(const fs::path& path) {
+    cv::VideoCapture capture(path.string());
+    int count = 0;
+    while (capture.grab()) {
+        ++count;
+    }
+    return count;
+}
 
 bool is_camera(const std::string& input) {
     return !input.empty() && input.size() <= 3 && input.find_first_not_of("0123456789") == std::string::npos;
@@ -58,6 +79,7 @@ class Output {
 public:
     explicit Output(const fs::path& path) : path_(path), partial_(path) {
         partial_.replace_extension("." + std::to_string(::getpid()) + ".partial" + path.extension().string());
+        remove_stale();
     }
     ~Output() {
         writer_.release();
@@ -84,20 +106,47 @@ public:
         return std::nullopt;
     }
 
-    Failure finish() {
+    // Gives the file its name, if it holds every frame: OpenCV's writer does not tell of a full disk.
+    Failure finish(int frames) {
         if (path_.empty()) {
             return std::nullopt;
         }
         writer_.release();
-        std::error_code code;
-        if (fs::is_empty(partial_, code) || code) {
-            return Error{"cannot write " + path_.string() + ": the encoder left nothing; look for room on the disk"};
+        const int found = count_frames(partial_);
+        if (found != frames) {
+            return Error{"cannot write " + path_.string() + ": got " + std::to_string(found) + " frames back, expected " +
+                             std::to_string(frames) + "; free some room on the disk",
+                         ErrorCode::kFile};
         }
+        std::error_code code;
         fs::rename(partial_, path_, code);
-        return code ? Failure(Error{"cannot write " + path_.string() + ": " + code.message()}) : std::nullopt;
+        return code ? Failure(Error{"cannot write " + path_.string() + ": " + code.message(), ErrorCode::kFile})
+                    : std::nullopt;
     }
 
 private:
+    // Partial files of this output whose program no longer runs.
+    void remove_stale() const {
+        if (path_.empty()) {
+            return;
+        }
+        const std::string head = path_.stem().string() + ".", tail = ".partial" + path_.extension().string();
+        std::error_code code;
+        const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
+        for (const auto& entry : fs::directory_iterator(folder, code)) {
+            const std::string name = entry.path().filename().string();
+            if (name.size() <= head.size() + tail.size() || name.compare(0, head.size(), head) != 0 ||
+                name.compare(name.size() - tail.size(), tail.size(), tail) != 0) {
+                continue;
+            }
+            const std::string number = name.substr(head.size(), name.size() - head.size() - tail.size());
+            const bool digits = number.size() <= 9 && number.find_first_not_of("0123456789") == std::string::npos;
+            if (digits && ::kill(std::stoi(number), 0) != 0 && errno == ESRCH) {
+                fs::remove(entry.path(), code);
+            }
+        }
+    }
+
     fs::path path_;
     fs::path partial_;
     cv::VideoWriter writer_;
@@ -144,13 +193,14 @@ Result<VideoReport> segment_video(const VideoConfig& config) {
     }
     VideoReport report;
     report.stages = {{"decode", {}}, {"network", {}}, {"mask", {}}, {"draw", {}}, {"encode", {}}};
-    const StopOnInterrupt guard;
+    const StopOnSignal guard;
     try {
         cv::VideoCapture capture;
         if (const Failure failure = open_input(config.input, capture)) {
             return *failure;
         }
         const double told = capture.get(cv::CAP_PROP_FPS);
+        const double promised = is_camera(config.input) ? 0.0 : capture.get(cv::CAP_PROP_FRAME_COUNT);
         const double frames_per_second = told >= 1.0 && told <= 1000.0 ? told : 25.0;  // cameras may not say
         Output output(config.output);
         Workspace workspace;
@@ -199,8 +249,14 @@ Result<VideoReport> segment_video(const VideoConfig& config) {
                          ", expected one at least; look whether the file is whole"};
         }
         report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
-        if (const Failure failure = output.finish()) {
+        if (const Failure failure = output.finish(report.frames)) {
             return *failure;
+        }
+        const bool whole = stop_asked != 0 || (config.most_frames > 0 && report.frames == config.most_frames);
+        if (!whole && promised > 0 && report.frames < promised * (1 - kSpare) - 2) {
+            return Error{"got " + std::to_string(report.frames) + " frames of " + config.input + ", expected " +
+                         std::to_string(static_cast<long>(promised)) + "; it is truncated" +
+                         (config.output.empty() ? "" : ", and " + config.output.string() + " holds what could be read")};
         }
     } catch (const std::exception& error) {  // OpenCV's, and memory that cannot be had
         return Error{"cannot go through " + config.input + ": " + error.what()};

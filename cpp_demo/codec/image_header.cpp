@@ -1,6 +1,7 @@
 #include "codec/image_header.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <string_view>
 
@@ -217,16 +218,50 @@ bool is_cut_jpeg(const std::vector<std::uint8_t>& file) {
     return true;
 }
 
-bool is_cut_png(const std::vector<std::uint8_t>& file) {
+namespace {
+
+// CRC-32 as PNG has it (ISO 3309), bit by bit over a table of 256.
+std::uint32_t crc32(const std::uint8_t* data, std::size_t size) {
+    static const std::array<std::uint32_t, 256> table = [] {
+        std::array<std::uint32_t, 256> made{};
+        for (std::uint32_t i = 0; i < made.size(); ++i) {
+            std::uint32_t value = i;
+            for (int bit = 0; bit < 8; ++bit) {
+                value = (value & 1U) != 0 ? 0xEDB88320U ^ value >> 1U : value >> 1U;
+            }
+            made[i] = value;
+        }
+        return made;
+    }();
+    std::uint32_t crc = 0xFFFFFFFFU;
+    for (std::size_t i = 0; i < size; ++i) {
+        crc = table[(crc ^ data[i]) & 0xFFU] ^ crc >> 8U;
+    }
+    return ~crc;
+}
+
+}  // namespace
+
+std::optional<std::string> png_damage(const std::vector<std::uint8_t>& file) {
     const Bytes bytes(file.data(), file.size());
     if (!is_png(bytes)) {
-        return false;
+        return std::nullopt;
     }
-    std::size_t at = 8;
-    while (at + 12 <= bytes.size() && !bytes.from(at + 4).starts_with("IEND"sv)) {
-        at += 12 + std::size_t{bytes.big32(at)};
+    for (std::size_t at = 8; at + 12 <= bytes.size();) {
+        const std::size_t length = bytes.big32(at);
+        if (length > bytes.size() - at - 12) {
+            break;
+        }
+        const bool critical = (bytes.at(at + 4) & 0x20U) == 0;  // Pillow too takes a picture whose comments are damaged
+        if (critical && crc32(file.data() + at + 4, length + 4) != bytes.big32(at + 8 + length)) {
+            return "a PNG chunk's CRC does not match its content";
+        }
+        if (bytes.from(at + 4).starts_with("IEND"sv)) {
+            return std::nullopt;
+        }
+        at += 12 + length;
     }
-    return at + 12 > bytes.size();
+    return "the PNG is cut short";
 }
 
 bool has_wrong_huffman_table(const std::vector<std::uint8_t>& file) {

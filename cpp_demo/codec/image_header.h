@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace skyedge {
@@ -17,8 +18,9 @@ int exif_orientation(const std::vector<std::uint8_t>& file);
 // Returns whether the file is a JPEG whose pixels do not reach their end marker: decoders fill in grey without a word.
 bool is_cut_jpeg(const std::vector<std::uint8_t>& file);
 
-// Returns whether the file is a PNG whose chunks do not reach its end chunk: stb takes memory for them before it looks.
-bool is_cut_png(const std::vector<std::uint8_t>& file);
+// Returns what is wrong with the chunks of a PNG: cut short, or a CRC of a critical one that does not match. stb takes
+// memory for a chunk before it looks, and neither it nor OpenCV minds the CRCs. Nothing for any other file.
+std::optional<std::string> png_damage(const std::vector<std::uint8_t>& file);
 
 // Returns whether the file is a JPEG with a Huffman table of more than 256 codes, which no encoder makes and at which
 // stb (Debian's of 2022) writes past its own table.

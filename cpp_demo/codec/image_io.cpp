@@ -94,6 +94,9 @@ Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::strin
     if (is_cut_jpeg(file)) {
         return unreadable(name, "the JPEG is cut short");
     }
+    if (const std::optional<std::string> damage = png_damage(file)) {
+        return unreadable(name, *damage);
+    }
     const std::optional<std::uint64_t> count = pixel_count(file);
     if (!count) {
         return unreadable(name, "got a file of another kind");

@@ -58,20 +58,23 @@ void test_huffman_tables() {
     CHECK(!wrong("no JPEG"));
 }
 
-void test_cut_png() {
-    const auto cut = [](const std::string& file) { return skyedge::is_cut_png(bytes(file)); };
-    const std::string start = raw("\x89PNG\r\n\x1a\n\0\0\0\3abcd123crc_");
+void test_png_damage() {
+    const auto damage = [](const std::string& file) { return skyedge::png_damage(bytes(file)).value_or("none"); };
+    const std::string start = raw("\x89PNG\r\n\x1a\n\0\0\0\3abcd123crc_");  // lower case: CRC does not matter
     const std::string end = raw("\0\0\0\0IEND\xAE\x42\x60\x82");
-    CHECK(!cut(start + end) && !cut(start + end + "more"));
-    CHECK(cut(start) && cut(start + end.substr(0, 11)));
-    CHECK(cut(start + raw("\x3E\0\0\0IDAT") + end) && cut(start + raw("\xFF\xFF\xFF\xFFIDAT") + end));
-    CHECK(!cut("no PNG"));
+    CHECK(damage(start + end) == "none" && damage(start + end + "more") == "none" && damage("no PNG") == "none");
+    for (const std::string& cut : {start, start + end.substr(0, 11), start + raw("\x3E\0\0\0IDAT") + end,
+                                   start + raw("\xFF\xFF\xFF\xFFIDAT") + end}) {
+        CHECK_HOLDS(damage(cut), "cut short");
+    }
+    CHECK_HOLDS(damage(start + raw("\0\0\0\0IEND\xAE\x42\x60\x83")), "CRC");
+    CHECK_HOLDS(damage(start + raw("\0\0\0\1IDATx\0\0\0\0") + end), "CRC");
 }
 
 }  // namespace
 
 int main() {
-    test_cut_png();
+    test_png_damage();
     test_pixel_count();
     test_large_claims_are_refused();
     test_huffman_tables();

@@ -199,7 +199,8 @@ def compiler_version(named: str | None, toolchain: Path | None) -> str:
             raise FetchError(f"got no line set(CMAKE_CXX_COMPILER ...) in {toolchain}, expected one; or give --compiler PATH")
         command = line[1]
     try:
-        shown = subprocess.run([command, "--version"], capture_output=True, text=True, check=True)
+        asked = "version" if Path(command).name == "zig" else "--version"
+        shown = subprocess.run([command, asked], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise FetchError(f"got no C++ compiler ({command}: {error}); install it with `make packages`") from error
     return shown.stdout.splitlines()[0]

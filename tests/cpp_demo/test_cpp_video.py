@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import cv2
@@ -87,3 +90,53 @@ def test_nothing_half_written(skyedge: Path, artifacts: dict[str, Path], clip: P
         done = run(skyedge, "--model", artifacts["ncnn-fp32"], *words)
         assert done.returncode == 2 and said in done.stderr, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["broken.avi"]
+
+
+def test_a_truncated_video_is_told(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.avi"
+    writer = cv2.VideoWriter(str(long), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (256, 192))
+    for _ in range(12):
+        for frame in frames(clip):
+            writer.write(np.ascontiguousarray(frame[:, :, ::-1]))
+    writer.release()
+    whole = long.read_bytes()
+    long.write_bytes(whole[: len(whole) // 2])
+    output = tmp_path / "out.avi"
+    done = run(skyedge, "--model", artifacts["ncnn-fp32"], "--input", long, "--output", output)
+    assert done.returncode == 2 and "expected 60; it is truncated" in done.stderr, done.stderr
+    assert 20 < len(frames(output)) < 40  # what could be read is kept
+
+
+def test_a_full_disk_is_told(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    limited = ["bash", "-c", 'ulimit -f 16; trap "" XFSZ; exec "$@"', "limited", skyedge]  # files end at 16 kB, as on a full disk
+    words = ("video", "--model", artifacts["ncnn-fp32"], "--input", clip, "--output", tmp_path / "out.avi")
+    done = subprocess.run([*limited, *words], capture_output=True, text=True)
+    assert done.returncode == 2 and "frames back, expected 5; free some room" in done.stderr, done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_closes_and_keeps_the_recording(
+    skyedge: Path, artifacts: dict[str, Path], scene_dir: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    image = read_rgb(sorted((scene_dir / "test" / "images").iterdir())[0])
+    writer = cv2.VideoWriter(str(tmp_path / "long.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 12.0, (320, 240))
+    for _ in range(3000):
+        writer.write(np.ascontiguousarray(image[:, :, ::-1]))
+    writer.release()
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"masks.{2**22 + 7}.partial.avi").write_bytes(b"of a program that was killed")  # above the largest process id
+    (out / f"masks.{os.getpid()}.partial.avi").write_bytes(b"of a program that runs")
+    words = ("video", "--model", artifacts["ncnn-fp32"], "--input", tmp_path / "long.avi", "--output", out / "masks.avi")
+    program = subprocess.Popen([skyedge, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while len(list(out.iterdir())) < 2 or not any(path.stat().st_size > 40000 for path in out.iterdir()):
+        assert program.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    program.send_signal(number)
+    said, errors = program.communicate(timeout=60)
+    assert program.returncode == 0, errors
+    count = int(said.split("avi: ")[1].split()[0])
+    assert 0 < count < 3000 and len(frames(out / "masks.avi")) == count
+    assert sorted(path.name for path in out.iterdir()) == [f"masks.{os.getpid()}.partial.avi", "masks.avi"]

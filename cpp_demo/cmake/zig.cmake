@@ -1,0 +1,32 @@
+# Toolchain file for Zig's C++ compiler (PyPI: ziglang), which carries the C libraries of other systems:
+#   cmake -S cpp_demo -B build/musl -DCMAKE_TOOLCHAIN_FILE=cpp_demo/cmake/zig.cmake -DSKYEDGE_ZIG=/path/to/zig \
+#     -DSKYEDGE_ZIG_TARGET=aarch64-linux-musl
+# Targets with musl give one static binary for any Linux or Android of that processor.
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES SKYEDGE_ZIG SKYEDGE_ZIG_TARGET)
+string(REPLACE "-" ";" parts "${SKYEDGE_ZIG_TARGET}")
+list(GET parts 0 CMAKE_SYSTEM_PROCESSOR)
+list(GET parts 1 system)
+if(system STREQUAL "macos")
+  set(CMAKE_SYSTEM_NAME Darwin)
+elseif(system STREQUAL "windows")
+  set(CMAKE_SYSTEM_NAME Windows)
+else()
+  set(CMAKE_SYSTEM_NAME Linux)
+endif()
+set(CMAKE_C_COMPILER "${SKYEDGE_ZIG}" cc -target "${SKYEDGE_ZIG_TARGET}")
+set(CMAKE_CXX_COMPILER "${SKYEDGE_ZIG}" c++ -target "${SKYEDGE_ZIG_TARGET}")
+# CMake wants these two as single programs.
+get_filename_component(zig_folder "${SKYEDGE_ZIG}" DIRECTORY)
+foreach(tool ar ranlib)
+  string(TOUPPER "${tool}" variable)
+  set(script "${zig_folder}/skyedge-${tool}")
+  if(NOT EXISTS "${script}")
+    file(WRITE "${script}" "#!/bin/sh\nexec '${SKYEDGE_ZIG}' ${tool} \"$@\"\n")
+    file(CHMOD "${script}" PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE GROUP_READ GROUP_EXECUTE WORLD_READ WORLD_EXECUTE)
+  endif()
+  set(CMAKE_${variable} "${script}")
+endforeach()
+if(SKYEDGE_ZIG_TARGET MATCHES "musl")
+  set(CMAKE_EXE_LINKER_FLAGS_INIT -static)
+endif()
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
