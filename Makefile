@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: setup demo check test test-full bench release cpp cpp-arm cpp-sanitize cpp-fuzz lint packages clean
+.PHONY: setup demo check test test-full bench release cpp cpp-arm cpp-sanitize cpp-fuzz lint packages dist clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -224,6 +224,10 @@ test: $(STAMP) lint cpp-arm  ## lint, C++ and Python tests
 
 test-full: $(STAMP) cpp-arm  ## test, and what takes longer
 	$(PY) -m pytest --full
+
+dist: $(STAMP)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, sha256 sums
+	test -x .cache/ziglang/ziglang/zig || $(PY) -m pip install --quiet --no-deps --target .cache/ziglang ziglang==0.17.1
+	$(PY) cpp_demo/tools/make_dist.py --zig .cache/ziglang/ziglang/zig
 
 clean:  ## remove what the commands here made, but for .venv and .cache
 	rm -rf build cpp_demo/build web_demo/dist web_demo/dist-lib web_demo/public/models web_demo/public/runtime

@@ -23,7 +23,7 @@ struct RawPicture {
 };
 
 // What `decode` reads, for messages.
-extern const char* const kPictureFormats;
+extern const char* const kImageFormats;
 
 // `file` is of one of these formats and was asked by pixel_count() how large it is. The error says in a few words why
 // it is no picture.

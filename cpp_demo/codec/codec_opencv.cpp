@@ -18,7 +18,7 @@ bool starts_with(const std::vector<std::uint8_t>& bytes, std::string_view text) 
 
 }  // namespace
 
-const char* const kPictureFormats = "JPEG, PNG, WebP, BMP or TIFF";
+const char* const kImageFormats = "JPEG, PNG, WebP, BMP or TIFF";
 
 Result<RawPicture> decode(const std::vector<std::uint8_t>& file) {
     // UNCHANGED keeps alpha and 16 bits. The fourth byte of a BMP is padding more often than alpha, so that is left

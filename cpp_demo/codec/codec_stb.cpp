@@ -30,7 +30,7 @@ bool is_cut_bmp(const std::vector<std::uint8_t>& file) {
 
 }  // namespace
 
-const char* const kPictureFormats = "JPEG, PNG or BMP";
+const char* const kImageFormats = "JPEG, PNG or BMP";
 
 Result<RawPicture> decode(const std::vector<std::uint8_t>& file) {
     if (file.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {

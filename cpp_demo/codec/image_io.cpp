@@ -81,7 +81,7 @@ Image upright(Image image, int orientation) {
 }
 
 Error unreadable(const std::string& name, const std::string& why) {
-    return Error{"cannot read picture " + name + ": " + why + "; expected a complete " + kPictureFormats +
+    return Error{"cannot read picture " + name + ": " + why + "; expected a complete " + kImageFormats +
                  " with 8 or 16 bits per channel"};
 }
 

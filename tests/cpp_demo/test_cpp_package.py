@@ -26,12 +26,10 @@ def run(*words: str | Path, cwd: Path | None = None, **settings: str) -> str:
     return done.stdout
 
 
-def snippet(project_root: Path, language: str) -> str:
-    """Return the first block of that language in docs/cpp.md."""
+def snippet(project_root: Path, language: str, number: int = 0) -> str:
+    """Return a block of that language in docs/cpp.md."""
     page = (project_root / "docs" / "cpp.md").read_text()
-    found = re.search(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
-    assert found is not None
-    return found[1]
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[number]
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +130,15 @@ def test_c_through_pkg_config(static: bool, package: Path, project_root: Path, m
         [tmp_path / "app"], env=os.environ | {"LD_LIBRARY_PATH": str(library.parent)}, capture_output=True, text=True
     )
     assert failed.returncode == 2 and "expected an artifact folder with model.json" in failed.stderr
+
+
+def test_a_live_stream(package: Path, project_root: Path, model: Path, tmp_path: Path) -> None:
+    library = next(package.glob("lib*/pkgconfig"))
+    (tmp_path / "live.cpp").write_text(snippet(project_root, "cpp", 1))
+    flags = run("pkg-config", "--cflags", "--libs", "skyedge", PKG_CONFIG_PATH=str(library)).split()
+    run("c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-o", tmp_path / "live", tmp_path / "live.cpp", *flags)
+    found = re.fullmatch(r"(\d) frames, (\d) late\n", run(tmp_path / "live", model, LD_LIBRARY_PATH=str(library.parent)))
+    assert found is not None and int(found[1]) + int(found[2]) == 5 and found[1] != "0"
 
 
 def test_ctypes_gives_the_mask_of_python(package: Path, model: Path, scene_dir: Path) -> None:

@@ -1,0 +1,235 @@
+#include "cli/arguments.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <locale>
+#include <sstream>
+
+#include "codec/codec.h"
+#include "platform.h"
+#include "skyedge/sky_segmenter.h"
+
+namespace skyedge {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A number that fills its word; CLI11's own would take "1e1" for an int and "inf" for a double.
+CLI::Validator number_within(double low, double high, bool whole) {
+    const auto check = [=](std::string& text) -> std::string {
+        std::istringstream reader(text);
+        reader.imbue(std::locale::classic());
+        double number = 0.0;
+        const bool read = (reader >> number) && reader.peek() == std::istringstream::traits_type::eof();
+        const bool digits = text.find_first_not_of("0123456789") == std::string::npos;
+        if (read && std::isfinite(number) && number >= low && number <= high && (digits || !whole)) {
+            return {};
+        }
+        std::ostringstream range;
+        range.imbue(std::locale::classic());
+        range.precision(12);
+        range << low << " to " << high;
+        return "got '" + text + "', expected a " + (whole ? "whole " : "") + "number from " + range.str();
+    };
+    return {check, ""};
+}
+
+CLI::Validator not_empty() {
+    return {[](std::string& text) { return text.empty() ? std::string("got '', expected a path") : std::string(); }, ""};
+}
+
+CLI::Validator no_folder() {
+    return {[](std::string& text) {
+                std::error_code code;
+                return fs::is_directory(text, code) ? "got " + text + ", which is a folder; give the name of a file"
+                                                    : std::string();
+            },
+            ""};
+}
+
+CLI::Validator ends_in(const std::vector<std::string>& endings) {
+    return {[=](std::string& text) {
+                const std::string ending = fs::path(text).extension().string();
+                if (std::find(endings.begin(), endings.end(), ending) != endings.end()) {
+                    return std::string();
+                }
+                return "got " + text + ", expected a name ending in " + endings.front() +
+                       (endings.size() > 1 ? " or " + endings.back() : "");
+            },
+            ""};
+}
+
+// Adds what several commands share.
+CLI::Option* add_path(CLI::App& app, const char* name, fs::path& place, const char* text) {
+    return app
+        .add_option_function<std::string>(name, [&place](const std::string& word) { place = word; }, text)
+        ->check(not_empty())
+        ->type_name("PATH");
+}
+
+void add_threads(CLI::App& app, int& threads) {
+    app.add_option("--threads", threads, "threads for the network, 1 to 64")
+        ->check(number_within(1, kMostThreads, true))
+        ->capture_default_str();
+}
+
+CLI::App& add_image_command(CLI::App& app, ImageCommand& command, bool refine) {
+    CLI::App& made = *app.add_subcommand(refine ? "refine" : "segment",
+                                         refine ? "Follow the edges of the full image, from a network or a mask."
+                                                : "Write the probability of sky as an 8-bit, one-channel PNG, round(255 p), at "
+                                                  "the image's own size after EXIF orientation.");
+    CLI::Option* model = add_path(made, "--model", command.model, "artifact folder of format ncnn, with its model.json");
+    if (refine) {
+        CLI::Option* mask = add_path(made, "--mask", command.mask, "mask of any size over the whole image, 255 is sky");
+        mask->excludes(model);
+    } else {
+        model->required();
+        made.add_flag("--refine", command.refine, "follow the edges of the full image: branches, wires, roofs");
+    }
+    add_path(made, "--input", command.input, kImageFormats)->required();
+    add_path(made, "--output", command.output, "mask to write, ending in .png; replaced where it exists")
+        ->required()
+        ->check(ends_in({".png"}))
+        ->check(no_folder());
+    add_threads(made, command.threads);
+    made.add_flag("--timing", command.timing, "print what took how long");
+    return made;
+}
+
+CLI::App& add_video_command(CLI::App& app, VideoConfig& config) {
+    CLI::App& made = *app.add_subcommand("video", "Segment every frame by itself, and print what each stage takes.");
+    add_path(made, "--model", config.model, "artifact folder of format ncnn")->required();
+    made.add_option("--input", config.input, "video file, or the number of a camera")->required()->check(not_empty());
+    add_path(made, "--output", config.output, "video of masks to write, ending in .mp4 or .avi (default: none)")
+        ->check(ends_in({".mp4", ".avi"}))
+        ->check(no_folder());
+    made.add_flag("--overlay", config.overlay, "frames with the sky in blue in place of masks");
+    made.add_option("--frames", config.most_frames, "stop after this many frames; 0: all (Ctrl-C stops too, and keeps what there is)")
+        ->check(number_within(0, 99999999, true))
+        ->capture_default_str();
+    add_threads(made, config.threads);
+    return made;
+}
+
+CLI::App& add_bench_command(CLI::App& app, BenchCommand& command) {
+    BenchConfig& config = command.config;
+    CLI::App& made = *app.add_subcommand(
+        "bench",
+        "Measure latency, batch 1 (infer: from an image of the input size to probabilities; end_to_end: from a decoded frame "
+        "to its 8-bit mask), and peak memory.");
+    made.add_option_function<std::vector<std::string>>(
+            "--model", [&config](const std::vector<std::string>& words) { config.models = {words.begin(), words.end()}; },
+            "artifact folder of format ncnn; may be given several times")
+        ->required()
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+        ->check(not_empty());
+    made.add_option("--runs", config.min_runs, "at least this many runs of each kind")
+        ->check(number_within(1, 1000000, true))
+        ->capture_default_str();
+    made.add_option("--seconds", config.min_seconds, "and at least so many seconds")
+        ->check(number_within(0, 86400, false))
+        ->capture_default_str();
+    add_threads(made, config.threads);
+    CLI::Option* input = add_path(made, "--input", config.input, "image to use as the frame (default: a generated one, 640 x 480)");
+    made.add_option_function<std::string>(
+            "--camera", [&config](const std::string& text) { config.camera = parse_camera(text).value(); },
+            "a camera's frame as WIDTHxHEIGHT:FORMAT:ROTATION, such as 640x480:nv21:90")
+        ->check(CLI::Validator(
+            [](std::string& text) {
+                const Result<CameraFormat> camera = parse_camera(text);
+                return camera ? std::string() : camera.error().message;
+            },
+            ""))
+        ->excludes(input);
+    made.add_option("--device-name", config.device_name, "what to call this device in the result");
+    made.add_option("--json", command.json,
+                    "write the result, raw samples included, as edge_runtime/benchmark/results.schema.json describes it; - prints it")
+        ->check(no_folder());
+    return made;
+}
+
+// The error in words that say what was got and what to do.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+    const std::vector<CLI::App*> chosen = app.get_subcommands();
+    const std::string help = "; see skyedge " + (chosen.empty() ? "" : chosen.front()->get_name() + " ") + "--help";
+    const std::string name = error.get_name();
+    std::string text = error.what();
+    if (name == "RequiredError" && chosen.empty()) {
+        text = "got no command, expected segment, refine, video, bench or verify";
+    } else if (name == "RequiredError") {
+        text = "got no " + text.substr(0, text.find(' ')) + ", expected a value for it";
+    } else if (name == "ExtrasError") {
+        const std::size_t colon = text.find(": ");
+        text = "got '" + (colon == std::string::npos ? text : text.substr(colon + 2)) + "', expected " +
+               (chosen.empty() ? "segment, refine, video, bench or verify" : "only what --help lists");
+    }
+    return text + help;
+}
+
+// What no single flag shows.
+Failure check_image(const ImageCommand& command, bool refine) {
+    if (refine && command.mask.empty() && command.model.empty()) {
+        return Error{"got neither --mask nor --model, expected one of them: where the probability comes from"};
+    }
+    for (const fs::path& input : {command.input, command.mask}) {
+        std::error_code code;
+        if (!input.empty() && fs::equivalent(input, command.output, code)) {
+            return Error{"got the same file as input and --output, expected two; " + input.string() + " would be lost"};
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+int run_command_line(const std::vector<std::string>& words, const Commands& commands) {
+    CLI::App app{"The sky of images, videos and camera frames, with artifacts of format ncnn.\n"
+                 "Exit codes: 0 ok, 2 bad usage or bad input."};
+    app.name("skyedge");
+    app.require_subcommand(1);
+    app.set_version_flag("--version", std::string("skyedge " SKYEDGE_VERSION " (ncnn ") + NCNN_VERSION_STRING + ")");
+    ImageCommand segment_command, refine_command;
+    refine_command.refine = true;
+    VideoConfig video;
+    BenchCommand bench;
+    fs::path artifact;
+    const CLI::App& segment_app = add_image_command(app, segment_command, false);
+    const CLI::App& refine_app = add_image_command(app, refine_command, true);
+    const CLI::App& video_app = add_video_command(app, video);
+    const CLI::App& bench_app = add_bench_command(app, bench);
+    CLI::App& verify_app = *app.add_subcommand("verify", "Check an artifact's files, and replay its golden pair.");
+    add_path(verify_app, "--model", artifact, "artifact folder of format ncnn")->required();
+    Failure failure;
+    try {
+        std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 wants them
+        app.parse(reversed);
+        if (segment_app.parsed() || refine_app.parsed()) {
+            const ImageCommand& command = segment_app.parsed() ? segment_command : refine_command;
+            failure = check_image(command, refine_app.parsed());
+            failure = failure ? failure : commands.image(command);
+        } else if (video_app.parsed()) {
+            std::error_code code;
+            failure = fs::equivalent(video.input, video.output, code)
+                          ? Error{"got the same file as input and --output, expected two; " + video.input + " would be lost"}
+                          : commands.video(video);
+        } else if (bench_app.parsed()) {
+            failure = commands.bench(bench);
+        } else {
+            failure = commands.verify(artifact);
+        }
+    } catch (const CLI::Success& asked) {  // --help or --version
+        return app.exit(asked);
+    } catch (const CLI::ParseError& error) {
+        failure = Error{explain(app, error)};
+    }
+    if (failure) {
+        std::fprintf(stderr, "error: %s\n", failure->message.c_str());
+        return 2;
+    }
+    return 0;
+}
+
+}  // namespace skyedge

@@ -1,0 +1,132 @@
+"""The JNI part of the Android project: built against a JDK, driven by a Java program, aligned for memory pages of 16 kB."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from skyedge_ctypes import YUV420, CFrame, CMask, load_library
+
+ANDROID = Path("cpp_demo") / "android" / "app" / "src" / "main"
+PROGRAM = """
+package io.skyedge;
+
+import java.nio.ByteBuffer;
+import java.nio.file.*;
+
+public class SkySegmenter {
+    private static native long nativeCreate(byte[] json, ByteBuffer param, ByteBuffer bin, int threads, boolean fp16);
+    private static native void nativeSegment(long handle, ByteBuffer y, ByteBuffer u, ByteBuffer v, int width, int height,
+        int yStride, int uvStride, int uvPixelStride, int rotation, ByteBuffer alpha, int maskWidth, int maskHeight);
+    private static native void nativeDestroy(long handle);
+
+    private static ByteBuffer read(Path path) throws Exception {
+        byte[] bytes = Files.readAllBytes(path);
+        return ByteBuffer.allocateDirect(bytes.length).put(bytes);
+    }
+
+    public static void main(String[] words) throws Exception {
+        System.load(words[0]);
+        Path model = Path.of(words[1]), planes = Path.of(words[2]);
+        ByteBuffer param = read(model.resolve("model.param")), bin = read(model.resolve("model.bin"));
+        long handle = nativeCreate(Files.readAllBytes(model.resolve("model.json")), param, bin, 1, false);
+        ByteBuffer y = read(planes.resolve("y")), u = read(planes.resolve("u")), v = read(planes.resolve("v"));
+        ByteBuffer alpha = ByteBuffer.allocateDirect(24 * 32);
+        nativeSegment(handle, y, u, v, 64, 48, 64, 64, 2, 90, alpha, 24, 32);
+        byte[] out = new byte[24 * 32];
+        alpha.get(out);
+        Files.write(planes.resolve("alpha"), out);
+        for (Runnable wrong : new Runnable[] {
+            () -> nativeSegment(handle, ByteBuffer.allocate(9), u, v, 64, 48, 64, 64, 2, 90, alpha, 24, 32),
+            () -> nativeSegment(handle, y, u, v, 64, 49, 64, 64, 2, 90, alpha, 24, 32),
+            () -> nativeSegment(handle, y, u, v, 64, 48, 64, 64, 2, 90, alpha, 25, 32),
+            () -> nativeSegment(handle, y, u, v, 64, 48, 64, 64, 2, 45, alpha, 24, 32),
+            () -> nativeCreate(new byte[] {'{'}, param, bin, 1, false),
+        }) {
+            try {
+                wrong.run();
+                System.out.println("nothing was thrown");
+            } catch (IllegalArgumentException error) {
+                System.out.println(error.getMessage());
+            }
+        }
+        nativeDestroy(handle);
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def library(build: Path, project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return libskyedge_jni.so, built against the installed package."""
+    java = shutil.which("javac")
+    if java is None:
+        pytest.skip("no JDK is here")
+    home = Path(java).resolve().parents[1]
+    folder = tmp_path_factory.mktemp("jni")
+    for words in (
+        ["cmake", "--install", build, "--prefix", folder / "package"],
+        ["cmake", "-S", project_root / ANDROID / "cpp", "-B", folder / "b", f"-DCMAKE_PREFIX_PATH={folder / 'package'}"],
+        ["cmake", "--build", folder / "b"],
+    ):
+        done = subprocess.run(words, env=os.environ | {"JAVA_HOME": str(home)}, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "b" / "libskyedge_jni.so"
+
+
+def test_pages_of_16_kb(library: Path) -> None:
+    shown = subprocess.run(["readelf", "-lW", library], capture_output=True, text=True, check=True).stdout
+    loads = [line.split()[-1] for line in shown.splitlines() if line.split()[:1] == ["LOAD"]]
+    assert loads and all(int(align, 16) >= 16384 for align in loads)
+
+
+def test_only_our_names_are_exported(library: Path) -> None:
+    shown = subprocess.run(["nm", "-D", "--defined-only", "-C", library], capture_output=True, text=True, check=True).stdout
+    assert "Java_io_skyedge_SkySegmenter_nativeSegment" in shown and "ncnn::" not in shown
+
+
+def test_java_gives_the_mask_of_the_c_interface(library: Path, build: Path, project_root: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    luma = rng.integers(0, 256, (48, 64), dtype=np.uint8)
+    pairs = rng.integers(0, 256, (24, 64), dtype=np.uint8)  # U and V share their memory, as on most phones
+    u, v = pairs.ravel()[:-1], pairs.ravel()[1:]
+    for name, plane in (("y", luma), ("u", u), ("v", v)):
+        (tmp_path / name).write_bytes(plane.tobytes())
+    source = tmp_path / "io" / "skyedge"
+    source.mkdir(parents=True)
+    (source / "SkySegmenter.java").write_text(PROGRAM)
+    model = project_root / "models" / "unet_lite_s" / "ncnn-fp16"
+    subprocess.run(["javac", "-d", tmp_path, source / "SkySegmenter.java"], check=True)
+    words = ["java", "-Xcheck:jni", "-cp", tmp_path, "io.skyedge.SkySegmenter", library, model, tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = ("buffer", "buffer", "buffer", "got a rotation of 45 degrees", "got text that is not JSON")
+    said = [line for line in done.stdout.splitlines() if line.startswith("got ")]
+    assert len(said) == len(expected) and all(part in line for part, line in zip(expected, said, strict=True)), done.stdout
+
+    native = load_library(build / "libskyedge.so")
+    network = ctypes.c_void_p()
+    assert native.skyedge_create(os.fsencode(model), None, ctypes.byref(network)) == 0
+    frame = CFrame.of(YUV420, 64, 48, luma, pairs, pairs)
+    frame.planes[2] = frame.planes[1] + 1
+    frame.chroma_pixel_stride, frame.rotation = 2, 90
+    mask = CMask.of(np.empty((32, 24), np.uint8))
+    assert native.skyedge_segment(network, ctypes.byref(frame), ctypes.byref(mask)) == 0
+    native.skyedge_destroy(network)
+    np.testing.assert_array_equal(np.frombuffer((tmp_path / "alpha").read_bytes(), np.uint8).reshape(32, 24), mask.array)
+
+
+def test_kotlin_declares_what_jni_defines(project_root: Path) -> None:
+    kotlin = (project_root / ANDROID / "java" / "io" / "skyedge" / "SkySegmenter.kt").read_text()
+    native = (project_root / ANDROID / "cpp" / "skyedge_jni.cpp").read_text()
+    kinds = {"Long": "jlong", "Int": "jint", "Boolean": "jboolean", "ByteArray": "jbyteArray", "ByteBuffer": "jobject"}
+    for name, words in re.findall(r"external fun (\w+)\((.*?)\)", kotlin, re.DOTALL):
+        declared = [kinds[kind] for kind in re.findall(r": (\w+)", words)]
+        found = re.search(rf"Java_io_skyedge_SkySegmenter_{name}\(JNIEnv\*[^,]*, jclass, (.*?)\) {{", native, re.DOTALL)
+        assert found is not None and re.findall(r"(j\w+) \w+", found[1]) == declared
