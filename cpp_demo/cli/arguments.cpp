@@ -152,19 +152,19 @@ CLI::App& add_bench_command(CLI::App& app, BenchCommand& command) {
 }
 
 // The error in words that say what was got and what to do.
-std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+std::string explain(const CLI::App& app, const std::vector<std::string>& words, const CLI::ParseError& error) {
     const std::vector<CLI::App*> chosen = app.get_subcommands();
     const std::string help = "; see skyedge " + (chosen.empty() ? "" : chosen.front()->get_name() + " ") + "--help";
     const std::string name = error.get_name();
     std::string text = error.what();
-    if (name == "RequiredError" && chosen.empty()) {
-        text = "got no command, expected segment, refine, video, bench or verify";
+    if (chosen.empty()) {
+        text = (words.empty() ? "got no command" : "got '" + words.front() + "'") +
+               std::string(", expected segment, refine, video, bench or verify");
     } else if (name == "RequiredError") {
         text = "got no " + text.substr(0, text.find(' ')) + ", expected a value for it";
     } else if (name == "ExtrasError") {
         const std::size_t colon = text.find(": ");
-        text = "got '" + (colon == std::string::npos ? text : text.substr(colon + 2)) + "', expected " +
-               (chosen.empty() ? "segment, refine, video, bench or verify" : "only what --help lists");
+        text = "got '" + (colon == std::string::npos ? text : text.substr(colon + 2)) + "', expected only what --help lists";
     }
     return text + help;
 }
@@ -223,7 +223,7 @@ int run_command_line(const std::vector<std::string>& words, const Commands& comm
     } catch (const CLI::Success& asked) {  // --help or --version
         return app.exit(asked);
     } catch (const CLI::ParseError& error) {
-        failure = Error{explain(app, error)};
+        failure = Error{explain(app, words, error)};
     }
     if (failure) {
         std::fprintf(stderr, "error: %s\n", failure->message.c_str());
