@@ -247,13 +247,16 @@ std::optional<std::string> png_damage(const std::vector<std::uint8_t>& file) {
     if (!is_png(bytes)) {
         return std::nullopt;
     }
+    bool in_pixels = false;
     for (std::size_t at = 8; at + 12 <= bytes.size();) {
         const std::size_t length = bytes.big32(at);
         if (length > bytes.size() - at - 12) {
             break;
         }
-        const bool critical = (bytes.at(at + 4) & 0x20U) == 0;  // Pillow too takes a picture whose comments are damaged
-        if (critical && crc32(file.data() + at + 4, length + 4) != bytes.big32(at + 8 + length)) {
+        const bool pixels = bytes.from(at + 4).starts_with("IDAT"sv);
+        in_pixels = in_pixels || pixels;
+        // Behind the pixels Pillow does not look either.
+        if ((pixels || !in_pixels) && crc32(file.data() + at + 4, length + 4) != bytes.big32(at + 8 + length)) {
             return "a PNG chunk's CRC does not match its content";
         }
         if (bytes.from(at + 4).starts_with("IEND"sv)) {

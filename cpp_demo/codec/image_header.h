@@ -18,7 +18,7 @@ int exif_orientation(const std::vector<std::uint8_t>& file);
 // Returns whether the file is a JPEG whose pixels do not reach their end marker: decoders fill in grey without a word.
 bool is_cut_jpeg(const std::vector<std::uint8_t>& file);
 
-// Returns what is wrong with the chunks of a PNG: cut short, or a CRC of a critical one that does not match. stb takes
+// Returns what is wrong with the chunks of a PNG: cut short, or a CRC that does not match, up to the pixels. stb takes
 // memory for a chunk before it looks, and neither it nor OpenCV minds the CRCs. Nothing for any other file.
 std::optional<std::string> png_damage(const std::vector<std::uint8_t>& file);
 

@@ -94,15 +94,15 @@ Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::strin
     if (is_cut_jpeg(file)) {
         return unreadable(name, "the JPEG is cut short");
     }
-    if (const std::optional<std::string> damage = png_damage(file)) {
-        return unreadable(name, *damage);
-    }
     const std::optional<std::uint64_t> count = pixel_count(file);
     if (!count) {
         return unreadable(name, "got a file of another kind");
     }
     if (*count > kMostPixels) {
         return unreadable(name, "it claims " + std::to_string(*count) + " pixels, more than 178 million");
+    }
+    if (const std::optional<std::string> damage = png_damage(file)) {
+        return unreadable(name, *damage);
     }
     const Result<RawPicture> decoded = decode(file);
     if (!decoded) {

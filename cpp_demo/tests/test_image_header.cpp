@@ -60,15 +60,15 @@ void test_huffman_tables() {
 
 void test_png_damage() {
     const auto damage = [](const std::string& file) { return skyedge::png_damage(bytes(file)).value_or("none"); };
-    const std::string start = raw("\x89PNG\r\n\x1a\n\0\0\0\3abcd123crc_");  // lower case: CRC does not matter
+    const std::string start = raw("\x89PNG\r\n\x1a\n\0\0\0\0IDAT\x35\xAF\x06\x1E\0\0\0\3abcd123crc_");  // behind the pixels
     const std::string end = raw("\0\0\0\0IEND\xAE\x42\x60\x82");
     CHECK(damage(start + end) == "none" && damage(start + end + "more") == "none" && damage("no PNG") == "none");
     for (const std::string& cut : {start, start + end.substr(0, 11), start + raw("\x3E\0\0\0IDAT") + end,
                                    start + raw("\xFF\xFF\xFF\xFFIDAT") + end}) {
         CHECK_HOLDS(damage(cut), "cut short");
     }
-    CHECK_HOLDS(damage(start + raw("\0\0\0\0IEND\xAE\x42\x60\x83")), "CRC");
     CHECK_HOLDS(damage(start + raw("\0\0\0\1IDATx\0\0\0\0") + end), "CRC");
+    CHECK_HOLDS(damage(start.substr(0, 8) + raw("\0\0\0\3tEXt123crc_") + start.substr(8) + end), "CRC");
 }
 
 }  // namespace

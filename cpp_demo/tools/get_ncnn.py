@@ -253,6 +253,8 @@ def get_ncnn(cache: Path, target: Target, jobs: int) -> Path:
         recipe += "".join(f"\n{line}" for line in lines if not line.startswith("#"))
     key = f"ncnn-{SDIST_SHA256[:12]}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     install = cache / key
+    if install.is_dir():  # nobody waits for a build of something else
+        return install / "lib" / "cmake" / "ncnn"
     with (cache / "ncnn.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two builds at once would do the same work twice
         if not install.is_dir():

@@ -166,6 +166,12 @@ def test_broken_pictures_are_refused_by_both(build: Path, tmp_path: Path) -> Non
         noise.save(tmp_path / f"whole.{suffix}")
         whole = (tmp_path / f"whole.{suffix}").read_bytes()
         (tmp_path / f"cut.{suffix}").write_bytes(whole[: len(whole) // 2])
+    whole = bytearray((tmp_path / "whole.png").read_bytes())
+    header, pixels = bytearray(whole), bytearray(whole)
+    header[8 + 8 + 13] ^= 1  # the CRC of IHDR
+    pixels[len(whole) // 2] ^= 1
+    (tmp_path / "cut.header.png").write_bytes(header)
+    (tmp_path / "cut.pixels.png").write_bytes(pixels)
     (tmp_path / "cut.empty.png").write_bytes(b"")
     (tmp_path / "cut.text.jpg").write_text("not a picture")
     broken = [*sorted(tmp_path.glob("cut.*")), tmp_path / "missing.png"]
