@@ -155,16 +155,12 @@ CLI::App& add_bench_command(CLI::App& app, BenchCommand& command) {
 std::string explain(const CLI::App& app, const std::vector<std::string>& words, const CLI::ParseError& error) {
     const std::vector<CLI::App*> chosen = app.get_subcommands();
     const std::string help = "; see skyedge " + (chosen.empty() ? "" : chosen.front()->get_name() + " ") + "--help";
-    const std::string name = error.get_name();
     std::string text = error.what();
     if (chosen.empty()) {
         text = (words.empty() ? "got no command" : "got '" + words.front() + "'") +
                std::string(", expected segment, refine, video, bench or verify");
-    } else if (name == "RequiredError") {
+    } else if (error.get_name() == "RequiredError") {
         text = "got no " + text.substr(0, text.find(' ')) + ", expected a value for it";
-    } else if (name == "ExtrasError") {
-        const std::size_t colon = text.find(": ");
-        text = "got '" + (colon == std::string::npos ? text : text.substr(colon + 2)) + "', expected only what --help lists";
     }
     return text + help;
 }

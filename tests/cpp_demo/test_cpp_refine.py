@@ -98,12 +98,11 @@ def test_refusals(skyedge: Path, tmp_path: Path) -> None:
     output = ("--input", picture, "--output", tmp_path / "out.png")
     for words, said in (
         (output, "got neither --mask nor --model"),
-        (("--mask", colour, "--model", tmp_path, *output), "got --mask and --model"),
+        (("--mask", colour, "--model", tmp_path, *output), "--model excludes --mask"),
         (("--mask", colour, *output), "an image in color, expected a gray mask"),
         (("--mask", tmp_path / "none.png", *output), "cannot read"),
-        (("--mask", colour, "--refine", *output), "got '--refine', expected one of"),
+        (("--mask", colour, "--refine", *output), "not expected: --refine"),
         (("--mask", colour, "--input", picture, "--output", colour), "the same file"),
-        (("--mask", colour, "--timing=1", *output), "expected --timing without a value"),
     ):
         done = run(skyedge, "refine", *words)
         assert done.returncode == 2 and said in done.stderr, (words, done.stderr)
