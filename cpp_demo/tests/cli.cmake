@@ -69,7 +69,7 @@ else()
 endif()
 
 expect(2 "got no --model" bench)
-expect(2 "not expected: --output" bench ${model} ${output})
+expect(2 "not expected" bench ${model} ${output})
 expect(2 "--runs: got '0'" bench ${model} --runs 0)
 expect(2 "--runs: got 'ten'" bench ${model} --runs ten)
 expect(2 "--threads: got '65'" bench ${model} --threads 65)
