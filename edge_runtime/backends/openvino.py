@@ -35,7 +35,8 @@ class OpenvinoBackend:
             model = core.read_model(path, artifact.file("bin"))
             self.compiled = core.compile_model(model, "CPU", CONFIG | {"INFERENCE_NUM_THREADS": threads})
         except Exception as error:  # OpenVINO raises RuntimeError and its own kinds
-            raise InputError(f"openvino cannot load {path}: {error}; export the artifact again") from error
+            reason = " ".join(str(error).split())
+            raise InputError(f"openvino cannot load {path}: {reason}; export the artifact again") from error
         check_tensors(artifact.spec, _describe(self.compiled.inputs), _describe(self.compiled.outputs))
         self.spec = artifact.spec
         self.encode = InputEncoder(artifact.spec.input)
