@@ -53,7 +53,7 @@ TABLE = {
     "nosky_fpr": "no-sky FPR",
 }
 
-RELIABILITY = ("starts", "pixels", "called", "sky")
+RELIABILITY = {"starts": "starts", "pixels": "pixels", "called": "predicted", "sky": "sky"}  # key of metrics.json: attribute
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def evaluate(config: EvaluateConfig) -> Path:
         "sources": {name: summary(group) for name, group in group_by_source(pairs, images).items()},
         "tags": {name: summary(group) for name, group in group_by_tag(pairs, images).items()},
         "per_image": per_class(images),
-        "calibration": {name: listed(getattr(found, name)) for name in RELIABILITY} | {"ece": listed([found.ece])[0]},
+        "calibration": {key: listed(getattr(found, name)) for key, name in RELIABILITY.items()} | {"ece": listed([found.ece])[0]},
     }
     folders = [folder.resolve().name for folder, folder_pairs in by_folder.items() for _ in folder_pairs]
     _write(out, report, folders, pairs, images, found, model, config.worst)
