@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.cli import run_command
+from export.graphs.onnx_graph import TOOLS, to_model_proto
 from export.network import Network
-from export.onnx_graph import TOOLS, to_model_proto
 from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import Any
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.cli import run_command
+from export.graphs.onnx_graph import TOOLS as ONNX_TOOLS
+from export.graphs.onnx_graph import to_model_proto
 from export.network import Network
-from export.onnx_graph import TOOLS as ONNX_TOOLS
-from export.onnx_graph import to_model_proto
 from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
 
 TOOLS = (*ONNX_TOOLS, "openvino")

@@ -12,9 +12,9 @@ from typing import Any
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.cli import run_command
+from export.graphs.tflite_graph import finish, tidy
 from export.network import Network
 from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
-from export.tflite_graph import finish, tidy
 
 TOOLS = ("ai-edge-litert", "ai-edge-quantizer", "litert-converter", "litert-torch")
 

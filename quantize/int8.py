@@ -23,10 +23,10 @@ from edge_runtime.artifact.golden import FP32_MASK, pack_mask
 from edge_runtime.backends import open_backend
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
+from export.graphs.tflite_graph import IoType
 from export.network import Network, load_network
 from export.parity import built_in_scenes
 from export.pipeline import Converted, default_out, draft_spec, from_here, quiet, say, shown_flags, write_candidate
-from export.tflite_graph import IoType
 from quantize.calibration.calibration_set import check_distinct, divide, fingerprint, read_resized
 from quantize.calibration.checks import Checks, gate, measure, prepare
 from quantize.calibration.layers import check_names

@@ -8,7 +8,7 @@ from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import open_backend
 from export.consumers.environments import python_of
 from export.consumers.verdict import Verdict, compared, replay
-from export.tflite_graph import read_graph
+from export.graphs.tflite_graph import read_graph
 
 # What the GPU delegate's documentation lists (tensorflow.org/lite/performance/gpu), of the operators of the networks here. It
 # takes int8 networks too, but computes in float.

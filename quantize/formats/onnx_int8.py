@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edge_runtime.images.network_input import MEAN, STD, to_nchw
+from export.graphs.onnx_graph import TOOLS, to_model_proto
 from export.network import Network
-from export.onnx_graph import TOOLS, to_model_proto
 from export.pipeline import Converted, input_spec, output_spec
 from quantize.calibration.layers import layers_of
 from quantize.calibration.observe import Range, observe

@@ -11,9 +11,9 @@ import numpy as np
 
 from edge_runtime.errors import GateError
 from edge_runtime.images.network_input import MEAN, STD, normalize
+from export.graphs.tflite_graph import ENDS, IoType, convolutions, finish, read_graph, tidy
 from export.network import Network
 from export.pipeline import Converted, input_spec, output_spec
-from export.tflite_graph import ENDS, IoType, convolutions, finish, read_graph, tidy
 from export.to_tflite import TOOLS, to_flatbuffer
 from quantize.calibration.layers import layers_of
 from quantize.calibration.observe import observe

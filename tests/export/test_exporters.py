@@ -16,9 +16,9 @@ from edge_runtime.backends import open_backend
 from edge_runtime.errors import GateError
 from edge_runtime.segmenter import Segmenter
 from export import to_ncnn, to_onnx, to_tflite, to_torch
+from export.graphs.tflite_graph import read_graph
 from export.network import Network, load_network
 from export.pipeline import Converted, ExportConfig, run_export
-from export.tflite_graph import read_graph
 from train.models import Checkpoint, load_checkpoint, save_checkpoint
 
 EXPORTERS = {"onnx": to_onnx, "tflite": to_tflite, "ncnn": to_ncnn, "torch": to_torch}

@@ -12,7 +12,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.images.network_input import Size
-from export.tflite_graph import ENDS, IoType, finish, read_graph, tidy
+from export.graphs.tflite_graph import ENDS, IoType, finish, read_graph, tidy
 
 RELEASED = Path(__file__).parents[2] / "models" / "unet_lite_s" / "tflite-int8"
 

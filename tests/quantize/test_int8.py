@@ -16,7 +16,7 @@ from edge_runtime.artifact.artifact import Artifact, Quant, read_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.backends.tensors import InputEncoder
 from edge_runtime.errors import GateError, InputError
-from export.tflite_graph import read_graph
+from export.graphs.tflite_graph import read_graph
 from quantize.calibration.calibration_set import divide, fingerprint
 from quantize.int8 import Int8Config, quantize
 

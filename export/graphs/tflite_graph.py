@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Quant
 from edge_runtime.images.network_input import Size
-from export.tflite_metadata import NAME, metadata, with_label_file
+from export.graphs.tflite_metadata import NAME, metadata, with_label_file
 
 FLOAT32, FLOAT16, UINT8, INT8 = 0, 1, 3, 9  # TensorType of the TFLite schema
 QUANTIZE, DEQUANTIZE = 114, 6  # BuiltinOperator
