@@ -22,7 +22,10 @@ def opencv(model: str, tensor: np.ndarray) -> np.ndarray:
     """Run ONNX or TFLite in OpenCV's DNN module."""
     import cv2
 
-    network = cv2.dnn.readNetFromONNX(model) if model.endswith(".onnx") else cv2.dnn.readNetFromTFLite(model)
+    if model.endswith(".onnx"):
+        network = cv2.dnn.readNetFromONNX(model)
+    else:  # its reader of TFLite turns NHWC into NCHW, and takes NHWC in silence
+        network, tensor = cv2.dnn.readNetFromTFLite(model), np.ascontiguousarray(tensor.transpose(0, 3, 1, 2))
     network.setInput(tensor)
     return np.asarray(network.forward())
 
