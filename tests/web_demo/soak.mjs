@@ -19,7 +19,9 @@ while (Date.now() < end) {
   await sleep(EVERY_MS);
   const { processInfo } = await session.send("SystemInfo.getProcessInfo");
   const frames = await page.evaluate(() => globalThis.skyedge.numbers.frames);
-  samples.push({ frames, mib: processInfo.reduce((sum, { id }) => sum + pssMib(id), 0) });
+  // Of the page and its workers; the browser answers after its next collection of garbage, which takes up to a minute.
+  const pageMib = await page.evaluate(async () => (await performance.measureUserAgentSpecificMemory()).bytes / 2 ** 20);
+  samples.push({ frames, pageMib, mib: processInfo.reduce((sum, { id }) => sum + pssMib(id), 0) });
 }
 writeFileSync(join(job.folder, "soak.json"), JSON.stringify({ samples, errors: page.errors, status: await page.locator("#status").textContent() }));
 process.exit(0);
