@@ -139,8 +139,8 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
 RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8 \
-  $(foreach kind,onnx-int8 tflite-int8 ncnn-fp16,u2netp_p5/$(kind))
-SCORED := $(LITE) u2netp u2netp_p5 teacher
+  $(foreach kind,onnx-int8 tflite-int8 ncnn-fp16,u2netp_p5/$(kind)) unet_lite_s_open/onnx-int8 unet_lite_s_open/tflite-int8
+SCORED := $(LITE) unet_lite_s_open u2netp u2netp_p5 teacher
 
 release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench), test metrics and model cards in models/
 	@test -n "$(DATA)" || { echo "got no DATA, expected make release DATA=DIR with the splits val/ and test/" >&2; exit 2; }

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -25,9 +25,10 @@ from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file, write_text
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair
-from edge_runtime.images.mask_file import marked
+from edge_runtime.images.mask_file import VOID, marked
 from edge_runtime.images.ops import read_rgb
 from scenes.render import mask_bytes
+from train.data.balance import UNLABELLED
 from train.data.datasets import gather
 from train.data.links import link_or_copy
 from train.engine.limits import check_limits
@@ -51,6 +52,8 @@ class DistillConfig:
     """Folder to write: OUT/train/images (links), OUT/train/masks, OUT/manifest.csv. A run that was killed goes on."""
     weight: float = 0.5
     """Share of the teachers in the target of a labeled pixel, 0 to 1."""
+    unsure: float = 0.0
+    """Unlabeled pixels become void where the teachers' probability is nearer to 0.5 than this, 0 to 0.5; 0: none."""
     threads: int = 1
     """CPU threads of the teachers."""
 
@@ -70,22 +73,27 @@ def soften(config: DistillConfig) -> Path:
         mask = masks / f"{pair.id}.png"
         if not mask.is_file():
             link_or_copy(pair.image, images / pair.image.name)
-            _write_mask(soft_mask(pair, teachers, config.weight), mask)
+            _write_mask(soft_mask(pair, teachers, config.weight, config.unsure), mask)
     with partial_file(config.out / "manifest.csv") as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "source", "split", "scene"])
-        writer.writerows([pair.id, pair.source, "train", pair.scene] for pair in pairs)
+        for pair in pairs:
+            scene = pair.scene if pair.mask else f"{UNLABELLED} {pair.scene}".strip()
+            writer.writerow([pair.id, pair.source, "train", scene])
     return config.out
 
 
-def soft_mask(pair: Pair, teachers: Sequence[Model], weight: float) -> np.ndarray:
-    """Return (H, W) float32 in [0, 1]: `weight` of the teachers' mean mixed with the label, or their mean where none is."""
+def soft_mask(pair: Pair, teachers: Sequence[Model], weight: float, unsure: float = 0.0) -> np.ndarray:
+    """Return (H, W) float32 in [0, 1]: `weight` of the teachers' mean mixed with the label, or their mean where none is.
+
+    Without a label, NaN (void) stands where the mean is nearer to 0.5 than `unsure`.
+    """
     image = read_rgb(pair.image)
     mirrored = np.ascontiguousarray(image[:, ::-1])
     opinions = [opinion for teacher in teachers for opinion in (teacher.predict(image), teacher.predict(mirrored)[:, ::-1])]
     opinion = np.stack(opinions).mean(axis=0, dtype=np.float32)
     if pair.mask is None:
-        return opinion
+        return np.where(np.abs(opinion - 0.5) < unsure, np.nan, opinion)
     labeled = read_pair(pair)
     sky, valid, mean = (torch.from_numpy(plane) for plane in (labeled.sky, labeled.valid, opinion))
     return soft_target(sky, valid, mean, weight).numpy()
@@ -94,7 +102,7 @@ def soft_mask(pair: Pair, teachers: Sequence[Model], weight: float) -> np.ndarra
 def _images(config: DistillConfig) -> list[Pair]:
     if not config.teachers:
         raise InputError("got no teacher, expected one or more checkpoints or artifact folders")
-    check_limits(config, {"weight": (0.0, 1.0), "threads": (1, 1024)})
+    check_limits(config, {"weight": (0.0, 1.0), "unsure": (0.0, 0.5), "threads": (1, 1024)})
     pairs = gather(config.data, "train")
     for folder in config.unlabelled:
         # A mask that lies there by chance is not a label.
@@ -111,7 +119,8 @@ def _images(config: DistillConfig) -> list[Pair]:
 
 def _claim(config: DistillConfig, teachers: Sequence[Model]) -> None:
     """Make `out`, or make sure that what is there comes from the same teachers and weight."""
-    record = {"weight": config.weight, "teachers": [teacher.facts["sha256"] for teacher in teachers]}
+    record: dict[str, Any] = {"weight": config.weight, "teachers": [teacher.facts["sha256"] for teacher in teachers]}
+    record |= {"unsure": config.unsure} if config.unsure else {}
     path = config.out / RECORD
     if path.is_file():
         try:
@@ -128,7 +137,8 @@ def _claim(config: DistillConfig, teachers: Sequence[Model]) -> None:
 
 def _write_mask(target: np.ndarray, path: Path) -> None:
     with partial_file(path) as partial:
-        Image.fromarray(mask_bytes(np.clip(target, 0.0, 1.0))).save(partial, "PNG", pnginfo=marked("distill"))
+        values = np.where(np.isnan(target), VOID, mask_bytes(np.clip(np.nan_to_num(target), 0.0, 1.0))).astype(np.uint8)
+        Image.fromarray(values).save(partial, "PNG", pnginfo=marked("distill"))
 
 
 def main(config: DistillConfig) -> None:

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,11 @@ from edge_runtime.files import write_text
 from edge_runtime.images.dataset import Pair, read_pair
 from train.data.conditions import CONDITIONS
 from train.data.datasets import Samples, gather
+from train.data.resident import hold
 from train.engine.curves import plot_curves
 from train.engine.limits import TRAINING_LIMITS, check_limits, check_sizes
 from train.engine.loop import Batch, Pace, Schedule, load_batches, pooled_iou, run_loop, train_step
-from train.engine.parallel import join_world, leave_world
+from train.engine.parallel import World, join_world, leave_world
 from train.engine.presets import PRESETS, FitConfig
 from train.engine.run import CHECKPOINT_FILE, STATE_FILE, Run, claim_folder, fingerprint, plain_facts, read_state
 from train.engine.stopping import Stop
@@ -41,6 +43,10 @@ def fit(config: FitConfig) -> Path:
     if not config.data:
         raise InputError("got no --data, expected one or more folders with train/images and train/masks")
     pairs, val_pairs = gather(config.data, "train"), gather(config.val or config.data, "val")
+    unknown = sorted(set(config.sources) - {pair.source for pair in pairs})
+    if unknown:
+        raise InputError(f"got --sources {' '.join(unknown)}, which no image of --data is from; the manifests name the sources")
+    pairs = [pair for pair in pairs if not config.sources or pair.source in config.sources]
     if not pairs:
         raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
     return fit_pairs(config, pairs, val_pairs)
@@ -68,8 +74,6 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
     run, schedule = Run(config, world), Schedule(config)
     if config.resume:
         run.load(read_state(out / STATE_FILE, state_facts), out / STATE_FILE, schedule.total)
-    samples = Samples(pairs, schedule.sample_sizes(), config.seed, config.conditions)
-    batches = [batch[world.rank :: world.size] for batch in schedule.batches_from(run.step, config.stop_at_step)]
     console = Console(stderr=True, quiet=not world.first)
     devices = f"{world.size} x {world.device.type}" if world.size > 1 else world.device.type
     console.print(f"{config.arch}: {len(pairs)} images for training, {len(val_pairs)} for the curve, on {devices}")
@@ -95,9 +99,25 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
         plot_curves(run.log, out / "curves.png", title=config.arch)
 
     pace = Pace("training", schedule.total, run.step, config.save_minutes)
-    run_loop(load_batches(samples, batches, config.workers, world.device), step, save, pace, world, console)
+    run_loop(_batches(config, schedule, pairs, run.step, world), step, save, pace, world, console)
     leave_world()
     return out / CHECKPOINT_FILE
+
+
+def _batches(config: FitConfig, schedule: Schedule, pairs: list[Pair], first: int, world: World) -> Iterable[Batch]:
+    """Return the batches of this process from step `first` on."""
+    if not config.resident:
+        samples = Samples(pairs, schedule.sample_sizes(), config.seed, config.conditions)
+        batches = [batch[world.rank :: world.size] for batch in schedule.batches_from(first, config.stop_at_step)]
+        return load_batches(samples, batches, config.workers, world.device)
+    held = hold(pairs, config.resident, world.device, config.balance == "condition")
+    last = schedule.total if config.stop_at_step is None else min(config.stop_at_step, schedule.total)
+
+    def views(step: int) -> Batch:
+        count = len(range(world.rank, int(schedule.batch_of[step]), world.size))
+        return held.views(config.sizes[schedule.stage_of[step]], count, config.seed + 1000 * world.rank, step)
+
+    return (views(step) for step in range(first, last))
 
 
 def _check(config: FitConfig) -> None:
@@ -113,6 +133,10 @@ def _check(config: FitConfig) -> None:
         )
     if config.epochs is not None and len(config.sizes) > 1:
         raise InputError(f"got --epochs with {len(config.sizes)} stages, expected one stage; set --steps instead")
+    if config.resident and config.conditions:
+        raise InputError(
+            f"got --conditions {' '.join(config.conditions)} with --resident, which has its own; leave one of them out"
+        )
     check_sizes(config.sizes)
     check_limits(config, TRAINING_LIMITS)
 

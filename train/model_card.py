@@ -31,7 +31,7 @@ SUMMARIES = {
 # Folder name in a checkpoint's record -> where the recipe finds or makes it.
 FOLDERS = {"sky": "../shared/data/sky", "train-scenes": "runs/train-scenes", "softened": "runs/softened"}
 SCENES = [f"python -m scenes.render --out runs/train-scenes --count 700 --seed {seed} --split train" for seed in (100000, 200000)]
-FLAGS = ("conditions", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed", "precision")
+FLAGS = ("conditions", "resident", "balance", "boundary", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed", "precision")
 PRUNING_FLAGS = ("macs", "rounds", "steps", "final_steps", "batch", "importance", "conditions", "lr", "ema", "seed", "precision")
 SOFTEN = (
     "python train/distill.py models/teacher/checkpoint.pt --data ../shared/data/sky --unlabelled ../shared/data/unlabelled "
@@ -94,8 +94,10 @@ def recipe(training: dict[str, Any]) -> list[str]:
         flags = _flags(settings, PRUNED["u2netp"], PRUNING_FLAGS)
         return [*commands, " ".join([f"python train/prune.py u2netp --data {folders}", *flags])]
     flags = ["--init runs/FIRST/checkpoint.pt"] * bool(settings["init"])
-    flags += _flags(settings, PRESETS[settings["arch"]], FLAGS)
-    return [*commands, " ".join([f"python train/fit.py {settings['arch']} --data {folders}", *flags])]
+    # Views in batches have presets of their own.
+    preset = settings["arch"] + (("_open" if training.get("terms") else "_gpu") if settings.get("resident") else "")
+    flags += _flags(settings, PRESETS[preset], FLAGS)
+    return [*commands, " ".join([f"python train/fit.py {preset} --data {folders}", *flags])]
 
 
 def _flags(settings: dict[str, Any], preset: FitConfig | PruneConfig, names: Sequence[str]) -> list[str]:
@@ -115,7 +117,11 @@ def _rounds(training: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _settings(training: dict[str, Any]) -> dict[str, Any]:
-    return training["pruned"] if "pruned" in training else {name: value for name, value in training.items() if name != "before"}
+    return (
+        training["pruned"]
+        if "pruned" in training
+        else {name: value for name, value in training.items() if name not in ("before", "terms")}
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -163,6 +163,18 @@ Shapes padded(const NetLayer& layer, const Shape& shape) {
     return read.fits && plain ? one({shape[0], top + shape[1] + bottom, left + shape[2] + right}) : std::nullopt;
 }
 
+// Blocks of side x side pixels become channels (Reorg), or channels blocks (PixelShuffle).
+Shapes blocked(const NetLayer& layer, const Shape& shape) {
+    Reader read{layer};
+    const std::int64_t side = read(0, 1, 64, 1), area = side * side;
+    read(1, 0, 1, 0);
+    if (!read.fits || (layer.kind == "PixelShuffle" && shape[0] % area != 0)) {
+        return std::nullopt;
+    }
+    return layer.kind == "Reorg" ? one({shape[0] * area, shape[1] / side, shape[2] / side})
+                                 : one({shape[0] / area, shape[1] * side, shape[2] * side});
+}
+
 Shapes joined(const NetLayer& layer, const std::vector<Shape>& given) {
     Shape sum = given[0];
     sum[0] = 0;
@@ -198,7 +210,8 @@ Shapes shapes_of(const NetLayer& layer, const std::vector<Shape>& given) {
     return layer.kind == "Slice"     ? sliced(layer, given[0])
            : layer.kind == "Padding" ? padded(layer, given[0])
            : layer.kind == "Interp"  ? resized(layer, given[0])
-                                     : pooled(layer, given[0]);
+           : layer.kind == "Pooling" ? pooled(layer, given[0])
+                                     : blocked(layer, given[0]);
 }
 
 }  // namespace
@@ -223,7 +236,9 @@ const std::set<int>* keys_of(const std::string& kind) {
         {"Input", {0, 1, 2}},
         {"Interp", {0, 1, 2, 3, 4, 5, 6}},
         {"Padding", {0, 1, 2, 3, 4, 5, 7, 8}},
+        {"PixelShuffle", {0, 1}},
         {"Pooling", {0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 14, 15, 18}},
+        {"Reorg", {0, 1}},
         {"Slice", {0, 1}},
     };
     if (kind == "Convolution" || kind == "ConvolutionDepthWise") {

@@ -39,7 +39,7 @@ TIMEOUT_S = 120.0
 LAYERS = frozenset({
     "BinaryOp", "Cast", "Clip", "Concat", "Convolution", "ConvolutionDepthWise", "Crop", "Dequantize", "Flatten",
     "Gemm", "HardSigmoid", "HardSwish", "InnerProduct", "Input", "Interp", "MemoryData", "Noop", "Packing", "Padding",
-    "Permute", "Pooling", "Quantize", "ReLU", "Requantize", "Reshape", "Sigmoid", "Slice", "Split",
+    "Permute", "PixelShuffle", "Pooling", "Quantize", "ReLU", "Reorg", "Requantize", "Reshape", "Sigmoid", "Slice", "Split",
 })  # fmt: skip
 FLAGS = (
     "-DCMAKE_BUILD_TYPE=Release",

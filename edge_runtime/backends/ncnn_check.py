@@ -23,7 +23,9 @@ KEYS: dict[str, frozenset[int]] = {  # kind of layer -> keys that it may have; s
     "Input": frozenset({0, 1, 2}),
     "Interp": frozenset({0, 1, 2, 3, 4, 5, 6}),
     "Padding": frozenset({0, 1, 2, 3, 4, 5, 7, 8}),
+    "PixelShuffle": frozenset({0, 1}),
     "Pooling": frozenset({*range(9), *range(11, 16), 18}),
+    "Reorg": frozenset({0, 1}),
     "Slice": frozenset({0, 1}),
 }
 MOST_LAYERS, MOST_BLOBS_OF_LAYER, MOST_WORD = 4096, 64, 255
@@ -124,6 +126,14 @@ def _shapes(layer: Layer, given: list[Shape]) -> list[Shape]:
             scales = layer.numbers.get(1, 1.0), layer.numbers.get(2, 1.0)
             sides = math.floor(height * scales[0]), math.floor(width * scales[1])
         return [(channels, *sides)]
+    if layer.kind in ("PixelShuffle", "Reorg"):
+        side = layer.whole(0, 1, 64, 1)
+        layer.whole(1, 0, 1, 0)
+        if layer.kind == "Reorg":
+            return [(channels * side * side, height // side, width // side)]
+        if channels % (side * side):
+            raise layer.fault()
+        return [(channels // (side * side), height * side, width * side)]
     return [_pooled(layer, channels, height, width)]
 
 

@@ -23,7 +23,8 @@ CONVOLUTION, DEPTHWISE = "Convolution", "ConvolutionDepthWise"
 # Layers without weights. Any other may have some, and then nobody could say where the next layer's begin.
 PLAIN = frozenset({
     "BinaryOp", "Clip", "Concat", "Crop", "Flatten", "HardSigmoid", "HardSwish", "Input", "Interp", "Mish", "Noop", "Padding",
-    "Permute", "Pooling", "ReLU", "Reshape", "Sigmoid", "Slice", "Softmax", "Split", "Swish", "TanH", "UnaryOp",
+    "Permute", "PixelShuffle", "Pooling", "ReLU", "Reorg", "Reshape", "Sigmoid", "Slice", "Softmax", "Split", "Swish", "TanH",
+    "UnaryOp",
 })  # fmt: skip
 # Tag of a weight blob -> the numbers in it
 DTYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 0x01306B47: np.dtype("<f2"), 0x000D4B38: np.dtype("i1")}

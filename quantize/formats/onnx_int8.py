@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edge_runtime.images.network_input import MEAN, STD, to_nchw
-from export.graphs.onnx_graph import TOOLS, to_model_proto
+from export.graphs.onnx_graph import TOOLS, compact, to_model_proto
 from export.network import Network
 from export.pipeline import Converted, input_spec, output_spec
 from quantize.calibration.layers import layers_of
@@ -81,6 +81,9 @@ class Calibrated:
             nodes_to_exclude=kept,
             extra_options={"TensorQuantOverrides": {**ends, **scales}},
         )
+        quantized = onnx.load(path)
+        compact(quantized)
+        onnx.save(quantized, path)
         tensors = input_spec("image", self.network.size, "NCHW"), output_spec("sky")
         stored = "per_channel_symmetric" if self.variant.per_channel else "per_tensor_symmetric"
         stored += f", {len(kept)} layers float32" if kept else ""

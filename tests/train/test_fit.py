@@ -124,6 +124,20 @@ def test_resume_across_stages_of_u2netp(data: Path, tmp_path: Path) -> None:
     assert len(read_log(tmp_path / "cut")) == 4
 
 
+def test_views_in_batches_go_on_where_they_stopped(data: Path, tmp_path: Path) -> None:
+    batched = {"resident": 64, "balance": "condition", "boundary": 3.0, "sources": ("scenes",), "steps": (4,), "batches": (3,)}
+    shutil.copytree(data, tmp_path / "data")
+    ids = [path.stem for path in (tmp_path / "data" / "train" / "images").iterdir()]
+    rows = [f"{name},{'scenes' if index else 'other'},train\n" for index, name in enumerate(ids)]
+    (tmp_path / "data" / "manifest.csv").write_text("id,source,split\n" + "".join(rows))
+    config = dataclasses.replace(SMALL, data=(tmp_path / "data",), **batched)
+    fit(dataclasses.replace(config, out=tmp_path / "whole"))
+    for stop in (2, None):
+        fit(dataclasses.replace(config, out=tmp_path / "cut", stop_at_step=stop, resume=stop is None))
+    assert same_weights(tmp_path / "whole", tmp_path / "cut")
+    assert np.isfinite([row["loss"] for row in read_log(tmp_path / "cut")]).all() and len(read_log(tmp_path / "cut")) == 4
+
+
 def test_slicing_options_do_not_count_as_a_change(data: Path, tmp_path: Path) -> None:
     config = dataclasses.replace(SMALL, data=(data,), out=tmp_path, steps=(2,))
     fit(dataclasses.replace(config, stop_at_step=1))
@@ -175,7 +189,9 @@ def test_schedule() -> None:
 
 def test_presets_are_valid() -> None:
     for name, preset in PRESETS.items():
-        assert name.removeprefix(name.partition("_")[0] + "_" if name.startswith("seed") else "") == preset.arch
+        assert name.removeprefix(
+            name.partition("_")[0] + "_" if name.startswith("seed") else ""
+        ) == preset.arch + "_gpu" * name.endswith("_gpu") + "_open" * name.endswith("_open")
         assert preset.arch in MODELS and Schedule(preset).total == sum(preset.steps)
 
 
@@ -205,6 +221,9 @@ def test_presets_are_valid() -> None:
         ({"seed": 10**40}, "got --seed 10"),
         ({"save_minutes": math.nan}, "got --save-minutes nan"),
         ({"resume": True}, "without --resume"),
+        ({"resident": 64, "conditions": ("night",)}, "got --conditions night with --resident, which has its own"),
+        ({"resident": -1}, "got --resident -1"),
+        ({"sources": ("moon",)}, "got --sources moon, which no image of --data is from"),
         ({"init": Path("absent.pt")}, "expected a checkpoint.pt"),
     ],
 )

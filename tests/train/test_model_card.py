@@ -11,6 +11,7 @@ import pytest
 from edge_runtime.errors import InputError
 from train.engine.presets import PRESETS
 from train.model_card import card, recipe
+from train.models import load_checkpoint
 from train.prune import PRESETS as PRUNED
 
 RELEASED = sorted(path.parent.name for path in (Path(__file__).parents[2] / "models").glob("*/checkpoint.pt"))
@@ -21,7 +22,8 @@ def test_released_cards_are_those_of_their_files(name: str, project_root: Path) 
     folder = project_root / "models" / name
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert text == card(folder), "python train/model_card.py writes it anew"
-    assert "weights_license: research, non-commercial" in text
+    terms = "CC BY 4.0" if name.endswith("_open") else "research, non-commercial"
+    assert f"`weights_license: {terms}`" in text and load_checkpoint(folder / "checkpoint.pt").weights_license == terms
     iou = json.loads((folder / "metrics.json").read_text())["pooled"]["iou"]["value"]
     assert f"{iou:.3f}" in text
 
@@ -43,6 +45,8 @@ def test_recipe_names_every_run_that_led_to_the_weights() -> None:
     assert soften.startswith("python train/distill.py models/teacher/checkpoint.pt ")
     folders = "--data runs/softened runs/train-scenes --init runs/FIRST/checkpoint.pt"
     assert again == f"python train/fit.py unet_lite_s {folders} --steps 7 --lr 0.5"
+    batched = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(PRESETS["teacher_gpu"]).items()}
+    assert recipe(batched | {"data": ["sky"], "init": None}) == ["python train/fit.py teacher_gpu --data ../shared/data/sky"]
     settings = vars(PRUNED["u2netp"]) | {"data": ["sky"], "macs": 0.05, "final_steps": 9, "conditions": []}
     pruned = recipe({"pruned": settings, "before": first})
     assert pruned == [scenes, more, fit, "python train/prune.py u2netp --data ../shared/data/sky --macs 0.05 --final-steps 9"]

@@ -19,6 +19,8 @@ TRAINING_LIMITS: dict[str, Range] = {
     "weight_decay": (0.0, 1.0),
     "ema": (0.0, 0.999999),
     "distill": (0.0, 1.0),
+    "resident": (0, 4096),
+    "boundary": (0.0, 100.0),
     "seed": (0, 2**63 - 1),
     "threads": (1, 1024),
     "workers": (0, 256),

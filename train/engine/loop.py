@@ -64,7 +64,8 @@ def train_step(run: Run, schedule: Schedule, config: FitConfig, batch: Batch, de
     run.model.train()
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
         maps = run.maps(image.contiguous(memory_format=torch.channels_last))
-    loss = optimize(run.model, run.optimizer, sky_loss(maps, sky, valid, config.loss), schedule.lr(run.step), run.step)
+    weighed = sky_loss(maps, sky, valid, config.loss, config.boundary)
+    loss = optimize(run.model, run.optimizer, weighed, schedule.lr(run.step), run.step)
     run.step += 1
     run.update_average(config.ema)
     return loss

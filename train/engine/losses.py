@@ -14,18 +14,28 @@ from train.engine.parallel import global_sum
 Loss = Literal["bce_dice", "bce", "dice"]
 
 
-def sky_loss(maps: list[Tensor], sky: Tensor, valid: Tensor, kind: Loss = "bce_dice") -> Tensor:
+def sky_loss(maps: list[Tensor], sky: Tensor, valid: Tensor, kind: Loss = "bce_dice", boundary: float = 0.0) -> Tensor:
     """Return the loss of all supervised maps.
 
     `bce` is the sum of the BCEs of all maps (Qin et al. 2020, eq. 1), `dice` the sum of their Dice losses, and `bce_dice` the
     sum of the BCEs plus the Dice loss of the first map. `maps` are logits, each (N, 1, H, W); inference uses the first. `sky` is
     the share of sky in [0, 1], `valid` 1 where the label counts and 0 where it is void, both (N, 1, H, W) float.
+    `boundary` is added to the weight of pixels near the label's edge, in the BCE alone: such weights in the Dice loss would move
+    the edge outward.
     """
     # Sums over a batch are too long for bfloat16, in which the maps come under autocast.
     first, *sides = (logits.to(torch.promote_types(logits.dtype, torch.float32)) for logits in maps)
     each = dice_loss if kind == "dice" else masked_bce
-    total = sum((each(logits, sky, valid) for logits in sides), each(first, sky, valid))
+    near = kind != "dice" and boundary > 0.0
+    weight = valid * (1.0 + boundary * near_edges(sky, valid)) if near else valid
+    total = sum((each(logits, sky, weight) for logits in sides), each(first, sky, weight))
     return total + dice_loss(first, sky, valid) if kind == "bce_dice" else total
+
+
+def near_edges(sky: Tensor, valid: Tensor) -> Tensor:
+    """Return 1 where the valid values of `sky` (N, 1, H, W) within 5 x 5 pixels differ by more than 0.3, else 0."""
+    most_sky, most_other = (functional.max_pool2d(share * valid, 5, 1, 2) for share in (sky, 1.0 - sky))
+    return (most_sky + most_other - 1.0 > 0.3).float()
 
 
 def soft_target(sky: Tensor, valid: Tensor, opinion: Tensor, share: float) -> Tensor:
@@ -47,10 +57,10 @@ def soften_batch(batch: Sequence[Tensor], teacher: nn.Module, share: float, bf16
     return [image, soft_target(sky, valid, opinion, share), torch.ones_like(valid)]
 
 
-def masked_bce(logits: Tensor, sky: Tensor, valid: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy over valid pixels, of all processes where there are several."""
-    each = functional.binary_cross_entropy_with_logits(logits, sky, weight=valid, reduction="sum")
-    total, count = global_sum(torch.stack([each, valid.sum()]))
+def masked_bce(logits: Tensor, sky: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean binary cross-entropy, pixels weighing `weight` (0: void), of all processes where there are several."""
+    each = functional.binary_cross_entropy_with_logits(logits, sky, weight=weight, reduction="sum")
+    total, count = global_sum(torch.stack([each, weight.sum()]))
     return total / count.clamp_min(1.0)
 
 

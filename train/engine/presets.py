@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,8 @@ class FitConfig:
     """Network, by its name in train/models/registry.py."""
     data: tuple[Path, ...] = ()
     """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train, `val` makes the curve."""
+    sources: tuple[str, ...] = ()
+    """Train on images of these sources of the manifests alone, such as those whose terms allow what you plan. Default: all."""
     val: tuple[Path, ...] = ()
     """Folders whose `val` splits make the curve. Default: those of --data."""
     out: Path | None = None
@@ -29,6 +31,13 @@ class FitConfig:
     """Train on those images alone whose masks hold sky."""
     conditions: tuple[str, ...] = ()
     """Conditions that some of the views are changed to: other_sky, night, fog, fisheye (train/data/conditions.py)."""
+    resident: int = 0
+    """Hold all images in memory, stretched to this side, and make the views in batches on the device that trains
+    (train/data/resident.py, with a night and a fisheye lens of its own). For GPUs. 0 reads an image for each view."""
+    balance: Literal["source", "condition"] = "source"
+    """What --resident draws first: a source, or a condition such as night or street (train/data/balance.py)."""
+    boundary: float = 0.0
+    """Weight that pixels near the edge of the sky get in addition, in the cross-entropy."""
     sizes: tuple[int, ...] = (256,)
     """Input side of each stage, in pixels; more than one makes training progressive."""
     steps: tuple[int, ...] = (3000,)
@@ -77,6 +86,8 @@ class FitConfig:
     """Terms of the trained weights, which follow from the data."""
 
 
+# The runs of today's weights: minutes on a GPU, hours on a CPU.
+ON_GPU = FitConfig("unet_lite", resident=320, balance="condition", boundary=3.0, warmup=60, val_every=500)
 HELPFUL = ("night", "fisheye")  # the conditions that gained in results/ablation/ablation.md; the teacher was trained before it
 PRESETS: dict[str, FitConfig] = {
     "unet_lite": FitConfig("unet_lite", conditions=HELPFUL, sizes=(256,), steps=(2000,), batches=(16,), precision="fp32"),
@@ -90,6 +101,29 @@ PRESETS: dict[str, FitConfig] = {
         batches=(16, 8),
         precision="fp32",
         store="fp16",
+    ),
+    "unet_lite_gpu": replace(ON_GPU, sizes=(192, 256), steps=(940, 1287), batches=(160, 128), lr=1.5e-3, seed=12),
+    "unet_lite_s_gpu": replace(
+        ON_GPU, arch="unet_lite_s", sizes=(160, 192), steps=(713, 1202), batches=(224, 192), lr=1.5e-3, seed=13
+    ),
+    "u2netp_gpu": replace(
+        ON_GPU, arch="u2netp", sizes=(160, 224), steps=(2000, 1000), batches=(64, 40), lr=8e-4, seed=14, val_count=60
+    ),
+    "teacher_gpu": replace(
+        ON_GPU, arch="teacher", sizes=(256, 384), steps=(960, 569), batches=(64, 40), lr=8e-4, seed=11, store="fp16"
+    ),
+    # Images whose terms allow commercial use: MIT, CC0, and scenes of our own.
+    "unet_lite_s_open": replace(
+        ON_GPU,
+        arch="unet_lite_s",
+        sources=("horizon_uav", "sea_liao", "neon_snow", "canopy_imageseg", "scenes"),
+        balance="source",
+        sizes=(160, 192),
+        steps=(600, 900),
+        batches=(224, 192),
+        lr=1.5e-3,
+        seed=15,
+        weights_license="CC BY 4.0",
     ),
 }
 

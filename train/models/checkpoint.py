@@ -24,6 +24,7 @@ FIELD_TYPES: dict[str, type] = {
     "training": dict,
     "plan": dict,
 }
+STUDENTS, OLD_STEM = ("unet_lite", "unet_lite_s"), "stem.0.weight"  # their stems of today begin without weights
 REQUIRED = ("arch", "size", "weights", "weights_license")
 
 
@@ -142,6 +143,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not SIZE_LIMITS[0] <= checkpoint.size <= SIZE_LIMITS[1] or checkpoint.size % 32:
         raise InputError(f"got size {checkpoint.size} in {path}, expected a multiple of 32 from 32 to 4096. {remedy}")
     check_finite(checkpoint.weights, path, remedy)
+    if checkpoint.arch in STUDENTS and OLD_STEM in checkpoint.weights:
+        raise InputError(
+            f"got a {checkpoint.arch} of before its stem at stride 4 in {path}, expected today's network; its artifacts still "
+            f"work. Use models/{checkpoint.arch}/checkpoint.pt, or train it again"
+        )
     try:
         checkpoint.build()
     except (InputError, RuntimeError) as error:

@@ -42,7 +42,7 @@ def _unit(inputs: int, outputs: int, dilation: int = 1) -> nn.Sequential:
 
 
 def _pool() -> nn.MaxPool2d:
-    return nn.MaxPool2d(2, stride=2, ceil_mode=True)
+    return nn.MaxPool2d(2, stride=2)  # sides are multiples of 32: no pixel is left over for a ceil mode
 
 
 def _resize(x: Tensor, like: Tensor) -> Tensor:

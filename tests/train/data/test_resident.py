@@ -1,0 +1,69 @@
+"""Views made in batches: the same for the same step, labels that follow their images, and images drawn as asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edge_runtime.images.dataset import Pair
+from train.data.balance import condition, shares_by_condition
+from train.data.resident import Resident
+
+
+def pair(name: str, source: str, scene: str) -> Pair:
+    return Pair(name, Path(name), None, source, scene, name)
+
+
+@pytest.fixture(scope="module")
+def held() -> Resident:
+    """Two images: sky is the blue upper half of one, and nowhere in the other, whose left half is void."""
+    image = torch.full((2, 3, 64, 64), 60, dtype=torch.uint8)
+    sky, valid = torch.zeros(2, 1, 64, 64, dtype=torch.uint8), torch.full((2, 1, 64, 64), 255, dtype=torch.uint8)
+    image[0, 2, :32] = 250
+    sky[0, :, :32] = 255
+    valid[1, :, :, :32] = 0
+    return Resident(image, sky, valid, torch.tensor([1.0, 1.0]))
+
+
+def test_views_are_a_function_of_seed_and_step(held: Resident) -> None:
+    first, again, other = (held.views(32, 4, seed, 5) for seed in (1, 1, 2))
+    assert all(torch.equal(one, two) for one, two in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+
+
+def test_labels_follow_their_images(held: Resident) -> None:
+    image, sky, valid = held.views(32, 256, 0, 0)
+    assert image.shape == (256, 3, 32, 32) and sky.shape == valid.shape == (256, 1, 32, 32)
+    assert float(image.min()) >= -127 / 128 and float(image.max()) <= 1.0
+    assert float(sky.min()) >= 0.0 and float(sky.max()) <= 1.0 and set(valid.unique().tolist()) == {0.0, 1.0}
+    blue = (image[:, 2:] - image[:, :1]) > 0.3  # at night and in gray views nothing is blue
+    assert (blue & (valid == 1)).sum() > 10_000
+    assert float(sky[blue & (valid == 1)].mean()) > 0.95
+
+
+def test_images_are_drawn_by_their_shares() -> None:
+    image = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
+    sky = torch.stack([torch.zeros(1, 32, 32), torch.full((1, 32, 32), 255)]).to(torch.uint8)
+    held = Resident(image, sky, torch.full_like(sky, 255), torch.tensor([0.0, 1.0]))
+    assert float(held.views(32, 16, 0, 0)[1].mean()) > 0.8  # beyond the rim of a fisheye there is no sky
+
+
+def test_conditions_come_from_the_manifest() -> None:
+    assert condition(pair("a", "webcams", "harbor by night"), 0.3) == "night"
+    assert condition(pair("b", "webcams", "harbor by night"), 0.0) == "no sky"
+    assert condition(pair("c", "webcams", "unlabelled night"), 0.3) == "unlabelled"
+    assert condition(pair("d", "scenes", ""), 0.3) == "scenes"
+    assert condition(pair("e", "camvid", "driving"), 0.3) == "street"
+    assert condition(pair("f", "msrc21", "sheep"), 0.3) == "other"
+
+
+def test_shares_by_condition() -> None:
+    pairs = [pair("a", "one", "night"), pair("b", "one", "street"), pair("c", "two", "street"), pair("d", "two", "street")]
+    shares = shares_by_condition(pairs, [0.5] * 4)
+    night, street = 0.15 / 0.33, 0.18 / 0.33
+    root = 2**0.5
+    expected = [night, street / (1 + root), street * root / (1 + root) / 2, street * root / (1 + root) / 2]
+    assert np.allclose(shares, expected)
