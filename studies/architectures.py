@@ -158,7 +158,7 @@ def _untrained(shape: Shape, folder: Path) -> tuple[bytes, dict[str, int]]:
     network = Network(Checkpoint("unet_lite", shape.size, {}, "none"), "0" * 64, size, *parts, facts["parameters"], facts["macs"])
     rng = np.random.default_rng(0)
     with quiet():
-        calibrated = tflite_int8.calibrate(network, [rng.integers(0, 256, (*size, 3), np.uint8) for _ in range(6)], folder)
+        calibrated = tflite_int8.calibrate(network, [rng.integers(0, 256, (shape.size, shape.size, 3), dtype=np.uint8) for _ in range(6)], folder)
         return calibrated.write(frozenset(), folder).files["model"].read_bytes(), facts
 
 
@@ -178,7 +178,7 @@ def _reference(folder: Path) -> Callable[[], Any]:
     import ncnn
 
     with quiet():
-        made = to_ncnn.convert(load_network(PROJECT_ROOT / "models" / "u2netp" / "checkpoint.pt", Size(384, 384)), "fp16", folder)
+        made = to_ncnn.convert(load_network(PROJECT_ROOT / "models" / "u2netp" / "checkpoint.pt", 384), "fp16", folder)
     net = ncnn.Net()
     net.opt.num_threads = 1
     net.load_param(str(made.files["param"]))

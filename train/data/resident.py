@@ -80,7 +80,7 @@ def hold(pairs: Sequence[Pair], side: int, device: torch.device, by_condition: b
         valid[index, 0] = torch.from_numpy(view.valid.astype(np.uint8) * 255)
     covered = (sky.flatten(1).float().mean(1) / 255.0).tolist()
     shares = shares_by_condition(pairs, covered) if by_condition else shares_by_source(pairs)
-    return Resident(*(each.to(device) for each in (image, sky, valid)), torch.from_numpy(shares).float().to(device))
+    return Resident(image.to(device), sky.to(device), valid.to(device), torch.from_numpy(shares).float().to(device))
 
 
 def random_grid(count: int, size: int, rng: torch.Generator) -> Tensor:
