@@ -158,7 +158,9 @@ def _untrained(shape: Shape, folder: Path) -> tuple[bytes, dict[str, int]]:
     network = Network(Checkpoint("unet_lite", shape.size, {}, "none"), "0" * 64, size, *parts, facts["parameters"], facts["macs"])
     rng = np.random.default_rng(0)
     with quiet():
-        calibrated = tflite_int8.calibrate(network, [rng.integers(0, 256, (shape.size, shape.size, 3), dtype=np.uint8) for _ in range(6)], folder)
+        calibrated = tflite_int8.calibrate(
+            network, [rng.integers(0, 256, (shape.size, shape.size, 3), dtype=np.uint8) for _ in range(6)], folder
+        )
         return calibrated.write(frozenset(), folder).files["model"].read_bytes(), facts
 
 
