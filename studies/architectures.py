@@ -23,9 +23,9 @@ from edge_runtime.benchmark.machine import describe_machine
 from edge_runtime.errors import InputError
 from edge_runtime.images.network_input import Size
 from export import to_ncnn
+from export.graphs.tflite_graph import read_graph
 from export.network import Network, SkyProbability, fold_batch_norm, load_network
 from export.pipeline import quiet
-from export.graphs.tflite_graph import read_graph
 from quantize.formats import tflite_int8
 from studies.harness import PROJECT_ROOT, RESULTS, Figures, Study, StudyConfig, require, table
 from train.models import Checkpoint, count_macs, count_parameters

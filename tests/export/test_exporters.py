@@ -60,7 +60,7 @@ def test_tflite_graph_has_no_transposes_and_short_names(artifacts: dict[str, Pat
     graph = read_graph((artifacts["tflite-fp32"] / "model.tflite").read_bytes())
     assert "TRANSPOSE" not in graph.operators
     assert set(graph.operators) == {
-        "CONV_2D", "DEPTHWISE_CONV_2D", "PAD", "ADD", "RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "LOGISTIC",
+        "SPACE_TO_DEPTH", "CONV_2D", "DEPTHWISE_CONV_2D", "PAD", "ADD", "RESIZE_BILINEAR", "DEPTH_TO_SPACE", "LOGISTIC",
     }  # fmt: skip
 
 
