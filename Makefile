@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: setup demo check test test-full bench release cpp cpp-arm cpp-sanitize cpp-fuzz lint packages dist clean
+.PHONY: setup demo check fuzz dist test test-full bench release cpp cpp-arm cpp-sanitize cpp-fuzz lint packages dist clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -210,6 +210,10 @@ cpp-fuzz: $(STAMP) packages  ## fuzz the C++ readers of artifacts and pictures f
 	  cpp_demo/build/fuzz-$${job#*:}/fuzz/fuzz_$$kind -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=60 -rss_limit_mb=2500 \
 	    -close_fd_mask=2 -dict=cpp_demo/fuzz/$$kind.dict -artifact_prefix=build/fuzz/ \
 	    build/fuzz/$$job build/fuzz/seeds/$$kind cpp_demo/build/fuzz-$${job#*:}/fuzz/corpus/$$kind; done
+
+FUZZ_EXAMPLES ?= 20000
+fuzz: $(STAMP) cpp-fuzz  ## fuzz the Python readers with FUZZ_EXAMPLES examples each, then the C++ ones
+	FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) $(PY) -m pytest tests/faults/test_fuzz_loaders.py --timeout 0
 
 lint: $(STAMP)  ## ruff and mypy
 	$(PY) -m ruff check .

@@ -66,6 +66,7 @@ def card(folder: Path) -> str:
     tagged = {f"*scene: {tag}*": values for tag, values in metrics["tags"].items()}
     sets = {"**all**": metrics["pooled"], **metrics["sources"], **tagged}
     return jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined).render(
+        name=folder.resolve().name,
         checkpoint=checkpoint,
         summary=SUMMARIES[kind],
         parameters=count_parameters(model),
