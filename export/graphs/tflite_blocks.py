@@ -28,6 +28,7 @@ def fold_blocks(model: Any, kinds: list[str]) -> None:
                 model, graph.operators[chain[0]], _positions(model, [graph.operators[index] for index in chain]), chain, kinds
             )
         at += 1
+    _drop_unused_tensors(model)
     _drop_unused_codes(model)
 
 
@@ -130,6 +131,23 @@ def _code(model: Any, operator: int) -> int:
     code.version = 1
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
+
+
+def _drop_unused_tensors(model: Any) -> None:
+    """Remove the tensors of replaced operators: nothing computes them, and tools that read every tensor stop there."""
+    (graph,) = model.subgraphs
+    ends = [*graph.inputs, *graph.outputs]
+    used = sorted(
+        {index for operator in graph.operators for index in (*operator.inputs, *operator.outputs) if index >= 0} | set(ends)
+    )
+    place = {index: new for new, index in enumerate(used)} | {-1: -1}  # -1 is an input that is left out
+    for holder in (graph, *graph.operators):
+        holder.inputs = [place[index] for index in holder.inputs]
+        holder.outputs = [place[index] for index in holder.outputs]
+    for signature in model.signatureDefs or []:
+        for end in (*signature.inputs, *signature.outputs):
+            end.tensorIndex = place[end.tensorIndex]
+    graph.tensors = [graph.tensors[index] for index in used]
 
 
 def _drop_unused_codes(model: Any) -> None:

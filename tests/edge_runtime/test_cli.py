@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -172,7 +173,8 @@ run_command(main, Job)
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_signals_end_a_command_without_leftovers(tmp_path: Path, number: signal.Signals, code: int) -> None:
     words = [sys.executable, "-c", COMMAND, "--out", str(tmp_path / "out.txt"), "--say", "hang"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    default = functools.partial(signal.signal, number, signal.SIG_DFL)  # nohup and background jobs pass on ignored signals
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default) as process:
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "writing\n"
         process.send_signal(number)

@@ -81,7 +81,8 @@ def test_onnx_graph_is_plain_and_folded(artifacts: dict[str, Path]) -> None:
 
     model = onnx.load(artifacts["onnx-fp32"] / "model.onnx")
     operators = Counter(node.op_type for node in model.graph.node)
-    assert set(operators) == {"Conv", "Clip", "Add", "Resize", "Sigmoid"}
+    assert set(operators) == {"Conv", "Clip", "Add", "Resize", "Sigmoid", "Reshape", "Transpose", "DepthToSpace"}
+    assert operators["Transpose"] == operators["DepthToSpace"] == 1  # the blocks of pixels of stem and head
     assert [tensor.name for tensor in (*model.graph.input, *model.graph.output)] == ["image", "sky"]
 
 

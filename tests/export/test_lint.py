@@ -22,14 +22,15 @@ from export.lint import BEGIN, END, LintConfig, markdown
 def test_every_program_takes_the_float_onnx(artifacts: dict[str, Path]) -> None:
     found = {each.consumer: each for each in lint.lint(read_artifact(artifacts["onnx-fp32"]))}
     assert {name for name, each in found.items() if each.how == "run"} == {"onnxruntime", "OpenVINO", "OpenCV DNN"}
-    assert all(each.takes for each in found.values()), found
+    assert [name for name, each in found.items() if not each.takes] == ["onnxruntime-web, WebGPU"], found  # blocks of pixels
     assert all(each.agreement == 1.0 for each in found.values() if each.how == "run")
     assert "103 of 103 nodes in 1 partitions" in found["onnxruntime NNAPI"].why
 
 
 def test_programs_take_the_float_tflite(artifacts: dict[str, Path]) -> None:
     found = {each.consumer: each for each in lint.lint(read_artifact(artifacts["tflite-fp32"]))}
-    assert "XNNPACK partition" in found["LiteRT, XNNPACK"].why and found["TFLite GPU delegate"].takes
+    assert "XNNPACK partition" in found["LiteRT, XNNPACK"].why
+    assert "DEPTH_TO_SPACE, SPACE_TO_DEPTH" in found["TFLite GPU delegate"].why
     assert all(found[name].takes and found[name].agreement == 1.0 for name in ("OpenVINO", "OpenCV DNN"))
     assert found["MediaPipe Tasks"].takes is not False
 
@@ -52,7 +53,7 @@ def test_rules_of_programs_that_are_not_here() -> None:
 def test_exported_resizes_have_no_input_without_a_name(artifacts: dict[str, Path]) -> None:
     graph = onnx.load(artifacts["onnx-fp32"] / "model.onnx").graph
     resizes = [node for node in graph.node if node.op_type == "Resize"]
-    assert len(resizes) == 5 and all(all(node.input) for node in resizes)
+    assert len(resizes) == 4 and all(all(node.input) for node in resizes)
 
 
 @pytest.fixture

@@ -75,10 +75,10 @@ def test_tflite_is_integer_throughout_and_takes_bytes(made: tuple[Path, str]) ->
 def test_onnx_quantizes_everything_and_the_input_to_its_bytes(made: tuple[Path, str]) -> None:
     model = _load_onnx(read_artifact(made[0] / "onnx"))
     constants = _constants(model)
-    (first,) = [node for node in model.graph.node if node.input[0] == "image"]
+    first = next(node for node in model.graph.node if node.op_type not in ("Reshape", "Transpose"))  # pixels move into channels
     assert (first.op_type, float(constants[first.input[1]]), int(constants[first.input[2]])) == ("QuantizeLinear", 1 / 128, 127)
     operators = Counter(node.op_type for node in model.graph.node)
-    assert operators["Conv"] == 49 and "Clip" not in operators
+    assert operators["Conv"] == 41 and "Clip" not in operators
     assert not [name for name, array in constants.items() if array.dtype == np.float32 and array.ndim > 1]
 
 
@@ -95,7 +95,7 @@ def test_onnx_weights_cannot_saturate_the_kernels_of_older_x86(made: tuple[Path,
             assert 255 * (rows[:, :-1] + rows[:, 1:]).max() <= np.iinfo(np.int16).max
             assert rows.max() > 80, "most of the eight bits should be used"
             checked += 1
-    assert checked == 33
+    assert checked == 28
 
 
 @pytest.mark.parametrize("gate", [{"min_agreement": 1.0}, {"max_drop": -100.0}])

@@ -28,7 +28,7 @@ def network(tiny_checkpoint: Path) -> Network:
     return load_network(tiny_checkpoint, "64")
 
 
-@pytest.mark.parametrize("kind", ["allsky", "wall", "indoor"])
+@pytest.mark.parametrize("kind", ["allsky", "wall"])
 def test_calibration_images_of_one_class_are_refused(
     kind: str, tiny_checkpoint: Path, tmp_path: Path, project_root: Path
 ) -> None:

@@ -73,7 +73,7 @@ def test_layers_are_found_by_their_weights(network: Network) -> None:
     names = list(weights)
     assert layers_of(network, frozenset({names[3], "head"}), found) == {names[3]: "layer_3", "head": f"layer_{len(names) - 1}"}
     with pytest.raises(GateError, match="got 0 layers of the file with the weights of head"):
-        layers_of(network, frozenset({"head"}), {"layer_0": weights["stem.0"]})
+        layers_of(network, frozenset({"head"}), {"layer_0": weights["stem.1"]})
 
 
 @pytest.mark.parametrize("artifact_format", ["onnx", "ncnn", pytest.param("tflite", marks=pytest.mark.full)])
@@ -161,26 +161,33 @@ def test_bad_words_are_refused(scene_dir: Path, tiny_checkpoint: Path, tmp_path:
     for wrong, message in (
         ({"keep_float": ("AUTO",)}, "got --keep-float AUTO without --eval"),
         ({"keep_float": ("AUTO", "head"), "eval": scene_dir}, "expected AUTO alone"),
-        ({"keep_float": ("tail",)}, "got --keep-float tail, expected convolutions, such as stem.0"),
+        ({"keep_float": ("tail",)}, "got --keep-float tail, expected convolutions, such as stem.1"),
     ):
         with pytest.raises(InputError, match=message):
             quantize(Int8Config(scene_dir, tiny_checkpoint, **wrong))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="got no image of --source 'mars'"):
         sensitivity.measure(sensitivity.SensitivityConfig(scene_dir, tiny_checkpoint, split="test", source="mars", calib_count=4))
     with pytest.raises(InputError, match="got nothing, expected families"):
-        quantizers.compare(quantizers.Config(scene_dir, tiny_checkpoint, families=("nothing",)))
+        list(quantizers.measure(quantizers.QuantizersConfig(data=scene_dir, checkpoint=tiny_checkpoint, families=("nothing",))))
 
 
 def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> None:
-    config = quantizers.Config(
-        scene_dir, tiny_checkpoint, split="test", families=("ncnn", "openvino"), calib_count=4, count=4, rounds=2, max_drop=50.0
+    config = quantizers.QuantizersConfig(
+        data=scene_dir,
+        checkpoint=tiny_checkpoint,
+        split="test",
+        families=("ncnn", "openvino"),
+        calib_count=4,
+        count=4,
+        rounds=2,
+        max_drop=50.0,
     )
-    result = quantizers.compare(config)
+    ((_, result),) = quantizers.measure(config)
     assert not [row for row in result["rows"] if "failed" in row]
     by_runtime = {(row["runtime"], row["precision"]): row for row in result["rows"]}
     assert by_runtime["OpenVINO", "fp32"]["max_abs"] < 1e-4 and by_runtime["OpenVINO", "int8"]["agreement"] > 0.9
     assert all(len(row["infer_ms"]) == 2 for row in result["rows"])
-    table = quantizers.markdown(result)
+    table = "\n".join(quantizers.page(result))
     assert table.count("\n| ") == 1 + len(result["rows"]) and "NNCF with accuracy control" in table
 
 

@@ -57,7 +57,7 @@ def test_command_writes_what_the_contract_asks_for(made: tuple[Artifact, str], a
     assert f"agreement {spec.metrics['agreement']['value']:.4f} on 3 images" in made[1] and "drop" in made[1]
     net = read_net(made[0].file("param"), made[0].file("bin"))
     left = [layer for layer in net.layers if layer.is_convolution and "8" not in layer.params]
-    assert [layer.kind for layer in left] == ["Convolution"] + [DEPTHWISE] * 16
+    assert [layer.kind for layer in left] == ["Convolution"] + [DEPTHWISE] * 13
     assert all(net.weights[layer.name].values.dtype == np.float16 for layer in left)
     golden = made[0].golden()
     assert np.array_equal(open_backend(made[0]).run(golden.input), golden.output)

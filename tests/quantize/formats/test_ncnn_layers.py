@@ -224,13 +224,13 @@ def test_whole_network_layer_by_layer(method: Method, all_layers: bool, artifact
     net = read_net(sources["param"], sources["bin"])
     images = parity_images(Size.square(192))[:6]
     limits = find_limits(net, sources, images, method)
-    assert limits["in0"] == 1.0 and all(0 < most < 100 for most in limits.values())
+    assert limits["1"] <= 1.0 and all(0 < most < 100 for most in limits.values())
     made = quantize_net(net, limits, () if all_layers else keep_float(net))
     files = tmp_path / "param", tmp_path / "bin"
     write_net(made, *files)
     blobs = run_ncnn(files, to_nchw(images[0])[0], all_blobs(made))
     terms = {f"{DEPTHWISE} 101": 16, "Convolution 102": 16, "Convolution 2": 17}
-    assert check_layers(made, blobs) == (terms if all_layers else {"Convolution 2": 27, "Convolution 102": 5})
+    assert check_layers(made, blobs) == (terms if all_layers else {"Convolution 2": 23, "Convolution 102": 4})
     wanted = open_backend(exported).run(images[0])
     assert np.mean((blobs["out0"][0] >= 0.5) == (wanted >= 0.5)) > 0.99 and 0.1 < np.mean(wanted >= 0.5) < 0.9
 
