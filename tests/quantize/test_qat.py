@@ -39,6 +39,6 @@ def test_bad_words_are_refused(tiny_checkpoint: Path, tmp_path: Path) -> None:
     for wrong, message in (({"steps": 0}, "--steps 0"), ({"distill": 2.0}, "--distill 2.0"), ({"lr": float("nan")}, "--lr nan")):
         with pytest.raises(InputError, match=f"got {message}, expected"):
             train(QatConfig(tiny_checkpoint, (tmp_path,), tmp_path / "out", **wrong))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="got no labeled picture in --data"):
+    with pytest.raises(InputError, match="got no labeled image in --data"):
         train(QatConfig(tiny_checkpoint, (), tmp_path / "out"))
     assert not (tmp_path / "out").exists()

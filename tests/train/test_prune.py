@@ -90,10 +90,10 @@ def test_loads_without_the_pruning_library(small: dict[str, torch.nn.Module], tm
 def test_bad_plans_are_refused(tmp_path: Path) -> None:
     for plan, message in (
         ({"nowhere.0": [4, 4]}, "the name of a convolution or batch norm"),
-        ({"stem.0": [64, 3]}, r"up to \[32, 3\] channels"),
-        ({"stem.0": [0, 3]}, "1 or more"),
-        ({"stem.0": ["8", 3]}, "1 or more"),
-        ({"stem.0": [16, 3]}, "do not fit each other"),
+        ({"stem.1": [64, 48]}, r"up to \[32, 48\] channels"),
+        ({"stem.1": [0, 48]}, "1 or more"),
+        ({"stem.1": ["8", 48]}, "1 or more"),
+        ({"stem.1": [16, 48]}, "do not fit each other"),
         ({"blocks.0.depthwise.0": [16, 8]}, "as many outputs as inputs"),
         ([1], "expected a mapping"),
     ):
@@ -101,7 +101,7 @@ def test_bad_plans_are_refused(tmp_path: Path) -> None:
             apply_plan(MODELS["unet_lite_s"](), plan)  # type: ignore[arg-type]
     path = tmp_path / "checkpoint.pt"
     weights = MODELS["unet_lite_s"]().state_dict()
-    save_checkpoint(Checkpoint("unet_lite_s", 64, weights, "Apache-2.0", {}, {"stem.0": [16, 3]}), path)
+    save_checkpoint(Checkpoint("unet_lite_s", 64, weights, "Apache-2.0", {}, {"stem.1": [16, 48]}), path)
     with pytest.raises(InputError, match="the weights of .* do not fit unet_lite_s: the widths of the channel plan"):
         load_checkpoint(path)
 
