@@ -108,7 +108,7 @@ def test_a_truncated_video_is_told(skyedge: Path, artifacts: dict[str, Path], cl
 
 
 def test_a_full_disk_is_told(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path) -> None:
-    limited = ["bash", "-c", 'ulimit -f 16; trap "" XFSZ; exec "$@"', "limited", skyedge]  # files end at 16 kB, as on a full disk
+    limited = ["bash", "-c", 'ulimit -f 8; trap "" XFSZ; exec "$@"', "limited", skyedge]  # files end at 8 kB, as on a full disk
     words = ("video", "--model", artifacts["ncnn-fp32"], "--input", clip, "--output", tmp_path / "out.avi")
     done = subprocess.run([*limited, *words], capture_output=True, text=True)
     assert done.returncode == 2 and "frames back, expected 5; free some room" in done.stderr, done.stderr
