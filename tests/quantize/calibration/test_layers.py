@@ -167,7 +167,7 @@ def test_bad_words_are_refused(scene_dir: Path, tiny_checkpoint: Path, tmp_path:
             quantize(Int8Config(scene_dir, tiny_checkpoint, **wrong))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="got no image of --source 'mars'"):
         sensitivity.measure(sensitivity.SensitivityConfig(scene_dir, tiny_checkpoint, split="test", source="mars", calib_count=4))
-    with pytest.raises(InputError, match="got nothing, expected families"):
+    with pytest.raises(InputError, match="got --families nothing, expected some of float"):
         list(quantizers.measure(quantizers.QuantizersConfig(data=scene_dir, checkpoint=tiny_checkpoint, families=("nothing",))))
 
 
