@@ -231,7 +231,7 @@ test-full: $(STAMP) cpp-arm  ## test, and what takes longer
 
 dist: $(STAMP)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, sha256 sums
 	test -x .cache/ziglang/ziglang/zig || $(PY) -m pip install --quiet --no-deps --target .cache/ziglang ziglang==0.17.1
-	$(PY) cpp_demo/tools/make_dist.py --zig .cache/ziglang/ziglang/zig
+	$(PY) tools/make_dist.py --zig .cache/ziglang/ziglang/zig
 
 clean:  ## remove what the commands here made, but for .venv and .cache
 	rm -rf build cpp_demo/build web_demo/dist web_demo/dist-lib web_demo/public/models web_demo/public/runtime
