@@ -1,4 +1,4 @@
-"""Correct a mask by strokes: `python -m edge_runtime.correct pictureURE --model DIR --sky X,Y --out MASK.png`.
+"""Correct a mask by strokes: `python -m edge_runtime.correct IMAGE --model DIR --sky X,Y --out MASK.png`.
 
 A stroke labels some pixels. How far the label spreads is found in two steps at a reduced size. `cv2.floodFill` selects
 connected pixels of similar color with the wrong label, and goes further where the network was unsure. `cv2.grabCut` (Rother
@@ -42,7 +42,7 @@ MIX = 4.0  # pixels of the working image over which the joined change ends
 class Correct:
     """Correct the sky mask of an image by strokes or points."""
 
-    picture: Annotated[Path, tyro.conf.Positional]
+    image: Annotated[Path, tyro.conf.Positional]
     """Image; points count in pixels of it as it is seen, upright, from the upper left corner, 0,0."""
     out: Path
     """PNG to write: 8-bit, round(255 p), of the upright image's size. It may be the file of --mask."""
@@ -67,14 +67,14 @@ def main(config: Correct) -> None:
     if (config.model is None) == (config.mask is None):
         raise InputError("got both or neither of --model and --mask, expected one of them; leave one out, or add --model DIR")
     if config.save_pair:
-        check_free(config.save_pair, config.picture.stem)
+        check_free(config.save_pair, config.image.stem)
     out = os.path.realpath(config.out)
-    if out in {os.path.realpath(path) for path in (config.picture, config.strokes) if path}:
+    if out in {os.path.realpath(path) for path in (config.image, config.strokes) if path}:
         raise InputError(f"got --out {config.out}, an input that would be overwritten; choose another name")
     ours = config.overwrite or (record_of(config.out) or "").startswith(("{", RECORD))
     if not ours and is_content(config.out) and not (config.mask and out == os.path.realpath(config.mask)):
         raise InputError(f"got --out {config.out}, which exists already; choose another name, or replace it with --overwrite")
-    image = read_rgb(config.picture)
+    image = read_rgb(config.image)
     strokes = read_strokes(config, image.shape[:2])
     if config.mask is not None:
         before = read_values(config.mask, image.shape[:2], "mask").astype(np.float32) / 255
@@ -84,7 +84,7 @@ def main(config: Correct) -> None:
     after = correct(image, before, strokes)
     mask = to_mask8(after)
     if config.save_pair:
-        save_pair(config.save_pair, config.picture, mask)
+        save_pair(config.save_pair, config.image, mask)
     write_mask(config.out, mask)
     changed = np.count_nonzero((after >= 0.5) != (before >= 0.5)) / after.size
     print(f"{100 * changed:.2f}% of the pixels changed, {np.count_nonzero(strokes != VOID)} were given: {config.out}")

@@ -148,7 +148,7 @@ def segment_one_video(config: Segment) -> None:
 
 def tell(image: Path, finding: Finding, config: Segment) -> str:
     """Return the line that says what was found in an image."""
-    share = f"{100 * finding.sky_share:.2f} % of the picture"
+    share = f"{100 * finding.sky_share:.2f} % of the image"
     found = f"sky, {share}" if finding.sky else f"no sky here ({share}, less than --min-sky {config.min_sky:g})"
     return f"{one_line(str(image))}: {found}" + f", confidence {finding.confidence:.3f}" * config.confidence
 

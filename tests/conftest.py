@@ -68,10 +68,10 @@ def project_root() -> Path:
 
 @pytest.fixture(scope="session")
 def sky_data() -> Path:
-    """Return the folder of real labeled pictures, which is never part of the project."""
+    """Return the folder of real labeled images, which is never part of the project."""
     folder = ROOT.parent / "shared" / "data" / "sky"
     if not folder.is_dir():
-        pytest.skip("the real pictures (../shared/data/sky) are not here")
+        pytest.skip("the real images (../shared/data/sky) are not here")
     return folder
 
 

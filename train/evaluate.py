@@ -170,7 +170,7 @@ def evaluate(config: EvaluateConfig) -> Path:
             "split": None if config.split == "none" else config.split,
             "count": len(pairs),
         },
-        "method": {"threshold": THRESHOLD, "interval": "95 % bootstrap over pictures", "resamples": RESAMPLES},
+        "method": {"threshold": THRESHOLD, "interval": "95 % bootstrap over images", "resamples": RESAMPLES},
         "pooled": summary(images),
         "sources": {name: summary(group) for name, group in group_by_source(pairs, images).items()},
         "tags": {name: summary(group) for name, group in group_by_tag(pairs, images).items()},

@@ -84,7 +84,7 @@ def _sheet(rng: Rng, light: Light, color: np.ndarray, facing: float, grain: floa
 
 
 def _hang(rng: Rng, sheet: np.ndarray, light: Light) -> None:
-    """Put windows, doors or pictures on a wall, in place."""
+    """Put windows, doors or paintings on a wall, in place."""
     size = sheet.shape[0]
     for _ in range(int(rng.integers(0, 4))):
         x, y = int(rng.uniform(0.05, 0.7) * size), int(rng.uniform(0.12, 0.45) * size)

@@ -16,8 +16,8 @@ from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.mask_file import VOID
 
 
-def picture(scale: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a picture of (200, 300) times scale, its sky, and a mask that takes one white house for sky, of two."""
+def drawn(scale: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return an image of (200, 300) times scale, its sky, and a mask that takes one white house for sky, of two."""
     sky = np.zeros((200, 300), np.float32)
     sky[:100] = 1
     color = np.where(sky[..., None] > 0, (120, 160, 220), (70, 90, 60)).astype(np.float32)
@@ -46,7 +46,7 @@ def iou(mask: np.ndarray, sky: np.ndarray) -> float:
 
 @pytest.mark.parametrize("scale", [1, 5])
 def test_a_click_mends_its_house_and_leaves_the_other(scale: int) -> None:
-    image, sky, mask = picture(scale)
+    image, sky, mask = drawn(scale)
     found = correct(image, mask, strokes(sky.shape, other=(65 * scale, 90 * scale)))
     left, right = np.s_[:, : 140 * scale], np.s_[:, 140 * scale :]
     assert iou(mask[left], sky[left]) < 0.85 and iou(found[left], sky[left]) > 0.97
@@ -57,7 +57,7 @@ def test_a_click_mends_its_house_and_leaves_the_other(scale: int) -> None:
 
 
 def test_a_click_of_sky_adds_sky() -> None:
-    image, sky, mask = picture()
+    image, sky, mask = drawn()
     wrong = np.where(mask == 0.9, 0, mask).astype(np.float32)
     wrong[:50, 100:160] = 0.1
     found = correct(image, wrong, strokes(sky.shape, sky=(130, 20)))
@@ -66,7 +66,7 @@ def test_a_click_of_sky_adds_sky() -> None:
 
 
 def test_strokes_are_obeyed_exactly_and_agreement_changes_nothing() -> None:
-    image, sky, mask = picture(4)
+    image, sky, mask = drawn(4)
     given = np.full(sky.shape, VOID, np.uint8)
     given[10:12, 10:1100] = given[500, 3] = 0  # across a sure sky, and a single pixel
     given[790, 5:700] = 255
@@ -77,7 +77,7 @@ def test_strokes_are_obeyed_exactly_and_agreement_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (299, 2), (700, 3)])
-def test_pictures_of_any_shape(shape: tuple[int, int]) -> None:
+def test_images_of_any_shape(shape: tuple[int, int]) -> None:
     image = np.full((*shape, 3), 90, np.uint8)
     found = correct(image, np.full(shape, 0.8, np.float32), strokes(shape, other=(shape[1] // 2, shape[0] // 2)))
     assert found.shape == shape and found[shape[0] // 2, shape[1] // 2] == 0
@@ -86,7 +86,7 @@ def test_pictures_of_any_shape(shape: tuple[int, int]) -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    image, _, mask = picture()
+    image, _, mask = drawn()
     Image.fromarray(image).save(tmp_path / "house.png")
     Image.fromarray(np.rint(mask * 255).astype(np.uint8)).save(tmp_path / "mask.png")
     return tmp_path
@@ -100,7 +100,7 @@ def test_bad_input_is_refused(files: Path) -> None:
     Image.fromarray(np.full((20, 30), 255, np.uint8)).save(files / "small.png")
     Image.fromarray(np.full((200, 300), 77, np.uint8)).save(files / "gray.png")
     Image.fromarray(np.full((200, 300), VOID, np.uint8)).save(files / "empty.png")
-    (files / "broken.png").write_bytes(b"no picture")
+    (files / "broken.png").write_bytes(b"no image")
     for changes, message in (
         ({"strokes": files / "small.png"}, r"\(20, 30\), expected \(200, 300\)"),
         ({"strokes": files / "gray.png"}, "value 77, expected 255 sky"),

@@ -24,9 +24,9 @@ SMALL, LARGE = MODELS / "unet_lite_s" / "onnx-int8", MODELS / "unet_lite" / "onn
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a picture that is mostly sky and one that holds none."""
-    folder = tmp_path_factory.mktemp("pictures")
+def image_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an image that is mostly sky and one that holds none."""
+    folder = tmp_path_factory.mktemp("image_dir")
     down = np.linspace(0, 1, 120)[:, None, None]
     sky = np.broadcast_to(np.array((70, 120, 215)) * (1 - down) + np.array((200, 215, 240)) * down, (120, 170, 3))
     image = sky.astype(np.uint8).copy()
@@ -42,10 +42,10 @@ def mask_of(path: Path) -> np.ndarray:
         return np.asarray(opened)
 
 
-def test_an_ensemble_is_the_mean_of_its_members(pictures: Path) -> None:
+def test_an_ensemble_is_the_mean_of_its_members(image_dir: Path) -> None:
     both = load_models([SMALL, LARGE])
     assert isinstance(both, Ensemble) and len(both.artifacts) == 2 and both.threshold == 0.5
-    image = read_rgb(pictures / "sky.png")
+    image = read_rgb(image_dir / "sky.png")
     members = [Segmenter.load(SMALL), Segmenter.load(LARGE)]
     small, large = (member.low_res(image) for member in members)
     assert small.shape == (192, 192) and large.shape == (256, 256)
@@ -62,11 +62,11 @@ def test_one_model_is_itself_and_bad_lists_are_refused() -> None:
         load_models([SMALL, LARGE, SMALL])
 
 
-def test_segment_writes_the_mean_refined_or_not(pictures: Path, tmp_path: Path) -> None:
-    both, image = load_models([SMALL, LARGE]), read_rgb(pictures / "sky.png")
-    main(Segment((pictures,), (SMALL, LARGE), tmp_path / "plain"))
+def test_segment_writes_the_mean_refined_or_not(image_dir: Path, tmp_path: Path) -> None:
+    both, image = load_models([SMALL, LARGE]), read_rgb(image_dir / "sky.png")
+    main(Segment((image_dir,), (SMALL, LARGE), tmp_path / "plain"))
     assert np.array_equal(mask_of(tmp_path / "plain" / "sky.png"), to_mask8(both(image)))
-    main(Segment((pictures,), (SMALL, LARGE), tmp_path / "refined", refine=True))
+    main(Segment((image_dir,), (SMALL, LARGE), tmp_path / "refined", refine=True))
     assert np.array_equal(mask_of(tmp_path / "refined" / "sky.png"), to_mask8(refine(image, both.low_res(image))))
 
 
@@ -82,10 +82,10 @@ def test_judge() -> None:
     assert judge(np.zeros((2, 2), np.float32), 0.5).sky and judge(np.zeros((2, 2), np.float32), 0.5, 0.0).sky
 
 
-def test_no_sky_here(pictures: Path, tmp_path: Path) -> None:
+def test_no_sky_here(image_dir: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = [
-        pictures,
+        image_dir,
         "--model",
         SMALL,
         "--model",
@@ -102,11 +102,11 @@ def test_no_sky_here(pictures: Path, tmp_path: Path) -> None:
     first = subprocess.run(command, capture_output=True, text=True)
     assert first.returncode == 0, first.stderr
     ground, sky, summary = first.stdout.splitlines()
-    assert ground.startswith(f"{pictures / 'ground.png'}: no sky here (") and "less than --min-sky 0.3)" in ground
-    assert sky.startswith(f"{pictures / 'sky.png'}: sky, ") and ", confidence 0." in sky
+    assert ground.startswith(f"{image_dir / 'ground.png'}: no sky here (") and "less than --min-sky 0.3)" in ground
+    assert sky.startswith(f"{image_dir / 'sky.png'}: sky, ") and ", confidence 0." in sky
     assert summary.startswith("2 masks written, 0 kept, 0 failed")
     assert not mask_of(out / "ground.png").any() and mask_of(out / "sky.png").max() > 200
-    original = read_rgb(pictures / "ground.png").astype(int)
+    original = read_rgb(image_dir / "ground.png").astype(int)
     assert np.abs(read_rgb(out / "ground.overlay.jpg") - original).mean() < 8  # nothing is tinted
     with Image.open(out / "ground.png") as opened:
         assert json.loads(opened.info["skyedge-finding"])["sky"] is False
@@ -114,14 +114,14 @@ def test_no_sky_here(pictures: Path, tmp_path: Path) -> None:
     assert again.stdout.splitlines()[:2] == [ground, sky] and "0 masks written, 2 kept" in again.stdout
 
 
-def test_without_the_flags_nothing_is_said(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(Segment((pictures,), (SMALL,), tmp_path / "out"))
+def test_without_the_flags_nothing_is_said(image_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(Segment((image_dir,), (SMALL,), tmp_path / "out"))
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_resume_minds_models_and_min_sky(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_minds_models_and_min_sky(image_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def kept(models: tuple[Path, ...], min_sky: float | None = None) -> bool:
-        main(Segment((pictures / "sky.png",), models, tmp_path / "out", min_sky=min_sky, resume=True))
+        main(Segment((image_dir / "sky.png",), models, tmp_path / "out", min_sky=min_sky, resume=True))
         return "0 masks written, 1 kept" in capsys.readouterr().out
 
     assert not kept((SMALL,)) and kept((SMALL,))
@@ -131,7 +131,7 @@ def test_resume_minds_models_and_min_sky(pictures: Path, tmp_path: Path, capsys:
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
-def test_shares_out_of_range(share: float, pictures: Path, tmp_path: Path) -> None:
+def test_shares_out_of_range(share: float, image_dir: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got --min-sky .*, expected a share of the image, 0 to 1"):
-        main(Segment((pictures,), (SMALL,), tmp_path / "out", min_sky=share))
+        main(Segment((image_dir,), (SMALL,), tmp_path / "out", min_sky=share))
     assert not (tmp_path / "out").exists()

@@ -22,18 +22,18 @@ from edge_runtime.segment import Segment, main
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
 HEIGHT, WIDTH = 48, 64
-BYTES_PER_PIXEL = 12  # that a run may take beyond what it takes for a small picture (measured: 10 at 20, 8.5 at 100 megapixels)
+BYTES_PER_PIXEL = 12  # that a run may take beyond what it takes for a small image (measured: 10 at 20, 8.5 at 100 megapixels)
 
 Writer = Callable[[Path], object]
 
 
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     """Return (48, 64, 3) uint8 RGB that changes slowly, so that lossy formats stay close, and differs in every corner."""
     down, across = np.mgrid[0:HEIGHT, 0:WIDTH]
     return np.dstack([60 + 2 * down, 80 + 2 * across, 220 - down - across]).astype(np.uint8)
 
 
-RGB = picture()
+RGB = image()
 BGR = RGB[:, :, ::-1]
 GRAY = np.repeat(RGB[:, :, 1:2], 3, axis=2)
 ALPHA = np.full((HEIGHT, WIDTH), 255, np.uint8)
@@ -158,7 +158,7 @@ def test_one_folder_of_everything(tmp_path: Path) -> None:
     data = {suffix: next(folder.glob(f"*{suffix}")).read_bytes() for suffix in (".jpg", ".png", ".tif", ".webp", ".gif", ".avif")}
     broken = []
     for suffix, content in data.items():
-        for how, part in (("cut", content[: len(content) // 2]), ("empty", b""), ("text", b"not a picture")):
+        for how, part in (("cut", content[: len(content) // 2]), ("empty", b""), ("text", b"not an image")):
             broken.append(folder / f"{how}_{suffix[1:]}{suffix}")
             broken[-1].write_bytes(part)
     command = [sys.executable, "-m", "edge_runtime.segment", folder, "--model", MODEL, "--out", out, "--overlay", "--confidence"]
@@ -192,7 +192,7 @@ def test_strips_give_what_the_whole_gives(mode: str, monkeypatch: pytest.MonkeyP
 
 
 def peak_mib(source: Path, out: Path, *flags: str) -> float:
-    """Segment one picture in a process of its own and return its peak RSS, MiB."""
+    """Segment one image in a process of its own and return its peak RSS, MiB."""
     status = Path("/proc/self/status")
     if not status.is_file() or "VmHWM" not in status.read_text():
         pytest.skip("this system does not tell a process's own peak of memory")
@@ -211,7 +211,7 @@ def peak_mib(source: Path, out: Path, *flags: str) -> float:
 
 
 def write_large(path: Path, height: int, width: int) -> None:
-    """Write a picture that EXIF orientation 6 turns: its left side comes to lie at the top, and is sky."""
+    """Write an image that EXIF orientation 6 turns: its left side comes to lie at the top, and is sky."""
     image = np.empty((height, width, 3), np.uint8)
     image[:] = (70, 60, 50)
     image[:, : width * 3 // 4] = (120, 170, 235)
@@ -226,7 +226,7 @@ def check_large(folder: Path, height: int, width: int, *flags: str) -> None:
     write_large(large, height, width)
     base = peak_mib(small, folder / "out")
     extra = peak_mib(large, folder / "out", *flags) - base
-    assert extra * 2**20 <= BYTES_PER_PIXEL * height * width, f"{extra:.0f} MiB more than the {base:.0f} MiB of a small picture"
+    assert extra * 2**20 <= BYTES_PER_PIXEL * height * width, f"{extra:.0f} MiB more than the {base:.0f} MiB of a small image"
     Image.MAX_IMAGE_PIXELS, limit = None, Image.MAX_IMAGE_PIXELS
     try:
         with Image.open(folder / "out" / "large.png") as mask:

@@ -1,4 +1,4 @@
-"""`python -m edge_runtime.segment` on pictures of every kind, on bad input, and after a kill."""
+"""`python -m edge_runtime.segment` on images of every kind, on bad input, and after a kill."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def model(artifacts: dict[str, Path]) -> Path:
 
 
 @pytest.fixture
-def pictures(scene_dir: Path, tmp_path: Path) -> Path:
+def image_dir(scene_dir: Path, tmp_path: Path) -> Path:
     """Return a folder with three scenes."""
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "image_dir"
     folder.mkdir()
     for path in sorted((scene_dir / "test" / "images").iterdir())[:3]:
         shutil.copy(path, folder)
@@ -56,13 +56,13 @@ def times(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_folders_and_files(pictures: Path, model: Path, tmp_path: Path) -> None:
+def test_folders_and_files(image_dir: Path, model: Path, tmp_path: Path) -> None:
     extra = tmp_path / "extra.name.JPEG"
     Image.new("RGB", (50, 30), (90, 140, 230)).save(extra)
-    result = command(pictures, extra, pictures, "--model", model, "--out", tmp_path / "out" / "masks")
+    result = command(image_dir, extra, image_dir, "--model", model, "--out", tmp_path / "out" / "masks")
     assert result.returncode == 0, result.stderr
     assert len(result.stdout.splitlines()) == 1 and result.stdout.startswith("4 masks written, 0 failed, ")
-    sources = [*sorted(pictures.iterdir()), extra]
+    sources = [*sorted(image_dir.iterdir()), extra]
     out = tmp_path / "out" / "masks"
     assert {path.name for path in out.iterdir()} == {f"{path.stem}.png" for path in sources}
     segmenter = Segmenter.load(model)
@@ -70,8 +70,8 @@ def test_folders_and_files(pictures: Path, model: Path, tmp_path: Path) -> None:
         assert np.array_equal(mask_of(out / f"{source.stem}.png"), to_mask8(segmenter(read_rgb(source))))
 
 
-def write_odd_pictures(folder: Path) -> dict[str, tuple[int, int]]:
-    """Write pictures that need care; return (height, width) of the mask that each must give, by stem."""
+def write_odd_images(folder: Path) -> dict[str, tuple[int, int]]:
+    """Write images that need care; return (height, width) of the mask that each must give, by stem."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     colors = rng.integers(0, 256, (40, 60, 3), np.uint8)
@@ -95,8 +95,8 @@ def write_odd_pictures(folder: Path) -> dict[str, tuple[int, int]]:
     return sizes | {"one_pixel": (1, 1), "wide": (2, 1200), "tall": (800, 2), "rotated": (60, 40)}
 
 
-def test_pictures_of_every_kind(model: Path, tmp_path: Path) -> None:
-    sizes = write_odd_pictures(tmp_path / "odd")
+def test_images_of_every_kind(model: Path, tmp_path: Path) -> None:
+    sizes = write_odd_images(tmp_path / "odd")
     run([tmp_path / "odd"], model, tmp_path / "out", overlay=True)
     for stem, size in sizes.items():
         assert mask_of(tmp_path / "out" / f"{stem}.png").shape == size, stem
@@ -106,29 +106,29 @@ def test_pictures_of_every_kind(model: Path, tmp_path: Path) -> None:
     assert masks["all_sky"] > masks["no_sky"]
 
 
-def test_bad_pictures_are_named_and_the_others_done(pictures: Path, model: Path, tmp_path: Path) -> None:
-    names = {path.stem for path in pictures.iterdir()}
-    (pictures / "corrupt.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    (pictures / "empty.png").write_bytes(b"")
-    (tmp_path / "no_pictures").mkdir()
-    bad = [tmp_path / "absent.jpg", tmp_path / "no_pictures"]
-    result = command(*bad, pictures, "--model", model, "--out", tmp_path / "out")
+def test_bad_images_are_named_and_the_others_done(image_dir: Path, model: Path, tmp_path: Path) -> None:
+    names = {path.stem for path in image_dir.iterdir()}
+    (image_dir / "corrupt.jpg").write_bytes(b"\xff\xd8\xff\xe0 no image")
+    (image_dir / "empty.png").write_bytes(b"")
+    (tmp_path / "no_images").mkdir()
+    bad = [tmp_path / "absent.jpg", tmp_path / "no_images"]
+    result = command(*bad, image_dir, "--model", model, "--out", tmp_path / "out")
     assert result.returncode == 2
-    for path in (*bad, pictures / "corrupt.jpg", pictures / "empty.png"):
+    for path in (*bad, image_dir / "corrupt.jpg", image_dir / "empty.png"):
         assert str(path) in result.stderr
     assert "4 of 7 inputs failed" in result.stderr and "Traceback" not in result.stderr
     assert result.stdout.startswith("3 masks written, 4 failed")
     assert {path.stem for path in (tmp_path / "out").iterdir()} == names
 
 
-def test_bad_usage_writes_nothing(pictures: Path, model: Path, tmp_path: Path) -> None:
+def test_bad_usage_writes_nothing(image_dir: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for words, message in (
         (("--model", model, "--out", out), "got no input"),
-        ((pictures, "--model", tmp_path / "absent", "--out", out), "expected an artifact folder"),
-        ((pictures, "--model", model, "--out", out, "--device", "cuda"), "got device 'cuda'"),
-        ((pictures, "--model", model, "--out", out, "--threads", "0"), "got 0 threads"),
-        ((pictures, "--model", model), "--out"),
+        ((image_dir, "--model", tmp_path / "absent", "--out", out), "expected an artifact folder"),
+        ((image_dir, "--model", model, "--out", out, "--device", "cuda"), "got device 'cuda'"),
+        ((image_dir, "--model", model, "--out", out, "--threads", "0"), "got 0 threads"),
+        ((image_dir, "--model", model), "--out"),
     ):
         result = command(*words)
         assert result.returncode == 2 and message in result.stderr + result.stdout, result.stderr
@@ -136,51 +136,51 @@ def test_bad_usage_writes_nothing(pictures: Path, model: Path, tmp_path: Path) -
     shutil.copytree(model, tmp_path / "corrupt")
     (tmp_path / "corrupt" / "model.onnx").write_bytes(b"x")
     with pytest.raises(InputError, match="got 1 bytes"):
-        run([pictures], tmp_path / "corrupt", out)
+        run([image_dir], tmp_path / "corrupt", out)
     assert not out.exists()
 
 
-def test_two_inputs_of_one_stem(pictures: Path, model: Path, tmp_path: Path) -> None:
-    stem = sorted(pictures.iterdir())[0].stem
+def test_two_inputs_of_one_stem(image_dir: Path, model: Path, tmp_path: Path) -> None:
+    stem = sorted(image_dir.iterdir())[0].stem
     Image.new("RGB", (9, 9)).save(tmp_path / f"{stem}.jpg")
     with pytest.raises(InputError, match=f"{stem}.* would both give .*{stem}.png"):
-        run([pictures, tmp_path / f"{stem}.jpg"], model, tmp_path / "out")
+        run([image_dir, tmp_path / f"{stem}.jpg"], model, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_an_input_is_never_overwritten(pictures: Path, model: Path) -> None:
-    before = {path: path.read_bytes() for path in pictures.iterdir()}
+def test_an_input_is_never_overwritten(image_dir: Path, model: Path) -> None:
+    before = {path: path.read_bytes() for path in image_dir.iterdir()}
     with pytest.raises(InputError, match="is an input and would be overwritten"):
-        run([pictures], model, pictures)
-    assert {path: path.read_bytes() for path in pictures.iterdir()} == before
+        run([image_dir], model, image_dir)
+    assert {path: path.read_bytes() for path in image_dir.iterdir()} == before
 
 
-def test_one_picture_named_twice_is_done_once(pictures: Path, tmp_path: Path) -> None:
-    first = sorted(pictures.iterdir())[0]
-    (pictures / "._hidden.jpg").write_bytes(b"macOS leaves these")
-    found, failures, skipped = find_images([first, pictures, pictures / ".." / pictures.name])
+def test_one_image_named_twice_is_done_once(image_dir: Path, tmp_path: Path) -> None:
+    first = sorted(image_dir.iterdir())[0]
+    (image_dir / "._hidden.jpg").write_bytes(b"macOS leaves these")
+    found, failures, skipped = find_images([first, image_dir, image_dir / ".." / image_dir.name])
     assert len(plan(found, tmp_path)) == 3 and not failures and not skipped
 
 
-def test_without_resume_everything_is_written_afresh(pictures: Path, model: Path, tmp_path: Path) -> None:
+def test_without_resume_everything_is_written_afresh(image_dir: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run([pictures], model, out)
+    run([image_dir], model, out)
     first, content = times(out), {path.name: path.read_bytes() for path in out.iterdir()}
-    run([pictures], model, out)
+    run([image_dir], model, out)
     assert all(times(out)[name] != first[name] for name in first)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == content  # the same bytes
 
 
 def test_resume_keeps_only_what_still_holds(
-    pictures: Path, model: Path, artifacts: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    image_dir: Path, model: Path, artifacts: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    run([pictures], model, out)
-    stems = sorted(path.stem for path in pictures.iterdir())
+    run([image_dir], model, out)
+    stems = sorted(path.stem for path in image_dir.iterdir())
 
     def redone(overlay: bool = False, artifact: Path = model) -> list[str]:
         before = times(out)
-        run([pictures], artifact, out, overlay, resume=True)
+        run([image_dir], artifact, out, overlay, resume=True)
         after = times(out)
         return [stem for stem in stems if after[f"{stem}.png"] != before.get(f"{stem}.png")]
 
@@ -196,7 +196,7 @@ def test_resume_keeps_only_what_still_holds(
         redone()
     mask.unlink()
     assert redone() == [stems[1]]
-    Image.new("RGB", (320, 240), (1, 2, 3)).save(pictures / f"{stems[2]}.png")  # another picture of that name
+    Image.new("RGB", (320, 240), (1, 2, 3)).save(image_dir / f"{stems[2]}.png")  # another image of that name
     assert redone() == [stems[2]]
     assert redone(overlay=True) == stems
     (out / f"{stems[0]}.overlay.jpg").unlink()
@@ -208,11 +208,11 @@ def test_resume_keeps_only_what_still_holds(
     assert redone(overlay=True, artifact=other) == []
 
 
-def test_resume_after_a_kill(pictures: Path, model: Path, tmp_path: Path) -> None:
+def test_resume_after_a_kill(image_dir: Path, model: Path, tmp_path: Path) -> None:
     """SIGKILL leaves whole masks and at most one hidden partial file; --resume does the rest, byte for byte."""
     many = tmp_path / "many"
     many.mkdir()
-    sources = sorted(pictures.iterdir())
+    sources = sorted(image_dir.iterdir())
     for index in range(60):
         shutil.copy(sources[index % 3], many / f"{index:03d}.png")
     words = [many, "--model", model, "--out", tmp_path / "out", "--overlay"]
@@ -237,12 +237,12 @@ def test_resume_after_a_kill(pictures: Path, model: Path, tmp_path: Path) -> Non
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
-def test_a_picture_too_long_for_jpeg_does_not_stop_the_others(pictures: Path, model: Path, tmp_path: Path) -> None:
-    Image.new("L", (65_501, 1)).save(pictures / "long.png")
+def test_an_image_too_long_for_jpeg_does_not_stop_the_others(image_dir: Path, model: Path, tmp_path: Path) -> None:
+    Image.new("L", (65_501, 1)).save(image_dir / "long.png")
     with pytest.raises(InputError, match="1 of 4 inputs failed"):
-        run([pictures], model, tmp_path / "out", overlay=True)
+        run([image_dir], model, tmp_path / "out", overlay=True)
     assert len(list((tmp_path / "out").iterdir())) == 6
-    run([pictures / "long.png"], model, tmp_path / "out")
+    run([image_dir / "long.png"], model, tmp_path / "out")
     assert mask_of(tmp_path / "out" / "long.png").shape == (1, 65_501)
 
 

@@ -18,12 +18,12 @@ def _stack(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).random((len(SCENES) + 1, 32, 32), dtype=np.float32)
 
 
-def test_pictures_are_seeded_and_varied() -> None:
+def test_images_are_seeded_and_varied() -> None:
     first, again = parity_images(Size(64, 96)), parity_images(Size(64, 96))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    assert all(picture.shape == (64, 96, 3) and picture.dtype == np.uint8 for picture in first)
+    assert all(image.shape == (64, 96, 3) and image.dtype == np.uint8 for image in first)
     assert {"night", "none"} <= {scene.sky for scene in SCENES}
-    assert len({picture.tobytes() for picture in first}) == len(first) == len(SCENES) + 1
+    assert len({image.tobytes() for image in first}) == len(first) == len(SCENES) + 1
 
 
 def test_equal_outputs_are_perfect() -> None:

@@ -68,8 +68,8 @@ def test_tflite_is_integer_throughout_and_takes_bytes(made: tuple[Path, str]) ->
     assert graph.float_tensors == 0 and "TRANSPOSE" not in graph.operators
     assert (graph.input, graph.output) == (Quant(1 / 128, -1), Quant(1 / 256, -128))
     assert (artifact.spec.input.dtype, artifact.spec.output.dtype) == ("int8", "int8")
-    picture = artifact.golden().input
-    assert np.array_equal(InputEncoder(artifact.spec.input)(picture)[0], (picture.astype(int) - 128).astype(np.int8))
+    image = artifact.golden().input
+    assert np.array_equal(InputEncoder(artifact.spec.input)(image)[0], (image.astype(int) - 128).astype(np.int8))
 
 
 def test_onnx_quantizes_everything_and_the_input_to_its_bytes(made: tuple[Path, str]) -> None:
@@ -129,14 +129,14 @@ def test_bad_words_are_refused(scene_dir: Path, tiny_checkpoint: Path) -> None:
             quantize(Int8Config(**(good | wrong)))
 
 
-def test_broken_picture_and_unknown_format_exit_with_2(
+def test_broken_image_and_unknown_format_exit_with_2(
     scene_dir: Path, tiny_checkpoint: Path, tmp_path: Path, project_root: Path
 ) -> None:
-    pictures = tmp_path / "pictures"
-    shutil.copytree(scene_dir / "test" / "images", pictures)
-    broken = sorted(pictures.iterdir())[0]
+    images = tmp_path / "images"
+    shutil.copytree(scene_dir / "test" / "images", images)
+    broken = sorted(images.iterdir())[0]
     broken.write_bytes(broken.read_bytes()[:200])
-    common = ["--calib", pictures, "--checkpoint", tiny_checkpoint, "--out", tmp_path / "out"]
+    common = ["--calib", images, "--checkpoint", tiny_checkpoint, "--out", tmp_path / "out"]
     running = [
         subprocess.Popen(
             [sys.executable, project_root / "quantize" / "int8.py", *map(str, words)],
@@ -144,9 +144,9 @@ def test_broken_picture_and_unknown_format_exit_with_2(
         )
         for words in (common, [*common, "--format", "torch"], ["--help"])
     ]  # fmt: skip
-    (_, bad_picture), (_, bad_format), (help_text, _) = [process.communicate(timeout=120) for process in running]
+    (_, bad_image), (_, bad_format), (help_text, _) = [process.communicate(timeout=120) for process in running]
     assert [process.returncode for process in running] == [2, 2, 0]
-    assert f"cannot read image {broken}" in bad_picture and "torch" in bad_format
+    assert f"cannot read image {broken}" in bad_image and "torch" in bad_format
     assert all(flag in help_text for flag in ("--calib", "--eval", "--max-drop", "--min-agreement", "--count", "--seed"))
     assert not (tmp_path / "out").exists()
 

@@ -19,7 +19,7 @@ SIZE = (72, 96)
 
 
 @pytest.mark.parametrize("kind", scenes.KINDS)
-def test_every_kind_gives_a_image_and_its_alpha(kind):
+def test_every_kind_gives_an_image_and_its_alpha(kind):
     for seed in range(2):
         scene = scenes.generate(seed, SIZE, kind=kind)
         assert scene.kind == kind and scene.sky in scenes.SKIES

@@ -24,13 +24,13 @@ def frame(alpha: np.ndarray, step: float | None) -> Frame:
     return Frame(np.zeros((*SHAPE, 3), np.uint8), alpha, back, 0)
 
 
-def test_an_error_that_moves_with_the_picture_is_no_flicker_along_the_motion() -> None:
+def test_an_error_that_moves_with_the_image_is_no_flicker_along_the_motion() -> None:
     error = np.random.default_rng(0).normal(0, 0.1, (20, 60)).astype(np.float32)
     sums, truth = Sums(), np.zeros(SHAPE, np.float32)
     for t in range(4):
         mask = error[:, 2 * t : 2 * t + 30]
         sums.add(mask, truth, mask, frame(truth, None if t == 0 else -2.0))
-    # The picture moves left: what is at x now was at x + 2, so back must point there, not to x - 2.
+    # The image moves left: what is at x now was at x + 2, so back must point there, not to x - 2.
     wrong = sums.figures()
     assert wrong["dtssd"] == pytest.approx(100 * 0.1 * np.sqrt(2), rel=0.1) and wrong["along"] > 10
     sums = Sums()

@@ -49,7 +49,7 @@ def test_rooms_of_val_and_test_differ() -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """On drawn pictures the color method makes no mistake, so every figure is known."""
+    """On drawn images the color method makes no mistake, so every figure is known."""
     blue, brown = (110, 160, 230), (96, 78, 54)
     for split in ("val", "test"):
         for name in ("images", "masks"):
@@ -64,7 +64,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     STUDY.main(MinSkyConfig(data=tmp_path / "data", models=models, out=tmp_path, rooms=2))
     results = json.loads(out.read_text())
     first = results["models"][0]
-    assert first["recommended_min_sky"] == max(SHARES)  # no mistake anywhere: the sky fills half of its picture
+    assert first["recommended_min_sky"] == max(SHARES)  # no mistake anywhere: the sky fills half of its image
     assert first["pictures"]["test"] == {"empty": 1, "rooms": 2, "sky": 1, "little_sky": 0}
     row = next(row for row in first["test"] if row["min_sky"] == 0.1)
     assert (row["false_alarms_real"], row["misses"], row["misses_little_sky"]) == (0.0, 0.0, None)

@@ -29,7 +29,7 @@ def test_the_gradient_error_is_the_difference_of_slopes() -> None:
     ramp = np.tile(np.linspace(0, 1, 81, dtype=np.float32), (60, 1))
     found = compare(np.full_like(ramp, 0.5), case(ramp))
     across = found.gradient_sum / found.gradient_pixels
-    assert across == pytest.approx(1 / 80, rel=0.1)  # the ramp ends at the picture's border
+    assert across == pytest.approx(1 / 80, rel=0.1)  # the ramp ends at the image's border
     same = compare(half(), case(half()))
     assert same.gradient_sum == 0 and same.gradient_pixels > 0
     moved = compare(np.roll(half(), 1, axis=0), case(half()))

@@ -46,12 +46,12 @@ def segmenters(artifacts: dict[str, Path]) -> dict[str, Segmenter]:
 
 @pytest.fixture(scope="module")
 def scenes(scene_dir: Path, segmenters: dict[str, Segmenter]) -> list[np.ndarray]:
-    """Return pictures at the network's input size: four scenes, black, white and noise."""
+    """Return images at the network's input size: four scenes, black, white and noise."""
     height, width = segmenters["onnx"].artifact.size
-    pictures = [read_pair(pair).image for pair in find_pairs(scene_dir, "test")[:4]]
-    pictures += [np.full((9, 9, 3), value, np.uint8) for value in (0, 255)]
-    pictures.append(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
-    return [resize_rgb(picture, height, width) for picture in pictures]
+    inputs = [read_pair(pair).image for pair in find_pairs(scene_dir, "test")[:4]]
+    inputs += [np.full((9, 9, 3), value, np.uint8) for value in (0, 255)]
+    inputs.append(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    return [resize_rgb(each, height, width) for each in inputs]
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +195,7 @@ def as_int8(spec: ModelSpec) -> ModelSpec:
 
 
 MISMATCHES: dict[str, Callable[[ModelSpec], ModelSpec]] = {
-    "input name": replace_input(name="picture"),
+    "input name": replace_input(name="photo"),
     "output name": replace_output(name="mask"),
     "size": half_size,
     "layout": other_layout,
@@ -281,7 +281,7 @@ def test_torch_on_cuda(artifacts: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_pictures_of_another_size_are_refused(segmenters: dict[str, Segmenter], name: str) -> None:
+def test_images_of_another_size_are_refused(segmenters: dict[str, Segmenter], name: str) -> None:
     height, width = segmenters[name].artifact.size
     for wrong in (np.zeros((height - 1, width, 3), np.uint8), np.zeros((height, width, 3), np.float32)):
         with pytest.raises(InputError, match="resize it with resize_rgb"):
@@ -289,7 +289,7 @@ def test_pictures_of_another_size_are_refused(segmenters: dict[str, Segmenter], 
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (7, 5), (240, 320), (333, 999)])
-def test_segmenter_gives_the_pictures_own_size(segmenters: dict[str, Segmenter], shape: tuple[int, int]) -> None:
+def test_segmenter_gives_the_images_own_size(segmenters: dict[str, Segmenter], shape: tuple[int, int]) -> None:
     image = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
     result = segmenters["onnx"](image)
     assert result.shape == shape and result.dtype == np.float32

@@ -59,7 +59,7 @@ def test_specks_are_dropped_and_the_largest_contour_is_the_ground() -> None:
     assert by_contour(image)[160, 150] == 0 and by_color(image)[160, 150] == 1
 
 
-def test_pictures_of_one_color_and_other_tensors() -> None:
+def test_images_of_one_color_and_other_tensors() -> None:
     for value in (0, 128, 255):
         flat = np.full((classical.HEIGHT, classical.WIDTH, 3), value, np.uint8)
         for method in (by_contour, by_color):

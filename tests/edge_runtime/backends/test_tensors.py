@@ -1,4 +1,4 @@
-"""The one place that turns pictures into input tensors and output tensors into probabilities."""
+"""The one place that turns images into input tensors and output tensors into probabilities."""
 
 from __future__ import annotations
 

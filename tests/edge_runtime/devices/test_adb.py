@@ -35,7 +35,7 @@ def tiny(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("cpp_demo/build/aarch64/skyedge is not built; run `make cpp-arm`")
     folder = tmp_path_factory.mktemp("models")
     (folder / "tiny").mkdir()
-    subprocess.run([build / "tests" / "write_tiny_artifact", "tiny", "picture.png"], cwd=folder, check=True)
+    subprocess.run([build / "tests" / "write_tiny_artifact", "tiny", "image.png"], cwd=folder, check=True)
     return folder / "tiny"
 
 

@@ -1,4 +1,4 @@
-"""Folders of pictures and masks: both layouts, void, soft edges, sources, and what is refused."""
+"""Folders of images and masks: both layouts, void, soft edges, sources, and what is refused."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_split_layout(split_folder: Path) -> None:
     assert pairs[1].mask is not None and pairs[1].mask.name == "b.png"
 
 
-def test_flat_layout_and_pictures_alone(tmp_path: Path) -> None:
+def test_flat_layout_and_images_alone(tmp_path: Path) -> None:
     write_pair(tmp_path / "flat", "x", plain_mask())
     assert [pair.id for pair in find_pairs(tmp_path / "flat")] == ["x"]
     assert splits(tmp_path / "flat") == []
     alone = tmp_path / "flat" / "images"
     assert find_pairs(alone, masks=False) == [Pair("x", alone / "x.png", None, "images", "", "x")]
-    (alone / "notes.txt").write_text("not a picture")
+    (alone / "notes.txt").write_text("not an image")
     assert len(find_pairs(alone, masks=False)) == 1
 
 
@@ -65,8 +65,8 @@ def test_void_is_128_alone_and_other_values_are_shares(tmp_path: Path) -> None:
     assert np.allclose(labeled.sky, mask / 255.0)
 
 
-def test_rotated_picture_meets_its_mask_upright(tmp_path: Path) -> None:
-    """The mask belongs to the picture as it is seen, after its EXIF orientation."""
+def test_rotated_image_meets_its_mask_upright(tmp_path: Path) -> None:
+    """The mask belongs to the image as it is seen, after its EXIF orientation."""
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
     exif = Image.Exif()
@@ -150,14 +150,14 @@ def test_real_data(sky_data: Path) -> None:
     assert labeled.image.shape[:2] == labeled.sky.shape == labeled.valid.shape
 
 
-def test_two_pictures_of_one_stem_are_refused(tmp_path: Path) -> None:
+def test_two_images_of_one_stem_are_refused(tmp_path: Path) -> None:
     write_pair(tmp_path, "x", plain_mask())
     write_pair(tmp_path, "x", plain_mask(), ".jpg")
     with pytest.raises(InputError, match=r"x\.jpg and .*x\.png, expected one image per stem"):
         find_pairs(tmp_path)
 
 
-def test_hidden_files_and_folders_are_no_pictures(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_no_images(tmp_path: Path) -> None:
     write_pair(tmp_path, "x", plain_mask())
     (tmp_path / "images" / "._x.png").write_bytes(b"what macOS leaves on memory cards")
     (tmp_path / "images" / "folder.png").mkdir()

@@ -1,4 +1,4 @@
-"""Pictures of every kind in, and the resize of the contract, checked against code that is written out here."""
+"""Images of every kind in, and the resize of the contract, checked against code that is written out here."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ COLORS = RNG.integers(0, 256, (5, 7, 3), np.uint8)
 GRAYS = RNG.integers(0, 256, (5, 7), np.uint8)
 
 
-def save(path: Path, picture: Image.Image, **options: object) -> Path:
-    picture.save(path, **options)
+def save(path: Path, image: Image.Image, **options: object) -> Path:
+    image.save(path, **options)
     return path
 
 
@@ -116,7 +116,7 @@ def test_exif_orientation(tmp_path: Path, orientation: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of what it skips
-def test_broken_exif_does_not_lose_the_picture(tmp_path: Path) -> None:
+def test_broken_exif_does_not_lose_the_image(tmp_path: Path) -> None:
     """Every byte of the metadata is damaged in turn; Pillow raises struct.error and TypeError for some of them."""
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -132,8 +132,8 @@ def test_broken_exif_does_not_lose_the_picture(tmp_path: Path) -> None:
             assert decoded(path).shape in ((5, 7, 3), (7, 5, 3))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n" + b"\0" * 50])
-def test_what_is_no_picture(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n" + b"\0" * 50])
+def test_what_is_no_image(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"cannot read image .*x\.jpg: .*; expected a complete JPEG"):
@@ -142,14 +142,14 @@ def test_what_is_no_picture(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
-def test_cut_and_damaged_pictures(tmp_path: Path, suffix: str) -> None:
+def test_cut_and_damaged_images(tmp_path: Path, suffix: str) -> None:
     path = save(tmp_path / f"x{suffix}", Image.fromarray(np.tile(COLORS, (8, 8, 1))))
     good = path.read_bytes()
     path.write_bytes(good[: len(good) // 2])
     with pytest.raises(InputError, match="cannot read image"):
         read_rgb(path)
     rng = np.random.default_rng(0)
-    for _ in range(100):  # a damaged picture is read or refused, and nothing else
+    for _ in range(100):  # a damaged image is read or refused, and nothing else
         damaged = bytearray(good)
         for position in rng.integers(0, len(good), 8):
             damaged[position] = rng.integers(256)
@@ -160,7 +160,7 @@ def test_cut_and_damaged_pictures(tmp_path: Path, suffix: str) -> None:
             assert str(path) in str(error)
 
 
-def test_missing_pictures(tmp_path: Path) -> None:
+def test_missing_images(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.jpg", tmp_path):
         with pytest.raises(InputError, match="expected an existing image"):
             read_rgb(path)

@@ -50,19 +50,19 @@ def noise(shape: tuple[int, int], seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (299, 2), (97, 131), (64, 64), (33, 1500)])
 @pytest.mark.parametrize("value", [0.0, 0.37, 1.0])
 def test_a_constant_map_stays(config: RefineConfig, shape: tuple[int, int], value: float) -> None:
-    """All-sky and no-sky maps stay exactly that; `work_side` 500 makes the picture larger than the working picture."""
+    """All-sky and no-sky maps stay exactly that; `work_side` 500 makes the image larger than the working image."""
     found = refine(noise(shape), np.full((16, 24), value, np.float32), replace(config, work_side=500))
     assert found.shape == shape and found.dtype == np.float32
     assert np.abs(found - value).max() <= (0 if value in (0.0, 1.0) else 2e-3)
 
 
-def test_a_gray_picture_and_one_without_any_edge() -> None:
+def test_a_gray_image_and_one_without_any_edge() -> None:
     ramp = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (30, 1))
     gray = np.repeat(np.rint(255 * ramp).astype(np.uint8)[..., None], 3, 2)
     step = (ramp > 0.5).astype(np.float32)
     for config in METHODS:
-        for picture in (gray, GRAY):
-            found = refine(picture, step, config)
+        for image in (gray, GRAY):
+            found = refine(image, step, config)
             assert np.isfinite(found).all() and found.min() >= 0 and found.max() <= 1
     assert np.abs(refine(GRAY, step) - step).mean() < 0.02  # color says nothing: the map comes back
 
@@ -117,8 +117,8 @@ def test_density_is_the_brute_force_sum(trees: list[Scene], sigma: float) -> Non
 
 
 @pytest.mark.parametrize("config", METHODS)
-def test_a_flipped_picture_gives_the_flipped_mask(trees: list[Scene], config: RefineConfig) -> None:
-    """Exactly in the equations where the grid fits the picture; here up to rounding."""
+def test_a_flipped_image_gives_the_flipped_mask(trees: list[Scene], config: RefineConfig) -> None:
+    """Exactly in the equations where the grid fits the image; here up to rounding."""
     image, p = trees[1].image, coarse(trees[1].alpha)
     found = refine(image, p, config)
     for turn in (np.fliplr, np.flipud):
@@ -188,7 +188,7 @@ def test_refined_beats_bilinear_and_the_plain_guided_filter_on_branches(trees: l
 
 
 def white_tower(contrast: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a picture (400, 600, 3) of a tower and a house before an overcast sky, and its sky (400, 600).
+    """Return an image (400, 600, 3) of a tower and a house before an overcast sky, and its sky (400, 600).
 
     The walls' color is `contrast` levels from the sky's; the windows and the street are dark, the sensor is noisy.
     """
@@ -196,13 +196,13 @@ def white_tower(contrast: int) -> tuple[np.ndarray, np.ndarray]:
     sky[:300] = 1
     sky[80:, 200:290] = 0
     sky[180:, 350:] = 0
-    picture = np.full((400, 600, 3), (228, 231, 234), np.float32)
-    picture[sky == 0] -= contrast
+    image = np.full((400, 600, 3), (228, 231, 234), np.float32)
+    image[sky == 0] -= contrast
     for x in range(365, 590, 30):
-        picture[210:230, x : x + 14] = picture[250:270, x : x + 14] = 60
-    picture[300:] = (95, 92, 90)
-    picture += np.random.default_rng(2).normal(0, 2, picture.shape)
-    return np.clip(np.rint(picture), 0, 255).astype(np.uint8), sky
+        image[210:230, x : x + 14] = image[250:270, x : x + 14] = 60
+    image[300:] = (95, 92, 90)
+    image += np.random.default_rng(2).normal(0, 2, image.shape)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8), sky
 
 
 @pytest.mark.parametrize("contrast", [0, 2, 5, 10])
@@ -225,23 +225,23 @@ def test_walls_of_another_color_are_sharpened() -> None:
 
 
 def test_segment_refine(artifacts: dict[str, Path], trees: list[Scene], tmp_path: Path) -> None:
-    """The command: masks of the picture's size that follow its edges, remade by --resume where the option differs."""
-    model, pictures = artifacts["onnx-fp32"], tmp_path / "pictures"
-    pictures.mkdir()
+    """The command: masks of the image's size that follow its edges, remade by --resume where the option differs."""
+    model, image_dir = artifacts["onnx-fp32"], tmp_path / "image_dir"
+    image_dir.mkdir()
     for number, scene in enumerate(trees):
-        Image.fromarray(scene.image).save(pictures / f"{number}.png")
-    words = [sys.executable, "-m", "edge_runtime.segment", pictures, "--model", model, "--out", tmp_path / "out"]
+        Image.fromarray(scene.image).save(image_dir / f"{number}.png")
+    words = [sys.executable, "-m", "edge_runtime.segment", image_dir, "--model", model, "--out", tmp_path / "out"]
     done = subprocess.run([str(word) for word in [*words, "--refine"]], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.startswith("3 masks written, 0 failed"), done.stderr
     segmenter = Segmenter.load(model)
     for number in range(3):
-        image = read_rgb(pictures / f"{number}.png")
+        image = read_rgb(image_dir / f"{number}.png")
         with Image.open(tmp_path / "out" / f"{number}.png") as opened:
             mask = np.asarray(opened)
         assert np.array_equal(mask, to_mask8(refine(image, segmenter.low_res(image))))
         assert not np.array_equal(mask, to_mask8(segmenter(image)))
     times = [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").iterdir())]
-    main(Segment((pictures,), (model,), tmp_path / "out", refine=True, resume=True))
+    main(Segment((image_dir,), (model,), tmp_path / "out", refine=True, resume=True))
     assert [path.stat().st_mtime_ns for path in sorted((tmp_path / "out").iterdir())] == times
-    main(Segment((pictures,), (model,), tmp_path / "out", resume=True))
+    main(Segment((image_dir,), (model,), tmp_path / "out", resume=True))
     assert all(path.stat().st_mtime_ns not in times for path in (tmp_path / "out").iterdir())

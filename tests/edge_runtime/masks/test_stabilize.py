@@ -13,7 +13,7 @@ from scenes.render import generate
 SIZE = 96
 
 
-def picture(seed: int = 5, kind: str = "city") -> tuple[np.ndarray, np.ndarray]:
+def drawn(seed: int = 5, kind: str = "city") -> tuple[np.ndarray, np.ndarray]:
     """Return a scene larger than a frame and its mask."""
     scene = generate(seed, (SIZE * 2, SIZE * 2), kind, "clear")
     return scene.image, scene.alpha
@@ -28,7 +28,7 @@ def noisy(truth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def test_noise_is_averaged_along_the_motion() -> None:
-    image, alpha = picture()
+    image, alpha = drawn()
     rng, steady = np.random.default_rng(0), Stabilizer()
     raw_errors, errors = [], []
     for t in range(16):
@@ -44,7 +44,7 @@ def test_noise_is_averaged_along_the_motion() -> None:
 
 
 def test_memory_of_one_changes_nothing() -> None:
-    image, alpha = picture()
+    image, alpha = drawn()
     rng, off = np.random.default_rng(0), Stabilizer(StabilizeConfig(memory=1))
     for t in range(4):
         raw = noisy(crop(alpha, 20), rng)
@@ -52,8 +52,8 @@ def test_memory_of_one_changes_nothing() -> None:
 
 
 def test_a_change_is_followed_within_a_frame() -> None:
-    """The picture stays and the network changes its mind for good: one frame later the mask has changed."""
-    image, alpha = picture()
+    """The image stays and the network changes its mind for good: one frame later the mask has changed."""
+    image, alpha = drawn()
     frame, steady = crop(image, 20), Stabilizer()
     low, high = np.full((SIZE, SIZE), 0.02, np.float32), np.full((SIZE, SIZE), 0.98, np.float32)
     for _ in range(20):
@@ -63,7 +63,7 @@ def test_a_change_is_followed_within_a_frame() -> None:
 
 
 def test_a_flash_of_one_frame_does_not_turn_the_mask() -> None:
-    image, _ = picture()
+    image, _ = drawn()
     frame, steady = crop(image, 20), Stabilizer()
     low = np.full((SIZE, SIZE), 0.02, np.float32)
     for _ in range(20):
@@ -75,8 +75,8 @@ def test_a_flash_of_one_frame_does_not_turn_the_mask() -> None:
 
 
 def test_a_thing_that_appears_is_seen_at_once() -> None:
-    """Where the picture changes, what was known of the place no longer counts."""
-    image, alpha = picture()
+    """Where the image changes, what was known of the place no longer counts."""
+    image, alpha = drawn()
     frame, steady = crop(image, 20), Stabilizer()
     sky = np.full((SIZE, SIZE), 0.95, np.float32)
     for _ in range(10):
@@ -90,7 +90,7 @@ def test_a_thing_that_appears_is_seen_at_once() -> None:
 def test_a_cut_begins_anew() -> None:
     steady = Stabilizer()
     for seed, kind in ((5, "city"), (9, "forest")):
-        image, alpha = picture(seed, kind)
+        image, alpha = drawn(seed, kind)
         first = np.random.default_rng(seed).random((SIZE, SIZE), np.float32)
         if seed == 9:
             image = image[::-1].copy()
@@ -100,7 +100,7 @@ def test_a_cut_begins_anew() -> None:
 
 
 def test_exposure_is_no_cut() -> None:
-    image, alpha = picture()
+    image, alpha = drawn()
     frame, steady = crop(image, 20), Stabilizer()
     raw, half = np.zeros((SIZE, SIZE), np.float32), np.full((SIZE, SIZE), 0.4, np.float32)
     steady(frame, raw)
@@ -109,7 +109,7 @@ def test_exposure_is_no_cut() -> None:
     assert steady.cuts == 0
 
 
-def test_a_picture_without_corners() -> None:
+def test_an_image_without_corners() -> None:
     steady = Stabilizer()
     flat = np.full((SIZE, SIZE, 3), 128, np.uint8)
     for level in (0.2, 0.4, 0.2):

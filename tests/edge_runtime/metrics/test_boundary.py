@@ -61,7 +61,7 @@ def test_boundary_f_with_one_contour_missing() -> None:
     assert pool([evaluate(np.zeros((30, 30)), horizon(30, 30, 10))]).boundary_f == 0.0
     right = evaluate(horizon(300, 400, 100), horizon(300, 400, 100))
     invented = evaluate(horizon(300, 400, 9), np.zeros((300, 400)))
-    assert pool([right, invented]).boundary_f == 1.0  # pictures without a true contour are not in it
+    assert pool([right, invented]).boundary_f == 1.0  # images without a true contour are not in it
     sky = horizon(300, 400, 100)
     hole = sky.copy()
     hole[40:60, 100:200] = 0.0
@@ -81,7 +81,7 @@ def test_void_makes_no_edges() -> None:
     assert pool([image]).boundary_f is None
     assert image.inner_tp == image.tp == 45 * 100
     assert image.boundary_iou == 1.0
-    # The only band is at the picture's border: d = 3 does not reach over ten rows of void.
+    # The only band is at the image's border: d = 3 does not reach over ten rows of void.
     assert image.band_union == 3 * 100 + 42 * 6
 
 

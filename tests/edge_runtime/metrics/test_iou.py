@@ -81,7 +81,7 @@ def test_pooled_and_per_image_iou_differ_as_defined() -> None:
     empty = evaluate(np.zeros((10, 10)), np.zeros((10, 10)))
     pooled = pool([large, half, empty])
     assert pooled.iou == pytest.approx((800 + 20) / (800 + 40))
-    assert pooled.iou_per_image == pytest.approx((1.0 + 0.5) / 2)  # the picture without sky is not in the mean
+    assert pooled.iou_per_image == pytest.approx((1.0 + 0.5) / 2)  # the image without sky is not in the mean
     assert (pooled.count, pooled.count_sky) == (3, 2)
     assert pooled.nosky_fpr == 0.0
 
@@ -95,7 +95,7 @@ def test_sky_called_where_there_is_none() -> None:
     for name in set(METRIC_NAMES) - {"mae", "accuracy", "mcr", "nosky_fpr"}:
         assert getattr(pooled, name) is None, name
     with_sky = pool([false_alarm, evaluate(horizon(10, 10, 5), horizon(10, 10, 5))])
-    assert with_sky.iou == pytest.approx(50 / 80)  # among pictures with sky the false alarm counts in the union
+    assert with_sky.iou == pytest.approx(50 / 80)  # among images with sky the false alarm counts in the union
 
 
 def test_nothing_called_and_nothing_there_is_undefined_not_perfect() -> None:
@@ -226,7 +226,7 @@ def test_bootstrap_matches_resampling_by_hand_and_is_seeded() -> None:
         assert interval.low <= getattr(pool(images), name) <= interval.high
 
 
-def test_one_picture_has_no_interval() -> None:
+def test_one_image_has_no_interval() -> None:
     assert bootstrap([evaluate(*soft_pair(0))])["iou"] is None
 
 

@@ -38,23 +38,23 @@ class Plain:
         return np.broadcast_to(self.color, (window.height, window.width, 3)).copy()
 
 
-def view_of(picture: np.ndarray, y: float = 0.6) -> View:
-    return View(picture.shape[0], picture.shape[1], Horizon(y, 0, False))
+def view_of(image: np.ndarray, y: float = 0.6) -> View:
+    return View(image.shape[0], image.shape[1], Horizon(y, 0, False))
 
 
 def painted(kind: str, seed: int, sky: str, size: tuple[int, int] = (240, 320)) -> tuple[Canvas, np.ndarray]:
-    """Return the layers of a scene, exact in linear light, and its picture (H, W, 3) uint8."""
+    """Return the layers of a scene, exact in linear light, and its image (H, W, 3) uint8."""
     canvas = compose(np.random.default_rng(seed), size, kind, sky)
     return canvas, np.rint(to_levels(canvas.image())).astype(np.uint8)
 
 
 def house(sky: tuple[int, int, int] = (120, 170, 220)) -> tuple[np.ndarray, np.ndarray]:
-    """Return a picture (200, 300, 3) of textured ground under a plain sky, and its share of sky (200, 300)."""
-    picture = np.random.default_rng(5).integers(40, 160, (200, 300, 3), np.uint8)
-    picture[:100] = sky
+    """Return an image (200, 300, 3) of textured ground under a plain sky, and its share of sky (200, 300)."""
+    image = np.random.default_rng(5).integers(40, 160, (200, 300, 3), np.uint8)
+    image[:100] = sky
     alpha = np.zeros((200, 300), np.float32)
     alpha[:100] = 1
-    return picture, alpha
+    return image, alpha
 
 
 def test_bytes_survive_linear_light() -> None:
@@ -66,16 +66,16 @@ def test_bytes_survive_linear_light() -> None:
 
 def test_the_foreground_keeps_its_pixels_and_the_sky_is_the_new_one() -> None:
     """Without relighting and halo to the byte; with a halo everywhere but near the sky."""
-    picture, alpha = house()
+    image, alpha = house()
     sky = make_sky("sunset", seed=3)
-    found = replace_sky(picture, alpha, sky, view_of(picture), AS_IT_IS)
-    assert np.array_equal(found[100:], picture[100:])
-    wanted = to_levels(shoulder(sky.light(view_of(picture).window(), 0)))
+    found = replace_sky(image, alpha, sky, view_of(image), AS_IT_IS)
+    assert np.array_equal(found[100:], image[100:])
+    wanted = to_levels(shoulder(sky.light(view_of(image).window(), 0)))
     error = found[:100] - wanted[:100]
     assert np.abs(error).max() <= 1.51 and abs(error.mean()) < 0.03  # rounding, and noise of a level at most
-    with_halo = replace_sky(picture, alpha, sky, view_of(picture), Look(relight=0, halo=1))
-    assert np.array_equal(with_halo[120:], picture[120:])
-    assert (with_halo[100].astype(int) - picture[100]).mean() > 3
+    with_halo = replace_sky(image, alpha, sky, view_of(image), Look(relight=0, halo=1))
+    assert np.array_equal(with_halo[120:], image[120:])
+    assert (with_halo[100].astype(int) - image[100]).mean() > 3
 
 
 def test_noise_hides_the_steps_of_a_gradient() -> None:
@@ -86,8 +86,8 @@ def test_noise_hides_the_steps_of_a_gradient() -> None:
             rows = np.linspace(0.20, 0.21, window.height, dtype=np.float32)[:, None, None]
             return np.broadcast_to(rows, (window.height, window.width, 3)).copy()
 
-    picture, _ = house()
-    found = replace_sky(picture, np.ones(picture.shape[:2], np.float32), Ramp(), view_of(picture), AS_IT_IS)
+    image, _ = house()
+    found = replace_sky(image, np.ones(image.shape[:2], np.float32), Ramp(), view_of(image), AS_IT_IS)
     wanted = to_levels(np.linspace(0.20, 0.21, 200))
     assert np.abs(found.mean(axis=(1, 2)) - wanted).max() < 0.2
 
@@ -96,43 +96,43 @@ def test_noise_hides_the_steps_of_a_gradient() -> None:
 @pytest.mark.parametrize("old", ["clear", "overcast"])
 def test_exact_masks_give_a_better_composite_than_blending(kind: str, old: str) -> None:
     """Where the mask is exact, what is left to do is to take the old sky out of the pixels that it covers in part."""
-    canvas, picture = painted(kind, 11, old)
+    canvas, image = painted(kind, 11, old)
     dark, share = Plain(0.03, 0.04, 0.1), canvas.alpha[..., None]
-    new = dark.light(view_of(picture).window(), 0)
+    new = dark.light(view_of(image).window(), 0)
     truth = to_levels(share * new + canvas.paint)
     edge = (canvas.alpha > 0.02) & (canvas.alpha < 0.98)
 
-    def error(picture: np.ndarray) -> float:
-        return float(np.abs(picture - truth)[edge].mean())
+    def error(image: np.ndarray) -> float:
+        return float(np.abs(image - truth)[edge].mean())
 
-    found = error(replace_sky(picture, canvas.alpha, dark, view_of(picture), EXACT))
-    blended = error(to_levels(share * new + (1 - share) * to_light(picture)))
-    blended_bytes = error(share * to_levels(new) + (1 - share) * picture)
+    found = error(replace_sky(image, canvas.alpha, dark, view_of(image), EXACT))
+    blended = error(to_levels(share * new + (1 - share) * to_light(image)))
+    blended_bytes = error(share * to_levels(new) + (1 - share) * image)
     assert found < 0.6 * min(blended, blended_bytes)
 
 
 def test_a_refined_mask_is_sharpened_at_branches() -> None:
-    """From a coarse mask: nearer to the truth, in picture and mask, than with the refined mask as it is."""
+    """From a coarse mask: nearer to the truth, in image and mask, than with the refined mask as it is."""
     errors = []
     for seed in (21, 22, 23):
-        canvas, picture = painted("trees", seed, "clear", (360, 480))
+        canvas, image = painted("trees", seed, "clear", (360, 480))
         coarse = np.clip(cv2.resize(canvas.alpha, (64, 64), interpolation=cv2.INTER_AREA), 0, 1)
-        mask, dark = refine(picture, coarse), Plain(0.03, 0.04, 0.1)
+        mask, dark = refine(image, coarse), Plain(0.03, 0.04, 0.1)
         truth = to_levels(canvas.alpha[..., None] * dark.color + canvas.paint)
         looks = (AS_IT_IS, EXACT, Look(relight=0, halo=0, sharp=False, spill=False))
-        errors.append([np.abs(replace_sky(picture, mask, dark, view_of(picture), look) - truth).mean() for look in looks])
+        errors.append([np.abs(replace_sky(image, mask, dark, view_of(image), look) - truth).mean() for look in looks])
     sharp, unsharp, blended = np.mean(errors, axis=0)
     assert sharp < 0.85 * unsharp and unsharp < 0.99 * blended
 
 
 def test_relighting_takes_after_the_new_sky() -> None:
-    picture, alpha = house()
+    image, alpha = house()
 
     def ground(sky: str, strength: float) -> np.ndarray:
         look = Look(relight=strength, halo=0)
-        return to_light(replace_sky(picture, alpha, make_sky(sky, 1), view_of(picture), look)[100:]).reshape(-1, 3)
+        return to_light(replace_sky(image, alpha, make_sky(sky, 1), view_of(image), look)[100:]).reshape(-1, 3)
 
-    before = to_light(picture[100:]).reshape(-1, 3)
+    before = to_light(image[100:]).reshape(-1, 3)
     warmth = [float(light[:, 0].mean() / light[:, 2].mean()) for light in (before, ground("sunset", 0.4), ground("sunset", 0.8))]
     assert warmth[0] < warmth[1] < warmth[2]
     night = [float(luminance(light).mean()) for light in (before, ground("stars", 0.4), ground("stars", 0.8))]
@@ -143,23 +143,23 @@ def test_relighting_takes_after_the_new_sky() -> None:
 
 def test_the_same_sky_again_hardly_changes_the_foreground() -> None:
     """The old sky's own color: no gain and no tint, whatever the strength."""
-    picture, alpha = house()
+    image, alpha = house()
     same = Plain(*to_light(np.array([120, 170, 220], np.uint8)))
-    found = replace_sky(picture, alpha, same, view_of(picture), Look(relight=1, halo=0))
-    assert np.abs(found.astype(int) - picture)[100:].max() <= 1
-    assert np.abs(found.astype(int) - picture)[:100].max() <= 2
+    found = replace_sky(image, alpha, same, view_of(image), Look(relight=1, halo=0))
+    assert np.abs(found.astype(int) - image)[100:].max() <= 1
+    assert np.abs(found.astype(int) - image)[:100].max() <= 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 200), (150, 2), (37, 61)])
 def test_odd_sizes(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (*size, 3), np.uint8)
+    image = rng.integers(0, 256, (*size, 3), np.uint8)
     for alpha in (np.zeros(size, np.float32), np.ones(size, np.float32), rng.random(size, np.float32)):
-        found = replace_sky(picture, alpha, make_sky("stars"), view_of(picture))
-        assert found.shape == picture.shape and found.dtype == np.uint8
+        found = replace_sky(image, alpha, make_sky("stars"), view_of(image))
+        assert found.shape == image.shape and found.dtype == np.uint8
 
 
-def test_a_large_picture_is_that_of_its_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_is_that_of_its_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = generate(4, (300, 400), "trees", "clear")
     image = cv2.resize(scene.image, (1283, 961), interpolation=cv2.INTER_CUBIC)
     alpha = np.clip(cv2.resize(scene.alpha, (1283, 961), interpolation=cv2.INTER_LINEAR), 0, 1)
@@ -170,11 +170,11 @@ def test_a_large_picture_is_that_of_its_strips(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_bad_input_is_refused() -> None:
-    picture, alpha = house()
+    image, alpha = house()
     with pytest.raises(InputError, match="expected one size"):
-        replace_sky(picture, alpha[:-1], Plain(0, 0, 0), view_of(picture))
+        replace_sky(image, alpha[:-1], Plain(0, 0, 0), view_of(image))
     with pytest.raises(InputError, match="expected one size"):
-        replace_sky(picture, alpha, Plain(0, 0, 0), View(10, 10, Horizon(0.5, 0, False)))
+        replace_sky(image, alpha, Plain(0, 0, 0), View(10, 10, Horizon(0.5, 0, False)))
     for wrong in ({"relight": -0.1}, {"relight": 1.1}, {"halo": 2.0}, {"halo": float("nan")}):
         with pytest.raises(InputError, match=r"expected both in 0\.\.1"):
             Look(**wrong)
@@ -191,7 +191,7 @@ def model(project_root: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pictures") / "street.png"
+    path = tmp_path_factory.mktemp("images") / "street.png"
     Image.fromarray(generate(902, (180, 240), "street", "cloudy").image).save(path)
     return path
 
@@ -203,7 +203,7 @@ def frames_of(path: Path) -> list[np.ndarray]:
     return frames
 
 
-def test_a_picture_and_its_seed(model: Path, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_and_its_seed(model: Path, street: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outs = [tmp_path / name for name in ("a.png", "again.png", "other.png")]
     for out, seed in zip(outs, (1, 1, 2), strict=True):
         main(Replace(street, model, "clouds", out, seed=seed))
@@ -223,8 +223,8 @@ def test_a_preview_moves_and_joins_its_beginning(model: Path, street: Path, tmp_
     assert np.abs(frames[4][150:] - frames[0][150:]).max() <= 2  # the ground stands still but for what lights it
 
 
-def test_a_picture_as_sky_loses_its_land(model: Path, street: Path, tmp_path: Path) -> None:
-    """The street's own picture is the sky: its houses may not hang over the horizon."""
+def test_an_image_as_sky_loses_its_land(model: Path, street: Path, tmp_path: Path) -> None:
+    """The street's own image is the sky: its houses may not hang over the horizon."""
     sky = np.full((160, 240, 3), (90, 140, 220), np.uint8)
     sky[100:] = (60, 50, 40)
     Image.fromarray(sky).save(tmp_path / "sky.png")

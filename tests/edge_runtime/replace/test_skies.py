@@ -1,4 +1,4 @@
-"""Skies and where they go: horizon, camera, presets, pictures, and the motion that they follow."""
+"""Skies and where they go: horizon, camera, presets, images, and the motion that they follow."""
 
 from __future__ import annotations
 
@@ -138,12 +138,12 @@ def test_a_texture_repeats_mirrors_and_averages() -> None:
 
 
 def stripes() -> np.ndarray:
-    """Return a sky picture (80, 160, 3) whose rows are of different gray, the lowest the brightest."""
+    """Return a sky image (80, 160, 3) whose rows are of different gray, the lowest the brightest."""
     return np.repeat(np.repeat(np.linspace(20, 240, 80).astype(np.uint8)[:, None, None], 160, 1), 3, 2)
 
 
 @pytest.mark.parametrize("tilt", [0.0, 8.0])
-def test_a_pictures_lower_edge_lies_on_the_horizon(tilt: float) -> None:
+def test_an_images_lower_edge_lies_on_the_horizon(tilt: float) -> None:
     view = View(200, 300, Horizon(0.7, tilt, True))
     light = ImageSky(stripes(), view).light(view.window(), 0.0)[..., 0]
     up = view.window().directions()[1]
@@ -155,21 +155,21 @@ def test_a_pictures_lower_edge_lies_on_the_horizon(tilt: float) -> None:
     assert (np.diff(light[order, 150]) <= 1e-4).all()
 
 
-def test_a_picture_sky_drifts_loops_and_goes_on_without_a_seam() -> None:
+def test_an_image_sky_drifts_loops_and_goes_on_without_a_seam() -> None:
     rng = np.random.default_rng(3)
     noise = cv2.GaussianBlur(rng.random((120, 160, 3), np.float32), (0, 0), 4)
-    picture = np.rint(255 * (noise - noise.min()) / (noise.max() - noise.min())).astype(np.uint8)
+    image = np.rint(255 * (noise - noise.min()) / (noise.max() - noise.min())).astype(np.uint8)
     view = View(120, 200, LEVEL, fov_deg=100)
     for mapping in ("ahead", "overhead"):
-        sky = ImageSky(picture, view, mapping, wind=2, loop_s=4.0)
+        sky = ImageSky(image, view, mapping, wind=2, loop_s=4.0)
         first = sky.light(view.window(), 0.0)
         assert np.abs(sky.light(view.window(), 4.0) - first).max() < 1e-5
         assert np.abs(sky.light(view.window(), 2.0) - first)[:60].mean() > 0.01
-    far = ImageSky(picture, view, wind=1).light(view.window(), 500.0)
+    far = ImageSky(image, view, wind=1).light(view.window(), 500.0)
     assert np.abs(np.diff(far[:60], axis=1)).max() < 0.15 and far[:60].std() > 0.02
 
 
-def test_land_is_cut_off_a_sky_picture() -> None:
+def test_land_is_cut_off_a_sky_image() -> None:
     mask = below(0, 0.6, (100, 100))
     assert rows_of_sky(mask, Path("a.jpg")) == pytest.approx(0.6, abs=0.02)
     assert rows_of_sky(np.ones((9, 9), np.float32), Path("a.jpg")) == 1
@@ -178,15 +178,15 @@ def test_land_is_cut_off_a_sky_picture() -> None:
         rows_of_sky(below(0, 0.08, (100, 100)), Path("a.jpg"))
 
 
-def test_masts_are_taken_out_of_a_sky_picture() -> None:
-    picture = np.full((80, 160, 3), (90, 140, 220), np.uint8)
-    picture[30:, 60:66] = 20
+def test_masts_are_taken_out_of_a_sky_image() -> None:
+    image = np.full((80, 160, 3), (90, 140, 220), np.uint8)
+    image[30:, 60:66] = 20
     mask = np.ones((80, 160), np.float32)
     mask[29:, 59:67] = 0
-    found = without_land(picture, mask)
+    found = without_land(image, mask)
     assert np.abs(found.astype(int) - (90, 140, 220)).max() <= 1
     for nothing in (np.zeros_like(mask), np.ones_like(mask)):
-        assert np.array_equal(without_land(picture, nothing), picture)
+        assert np.array_equal(without_land(image, nothing), image)
 
 
 # --- motion -----------------------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def cloud_plate() -> np.ndarray:
 
 
 def test_a_known_motion_of_the_sky_is_recovered() -> None:
-    """25 frames of a pan with a turn: everywhere in the picture within a pixel of the truth at its end."""
+    """25 frames of a pan with a turn: everywhere in the image within a pixel of the truth at its end."""
     plate, alpha = cloud_plate(), np.zeros((240, 320), np.float32)
     alpha[:180] = 1
     street = np.random.default_rng(1).integers(0, 255, (60, 320, 3), np.uint8)  # it stands still, and may not matter

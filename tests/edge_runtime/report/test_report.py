@@ -336,7 +336,7 @@ def test_readme_without_marks_is_left_alone(text: str, measured: Path, tmp_path:
         replace_section(text, "table", readme)
 
 
-def test_pictures_go_through_every_artifact(measured: Path, project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
+def test_images_go_through_every_artifact(measured: Path, project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
     folders = {name: project_root / "models" / "unet_lite_s" / name for name in ("ncnn-fp16", "onnx-fp32")}
 
     def released(results: dict[str, Any]) -> None:
@@ -344,13 +344,13 @@ def test_pictures_go_through_every_artifact(measured: Path, project_root: Path, 
             artifact |= dict(zip(("format", "precision"), name.split("-"), strict=True), sha256=read_artifact(folder).sha256)
 
     path = changed(measured, tmp_path / "released.json", released)
-    pictures = tuple(sorted((scene_dir / "test" / "images").iterdir())[:2])
-    page = report(ReportConfig((path,), tmp_path, pictures=pictures, models=tuple(folders.values()))).page.read_text()
+    images = tuple(sorted((scene_dir / "test" / "images").iterdir())[:2])
+    page = report(ReportConfig((path,), tmp_path, images=images, models=tuple(folders.values()))).page.read_text()
     assert page.count("data:image/jpeg;base64,") == 2 * 3  # the image and two masks
-    assert pictures[0].stem in page and "ncnn fp16</figcaption>" in page
+    assert images[0].stem in page and "ncnn fp16</figcaption>" in page
     other = project_root / "models" / "unet_lite" / "onnx-fp32"
     with pytest.raises(InputError, match="--models"):
-        report(ReportConfig((path,), tmp_path, pictures=pictures, models=(other,)))
+        report(ReportConfig((path,), tmp_path, images=images, models=(other,)))
 
 
 @pytest.mark.parametrize(

@@ -69,11 +69,11 @@ def test_the_masks_are_those_of_the_frames(clip: Path, segmenter: Segmenter, tmp
     result = segment_video(clip, segmenter, VideoOptions(out, stabilise=False))
     assert (result.frames, result.dropped, result.repeated, result.size) == (FRAMES, 0, 0, SIZE)
     assert result.video_s == pytest.approx(FRAMES / 25) and result.real_time_factor > 0
-    masks, pictures = read(out), read(clip)
+    masks, frames = read(out), read(clip)
     assert len(masks) == FRAMES
-    for mask, picture in zip(masks, pictures, strict=True):
-        assert np.array_equal(mask.image[..., 0], to_mask8(segmenter(picture.image)))
-        assert mask.time_s == pytest.approx(picture.time_s, abs=1e-3)
+    for mask, frame in zip(masks, frames, strict=True):
+        assert np.array_equal(mask.image[..., 0], to_mask8(segmenter(frame.image)))
+        assert mask.time_s == pytest.approx(frame.time_s, abs=1e-3)
     assert [path.name for path in out.parent.iterdir()] == ["masks.mkv"]
 
 
@@ -92,10 +92,10 @@ def test_stabilized_masks_flicker_less(segmenter: Segmenter, tmp_path: Path) -> 
 def test_overlay_and_refinement(clip: Path, segmenter: Segmenter, tmp_path: Path) -> None:
     out = tmp_path / "overlay.mp4"
     segment_video(clip, segmenter, VideoOptions(out, overlay=True, refinement=DEFAULTS))
-    tinted, pictures = read(out), read(clip)
+    tinted, frames = read(out), read(clip)
     assert len(tinted) == FRAMES
-    sky = segmenter(pictures[0].image) > 0.9
-    change = np.abs(tinted[0].image.astype(int) - pictures[0].image).mean(-1)
+    sky = segmenter(frames[0].image) > 0.9
+    change = np.abs(tinted[0].image.astype(int) - frames[0].image).mean(-1)
     assert change[sky].mean() > 20
 
 
@@ -124,9 +124,9 @@ def test_odd_sides_are_padded(tmp_path: Path) -> None:
 def test_a_variable_rate_keeps_its_time(segmenter: Segmenter, tmp_path: Path) -> None:
     """A GIF says of each frame how long it is shown; the mask's levels tell at what time which frame is there."""
     levels = [0, 50, 100, 150, 200, 250]
-    pictures = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in levels]
+    frames = [Image.fromarray(np.full((*SIZE, 3), level, np.uint8)) for level in levels]
     path, out = tmp_path / "uneven.gif", tmp_path / "masks.mkv"
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=[40, 200, 40, 40, 400, 40])
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=[40, 200, 40, 40, 400, 40])
     source = VideoSource(path)
     assert source.rate == pytest.approx(25)
     times, pacing = [frame.time_s for frame in read(path)], Pacing(source.rate)

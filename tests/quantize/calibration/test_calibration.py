@@ -1,4 +1,4 @@
-"""Which pictures calibrate, which check, and what is written down of them."""
+"""Which images calibrate, which check, and what is written down of them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from quantize.calibration.calibration_set import check_distinct, divide, fingerp
 SIZE = Size(height=16, width=24)
 
 
-def _pictures(folder: Path, count: int, seed: int = 0) -> Path:
+def _images(folder: Path, count: int, seed: int = 0) -> Path:
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     for index in range(count):
@@ -28,7 +28,7 @@ def _pictures(folder: Path, count: int, seed: int = 0) -> Path:
 
 
 def test_a_seeded_quarter_is_kept_back(tmp_path: Path) -> None:
-    folder = _pictures(tmp_path / "pictures", 20)
+    folder = _images(tmp_path / "images", 20)
     chosen = divide(folder, 200, seed=1)
     assert (len(chosen.calibration), len(chosen.held_out)) == (15, 5)
     assert {*chosen.calibration, *chosen.held_out} == set(folder.iterdir())
@@ -37,7 +37,7 @@ def test_a_seeded_quarter_is_kept_back(tmp_path: Path) -> None:
 
 
 def test_count_limits_calibration_and_not_the_check(tmp_path: Path) -> None:
-    folder = _pictures(tmp_path / "pictures", 20)
+    folder = _images(tmp_path / "images", 20)
     few, many = divide(folder, 4, seed=1), divide(folder, 200, seed=1)
     assert few.calibration == many.calibration[:4] and few.held_out == many.held_out
 
@@ -55,23 +55,23 @@ def test_count_limits_calibration_and_not_the_check(tmp_path: Path) -> None:
 def test_layouts(tmp_path: Path, made: list[str], read: str) -> None:
     root = tmp_path / "data"
     for seed, place in enumerate(made):
-        _pictures(root / place, 8, seed)
+        _images(root / place, 8, seed)
     chosen = divide(root, 200, 0)
     assert {path.parent for path in (*chosen.calibration, *chosen.held_out)} == {root / read}
 
 
 def test_splits_that_only_report_are_not_guessed_from(tmp_path: Path) -> None:
     for place in ("test", "night"):
-        _pictures(tmp_path / place / "images", 8)
+        _images(tmp_path / place / "images", 8)
     with pytest.raises(InputError, match="has the splits night, test; expected train or val, or name one"):
         divide(tmp_path, 200, 0)
 
 
-def test_too_few_pictures(tmp_path: Path) -> None:
+def test_too_few_images(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="got 7 images in .*, expected at least 8; 200 varied ones are usual"):
-        divide(_pictures(tmp_path / "pictures", 7), 200, 0)
+        divide(_images(tmp_path / "images", 7), 200, 0)
     with pytest.raises(InputError, match="got --count 0"):
-        divide(_pictures(tmp_path / "more", 8), 0, 0)
+        divide(_images(tmp_path / "more", 8), 0, 0)
     with pytest.raises(InputError, match="got --seed -1, expected 0 or more"):
         divide(tmp_path / "more", 8, -1)
     with pytest.raises(InputError, match="expected an existing folder"):
@@ -79,7 +79,7 @@ def test_too_few_pictures(tmp_path: Path) -> None:
 
 
 def test_an_image_that_calibrates_cannot_check(tmp_path: Path) -> None:
-    folder = _pictures(tmp_path / "pictures", 8)
+    folder = _images(tmp_path / "images", 8)
     chosen = divide(folder, 200, 0)
     read = [[read_resized([path], SIZE)[0] for path in paths] for paths in (chosen.calibration, chosen.held_out)]
     check_distinct(chosen, *read)
@@ -88,7 +88,7 @@ def test_an_image_that_calibrates_cannot_check(tmp_path: Path) -> None:
 
 
 def test_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
-    chosen = divide(_pictures(tmp_path / "a" / "train" / "images", 12).parent.parent, 200, 0)
+    chosen = divide(_images(tmp_path / "a" / "train" / "images", 12).parent.parent, 200, 0)
     made = fingerprint(chosen)
     images = [
         {"name": path.relative_to(chosen.root).as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -96,18 +96,18 @@ def test_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
     ]
     text = json.dumps({"pictures": images, "seed": 0}, separators=(",", ":"))
     assert made == Calibration(hashlib.sha256(text.encode()).hexdigest(), 9)
-    moved = divide(_pictures(tmp_path / "b" / "train" / "images", 12).parent.parent, 200, 0)
-    assert fingerprint(moved) == made, "the same pictures elsewhere are the same calibration set"
+    moved = divide(_images(tmp_path / "b" / "train" / "images", 12).parent.parent, 200, 0)
+    assert fingerprint(moved) == made, "the same images elsewhere are the same calibration set"
     other = dataclasses.replace(chosen, calibration=chosen.calibration[::-1])
     assert fingerprint(other).sha256 != made.sha256
 
 
-def test_pictures_are_read_as_the_contract_says(tmp_path: Path) -> None:
-    folder = _pictures(tmp_path / "pictures", 8)
+def test_images_are_read_as_the_contract_says(tmp_path: Path) -> None:
+    folder = _images(tmp_path / "images", 8)
     first = sorted(folder.iterdir())[0]
     (resized,) = read_resized([first], SIZE)
-    with Image.open(first) as picture:
-        assert np.array_equal(resized, np.asarray(picture.resize((24, 16), Image.Resampling.BILINEAR)))
+    with Image.open(first) as image:
+        assert np.array_equal(resized, np.asarray(image.resize((24, 16), Image.Resampling.BILINEAR)))
     first.write_bytes(first.read_bytes()[:60])
     with pytest.raises(InputError, match="cannot read image"):
         read_resized([first], SIZE)

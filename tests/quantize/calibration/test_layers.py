@@ -44,20 +44,20 @@ def labeled(scene_dir: Path) -> LabeledSet:
 
 def test_ranges_are_ends_or_limits() -> None:
     rng = np.random.default_rng(0)
-    pictures = [np.full((2, 2, 3), value, np.uint8) for value in range(4)]
+    inputs = [np.full((2, 2, 3), value, np.uint8) for value in range(4)]
 
-    def run(picture: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    def run(image: np.ndarray) -> list[tuple[str, np.ndarray]]:
         wide = rng.normal(size=20_000).astype(np.float32)
         wide[0] = -50.0
-        return [("wide", wide), ("positive", np.abs(wide)), ("by picture", np.array([picture.max(), 1.0], np.float32))]
+        return [("wide", wide), ("positive", np.abs(wide)), ("by image", np.array([image.max(), 1.0], np.float32))]
 
-    ends = observe(run, pictures, "minmax")
+    ends = observe(run, inputs, "minmax")
     assert ends["wide"].low == -50.0 and 3 < ends["wide"].high < 6 and ends["positive"].high == 50.0
-    assert ends["by picture"] == Range(0.0, 3.0)
-    limited = observe(run, pictures, "percentile")
+    assert ends["by image"] == Range(0.0, 3.0)
+    limited = observe(run, inputs, "percentile")
     assert -6 < limited["wide"].low < -3 and limited["positive"].low > 0 and limited["positive"].high < 6
     with pytest.raises(GateError, match="no finite values in x"):
-        observe(lambda _: [("x", np.array([np.nan]))], pictures, "minmax")
+        observe(lambda _: [("x", np.array([np.nan]))], inputs, "minmax")
 
 
 def test_rounding_by_hand() -> None:

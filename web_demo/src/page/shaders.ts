@@ -72,30 +72,30 @@ vec3 starrySky(vec2 at, float height) {
 }
 
 void main() {
-  vec3 picture = texture(image, uv).rgb;
+  vec3 rgb = texture(image, uv).rgb;
   float shown = mirrored ? 1.0 - uv.x : uv.x;
-  color = vec4(picture, 1.0);
+  color = vec4(rgb, 1.0);
   if (shown < split) return;
   vec4 plane = planesAt(uv);
-  float p = clamp(dot(plane.rgb, picture) + plane.a, 0.0, 1.0);
+  float p = clamp(dot(plane.rgb, rgb) + plane.a, 0.0, 1.0);
   vec2 at = vec2(shown * aspect, uv.y);
   float height = clamp(uv.y / horizon, 0.0, 1.0);
   if (sky == 0) {
     float inside = smoothstep(threshold - 0.04, threshold + 0.04, p);
     float edge = inside * (1.0 - inside) * 4.0;
     vec3 tint = mix(vec3(0.95, 0.12, 0.62), vec3(1.0, 0.50, 0.30), height);
-    float light = dot(picture, vec3(0.3, 0.59, 0.11));
+    float light = dot(rgb, vec3(0.3, 0.59, 0.11));
     vec3 tinted = mix(tint, tint * (0.55 + 0.75 * light), 0.5);
-    color.rgb = mix(picture, mix(tinted, vec3(1.0), edge * 0.7), max(inside, edge) * opacity);
+    color.rgb = mix(rgb, mix(tinted, vec3(1.0), edge * 0.7), max(inside, edge) * opacity);
     return;
   }
   float matte = smoothstep(threshold - 0.3, threshold + 0.15, p);
   if (sky == 4) {
-    color = vec4(picture, 1.0) * (1.0 - matte * opacity); // premultiplied
+    color = vec4(rgb, 1.0) * (1.0 - matte * opacity); // premultiplied
     return;
   }
   vec3 drawn = sky == 1 ? clearSky(at, height) : sky == 2 ? sunsetSky(at, height) : starrySky(at, height);
   vec3 light = sky == 1 ? vec3(1.0) : sky == 2 ? vec3(1.0, 0.80, 0.68) * 0.94 : vec3(0.26, 0.32, 0.48);
-  vec3 ground = mix(picture, picture * light, opacity);
+  vec3 ground = mix(rgb, rgb * light, opacity);
   color.rgb = mix(ground, drawn, matte * opacity);
 }`;
