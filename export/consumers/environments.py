@@ -16,7 +16,23 @@ from export.network import PROJECT_ROOT
 from export.pipeline import say
 
 FOLDER = PROJECT_ROOT / ".cache" / "envs"
-PACKAGES = {"mediapipe": ("mediapipe==1.2.2",)}  # brings opencv-contrib, which would replace our OpenCV
+PACKAGES = {
+    "mediapipe": ("mediapipe==1.2.2",),  # brings opencv-contrib, which would replace our OpenCV
+    "ray": (  # more than 1 GB, for edge_runtime.batch alone; the others are those of requirements.txt
+        "ray[data]==2.60.0",
+        "pyarrow==26.0.1",
+        "moto[server]==5.2.5",
+        "psutil==7.2.2",
+        "numpy==2.4.6",
+        "onnxruntime==1.31.1",
+        "opencv-python-headless==5.0.0.93",
+        "pillow==13.0.0",
+        "tyro==0.9.17",
+        "rich==15.0.0",
+        "pytest==9.2.0",
+        "pytest-timeout==2.4.0",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -24,7 +40,7 @@ class EnvironmentsConfig:
     """Make the environment of a consumer, in .cache/envs/NAME."""
 
     name: Annotated[str, tyro.conf.Positional]
-    """mediapipe."""
+    """mediapipe or ray."""
 
 
 def python_of(name: str) -> Path | None:

@@ -1,0 +1,77 @@
+"""One archive from a list to its records and masks, and again: the whole path, small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def test_records_and_masks_are_those_of_segment_and_a_second_run_only_does_what_is_new(
+    make_images: Callable[..., Path], tools: Any, tmp_path: Path
+) -> None:
+    folder = make_images(tmp_path / "images", 20)
+    (folder / "broken.jpg").write_bytes((folder / "00000.jpg").read_bytes()[:500])
+    names = [*sorted(path.name for path in folder.iterdir()), "gone.jpg"]
+    rows = "".join(f"images/{name},{number}\n" for number, name in enumerate(names))
+    (tmp_path / "list.csv").write_text("uri,camera\n" + rows)
+    archive = tools.Archive(str(tmp_path / "list.csv"), str(tmp_path / "dest"))
+    said = archive.run("--columns", "camera", "--label-next", "5", code=2)
+    assert "2 of 22 images failed (1 missing, 1 unreadable)" in said and "22 images to do, 0 done before" in said
+
+    found = archive.rows()
+    assert [row["uri"] for row in found] == sorted(f"{folder}/{name}" for name in names)
+    assert {row["uri"]: row["camera"] for row in found} == {f"{folder}/{name}": n for n, name in enumerate(names)}
+    segment = [sys.executable, "-m", "edge_runtime.segment", folder, "--model", tools.MODEL, "--out", tmp_path / "masks"]
+    subprocess.run(list(map(str, segment)), cwd=tools.ROOT, capture_output=True)
+    for row in found:
+        path = Path(row["uri"])
+        if path.name in ("broken.jpg", "gone.jpg"):
+            assert row["error"] and row["mask"] is None and row["sky_share"] is None
+            continue
+        assert (row["error"], row["width"], row["height"]) == (None, 192, 144)
+        assert row["sha256"] == sha256(path.read_bytes()).hexdigest() and len(row["model_sha256"]) == 64
+        mask = np.asarray(Image.open(BytesIO(row["mask"])))
+        assert np.array_equal(mask, np.asarray(Image.open(tmp_path / "masks" / f"{path.stem}.png")))
+        assert row["sky_share"] == pytest.approx(np.mean(mask >= 128), abs=0.02)
+
+    summary = archive.summary()
+    assert (summary["images"], summary["failed"], summary["new_images"]) == (22, 2, 22)
+    assert sum(summary["sky_shares"]) == 20 and summary["errors"] == {"missing": 1, "unreadable": 1}
+    confidences = sorted(row["confidence"] for row in found if row["confidence"] is not None)
+    assert [low["confidence"] for low in summary["lowest"][:3]] == pytest.approx(confidences[:3], abs=1e-6)
+    label = tmp_path / "dest" / "label_next"
+    assert len(list((label / "images").iterdir())) == len(list((label / "masks").iterdir())) == 5
+    assert len((label / "manifest.csv").read_text().splitlines()) == 6
+
+    said = archive.run("--columns", "camera", "--allow-failed", "0.2")  # no cluster is started: nothing is to do
+    assert "0 images to do, 22 done before" in said and "0 new" in said
+    assert "another SOURCE, model or options" in archive.run("--min-sky", "0.1", code=2)
+    assert archive.rows() == found
+
+
+def test_bad_input_is_refused_before_anything_is_written(tools: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("x")
+    (tmp_path / "a.csv").write_text("uri,sha256\nx,1\n")
+    cases = (
+        ("none", "dest", (), "got SOURCE"),
+        ("empty", "other", (), "which holds other files"),
+        ("empty", "dest", (), "got no image in"),
+        ("empty", "dest", ("--shard", "0"), "got --shard 0, expected 1 to"),
+        ("empty", "dest", ("--allow-failed", "2"), "expected a share of the images"),
+        ("a.csv", "dest", ("--columns", "sha256"), "which the records have already"),
+    )
+    for source, dest, flags, message in cases:
+        said = tools.Archive(str(tmp_path / source), str(tmp_path / dest), ()).run(*flags, code=2)
+        assert message in said, said
+    assert not (tmp_path / "dest" / "shards").exists() and [path.name for path in (tmp_path / "other").iterdir()] == ["mine.txt"]
