@@ -229,6 +229,11 @@ test: $(STAMP) lint cpp-arm  ## lint, C++ and Python tests
 test-full: $(STAMP) cpp-arm  ## test, and what takes longer
 	$(PY) -m pytest --full
 
+WHEELS ?= build/wheels
+.PHONY: wheels
+wheels: $(STAMP)  ## build/wheels/: skyedge with the weights of unet_lite_s, and skyedge-models with all released artifacts
+	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$(WHEELS)" . ./models
+
 dist: $(STAMP)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, sha256 sums
 	test -x .cache/ziglang/ziglang/zig || $(PY) -m pip install --quiet --no-deps --target .cache/ziglang ziglang==0.17.1
 	$(PY) tools/make_dist.py --zig .cache/ziglang/ziglang/zig

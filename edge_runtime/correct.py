@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import cv2
 import numpy as np
 import tyro
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.images.mask_file import VOID, read_gray, record_of
+from edge_runtime.images.opencv import cv2
 from edge_runtime.images.ops import check_rgb, read_rgb, to_mask8
 from edge_runtime.masks.jobs import is_content
 from edge_runtime.masks.refine import refine

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 import time
@@ -21,7 +22,7 @@ from edge_runtime.masks.presence import Finding, check_min_sky
 from edge_runtime.masks.refine import DEFAULTS
 from edge_runtime.masks.workers import Work, run_jobs
 from edge_runtime.progress import one_line, track
-from edge_runtime.segmenter import load_models
+from edge_runtime.segmenter import DEFAULT_MODEL, load_models
 from edge_runtime.video.encode import CODECS
 from edge_runtime.video.io import is_video
 from edge_runtime.video.pipeline import VideoOptions, segment_video
@@ -35,10 +36,10 @@ class Segment:
 
     inputs: Annotated[tuple[str | Path, ...], tyro.conf.Positional]
     """Images, and folders of images; or one video file, camera number or stream URL."""
-    model: tyro.conf.UseAppendAction[tuple[Path, ...]]
-    """Artifact folder; also classical:contour, classical:colour, or smooth:DIR, which smooths another's mask. Given several
-    times, the models are averaged."""
-    out: Path
+    model: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """Artifact folder, or the name of a released network; also classical:contour, classical:colour, or smooth:DIR, which
+    smooths another's mask. Given several times, the models are averaged. Default: unet_lite_s."""
+    out: Path = Path("masks")
     """Folder for the masks, made where it is missing; or NAME.png for one image. Of a video the file: .mp4, .mov, .avi, .webm
     or .mkv (lossless)."""
     overlay: bool = False
@@ -75,6 +76,7 @@ class Segment:
 
 def main(config: Segment) -> None:
     """Segment all images; failures are named on stderr and make the run end with `InputError`."""
+    config = dataclasses.replace(config, model=config.model or (Path(DEFAULT_MODEL),))
     if config.out.suffix.lower() in CODECS or any(map(is_video, config.inputs)):
         return segment_one_video(config)
     start = time.monotonic()

@@ -20,8 +20,9 @@ from typing import Any
 
 import cv2
 
-from edge_runtime.benchmark.machine import busy_seconds, describe_machine, usable_cores
+from edge_runtime.benchmark.machine import busy_seconds, describe_machine
 from edge_runtime.benchmark.memory import camera_frame
+from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.escape import markdown
 from edge_runtime.images.ops import resize_rgb, to_mask8

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # What a folder may import of ours. A folder always may import itself.
 FOLDERS = {
     "edge_runtime": set(),
+    "skyedge": {"edge_runtime"},
     "scenes": {"edge_runtime"},
     "train": {"edge_runtime", "scenes"},
     "export": {"edge_runtime", "scenes", "train"},
@@ -22,13 +23,13 @@ FOLDERS = {
 # The floors of edge_runtime, from the ground up: a room imports only rooms of lower floors.
 FLOORS = (
     {"errors"},
-    {"files", "cli", "progress", "records", "escape"},
+    {"files", "cli", "cores", "progress", "records", "escape"},
     {"images", "artifact"},
     {"backends"},
     {"segmenter"},
     {"masks", "metrics"},
     {"video"},
-    {"segment", "verify", "correct", "replace", "benchmark", "devices", "report", "batch"},
+    {"segment", "verify", "correct", "replace", "benchmark", "devices", "report", "batch", "serve"},
 )
 # Rooms of one floor that still meet, and where: report shares only the types of results.
 MEETINGS = {

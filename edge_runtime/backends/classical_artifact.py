@@ -23,8 +23,7 @@ from edge_runtime.errors import InputError
 CLASSICAL, SMOOTH = "classical:", "smooth:"
 SOURCE = Path(classical_methods.__file__)
 GOLDEN_HORIZON = 0.55  # of the golden image's height
-# Released networks lie in models/ of the project; a wheel may carry some inside the package.
-RELEASED_ROOTS = (SOURCE.parents[2] / "models", SOURCE.parents[1] / "models")
+MODELS_PACKAGE = "skyedge_models"  # of the distribution skyedge-models: all released artifacts
 RELEASED_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9]+-[a-z0-9]+)?")
 RELEASED_KINDS = ("onnx-fp32", "onnx-fp16", "ncnn-fp16", "onnx-int8", "tflite-int8", "ncnn-int8")  # the best first
 HELP = "an artifact folder, the name of a released network, classical:contour, classical:colour, or smooth: before one of these"
@@ -93,14 +92,33 @@ def read_model(model: Path | str) -> Artifact:
     return read_artifact(folder if folder.exists() else _released(text) or folder)
 
 
+def released_roots() -> list[Path]:
+    """Return the folders of released networks that are here: of a checkout, of the wheel, of the package with all."""
+    project = SOURCE.parents[2]
+    roots = [project / "models"] if (project / "pyproject.toml").is_file() else []
+    spec = importlib.util.find_spec(MODELS_PACKAGE)
+    more = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
+    return [*roots, *more, SOURCE.parents[1] / "models"]
+
+
 def _released(name: str) -> Path | None:
-    """Return the folder of a released network, `NETWORK` or `NETWORK/FORMAT-PRECISION`, None where there is none."""
+    """Return the folder of a released network, `NETWORK` or `NETWORK/FORMAT-PRECISION`, None where `name` is no such name.
+
+    Raises `InputError` for a name that might be one, of a network that is not here.
+    """
     if not RELEASED_NAME.fullmatch(name):
         return None
     network, _, kind = name.partition("/")
     kinds = [kind] if kind else [each for each in RELEASED_KINDS if _is_installed(each.partition("-")[0])]
-    found = (root / network / each for root in RELEASED_ROOTS for each in kinds)
-    return next((folder for folder in found if folder.is_dir()), None)
+    roots = released_roots()
+    found = next((root / network / each for root in roots for each in kinds if (root / network / each).is_dir()), None)
+    if found is None:
+        here = ", ".join(sorted({path.parents[1].name for root in roots for path in root.glob("*/*/model.json")}))
+        raise InputError(
+            f"got {name}: no such folder, expected an artifact folder (export/to_*.py makes them) or the name of a released "
+            f"network, of which {here or 'none'} is here; pip install skyedge-models brings all"
+        )
+    return found
 
 
 def _is_installed(artifact_format: str) -> bool:

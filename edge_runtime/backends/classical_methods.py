@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
+from edge_runtime.images.opencv import cv2
 from edge_runtime.images.ops import check_rgb
 
 HEIGHT, WIDTH = 240, 320  # pixels; the methods see images at this size; 480 x 640 was no better

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
-import cv2
 import numpy as np
 
 from edge_runtime.artifact.spec import InputSpec, ModelSpec, OutputSpec, Quant
@@ -45,20 +44,22 @@ class InputEncoder:
         # A byte has 256 values: a table per channel is exact, and takes one pass over the image.
         values = (np.arange(256)[:, None] - np.asarray(spec.mean)) / np.asarray(spec.std)
         if spec.quant is None:
-            self.table = values.astype(np.float32)[None]
+            table = values.astype(np.float32)
         else:
             steps = np.rint(values / spec.quant.scale) + spec.quant.zero_point
             limits = np.iinfo(spec.dtype)
-            self.table = np.clip(steps, limits.min, limits.max).astype(spec.dtype)[None]
+            table = np.clip(steps, limits.min, limits.max).astype(spec.dtype)
+        self.tables = [np.ascontiguousarray(table[:, channel]) for channel in range(3)]
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return `image`, (H, W, 3) uint8 RGB at the input size, as a tensor of the spec's shape and dtype."""
         if image.dtype != np.uint8 or image.shape != self.image_shape:
             raise InputError(f"got {image.dtype} {image.shape}, expected uint8 {self.image_shape} RGB; resize it with resize_rgb")
-        tensor = cv2.LUT(np.ascontiguousarray(image), self.table)
-        if self.channels_first:
-            tensor = np.ascontiguousarray(tensor.transpose(2, 0, 1))
-        return tensor.reshape(self.shape)
+        tensor = np.empty(self.shape, self.tables[0].dtype)
+        planes = tensor[0] if self.channels_first else tensor[0].transpose(2, 0, 1)
+        for channel, table in enumerate(self.tables):
+            np.take(table, image[..., channel], out=planes[channel], mode="clip")  # a byte is never out of range
+        return tensor
 
 
 def decode_output(tensor: np.ndarray, spec: OutputSpec, height: int, width: int) -> np.ndarray:

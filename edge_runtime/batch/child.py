@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-import cv2
 import numpy as np
 from PIL import Image
 
 from edge_runtime.batch.single import Settings
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import set_threads
 from edge_runtime.images.ops import read_reduced, read_rgb, resize_probability, to_mask8
 from edge_runtime.masks.horizon import estimate_horizon
 from edge_runtime.masks.jobs import FAST_DETAIL
@@ -40,7 +40,7 @@ def serve() -> None:
     try:
         if settings.memory_mib:
             resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_mib * MIB, settings.memory_mib * MIB))
-        cv2.setNumThreads(1)
+        set_threads(1)
         segmenter = load_models(settings.models, 1, settings.device)
         _say(answers, {"ready": True})
     except (InputError, MemoryError) as error:

@@ -8,8 +8,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from edge_runtime.benchmark.machine import usable_cores
 from edge_runtime.benchmark.results import Accuracy
+from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair
 from edge_runtime.metrics.iou import bootstrap, evaluate_pairs, group_by_source, pool

@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-import cv2
-
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.benchmark.machine import Gpu, busy_seconds, load_average
 from edge_runtime.benchmark.memory import camera_frame
 from edge_runtime.benchmark.results import Load, Row, Rule, summarize
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import set_threads
 from edge_runtime.images.ops import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.verify import replay
@@ -52,7 +51,7 @@ class Runner:
 
     def time_slice(self, kind: str, rule: Rule) -> None:
         """Time a slice of `kind`, after an untimed run that fills the caches and sets torch's threads."""
-        cv2.setNumThreads(self.threads)  # OpenCV prepares the input and enlarges the output, by default on all cores
+        set_threads(self.threads)  # OpenCV prepares the input and enlarges the output, by default on all cores
         samples, clock = self.samples_ns[kind], time.perf_counter_ns
         with naming(self.key, f"timing {kind}"):
             self.run(kind)

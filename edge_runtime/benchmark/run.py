@@ -22,7 +22,7 @@ from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.benchmark.accuracy import measure_accuracies
 from edge_runtime.benchmark.artifacts import choose_reference, find_artifacts, measure_facts, shown_path
 from edge_runtime.benchmark.latency import Runner, find_warnings, take_turns
-from edge_runtime.benchmark.machine import Gpu, describe_machine, usable_cores
+from edge_runtime.benchmark.machine import Gpu, describe_machine
 from edge_runtime.benchmark.memory import FRAME_HEIGHT, FRAME_WIDTH
 from edge_runtime.benchmark.results import (
     FULL,
@@ -35,6 +35,7 @@ from edge_runtime.benchmark.results import (
     write_results,
 )
 from edge_runtime.benchmark.table import format_table
+from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, find_pairs
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.isolated import DECODER
+from edge_runtime.images.opencv import cv2, has_opencv
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
 IMAGE_SUFFIXES = JPEG_SUFFIXES | {".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".hif"}
@@ -278,7 +278,30 @@ def resize_probability(probability: np.ndarray, height: int, width: int) -> np.n
     """Bring (h, w) float32 probabilities to (height, width): bilinear, half-pixel centers, edges clamped."""
     if probability.shape == (height, width):
         return probability
-    return cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
+    if has_opencv():
+        return cv2.resize(probability, (width, height), interpolation=cv2.INTER_LINEAR)
+    return enlarge(probability, height, width)
+
+
+def enlarge(probability: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Do what `resize_probability` does without OpenCV, up to 1e-6: about six times as slow."""
+    left, right, share = _neighbors(probability.shape[1], width)
+    wide = probability[:, left] * (1 - share) + probability[:, right] * share
+    above, below, share = _neighbors(probability.shape[0], height)
+    out = np.empty((height, width), np.float32)
+    step = max(1, (1 << 16) // width)  # rows of a strip that stays in the cache
+    for top in range(0, height, step):
+        rows = slice(top, top + step)
+        part = share[rows, None]
+        out[rows] = wide[above[rows]] * (1 - part) + wide[below[rows]] * part
+    return out
+
+
+def _neighbors(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return, for every sample of a side of `new_size`, the two old samples around its center and the share of the second."""
+    centers = (np.arange(new_size) + 0.5) * (size / new_size) - 0.5
+    first = np.floor(centers).astype(np.int64)
+    return np.clip(first, 0, size - 1), np.clip(first + 1, 0, size - 1), (centers - first).astype(np.float32)
 
 
 def to_mask8(probability: np.ndarray) -> np.ndarray:

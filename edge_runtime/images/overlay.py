@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 SKY_TINT, CONTOUR = (255, 0, 110), (255, 230, 0)  # RGB; colors that no sky has
@@ -21,9 +20,21 @@ def draw_overlay(image: np.ndarray, probability: np.ndarray, threshold: float) -
         rows = slice(top, top + step)
         share = (TINT_STRENGTH * probability[rows])[:, :, None]
         tinted[rows] = np.rint(image[rows] * (1 - share) + np.asarray(SKY_TINT, np.float32) * share)
-    sky = (probability >= threshold).astype(np.uint8)
-    width = max(1, round(max(image.shape[:2]) / 500))
-    # Outside the image counts as sky here, so that no line runs along its border.
-    inside = cv2.erode(sky, np.ones((2 * width + 1, 2 * width + 1), np.uint8))
-    tinted[sky != inside] = CONTOUR
+    sky = probability >= threshold
+    tinted[sky & ~_eroded(sky, max(1, round(max(image.shape[:2]) / 500)))] = CONTOUR
     return tinted
+
+
+def _eroded(sky: np.ndarray, radius: int) -> np.ndarray:
+    """Return the pixels of (H, W) bool `sky` with nothing else within `radius`, in a square.
+
+    Outside the image counts as sky, so that no line runs along its border.
+    """
+    for along in (lambda mask: mask, np.transpose):  # columns, then rows
+        wide = sky.copy()
+        old, new = along(sky), along(wide)
+        for step in range(1, radius + 1):
+            new[step:] &= old[:-step]
+            new[:-step] &= old[step:]
+        sky = wide
+    return sky

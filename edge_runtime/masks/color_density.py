@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-import cv2
 import numpy as np
+
+from edge_runtime.images.opencv import cv2
 
 BIN_LEVELS, BINS = 4, 64  # levels of 8-bit color per bin, and bins per channel
 MIN_SIGMA = 0.01  # white = 1; below it a bin is wider than the Gaussian

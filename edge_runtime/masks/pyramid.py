@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
+
+from edge_runtime.images.opencv import cv2
 
 HALVING = np.array([1, 3, 3, 1], np.float32) / 8
 

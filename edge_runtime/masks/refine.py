@@ -16,10 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import cv2
 from edge_runtime.images.ops import check_rgb
 from edge_runtime.masks.color_density import MIN_SIGMA, color_bin, color_density
 from edge_runtime.masks.pyramid import down, shrink, to_working, up

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import cv2
 
 CORNERS, CORNER_QUALITY, CORNER_APART = 150, 0.01, 6  # of goodFeaturesToTrack; pixels of the network's input
 FEWEST, INLIERS, REACH = 8, 0.4, 1.0  # corners for a fit, share that must agree with it, pixels at which one agrees

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-import cv2
-
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import set_threads
 from edge_runtime.masks.jobs import Job, Options, Outcome, attempt
 from edge_runtime.segmenter import load_models
 
@@ -112,7 +111,7 @@ def _end(worker: _Worker) -> None:
 def _serve(pipe: Connection, work: Work) -> None:
     """Take jobs from a pipe until it ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
-    cv2.setNumThreads(work.threads)
+    set_threads(work.threads)
     segmenter = load_models(work.models, work.threads, work.device)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # from here on there are partial files to remove
     while True:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
+
+from edge_runtime.images.opencv import cv2
 
 BAND_SHARE = 0.02  # of the diagonal: width of the bands of boundary IoU (Cheng et al. 2021)
 TOLERANCE_SHARE = 0.008  # of the diagonal: how far apart two contours may run in boundary F

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
+
+from edge_runtime.images.opencv import cv2
 
 WORK_SIDE = 960  # pixels: long side at which corners are tracked
 CORNERS = 200

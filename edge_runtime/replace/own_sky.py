@@ -6,10 +6,10 @@ import math
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import cv2
 from edge_runtime.images.srgb import to_light
 from edge_runtime.replace.matte import spread
 from edge_runtime.replace.presets import FAR, WIND

@@ -12,10 +12,10 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import cv2
 from edge_runtime.images.srgb import light_of
 from edge_runtime.masks.refine import smooth_step
 from edge_runtime.replace.texture import Texture

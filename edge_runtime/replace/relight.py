@@ -6,10 +6,10 @@ import functools
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import cv2
 from edge_runtime.images.ops import check_rgb
 from edge_runtime.images.srgb import luminance, to_levels, to_light
 from edge_runtime.masks.pyramid import shrink, to_working

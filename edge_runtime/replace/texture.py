@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
+
+from edge_runtime.images.opencv import cv2
 
 SMALLEST = 16  # pixels: no level of detail has a side below
 

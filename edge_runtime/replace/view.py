@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import cv2
 
 FIT_SIDE = 256  # pixels: long side of the mask that the horizon is fitted to
 PART_SHARE = 0.05  # smaller parts of the sky (gaps in trees, reflections) say nothing about the horizon

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edge_runtime.artifact.artifact import SPEC_FILE
@@ -15,6 +14,7 @@ from edge_runtime.backends.classical_artifact import CLASSICAL, read_model
 from edge_runtime.benchmark.results import Results
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs
+from edge_runtime.images.opencv import cv2
 from edge_runtime.images.ops import read_rgb, resize_rgb
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.report.rows import Line

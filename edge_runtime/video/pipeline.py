@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import cv2
 from edge_runtime.images.ops import resize_probability, to_mask8
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.masks.refine import RefineConfig, refine

@@ -7,11 +7,11 @@ import os
 from pathlib import Path
 from types import TracebackType
 
-import cv2
 import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
+from edge_runtime.images.opencv import cv2
 from edge_runtime.video.encode import CODECS, open_writer
 
 NAME = b"skyedge\0"  # ends every video that this program wrote, in a box that players skip

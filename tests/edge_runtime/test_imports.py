@@ -12,7 +12,7 @@ import pytest
 import edge_runtime
 
 PACKAGE = Path(edge_runtime.__file__).parent
-HOST_TOOLS = {"report", "devices", "batch"}  # these may need more: the extras [host] and [batch]
+HOST_TOOLS = {"report", "devices", "batch", "serve"}  # these may need more: the extras [host], [batch] and [serve]
 OUR_OTHER_FOLDERS = {"train", "export", "quantize", "cpp_demo"}
 # Never needed to run a network on a device, or needed by one backend alone and then imported when it is opened.
 HEAVY = {

@@ -34,6 +34,8 @@ def test_released_networks_have_names(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert Segmenter.load("unet_lite_s").artifact.folder == MODELS / "unet_lite_s" / "onnx-fp32"
     assert Segmenter.load("u2netp_p5/tflite-int8").artifact.folder == MODELS / "u2netp_p5" / "tflite-int8"
     assert load_models(["unet_lite_s", "smooth:unet_lite_s"]).artifacts[1].spec.name.endswith("+smooth")
+    with pytest.raises(InputError, match="unet_lite_s_open is here; pip install skyedge-models brings all"):
+        Segmenter.load("unet_lite_xl")
     for name in ("unet_lite_xl", "unet_lite_s/onnx-fp64", "../models/unet_lite_s", "", "~"):
         with pytest.raises(InputError, match="expected an artifact folder"):
             Segmenter.load(name)
@@ -105,3 +107,28 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     program = "import sys, edge_runtime; print(*sorted({'numpy', 'cv2', 'torch', 'PIL', 'onnxruntime'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("model", ["unet_lite_s/onnx-int8", "unet_lite_s/tflite-int8", "unet_lite_s/ncnn-int8"])
+def test_a_batch_gives_what_single_calls_give(model: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    arrays = [random.integers(0, 256, (20 + 9 * number, 150 - 7 * number, 3), np.uint8) for number in range(12)]
+    Image.fromarray(arrays[3]).save(tmp_path / "a.png")
+    images = [*arrays[:3], Image.fromarray(arrays[3]), tmp_path / "a.png", (tmp_path / "a.png").read_bytes(), *arrays[4:]]
+    for used in (Segmenter.load(model), load_models([model, f"smooth:{model}"])):
+        masks = used.batch(images)
+        assert len(masks) == len(images)
+        for image, mask in zip(images, masks, strict=True):
+            assert np.array_equal(mask, used(image))
+    assert used.batch([]) == [] and len(used.batch(np.stack([arrays[0], arrays[0]]))) == 2
+    assert np.array_equal(used.batch(iter([arrays[0][..., ::-1]]), color="BGR")[0], used(arrays[0]))
+
+
+def test_a_batch_names_the_image_that_is_wrong(segmenter: Segmenter, image: np.ndarray) -> None:
+    with pytest.raises(InputError, match="image 2 of the batch: .*missing.jpg"):
+        segmenter.batch([image, image, "missing.jpg", image])
+    with pytest.raises(TypeError, match="image 1 of the batch: got an image of type NoneType"):
+        segmenter.batch([image, None])  # type: ignore[list-item]
+    for given in (image, "a.jpg", b"bytes", Path("a.jpg")):
+        with pytest.raises(TypeError, match="put one image in a list"):
+            segmenter.batch(given)  # type: ignore[arg-type]

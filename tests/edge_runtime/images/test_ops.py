@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import read_rgb, resize_probability, resize_rgb, to_mask8, to_rgb8
+from edge_runtime.images.ops import enlarge, read_rgb, resize_probability, resize_rgb, to_mask8, to_rgb8
 
 RNG = np.random.default_rng(5)
 COLORS = RNG.integers(0, 256, (5, 7, 3), np.uint8)
@@ -225,9 +226,10 @@ def bilinear(values: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("target", [(480, 640), (31, 97), (1, 1), (1, 50), (50, 1), (7, 9), (3, 4000)])
-def test_probabilities_go_back_bilinearly(target: tuple[int, int]) -> None:
+@pytest.mark.parametrize("resize", [resize_probability, enlarge])  # with OpenCV, and without
+def test_probabilities_go_back_bilinearly(resize: Callable[..., np.ndarray], target: tuple[int, int]) -> None:
     probability = np.random.default_rng(2).random((32, 24), np.float32)
-    result = resize_probability(probability, *target)
+    result = resize(probability, *target)
     assert result.shape == target and result.dtype == np.float32
     assert np.abs(result - bilinear(probability.astype(float), *target)).max() < 1e-5
     assert result.min() >= 0 and result.max() <= 1

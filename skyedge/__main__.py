@@ -1,0 +1,6 @@
+"""`python -m skyedge`."""
+
+from skyedge.command import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The command `skyedge`: its first word is a verb, everything behind it is what `python -m edge_runtime.VERB` takes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import skyedge
+from edge_runtime.cli import EXIT_INPUT, run_command
+
+VERBS = {  # verb -> module, its config dataclass, what it does
+    "segment": ("edge_runtime.segment", "Segment", "write the sky mask of images, or of a video"),
+    "replace": ("edge_runtime.replace.run", "Replace", "put another sky into an image or a video"),
+    "correct": ("edge_runtime.correct", "Correct", "repair a mask with strokes"),
+    "verify": ("edge_runtime.verify", "Verify", "replay the golden pairs of artifacts"),
+    "benchmark": ("edge_runtime.benchmark.run", "BenchmarkConfig", "measure artifacts on this machine"),
+    "report": ("edge_runtime.report.build", "ReportConfig", "make a page of benchmark results"),
+    "batch": ("edge_runtime.batch.run", "Batch", "segment archives of images, with Ray"),
+    "serve": ("edge_runtime.serve.run", "Serve", "answer images with masks over HTTP"),
+}
+EXTRAS = {"serve": "serve", "batch": "batch", "report": "host", "benchmark": "host"}  # what a verb needs beyond the lean installation
+
+
+def usage() -> str:
+    """Return the help text."""
+    lines = [f"  {verb:10} {what}" for verb, (_, _, what) in VERBS.items()]
+    return "\n".join(["usage: skyedge VERB ...", "", *lines, "", "skyedge VERB --help lists its flags; skyedge --version"])
+
+
+def main() -> None:
+    """Run a verb; the exit codes are those of `edge_runtime.cli.run_command`."""
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    if word in ("-h", "--help"):
+        print(usage())
+    elif word == "--version":
+        print(f"skyedge {skyedge.__version__}")
+    elif word in VERBS:
+        module_name, config, _ = VERBS[word]
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            sys.exit(_missing(word, error))
+        sys.argv[:2] = [f"skyedge {word}"]
+        run_command(module.main, getattr(module, config))
+    else:
+        print(f"error: got {word or 'no verb'!r}, expected one of {', '.join(VERBS)}\n{usage()}", file=sys.stderr)
+        sys.exit(EXIT_INPUT)
+
+
+def _missing(verb: str, error: ModuleNotFoundError) -> int:
+    """Say what to install for a verb, and return its exit code."""
+    extra = EXTRAS.get(verb, "opencv")
+    print(f"error: skyedge {verb} needs {error.name}; install it: pip install 'skyedge[{extra}]'", file=sys.stderr)
+    return EXIT_INPUT
