@@ -18,7 +18,8 @@ VERBS = {  # verb -> module, its config dataclass, what it does
     "batch": ("edge_runtime.batch.run", "Batch", "segment archives of images, with Ray"),
     "serve": ("edge_runtime.serve.run", "Serve", "answer images with masks over HTTP"),
 }
-EXTRAS = {"serve": "serve", "batch": "batch", "report": "host", "benchmark": "host"}  # what a verb needs beyond the lean installation
+# What a verb needs beyond the lean installation.
+EXTRAS = {"serve": "serve", "batch": "batch", "report": "host", "benchmark": "host"}
 
 
 def usage() -> str:
