@@ -198,14 +198,14 @@ cpp-sanitize: $(STAMP) packages  ## cpp_demo's tests with AddressSanitizer and U
 	ctest --test-dir cpp_demo/build/sanitize --output-on-failure
 
 FUZZ_SECONDS ?= 600
-cpp-fuzz: $(STAMP) packages  ## fuzz the C++ readers of artifacts and pictures for FUZZ_SECONDS each; build/fuzz/ keeps what they find
+cpp-fuzz: $(STAMP) packages  ## fuzz the C++ readers of artifacts and images for FUZZ_SECONDS each; build/fuzz/ keeps what they find
 	$(call install_packages,$(FUZZ_PACKAGES))
 	mkdir -p build/fuzz && $(PY) cpp_demo/fuzz/seeds.py build/fuzz/seeds
 	for codec in opencv stb; do \
 	  cmake -S cpp_demo -B cpp_demo/build/fuzz-$$codec -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++-14 -DSKYEDGE_FUZZ=ON \
 	    -DSKYEDGE_CODEC=$$codec -DPython3_EXECUTABLE=$(CURDIR)/$(PY); \
-	  cmake --build cpp_demo/build/fuzz-$$codec --parallel 2 --target fuzz_model fuzz_picture; done
-	for job in model:opencv picture:opencv picture:stb; do \
+	  cmake --build cpp_demo/build/fuzz-$$codec --parallel 2 --target fuzz_model fuzz_image; done
+	for job in model:opencv image:opencv image:stb; do \
 	  kind=$${job%:*}; mkdir -p build/fuzz/$$job; \
 	  cpp_demo/build/fuzz-$${job#*:}/fuzz/fuzz_$$kind -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=60 -rss_limit_mb=2500 \
 	    -close_fd_mask=2 -dict=cpp_demo/fuzz/$$kind.dict -artifact_prefix=build/fuzz/ \

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A number that fills its word; CLI11's own would take "1e1" for an int and "inf" for a double.
+// Accepts a number within limits. CLI11's own check accepts "1e1" as an int and "inf" as a double.
 CLI::Validator number_within(double low, double high, bool whole) {
     const auto check = [=](std::string& text) -> std::string {
         std::istringstream reader(text);
@@ -61,7 +61,7 @@ CLI::Validator ends_in(const std::vector<std::string>& endings) {
             ""};
 }
 
-// Adds what several commands share.
+// Flags that several commands share.
 CLI::Option* add_path(CLI::App& app, const char* name, fs::path& place, const char* text) {
     return app
         .add_option_function<std::string>(name, [&place](const std::string& word) { place = word; }, text)
@@ -118,7 +118,7 @@ CLI::App& add_bench_command(CLI::App& app, BenchCommand& command) {
     CLI::App& made = *app.add_subcommand(
         "bench",
         "Measure latency, batch 1 (infer: from an image of the input size to probabilities; end_to_end: from a decoded frame "
-        "to its 8-bit mask), and peak memory.");
+        "to its 8-bit mask), and peak memory; write every sample as JSON.");
     made.add_option_function<std::vector<std::string>>(
             "--model", [&config](const std::vector<std::string>& words) { config.models = {words.begin(), words.end()}; },
             "artifact folder of format ncnn; may be given several times")
@@ -146,12 +146,14 @@ CLI::App& add_bench_command(CLI::App& app, BenchCommand& command) {
         ->excludes(input);
     made.add_option("--device-name", config.device_name, "what to call this device in the result");
     made.add_option("--json", command.json,
-                    "write the result, raw samples included, as edge_runtime/benchmark/results.schema.json describes it; - prints it")
+                    "file for the raw samples; - prints them. python -m edge_runtime.benchmark.table FILE makes a table of them")
+        ->capture_default_str()
+        ->check(not_empty())
         ->check(no_folder());
     return made;
 }
 
-// The error in words that say what was got and what to do.
+// Returns the message of a parse error: got, expected, next step.
 std::string explain(const CLI::App& app, const std::vector<std::string>& words, const CLI::ParseError& error) {
     const std::vector<CLI::App*> chosen = app.get_subcommands();
     const std::string help = "; see skyedge " + (chosen.empty() ? "" : chosen.front()->get_name() + " ") + "--help";
@@ -165,7 +167,7 @@ std::string explain(const CLI::App& app, const std::vector<std::string>& words, 
     return text + help;
 }
 
-// What no single flag shows.
+// Checks combinations of flags.
 Failure check_image(const ImageCommand& command, bool refine) {
     if (refine && command.mask.empty() && command.model.empty()) {
         return Error{"got neither --mask nor --model, expected one of them: where the probability comes from"};

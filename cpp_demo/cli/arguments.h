@@ -1,12 +1,12 @@
-// The command line of skyedge: words into the config of a command.
+// The command line of skyedge: parses words into the config of a command.
 #pragma once
 
 #include <functional>
 #include <string>
 #include <vector>
 
-#include "cli/bench.h"
-#include "cli/video.h"
+#include "cli/bench/bench.h"
+#include "cli/video/video.h"
 #include "skyedge/result.h"
 
 namespace skyedge {
@@ -23,10 +23,10 @@ struct ImageCommand {
 
 struct BenchCommand {
     BenchConfig config;
-    std::string json;  // empty: none; "-": stdout
+    std::string json = "-";  // file to write; "-": stdout
 };
 
-// What runs each command; every one prints its result to stdout.
+// The function of each command, which prints its result to stdout.
 struct Commands {
     std::function<Failure(const ImageCommand&)> image;
     std::function<Failure(const VideoConfig&)> video;

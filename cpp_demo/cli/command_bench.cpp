@@ -1,4 +1,4 @@
-// skyedge bench: latency and memory of artifacts.
+// skyedge bench: latency and memory of artifacts, as raw samples.
 #include <cstdio>
 
 #include "cli/commands.h"
@@ -12,16 +12,10 @@ Failure run_bench(const BenchCommand& command) {
         return report.error();
     }
     const std::string json = to_json(report.value());
-    if (command.json == "-") {
-        std::fputs(json.c_str(), stdout);
-        return std::nullopt;
+    if (command.json != "-") {
+        return write_file(command.json, {json.begin(), json.end()});
     }
-    if (!command.json.empty()) {
-        if (Failure failure = write_file(command.json, {json.begin(), json.end()})) {
-            return failure;
-        }
-    }
-    std::fputs(to_table(report.value()).c_str(), stdout);
+    std::fputs(json.c_str(), stdout);
     return std::nullopt;
 }
 

@@ -7,18 +7,18 @@
 #include "codec/image_io.h"
 #include "skyedge/refine.h"
 #include "skyedge/sky_segmenter.h"
-#include "core/stopwatch.h"
+#include "core/mask/stopwatch.h"
 
 namespace skyedge {
 namespace {
 
 namespace fs = std::filesystem;
 
-// What took how long, in order.
+// The time of each step, in order.
 class Laps {
 public:
     void lap(const char* name) { laps_.push_back({name, watch_.lap_ms()}); }
-    // A time that was measured elsewhere; the next lap begins now.
+    // Adds a time that was measured elsewhere, and starts the next lap.
     void add(const char* name, double ms) {
         laps_.push_back({name, ms});
         watch_ = Stopwatch();
@@ -41,7 +41,7 @@ private:
     Stopwatch watch_;
 };
 
-// A mask's file as a probability.
+// Reads a mask file as a probability.
 Result<Probability> read_mask(const fs::path& path) {
     const Result<Image> image = read_rgb(path);
     if (!image) {
@@ -78,7 +78,7 @@ Failure write_mask(const Probability& sky, double threshold, const fs::path& out
 
 Failure run_image(const ImageCommand& command) {
     Laps laps;
-    double threshold = 0.5;  // of a mask, whose network nobody named
+    double threshold = 0.5;  // for a mask without a network
     std::optional<SkySegmenter> segmenter;
     if (command.mask.empty()) {
         const Result<SkySegmenter> loaded = SkySegmenter::load(command.model, {command.threads});

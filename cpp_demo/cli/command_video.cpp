@@ -3,12 +3,12 @@
 #include <cstdio>
 
 #include "cli/commands.h"
-#include "cli/video.h"
+#include "cli/video/video.h"
 
 namespace skyedge {
 namespace {
 
-// Of samples that are there.
+// The samples must not be empty.
 double percentile(std::vector<double> samples, double percent) {
     const auto at = static_cast<std::ptrdiff_t>(percent / 100.0 * static_cast<double>(samples.size() - 1) + 0.5);
     std::nth_element(samples.begin(), samples.begin() + at, samples.end());

@@ -1,4 +1,4 @@
-// Whole files out.
+// Writes whole files.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace skyedge {
 
-// Writes `bytes` to `path`, or leaves everything as it was: a temporary sibling, fsync, rename.
+// Writes `bytes` to `path` atomically: a temporary file beside it, fsync, rename. After a failure nothing has changed.
 Failure write_file(const std::filesystem::path& path, const std::vector<std::uint8_t>& bytes);
 
 }  // namespace skyedge

@@ -1,4 +1,4 @@
-// The library that decodes and encodes: codec_opencv.cpp, or codec_stb.cpp where one static binary is wanted.
+// The decoder and encoder: codec_opencv.cpp, or codec_stb.cpp for a static binary.
 #pragma once
 
 #include <cstdint>
@@ -11,25 +11,25 @@
 
 namespace skyedge {
 
-// A picture as its file holds it: rows without gaps, of samples of 8 or 16 bits in the machine's byte order.
-struct RawPicture {
+// A decoded image before orientation, alpha and bit depth are handled: rows without padding, samples of 8 or 16 bits in
+// native byte order.
+struct RawImage {
     int width_px = 0;
     int height_px = 0;
-    int channels = 0;  // 1 grey, 2 grey and alpha, 3 color, 4 color and alpha
+    int channels = 0;  // 1 gray, 2 gray and alpha, 3 color, 4 color and alpha
     bool blue_first = false;
-    bool has_alpha = false;  // whether the last of 2 or 4 channels counts
+    bool has_alpha = false;  // whether the last of 2 or 4 channels is alpha
     bool deep = false;       // 16 bits
     std::shared_ptr<const void> samples;
 };
 
-// What `decode` reads, for messages.
+// The formats that `decode` reads, for messages.
 extern const char* const kImageFormats;
 
-// `file` is of one of these formats and was asked by pixel_count() how large it is. The error says in a few words why
-// it is no picture.
-Result<RawPicture> decode(const std::vector<std::uint8_t>& file);
+// Decodes a file of one of these formats whose pixel_count() was checked. The error is a short reason.
+Result<RawImage> decode(const std::vector<std::uint8_t>& file);
 
-// The mask as an 8-bit, one-channel PNG, or nothing where the library fails.
-std::optional<std::vector<std::uint8_t>> encode_grey_png(const Mask& mask);
+// Returns the mask as an 8-bit, one-channel PNG, or nothing if the library fails.
+std::optional<std::vector<std::uint8_t>> encode_gray_png(const Mask& mask);
 
 }  // namespace skyedge

@@ -20,9 +20,8 @@ bool starts_with(const std::vector<std::uint8_t>& bytes, std::string_view text) 
 
 const char* const kImageFormats = "JPEG, PNG, WebP, BMP or TIFF";
 
-Result<RawPicture> decode(const std::vector<std::uint8_t>& file) {
-    // UNCHANGED keeps alpha and 16 bits. The fourth byte of a BMP is padding more often than alpha, so that is left
-    // out.
+Result<RawImage> decode(const std::vector<std::uint8_t>& file) {
+    // UNCHANGED keeps alpha and 16 bits. The fourth byte of a BMP is ignored: it is usually padding, not alpha.
     const bool bmp = starts_with(file, "BM"sv);
     auto decoded = std::make_shared<cv::Mat>();
     try {
@@ -31,25 +30,25 @@ Result<RawPicture> decode(const std::vector<std::uint8_t>& file) {
         return Error{error.err};
     }
     if (decoded->empty() || !decoded->isContinuous()) {
-        return Error{"not a picture, or broken"};
+        return Error{"not an image, or broken"};
     }
     if (decoded->depth() != CV_8U && decoded->depth() != CV_16U) {
         return Error{"got pixels that are neither 8 nor 16 bit unsigned"};
     }
-    RawPicture picture;
-    picture.width_px = decoded->cols;
-    picture.height_px = decoded->rows;
-    picture.channels = decoded->channels();
-    picture.blue_first = true;
-    picture.deep = decoded->depth() == CV_16U;
-    // libtiff, which hands 8-bit TIFF to OpenCV, has laid alpha over black by itself.
+    RawImage raw;
+    raw.width_px = decoded->cols;
+    raw.height_px = decoded->rows;
+    raw.channels = decoded->channels();
+    raw.blue_first = true;
+    raw.deep = decoded->depth() == CV_16U;
+    // OpenCV reads 8-bit TIFF through libtiff, which has already blended alpha over black.
     const bool tiff = starts_with(file, "II*\0"sv) || starts_with(file, "MM\0*"sv);
-    picture.has_alpha = picture.channels == 4 && !(tiff && !picture.deep);
-    picture.samples = std::shared_ptr<const void>(decoded, decoded->data);
-    return picture;
+    raw.has_alpha = raw.channels == 4 && !(tiff && !raw.deep);
+    raw.samples = std::shared_ptr<const void>(decoded, decoded->data);
+    return raw;
 }
 
-std::optional<std::vector<std::uint8_t>> encode_grey_png(const Mask& mask) {
+std::optional<std::vector<std::uint8_t>> encode_gray_png(const Mask& mask) {
     // OpenCV only reads from the matrix here.
     const cv::Mat pixels(mask.height_px, mask.width_px, CV_8UC1, const_cast<std::uint8_t*>(mask.values.data()));
     std::vector<std::uint8_t> png;

@@ -16,7 +16,7 @@
 namespace skyedge {
 namespace {
 
-// stb takes the missing part of a BMP for zeros; the header says how long the file should be.
+// stb reads the missing part of a BMP as zeros. The header holds the size of the whole file.
 bool is_cut_bmp(const std::vector<std::uint8_t>& file) {
     if (file.size() < 6 || file[0] != 'B' || file[1] != 'M') {
         return false;
@@ -32,7 +32,7 @@ bool is_cut_bmp(const std::vector<std::uint8_t>& file) {
 
 const char* const kImageFormats = "JPEG, PNG or BMP";
 
-Result<RawPicture> decode(const std::vector<std::uint8_t>& file) {
+Result<RawImage> decode(const std::vector<std::uint8_t>& file) {
     if (file.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
         return Error{"the file is larger than 2 GiB"};
     }
@@ -43,27 +43,27 @@ Result<RawPicture> decode(const std::vector<std::uint8_t>& file) {
         return Error{"a Huffman table has more than 256 codes"};
     }
     const auto size = static_cast<int>(file.size());
-    RawPicture picture;
-    if (stbi_info_from_memory(file.data(), size, &picture.width_px, &picture.height_px, &picture.channels) == 0) {
-        return Error{"not a picture, or broken"};
+    RawImage raw;
+    if (stbi_info_from_memory(file.data(), size, &raw.width_px, &raw.height_px, &raw.channels) == 0) {
+        return Error{"not an image, or broken"};
     }
-    picture.deep = stbi_is_16_bit_from_memory(file.data(), size) != 0;
-    int* const width = &picture.width_px;
-    int* const height = &picture.height_px;
+    raw.deep = stbi_is_16_bit_from_memory(file.data(), size) != 0;
+    int* const width = &raw.width_px;
+    int* const height = &raw.height_px;
     void* samples =
-        picture.deep
-            ? static_cast<void*>(stbi_load_16_from_memory(file.data(), size, width, height, &picture.channels, 0))
-            : stbi_load_from_memory(file.data(), size, width, height, &picture.channels, 0);
+        raw.deep
+            ? static_cast<void*>(stbi_load_16_from_memory(file.data(), size, width, height, &raw.channels, 0))
+            : stbi_load_from_memory(file.data(), size, width, height, &raw.channels, 0);
     if (samples == nullptr) {
-        return Error{"not a picture, or broken (" + std::string(stbi_failure_reason()) + ")"};
+        return Error{"not an image, or broken (" + std::string(stbi_failure_reason()) + ")"};
     }
-    picture.samples = std::shared_ptr<const void>(samples, stbi_image_free);
-    // The fourth byte of a BMP is padding more often than alpha.
-    picture.has_alpha = picture.channels % 2 == 0 && file[0] != 'B';
-    return picture;
+    raw.samples = std::shared_ptr<const void>(samples, stbi_image_free);
+    // The fourth byte of a BMP is usually padding, not alpha.
+    raw.has_alpha = raw.channels % 2 == 0 && file[0] != 'B';
+    return raw;
 }
 
-std::optional<std::vector<std::uint8_t>> encode_grey_png(const Mask& mask) {
+std::optional<std::vector<std::uint8_t>> encode_gray_png(const Mask& mask) {
     int size = 0;
     unsigned char* encoded =
         stbi_write_png_to_mem(mask.values.data(), mask.width_px, mask.width_px, mask.height_px, 1, &size);

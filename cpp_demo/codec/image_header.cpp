@@ -12,7 +12,7 @@ using namespace std::literals;
 
 constexpr int kUpright = 1;
 
-// A stretch of a file; reads past its end give zeros, so that damaged lengths lead nowhere.
+// A part of a file. Reads past its end return 0, so damaged lengths are harmless.
 class Bytes {
 public:
     Bytes(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
@@ -36,7 +36,7 @@ private:
     std::size_t size_;
 };
 
-// The orientation tag in the first directory of a TIFF structure, which is what EXIF is.
+// Returns the orientation tag in the first directory of a TIFF structure; EXIF is one.
 int tiff_orientation(Bytes tiff) {
     if (tiff.starts_with("Exif\0\0"sv)) {
         tiff = tiff.from(6);
@@ -66,7 +66,7 @@ int tiff_orientation(Bytes tiff) {
 
 struct JpegHead {
     int orientation = kUpright;
-    std::uint64_t pixels = 0;    // the most that a frame's header speaks of
+    std::uint64_t pixels = 0;    // the largest claim of a frame header
     std::size_t scan_start = 0;  // offset of the first scan's marker; the file's size where there is none
 };
 
@@ -77,7 +77,7 @@ JpegHead read_jpeg_head(const Bytes& file) {
     std::size_t at = 2;
     while (at + 4 <= file.size()) {
         if (file.at(at) != 0xFF) {
-            ++at;  // garbage between segments, which decoders skip too
+            ++at;  // decoders also skip garbage between segments
             continue;
         }
         const std::uint32_t marker = file.at(at + 1);
@@ -109,7 +109,7 @@ bool is_png(const Bytes& file) { return file.starts_with("\x89PNG\r\n\x1a\n"sv);
 
 bool is_webp(const Bytes& file) { return file.starts_with("RIFF"sv) && file.from(8).starts_with("WEBP"sv); }
 
-// The first part says how large the picture is, in the manner of one of three kinds.
+// Returns the size that the first chunk claims, in one of three encodings.
 std::uint64_t webp_pixels(const Bytes& file) {
     const Bytes part = file.from(12);
     const Bytes body = part.from(8);
@@ -126,11 +126,11 @@ std::uint64_t bmp_pixels(const Bytes& file) {
     if (file.little32(14) == 12) {  // the oldest kind of header
         return std::uint64_t{file.little16(18)} * file.little16(20);
     }
-    const std::uint32_t height = file.little32(22);  // negative where rows go downwards
+    const std::uint32_t height = file.little32(22);  // negative if the top row comes first
     return std::uint64_t{file.little32(18)} * std::min(height, 0U - height);
 }
 
-// Of the first directory; the others are further pictures.
+// Returns the size in the first directory; other directories are further images.
 std::uint64_t tiff_pixels(const Bytes& tiff, bool little) {
     const auto word = [&](std::size_t i) { return little ? tiff.little16(i) : tiff.big16(i); };
     const auto dword = [&](std::size_t i) { return little ? tiff.little32(i) : tiff.big32(i); };
@@ -140,7 +140,7 @@ std::uint64_t tiff_pixels(const Bytes& tiff, bool little) {
     for (std::size_t i = 0; i < word(directory); ++i) {
         const std::size_t entry = directory + 2 + 12 * i;
         std::uint64_t* const side = word(entry) == kWidthTag ? &width : word(entry) == kHeightTag ? &height : nullptr;
-        if (side != nullptr) {  // where it is there twice, the larger
+        if (side != nullptr) {  // of a repeated tag, the larger value
             *side = std::max(*side, std::uint64_t{word(entry + 2) == kShort ? word(entry + 8) : dword(entry + 8)});
         }
     }
@@ -209,7 +209,7 @@ bool is_cut_jpeg(const std::vector<std::uint8_t>& file) {
     if (!is_jpeg(bytes)) {
         return false;
     }
-    // Inside a scan every 0xFF of the data is followed by 0x00, so the end marker cannot occur by chance.
+    // In scan data every 0xFF is followed by 0x00, so the end marker cannot occur in it.
     for (std::size_t at = read_jpeg_head(bytes).scan_start; at + 2 <= bytes.size(); ++at) {
         if (bytes.at(at) == 0xFF && bytes.at(at + 1) == 0xD9) {
             return false;
@@ -220,7 +220,7 @@ bool is_cut_jpeg(const std::vector<std::uint8_t>& file) {
 
 namespace {
 
-// CRC-32 as PNG has it (ISO 3309), bit by bit over a table of 256.
+// The CRC-32 of PNG (ISO 3309), with a table.
 std::uint32_t crc32(const std::uint8_t* data, std::size_t size) {
     static const std::array<std::uint32_t, 256> table = [] {
         std::array<std::uint32_t, 256> made{};
@@ -247,20 +247,16 @@ std::optional<std::string> png_damage(const std::vector<std::uint8_t>& file) {
     if (!is_png(bytes)) {
         return std::nullopt;
     }
-    bool in_pixels = false;
-    for (std::size_t at = 8; at + 12 <= bytes.size();) {
-        const std::size_t length = bytes.big32(at);
-        if (length > bytes.size() - at - 12) {
-            break;
-        }
-        const bool pixels = bytes.from(at + 4).starts_with("IDAT"sv);
-        in_pixels = in_pixels || pixels;
-        // Behind the pixels Pillow does not look either.
-        if ((pixels || !in_pixels) && crc32(file.data() + at + 4, length + 4) != bytes.big32(at + 8 + length)) {
-            return "a PNG chunk's CRC does not match its content";
-        }
+    for (std::size_t at = 8; at + 8 <= bytes.size();) {
         if (bytes.from(at + 4).starts_with("IEND"sv)) {
             return std::nullopt;
+        }
+        const std::size_t length = bytes.big32(at);
+        if (length + 12 > bytes.size() - at) {
+            break;
+        }
+        if (crc32(file.data() + at + 4, length + 4) != bytes.big32(at + 8 + length)) {
+            return "a PNG chunk's CRC does not match its content";
         }
         at += 12 + length;
     }
@@ -274,7 +270,7 @@ bool has_wrong_huffman_table(const std::vector<std::uint8_t>& file) {
     if (!is_jpeg(bytes)) {
         return false;
     }
-    // Tables may stand between scans, so this looks at every marker; 0xFF 0x00 inside a scan is none, nor is a restart.
+    // Tables may come between scans, so every marker is checked. 0xFF 0x00 and restart markers inside a scan are skipped.
     for (std::size_t at = 2; at + 4 <= bytes.size();) {
         const std::uint32_t marker = bytes.at(at + 1);
         const bool data =

@@ -6,47 +6,47 @@
 #include <utility>
 
 #include "codec/codec.h"
-#include "core/files.h"
+#include "core/artifact/files.h"
 #include "codec/image_header.h"
 
 namespace skyedge {
 namespace {
 
 constexpr int kChannels = 3;
-constexpr std::uint64_t kMostPixels = 178956970;  // Pillow's limit, so Python's too
+constexpr std::uint64_t kMostPixels = 178956970;  // Pillow's limit, the same as in Python
 
-// Alpha over black: round(value * alpha / 255).
+// Blends over black: round(value * alpha / 255).
 std::uint8_t over_black(unsigned value, unsigned alpha) {
     return static_cast<std::uint8_t>((2 * value * alpha + 255) / 510);
 }
 
-// One sample of 8 or 16 bits as 8.
+// Converts a sample of 8 or 16 bits to 8.
 struct Depth8 {
     static unsigned color(std::uint8_t value) { return value; }
-    static unsigned grey(std::uint8_t value) { return value; }
+    static unsigned gray(std::uint8_t value) { return value; }
 };
 struct Depth16 {
     static unsigned color(std::uint16_t value) { return value >> 8U; }
-    static unsigned grey(std::uint16_t value) { return (value + 128U) / 257U; }
+    static unsigned gray(std::uint16_t value) { return (value + 128U) / 257U; }
 };
 
 template <class Depth, class Sample>
-Image to_rgb(const RawPicture& picture) {
-    Image image{picture.width_px, picture.height_px, {}};
-    const std::size_t count = static_cast<std::size_t>(picture.width_px) * static_cast<std::size_t>(picture.height_px);
+Image to_rgb(const RawImage& raw) {
+    Image image{raw.width_px, raw.height_px, {}};
+    const std::size_t count = static_cast<std::size_t>(raw.width_px) * static_cast<std::size_t>(raw.height_px);
     image.rgb.resize(count * kChannels);
-    const auto* sample = static_cast<const Sample*>(picture.samples.get());
+    const auto* sample = static_cast<const Sample*>(raw.samples.get());
     std::uint8_t* out = image.rgb.data();
-    const int channels = picture.channels;
-    const int red = channels < kChannels ? 0 : (picture.blue_first ? 2 : 0);
+    const int channels = raw.channels;
+    const int red = channels < kChannels ? 0 : (raw.blue_first ? 2 : 0);
     const int green = channels < kChannels ? 0 : 1;
     const int blue = channels < kChannels ? 0 : 2 - red;
     for (std::size_t i = 0; i < count; ++i, sample += channels, out += kChannels) {
         if (channels == 1) {
-            out[0] = out[1] = out[2] = static_cast<std::uint8_t>(Depth::grey(sample[0]));
+            out[0] = out[1] = out[2] = static_cast<std::uint8_t>(Depth::gray(sample[0]));
             continue;
         }
-        const unsigned alpha = picture.has_alpha ? Depth::color(sample[channels - 1]) : 255U;
+        const unsigned alpha = raw.has_alpha ? Depth::color(sample[channels - 1]) : 255U;
         out[0] = over_black(Depth::color(sample[red]), alpha);
         out[1] = over_black(Depth::color(sample[green]), alpha);
         out[2] = over_black(Depth::color(sample[blue]), alpha);
@@ -54,7 +54,7 @@ Image to_rgb(const RawPicture& picture) {
     return image;
 }
 
-// Turns the pixels upright. EXIF orientations 5 to 8 exchange rows and columns; then 2, 3, 6, 7 and so on mirror.
+// Applies the EXIF orientation: 5 to 8 swap rows and columns, then some mirror one or both axes.
 Image upright(Image image, int orientation) {
     if (orientation == 1) {
         return image;
@@ -81,7 +81,7 @@ Image upright(Image image, int orientation) {
 }
 
 Error unreadable(const std::string& name, const std::string& why) {
-    return Error{"cannot read picture " + name + ": " + why + "; expected a complete " + kImageFormats +
+    return Error{"cannot read image " + name + ": " + why + "; expected a complete " + kImageFormats +
                  " with 8 or 16 bits per channel"};
 }
 
@@ -104,18 +104,18 @@ Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::strin
     if (const std::optional<std::string> damage = png_damage(file)) {
         return unreadable(name, *damage);
     }
-    const Result<RawPicture> decoded = decode(file);
+    const Result<RawImage> decoded = decode(file);
     if (!decoded) {
         return unreadable(name, decoded.error().message);
     }
-    const RawPicture& picture = decoded.value();
-    if (picture.width_px < 1 || picture.height_px < 1) {  // stb reads such a BMP
+    const RawImage& raw = decoded.value();
+    if (raw.width_px < 1 || raw.height_px < 1) {  // stb accepts such a BMP
         return unreadable(name, "it has no pixels");
     }
-    if (picture.channels < 1 || picture.channels > 4) {
-        return unreadable(name, "got " + std::to_string(picture.channels) + " channels");
+    if (raw.channels < 1 || raw.channels > 4) {
+        return unreadable(name, "got " + std::to_string(raw.channels) + " channels");
     }
-    Image image = picture.deep ? to_rgb<Depth16, std::uint16_t>(picture) : to_rgb<Depth8, std::uint8_t>(picture);
+    Image image = raw.deep ? to_rgb<Depth16, std::uint16_t>(raw) : to_rgb<Depth8, std::uint8_t>(raw);
     return upright(std::move(image), exif_orientation(file));
 }
 
@@ -125,7 +125,7 @@ Result<Image> read_rgb(const std::filesystem::path& path) {
 }
 
 Result<std::vector<std::uint8_t>> encode_png(const Mask& mask) {
-    std::optional<std::vector<std::uint8_t>> png = encode_grey_png(mask);
+    std::optional<std::vector<std::uint8_t>> png = encode_gray_png(mask);
     if (!png) {
         return Error{"cannot encode the mask as PNG; check that there is memory left"};
     }

@@ -1,4 +1,4 @@
-// Picture files in, mask files out.
+// Reads image files and encodes masks.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@
 
 namespace skyedge {
 
-// Decodes a picture as it should be seen: EXIF orientation applied, alpha laid over black, grey and palettes as RGB,
-// 16-bit grey scaled by 257 with rounding, 16-bit color cut to its upper byte (the same as edge_runtime/images/ops.py).
+// Decodes an image for display: EXIF orientation applied, alpha blended over black, gray and palettes as RGB,
+// 16-bit gray scaled by 257 with rounding, 16-bit color cut to its upper byte (the same as edge_runtime/images/ops.py).
 Result<Image> read_rgb(const std::filesystem::path& path);
 
 // The same for the bytes of a file; `name` is for messages.

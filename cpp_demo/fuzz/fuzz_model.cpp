@@ -1,11 +1,11 @@
-// libFuzzer harness for artifacts: model.json, a zero byte, .param, a zero byte, .bin. A spec that is refused gives way
-// to the tiny artifact's, so that every input reaches the check of the network and, where that passes, ncnn's loaders.
-// SHA-256 is left out: it would stop all but the seeds.
+// libFuzzer harness for artifacts: model.json, a zero byte, .param, a zero byte, .bin. A refused spec is replaced
+// by the tiny artifact's, so that every input reaches the network checks and, if they pass, ncnn's loaders. SHA-256 is
+// not checked: it would refuse everything but the seeds.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
-#include "../tests/tiny_artifact.h"
+#include "tests/tiny_artifact.h"
 #include "skyedge/model_spec.h"
 #include "skyedge/sky_segmenter.h"
 
@@ -22,7 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const skyedge::Artifact artifact{spec ? spec.value() : tiny.value(), {param, param_end}, {bin, end}, {}};
     if (const auto loaded = skyedge::SkySegmenter::from_artifact(artifact, {1});
         !loaded && loaded.error().message.empty()) {
-        __builtin_trap();  // every refusal says why
+        __builtin_trap();  // every refusal has a message
     }
     return 0;
 }

@@ -1,8 +1,8 @@
-// Stands in for libFuzzer's main where the compiler has none: runs a harness once on every file of the folders given.
+// Replaces libFuzzer's main for other compilers: runs a harness once on every file of the given folders.
 #include <cstdio>
 #include <filesystem>
 
-#include "core/files.h"
+#include "core/artifact/files.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -15,7 +15,7 @@ int main(int argc, char** argv) {
                 std::fprintf(stderr, "error: %s\n", file.error().message.c_str());
                 return 2;
             }
-            // Told beforehand, so that the input of a crash is known.
+            // Printed before the run, so that the input of a crash is known.
             std::fprintf(stderr, "%s\n", entry.path().c_str());
             LLVMFuzzerTestOneInput(file.value().data(), file.value().size());
             ++count;

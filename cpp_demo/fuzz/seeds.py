@@ -1,6 +1,6 @@
-"""Write what fuzzing starts from: `python cpp_demo/fuzz/seeds.py DIR` fills DIR/model and DIR/picture.
+"""Write what fuzzing starts from: `python cpp_demo/fuzz/seeds.py DIR` fills DIR/model and DIR/image.
 
-Pictures of every kind that the decoders read, a few pixels large; the specs of the released artifacts, and small networks of
+Images of every kind that the decoders read, a few pixels large; the specs of the released artifacts, and small networks of
 the layers that ours are made of. Needs numpy and Pillow.
 """
 
@@ -49,26 +49,26 @@ def networks() -> dict[str, tuple[str, bytes]]:
     }
 
 
-def pictures() -> dict[str, bytes]:
+def images() -> dict[str, bytes]:
     """Return file name -> bytes."""
     rng = np.random.default_rng(0)
-    colour = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
+    color = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
     deep = Image.fromarray(rng.integers(0, 65536, (5, 7), dtype=np.uint16))
     exif = Image.Exif()
     exif[0x0112] = 6
     wanted: list[tuple[str, Image.Image, dict[str, object]]] = [
-        *((f"{mode}.png", colour.convert(mode), {}) for mode in ("RGB", "L", "1", "P", "RGBA", "LA")),
-        *((f"{mode}.bmp", colour.convert(mode), {}) for mode in ("RGB", "L", "1", "P", "RGBA")),
-        *((f"{mode}.jpg", colour.convert(mode), {"exif": exif}) for mode in ("RGB", "L", "CMYK")),
-        *((f"{mode}-{kind}.tif", colour.convert(mode), {"compression": kind})
+        *((f"{mode}.png", color.convert(mode), {}) for mode in ("RGB", "L", "1", "P", "RGBA", "LA")),
+        *((f"{mode}.bmp", color.convert(mode), {}) for mode in ("RGB", "L", "1", "P", "RGBA")),
+        *((f"{mode}.jpg", color.convert(mode), {"exif": exif}) for mode in ("RGB", "L", "CMYK")),
+        *((f"{mode}-{kind}.tif", color.convert(mode), {"compression": kind})
           for mode, kind in itertools.product(("RGB", "L", "RGBA"), ("raw", "tiff_lzw", "jpeg"))
           if (mode, kind) != ("RGBA", "jpeg")),
         ("deep.png", deep, {}),
         ("deep.tif", deep, {}),
-        ("progressive.jpg", colour, {"progressive": True}),
-        ("turned.png", colour, {"exif": exif}),
-        ("lossy.webp", colour, {"exif": exif}),
-        ("lossless.webp", colour.convert("RGBA"), {"lossless": True}),
+        ("progressive.jpg", color, {"progressive": True}),
+        ("turned.png", color, {"exif": exif}),
+        ("lossy.webp", color, {"exif": exif}),
+        ("lossless.webp", color.convert("RGBA"), {"lossless": True}),
     ]  # fmt: skip
     files = {}
     for name, image, options in wanted:
@@ -81,10 +81,10 @@ def pictures() -> dict[str, bytes]:
 def main() -> None:
     """Write both folders."""
     root = Path(sys.argv[1])
-    for kind in ("model", "picture"):
+    for kind in ("model", "image"):
         (root / kind).mkdir(parents=True, exist_ok=True)
-    for name, content in pictures().items():
-        (root / "picture" / name).write_bytes(content)
+    for name, content in images().items():
+        (root / "image" / name).write_bytes(content)
     for name, (param, weights) in networks().items():
         (root / "model" / name).write_bytes(b"\0" + param.encode() + b"\0" + weights)
     for path in sorted(PROJECT.glob("models/*/*/model.json")):

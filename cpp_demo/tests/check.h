@@ -1,4 +1,4 @@
-// The little that the unit tests share: checks that count, and say where they failed.
+// Checks for unit tests: they count failures and print where they failed.
 #pragma once
 
 #include <cstdio>
@@ -19,7 +19,7 @@ inline void check(bool good, const std::string& what, const char* file, int line
     }
 }
 
-// A check that `text` holds `part`; both are shown where it does not.
+// Checks that `text` contains `part`, and prints both if not.
 inline void check_holds(const std::string& text, const std::string& part, const char* file, int line) {
     check(text.find(part) != std::string::npos, "got '" + text + "', expected it to hold '" + part + "'", file, line);
 }
@@ -31,7 +31,7 @@ inline int finish() {
     return failures == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-// A folder that goes when the test ends.
+// A temporary folder, removed at the end of the test.
 class ScratchFolder {
 public:
     ScratchFolder() {

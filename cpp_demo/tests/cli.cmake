@@ -2,7 +2,7 @@
 # cmake -DSKYEDGE=... -DWRITE_TINY=... -DSCRATCH=... -DVIDEO=opencv|none -DSANITIZE=ON|OFF [-DEMULATOR=...] -P cli.cmake
 file(REMOVE_RECURSE "${SCRATCH}")
 file(MAKE_DIRECTORY "${SCRATCH}/out")
-execute_process(COMMAND ${EMULATOR} "${WRITE_TINY}" "${SCRATCH}/tiny" "${SCRATCH}/picture.png" COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${EMULATOR} "${WRITE_TINY}" "${SCRATCH}/tiny" "${SCRATCH}/image.png" COMMAND_ERROR_IS_FATAL ANY)
 file(MAKE_DIRECTORY "${SCRATCH}/folder.png")
 
 # expect(CODE TEXT WORDS...): the call ends with CODE and says TEXT; a refused one leaves out/ empty.
@@ -22,7 +22,7 @@ function(expect code text)
 endfunction()
 
 set(model --model "${SCRATCH}/tiny")
-set(input --input "${SCRATCH}/picture.png")
+set(input --input "${SCRATCH}/image.png")
 set(output --output "${SCRATCH}/out/mask.png")
 
 expect(0 "Write the probability of sky" --help)
@@ -42,7 +42,7 @@ foreach(threads 0 65 -1 two 1.5 99999999999)
   expect(2 "--threads: " segment ${model} ${input} ${output} --threads ${threads})
 endforeach()
 expect(2 "ending in .png" segment ${model} ${input} --output "${SCRATCH}/out/mask.jpg")
-expect(2 "the same file" segment ${model} ${input} --output "${SCRATCH}/picture.png")
+expect(2 "the same file" segment ${model} ${input} --output "${SCRATCH}/image.png")
 expect(2 "which is a folder" segment ${model} ${input} --output "${SCRATCH}/folder.png")
 expect(2 "no such folder" segment --model "${SCRATCH}/nowhere" ${input} ${output})
 expect(2 "No such file" segment ${model} --input "${SCRATCH}/nowhere.png" ${output})
@@ -50,9 +50,9 @@ expect(2 "expected a complete JPEG" segment ${model} --input "${SCRATCH}/tiny/mo
 expect(2 "cannot write" segment ${model} ${input} --output "${SCRATCH}/nowhere/mask.png")
 
 expect(2 "got neither --mask nor --model" refine ${input} ${output})
-expect(2 "--model excludes --mask" refine ${input} ${output} ${model} --mask "${SCRATCH}/picture.png")
+expect(2 "--model excludes --mask" refine ${input} ${output} ${model} --mask "${SCRATCH}/image.png")
 expect(2 "not expected: --overlay; see skyedge refine --help" refine ${model} ${input} ${output} --overlay)
-expect(2 "got the same file" refine --mask "${SCRATCH}/picture.png" ${input} --output "${SCRATCH}/picture.png")
+expect(2 "got the same file" refine --mask "${SCRATCH}/image.png" ${input} --output "${SCRATCH}/image.png")
 
 expect(2 "got no --input" video ${model})
 expect(2 "not expected: --refine" video ${model} ${input} --refine)
@@ -79,7 +79,7 @@ endforeach()
 expect(2 "--json" bench ${model} --json a --json b)
 expect(2 "which is a folder" bench ${model} --json "${SCRATCH}/out")
 expect(2 "No such file" bench ${model} --input "${SCRATCH}/nowhere.png")
-expect(0 "infer p50/p90/p95 ms" bench ${model} --runs 2 --seconds 0)
+expect(0 "samples_us" bench ${model} --runs 2 --seconds 0)
 
 file(COPY "${SCRATCH}/tiny/" DESTINATION "${SCRATCH}/damaged")
 file(APPEND "${SCRATCH}/damaged/model.bin" "x")
@@ -90,8 +90,8 @@ expect(0 "mask.png: 30 x 40 pixels, 5" segment ${model} ${input} ${output})
 expect(0 "the golden pair comes out, ok" verify ${model})
 expect(0 "ms  together" segment ${model} ${input} ${output} --refine --timing)
 expect(0 "mask.png: 30 x 40 pixels" refine ${model} ${input} ${output})
-expect(0 "mask.png: 30 x 40 pixels, 50.0 % sky" refine --mask "${SCRATCH}/picture.png" ${input} ${output})
-expect(0 "mask.png: 30 x 40 pixels, 5" segment --model=${SCRATCH}/tiny --input=${SCRATCH}/picture.png
+expect(0 "mask.png: 30 x 40 pixels, 50.0 % sky" refine --mask "${SCRATCH}/image.png" ${input} ${output})
+expect(0 "mask.png: 30 x 40 pixels, 5" segment --model=${SCRATCH}/tiny --input=${SCRATCH}/image.png
   --output=${SCRATCH}/out/mask.png --threads=2)
 file(GLOB written RELATIVE "${SCRATCH}/out" "${SCRATCH}/out/*")
 if(NOT written STREQUAL "mask.png")

@@ -1,12 +1,12 @@
-// A whole artifact for tests: one 1x1 convolution and a sigmoid, whose answer is known on paper.
+// A complete artifact for tests: one 1x1 convolution and a sigmoid, whose output is known.
 #pragma once
 
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "check.h"
-#include "core/sha256.h"
+#include "tests/check.h"
+#include "core/artifact/sha256.h"
 
 namespace skyedge::test {
 
@@ -14,7 +14,7 @@ constexpr int kTinySidePx = 8;
 constexpr float kTinyWeights[3] = {0.5F, -1.0F, 2.0F};  // R, G, B
 constexpr float kTinyBias = 0.25F;
 
-// What the network gives for a picture of one color.
+// The network's output for an image of one color.
 inline double tiny_probability(int red, int green, int blue) {
     const int pixel[3] = {red, green, blue};
     double sum = kTinyBias;
@@ -80,7 +80,7 @@ inline std::string npy(const std::string& dtype, const std::string& shape, const
     return std::string("\x93NUMPY\x01\0", 8) + static_cast<char>(size & 255U) + static_cast<char>(size >> 8U) + dict + body;
 }
 
-// An image of one color, and what the network gives for it.
+// An image of one color and the network's output.
 inline std::string tiny_golden_input() {
     std::string body;
     for (int i = 0; i < kTinySidePx * kTinySidePx; ++i) {
@@ -98,7 +98,7 @@ inline std::string tiny_golden_output(double offset = 0.0) {
     return npy("<f4", "8, 8", body);
 }
 
-// Writes an artifact whose spec says of its files what they are.
+// Writes an artifact whose spec has the right sizes and SHA-256.
 inline void write_tiny(const std::filesystem::path& folder, const nlohmann::json& spec = tiny_spec(),
                        const std::string& param = tiny_param(), const std::string& bin = tiny_bin()) {
     std::filesystem::create_directories(folder);

@@ -1,7 +1,7 @@
 """Checks `.param` and `.bin` before ncnn reads them: ncnn trusts both, and crashes on numbers that do not fit together.
 
 Every layer must be of a known kind with known keys, and the shape of every blob is computed and bounded.
-`cpp_demo/core/net_check.cpp` and `net_shapes.cpp` have the same rules; a test compares the verdicts.
+`cpp_demo/core/network/net_check.cpp` and `net_shapes.cpp` have the same rules; a test compares the verdicts.
 """
 
 from __future__ import annotations

@@ -14,17 +14,14 @@ from contextlib import contextmanager
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.benchmark.machine import Gpu, busy_seconds, load_average
 from edge_runtime.benchmark.memory import camera_frame
-from edge_runtime.benchmark.results import Load, Row, Rule, summarize
+from edge_runtime.benchmark.results import Load, Row, Rule, judge
+from edge_runtime.benchmark.timing import summarize
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import set_threads
 from edge_runtime.images.ops import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.verify import replay
 
-# Cores that other processes may keep busy without a warning. The load average before the start is recorded but causes no warning,
-# since the memory measurement before it raises it.
-BUSY_CORES = 0.1
-STARVED_CORES = 0.95  # a row that got less of a core was interrupted
 PAUSE_SECONDS = 0.02  # the thread pool of the previous runtime stops spinning in this time
 KINDS = ("infer", "end_to_end")
 
@@ -99,26 +96,7 @@ def find_warnings(runners: Sequence[Runner], rows: Sequence[Row], load: Load, co
         for runner in runners
         if not runner.golden.ok
     ]
-    if load.other_cores_busy is not None and load.other_cores_busy > BUSY_CORES:
-        found.append(
-            f"Other processes kept {load.other_cores_busy:.2f} of {cores} cores busy during the measurement, "
-            "so latencies may be too high."
-        )
-    on_cpu = [row for row in rows if row.device == "cpu"]
-    starved = [
-        row
-        for row in on_cpu
-        if any(timing.cores_used is not None and timing.cores_used < STARVED_CORES for timing in (row.infer, row.end_to_end))
-    ]
-    if starved:
-        found.append(
-            f"{len(starved)} of {len(on_cpu)} rows on the CPU had less than {STARVED_CORES} of a core while they were "
-            "timed: other work interrupted them."
-        )
-    over = sorted({row.threads for row in rows if row.threads > cores})
-    if over:
-        found.append(f"The rows with {', '.join(map(str, over))} threads ran on {cores} cores.")
-    return tuple(found)
+    return (*found, *judge(rows, load, cores))
 
 
 @contextmanager

@@ -1,31 +1,39 @@
-"""The result file of a benchmark, which `benchmark` writes and `report` reads. `results.schema.json` describes it too."""
+"""The result file of a benchmark, which `benchmark` writes and `report` reads. `results.schema.json` describes it too.
+
+`skyedge bench`, the C++ program, writes raw samples and facts alone: the same file without percentiles, warnings and what else
+follows from them. The readers here add these, so that both programs are judged by one rule.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edge_runtime.benchmark.device_record import DeviceRun
 from edge_runtime.benchmark.machine import Machine, name_instruction_set
+from edge_runtime.benchmark.timing import Timing, complete_timing
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 from edge_runtime.metrics.iou import PooledMetrics
 from edge_runtime.records import build, parse_json, read_text
 
 SCHEMA_VERSION = 2
+RAW_VERSION = 1  # of what the C++ program writes
 SCHEMA_PATH = Path(__file__).with_name("results.schema.json")
 FORMATS = ("onnx", "tflite", "torch", "ncnn", "classical")
 PRECISIONS = ("fp32", "fp16", "int8", "uint8")  # uint8: classical methods
 UTC_TIME = "%Y-%m-%dT%H:%M:%SZ"
 SHA256 = re.compile(r"[0-9a-f]{64}")
+# Cores that other processes may keep busy without a warning. The load average before the start is recorded but causes no warning,
+# since the memory measurement before it raises it.
+BUSY_CORES = 0.1
+STARVED_CORES = 0.95  # a row that got less of a core was interrupted
 
 
 @dataclass(frozen=True)
@@ -49,40 +57,6 @@ class Rule:
 
 FULL = Rule(turns=10, min_runs=100, min_seconds=10.0)
 QUICK = Rule(turns=4, min_runs=20, min_seconds=0.4)
-
-
-@dataclass(frozen=True)
-class Timing:
-    """Latency of one kind, batch 1.
-
-    Attributes
-    ----------
-    p50_ms, p90_ms, p95_ms
-        Percentiles of `samples_us`.
-    runs, seconds
-        Number of timed runs and their sum.
-    cores_used
-        CPU seconds of this process per second of the timed runs. On the CPU, less than 1 means that other work had the core.
-        None in a browser.
-    samples_us
-        All timed runs, in the order of measurement.
-    """
-
-    p50_ms: float
-    p90_ms: float
-    p95_ms: float
-    runs: int
-    seconds: float
-    cores_used: float | None
-    samples_us: tuple[int, ...]
-
-
-def summarize(samples_ns: list[int], cpu_seconds: float) -> Timing:
-    """Round raw samples to microseconds and take their percentiles (linear interpolation)."""
-    samples_us = tuple(round(ns / 1000) for ns in samples_ns)
-    p50, p90, p95 = (round(float(value) / 1000, 4) for value in np.percentile(samples_us, (50, 90, 95)))
-    seconds = sum(samples_ns) / 1e9
-    return Timing(p50, p90, p95, len(samples_us), round(seconds, 3), round(cpu_seconds / seconds, 2), samples_us)
 
 
 @dataclass(frozen=True)
@@ -214,11 +188,55 @@ def read_results(path: Path) -> Results:
 
 def parse_results(text: str) -> Results:
     """Return the results that a JSON text holds; raises `InputError` that names the key."""
-    results = build(Results, _upgrade(parse_json(text, "a result file of edge_runtime.benchmark")))
+    values = parse_json(text, "a result file of edge_runtime.benchmark")
+    is_raw = isinstance(values, dict) and "raw_version" in values
+    results = build(Results, _complete_raw(values) if is_raw else _upgrade(values))
     for key, got, good, expected in _rules(results):
         if not good:
             raise InputError(f"{key}: got {got!r:.80}, expected {expected}")
-    return results
+    if not is_raw:
+        return results
+    quick = results.rule.min_runs < FULL.min_runs or results.rule.min_seconds < FULL.min_seconds
+    return dataclasses.replace(results, quick=quick, warnings=judge(results.rows, results.load, results.machine.cores))
+
+
+def judge(rows: Sequence[Row], load: Load, cores: int) -> tuple[str, ...]:
+    """Return, in words, the reasons not to trust latencies that were measured on a machine with `cores` cores."""
+    found = []
+    if load.other_cores_busy is not None and load.other_cores_busy > BUSY_CORES:
+        found.append(
+            f"Other processes kept {load.other_cores_busy:.2f} of {cores} cores busy during the measurement, "
+            "so latencies may be too high."
+        )
+    on_cpu = [row for row in rows if row.device == "cpu"]
+    starved = [
+        row
+        for row in on_cpu
+        if any(timing.cores_used is not None and timing.cores_used < STARVED_CORES for timing in (row.infer, row.end_to_end))
+    ]
+    if starved:
+        found.append(
+            f"{len(starved)} of {len(on_cpu)} rows on the CPU had less than {STARVED_CORES} of a core while they were "
+            "timed: other work interrupted them."
+        )
+    over = sorted({row.threads for row in rows if row.threads > cores})
+    if over:
+        found.append(f"The rows with {', '.join(map(str, over))} threads ran on {cores} cores.")
+    return tuple(found)
+
+
+def _complete_raw(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a raw file of the C++ program with the keys of a result file; `quick` and `warnings` are filled in later."""
+    if values["raw_version"] != RAW_VERSION:
+        raise InputError(f"raw_version: got {values['raw_version']!r:.80}, expected {RAW_VERSION}; update skyedge")
+    known = {key: value for key, value in values.items() if key != "raw_version"}
+    rows = values.get("rows")
+    for index, row in enumerate(rows if isinstance(rows, list) else ()):
+        for kind in ("infer", "end_to_end"):
+            if isinstance(row, dict) and kind in row:
+                row[kind] = complete_timing(row[kind], f"rows[{index}].{kind}")
+    added = {"schema_version": SCHEMA_VERSION, "quick": False, "warnings": [], "data": None, "reference": None}
+    return _name_instruction_set(known) | added
 
 
 def _upgrade(values: Any) -> Any:
@@ -226,13 +244,17 @@ def _upgrade(values: Any) -> Any:
     version = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(version, bool) or version not in (1, SCHEMA_VERSION):
         raise InputError(f"schema_version: got {version!r:.80}, expected 1 or {SCHEMA_VERSION}; update skyedge")
+    return values if version == SCHEMA_VERSION else _name_instruction_set(values) | {"schema_version": SCHEMA_VERSION}
+
+
+def _name_instruction_set(values: dict[str, Any]) -> dict[str, Any]:
     machine = values.get("machine")
-    if version == SCHEMA_VERSION or not isinstance(machine, dict):
+    if not isinstance(machine, dict):
         return values
     flags = machine.get("cpu_flags")
     known = [flag for flag in flags if isinstance(flag, str)] if isinstance(flags, list) else []
     named = name_instruction_set(str(machine.get("architecture")), known)
-    return values | {"schema_version": SCHEMA_VERSION, "machine": machine | {"instruction_set": named}}
+    return values | {"machine": machine | {"instruction_set": named}}
 
 
 def _rules(results: Results) -> Iterator[tuple[str, Any, bool, str]]:

@@ -1,9 +1,29 @@
-"""The rows of a benchmark as plain text; `edge_runtime.report` makes the page."""
+"""The rows of a benchmark as plain text: `python -m edge_runtime.benchmark.table results.json`.
+
+It takes what `edge_runtime.benchmark` and `skyedge bench` write; `skyedge bench --model DIR | python -m
+edge_runtime.benchmark.table -` reads a pipe. `edge_runtime.report` makes the page.
+"""
 
 from __future__ import annotations
 
-from edge_runtime.benchmark.results import Results
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from edge_runtime.benchmark.results import Results, parse_results, read_results
+from edge_runtime.cli import run_command
 from edge_runtime.escape import plain
+
+
+@dataclass(frozen=True)
+class TableConfig:
+    """Print the rows of a result file as text, fastest first."""
+
+    results: Annotated[Path, tyro.conf.Positional]
+    """Result file of edge_runtime.benchmark or skyedge bench; - reads standard input."""
 
 
 def format_table(results: Results) -> str:
@@ -26,3 +46,13 @@ def format_table(results: Results) -> str:
     if results.quick:
         lines.append("quick: at least 20 runs each, less than the full rule (100 runs and 10 s)")
     return "\n".join(map(plain, [*lines, *(f"warning: {warning}" for warning in results.warnings)]))
+
+
+def main(config: TableConfig) -> None:
+    """Print the table."""
+    from_pipe = str(config.results) == "-"
+    print(format_table(parse_results(sys.stdin.read()) if from_pipe else read_results(config.results)))
+
+
+if __name__ == "__main__":
+    run_command(main, TableConfig)

@@ -109,10 +109,18 @@ def open_image(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[I
 
 def _decode(path: Path, formats: tuple[str, ...] | None = None) -> np.ndarray:
     with open_image(path, formats) as opened:
+        if opened.format == "PNG":
+            _check_png(path)
         opened.load()
         orientation = _orientation(opened)
         image = to_rgb8(opened)
     return _upright(image, orientation)  # after Pillow's copy is gone
+
+
+def _check_png(path: Path) -> None:
+    """Refuse a PNG with a chunk whose CRC does not match: Pillow decodes pixels without a look at it."""
+    with open_image(path, ("PNG",)) as opened:
+        opened.verify()
 
 
 def _register_heif(path: Path) -> None:

@@ -18,7 +18,7 @@ from edge_runtime.images.ops import read_rgb, resize_rgb
 PLAIN = "cortex-a53"  # Armv8.0
 DOTPROD = "cortex-a76"  # with dot products and half precision, for which ncnn has kernels of their own
 FLOAT_ATOL = 1e-4
-# Where a blob lies between two int8 steps, Arm and x86 may round it apart, and all that it reaches moves a little: most pictures
+# Where a blob lies between two int8 steps, Arm and x86 may round it apart, and all that it reaches moves a little: most images
 # are the same bit for bit, but 0.999 was missed by unet_lite_s (0.982 here, mean difference 0.0005).
 INT8_ATOL, INT8_SHARE, INT8_MEAN = 2 / 255, 0.975, 0.001
 
@@ -39,8 +39,8 @@ def emulated(cpu: str, program: Path, *words: str | Path, **options: object) -> 
     return subprocess.run(command, capture_output=True, text=True, **options)  # type: ignore[call-overload]
 
 
-def arm_pictures(build: Path, jobs: list[tuple[int, int, Path, Path]]) -> list[str]:
-    """Decode and resize on Arm: (width, height, picture, raw output); return the refusals' messages."""
+def arm_images(build: Path, jobs: list[tuple[int, int, Path, Path]]) -> list[str]:
+    """Decode and resize on Arm: (width, height, image, raw output); return the refusals' messages."""
     lines = "".join("\t".join(map(str, job)) + "\n" for job in jobs)
     return emulated(PLAIN, build / "aarch64" / "tests" / "dump_resized", input=lines, check=True).stdout.splitlines()
 
@@ -70,7 +70,7 @@ def test_resized_input_is_exactly_pillows(build: Path, tmp_path: Path) -> None:
         Image.fromarray(pixels).save(tmp_path / f"{number}.png", compress_level=0)
         jobs.append((width, height, tmp_path / f"{number}.png", tmp_path / f"{number}.raw"))
         expected.append(resize_rgb(pixels, height, width))
-    assert arm_pictures(build, jobs) == []
+    assert arm_images(build, jobs) == []
     for job, wanted in zip(jobs, expected, strict=True):
         np.testing.assert_array_equal(read_raw(job[3]), wanted, err_msg=str(job))
 
@@ -97,7 +97,7 @@ def test_stb_decodes_as_pillow(build: Path, tmp_path: Path) -> None:
         exif[0x0112] = orientation
         colour.save(tmp_path / "in" / f"turned{orientation}.png", exif=exif)
     files = sorted((tmp_path / "in").iterdir())
-    assert arm_pictures(build, [(0, 0, path, tmp_path / f"{path.name}.raw") for path in files]) == []
+    assert arm_images(build, [(0, 0, path, tmp_path / f"{path.name}.raw") for path in files]) == []
     for path in files:
         np.testing.assert_array_equal(read_raw(tmp_path / f"{path.name}.raw"), read_rgb(path), err_msg=path.name)
 
@@ -112,40 +112,40 @@ def test_jpegs_look_alike(build: Path, tmp_path: Path) -> None:
         exif[0x0112] = 6
         smooth.convert(mode).save(tmp_path / f"{mode}.jpg", quality=95, exif=exif)
         jobs.append((0, 0, tmp_path / f"{mode}.jpg", tmp_path / f"{mode}.raw"))
-    assert arm_pictures(build, jobs) == []
+    assert arm_images(build, jobs) == []
     for _, _, path, raw in jobs:
         got, wanted = read_raw(raw).astype(int), read_rgb(path).astype(int)
         assert got.shape == wanted.shape
         assert np.abs(got - wanted).max() <= 12 and np.abs(got - wanted).mean() <= 1.5, path.name
 
 
-def test_broken_pictures_are_refused(build: Path, tmp_path: Path) -> None:
+def test_broken_images_are_refused(build: Path, tmp_path: Path) -> None:
     noise = Image.fromarray(np.random.default_rng(8).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     for suffix in ("jpg", "png", "bmp"):
         noise.save(tmp_path / f"whole.{suffix}")
         whole = (tmp_path / f"whole.{suffix}").read_bytes()
         (tmp_path / f"cut.{suffix}").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "cut.empty.png").write_bytes(b"")
-    (tmp_path / "cut.text.jpg").write_text("not a picture")
+    (tmp_path / "cut.text.jpg").write_text("not an image")
     broken = [*sorted(tmp_path.glob("cut.*")), tmp_path / "missing.png"]
     for path in broken:
         with pytest.raises(InputError):
             read_rgb(path)
-    assert len(arm_pictures(build, [(0, 0, path, tmp_path / "out.raw") for path in broken])) == len(broken)
+    assert len(arm_images(build, [(0, 0, path, tmp_path / "out.raw") for path in broken])) == len(broken)
 
 
-def _probability(command: list[str | Path], model: Path, picture: Path, output: Path) -> np.ndarray:
-    subprocess.run([*command, model, picture, output], check=True, timeout=600)
+def _probability(command: list[str | Path], model: Path, image: Path, output: Path) -> np.ndarray:
+    subprocess.run([*command, model, image, output], check=True, timeout=600)
     return np.fromfile(output, np.float32)
 
 
-def _check_model(build: Path, cpu: str, model: Path, pictures: list[Path], folder: Path) -> None:
+def _check_model(build: Path, cpu: str, model: Path, images: list[Path], folder: Path) -> None:
     here: list[str | Path] = [build / "tests" / "dump_probability"]
     arm: list[str | Path] = ["qemu-aarch64", "-cpu", cpu, build / "aarch64" / "tests" / "dump_probability"]
     precision = json.loads((model / "model.json").read_text())["quantization"]["precision"]
-    for picture in pictures:
-        wanted = _probability(here, model, picture, folder / "x86.raw")
-        got = _probability(arm, model, picture, folder / "arm.raw")
+    for image in images:
+        wanted = _probability(here, model, image, folder / "x86.raw")
+        got = _probability(arm, model, image, folder / "arm.raw")
         difference = np.abs(got - wanted)
         if precision == "int8":
             near, mean = float((difference <= INT8_ATOL).mean()), float(difference.mean())
@@ -168,8 +168,8 @@ def test_masks_are_those_of_x86(build: Path, artifacts: dict[str, Path], scene_d
 
 
 def test_segment_writes_the_mask(build: Path, artifacts: dict[str, Path], scene_dir: Path, tmp_path: Path) -> None:
-    picture = _scenes(scene_dir, tmp_path, 1)[0]
-    words = ["segment", "--model", artifacts["ncnn-fp32"], "--input", picture, "--output"]
+    image = _scenes(scene_dir, tmp_path, 1)[0]
+    words = ["segment", "--model", artifacts["ncnn-fp32"], "--input", image, "--output"]
     done = emulated(PLAIN, build / "aarch64" / "skyedge", *words, tmp_path / "arm.png")
     assert done.returncode == 0, done.stderr
     subprocess.run([build / "skyedge", *words, tmp_path / "x86.png"], check=True, capture_output=True)

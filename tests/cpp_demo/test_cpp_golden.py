@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import InputError
@@ -28,14 +28,14 @@ EXTREMES = (  # height and width in, height and width out
 )  # fmt: skip
 
 
-def segment(build: Path, model: Path, picture: Path, output: Path) -> subprocess.CompletedProcess[str]:
+def segment(build: Path, model: Path, image: Path, output: Path) -> subprocess.CompletedProcess[str]:
     """Run `skyedge segment`."""
-    command = [build / "skyedge", "segment", "--model", model, "--input", picture, "--output", output]
+    command = [build / "skyedge", "segment", "--model", model, "--input", image, "--output", output]
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def cpp_pictures(build: Path, jobs: list[tuple[int, int, Path, Path]]) -> list[str]:
-    """Decode and resize with the C++ code: (width, height, picture, raw output); return the refusals' messages."""
+def cpp_images(build: Path, jobs: list[tuple[int, int, Path, Path]]) -> list[str]:
+    """Decode and resize with the C++ code: (width, height, image, raw output); return the refusals' messages."""
     lines = "".join("\t".join(map(str, job)) + "\n" for job in jobs)
     done = subprocess.run([build / "tests" / "dump_resized"], input=lines, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
@@ -48,7 +48,7 @@ def read_raw(path: Path) -> np.ndarray:
     return np.frombuffer(pixels, np.uint8).reshape(height, width, 3)
 
 
-def picture(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+def image_of(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Return (height, width, 3) uint8 noise, and black and white where rounding is easiest to get wrong."""
     pixels = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
     pixels[: height // 3] = rng.choice([0, 255], (height // 3, width, 1))
@@ -60,11 +60,11 @@ def test_resized_input_is_exactly_pillows(build: Path, tmp_path: Path) -> None:
     drawn = [tuple(int(side) for side in rng.integers(1, 260, 4)) for _ in range(250)]
     expected, jobs = [], []
     for number, (in_height, in_width, height, width) in enumerate((*EXTREMES, *drawn)):
-        pixels = picture(rng, in_height, in_width)
+        pixels = image_of(rng, in_height, in_width)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png", compress_level=0)
         expected.append(resize_rgb(pixels, height, width))
         jobs.append((width, height, tmp_path / f"{number}.png", tmp_path / f"{number}.raw"))
-    assert cpp_pictures(build, jobs) == []
+    assert cpp_images(build, jobs) == []
     for job, wanted in zip(jobs, expected, strict=True):
         np.testing.assert_array_equal(read_raw(job[3]), wanted, err_msg=str(job))
 
@@ -80,7 +80,7 @@ def _alpha(mode: str) -> Image.Image:
 
 
 def _palette(transparent: bool) -> Image.Image:
-    image = Image.fromarray(picture(np.random.default_rng(4), 31, 48)).convert("P", palette=Image.Palette.ADAPTIVE)
+    image = Image.fromarray(image_of(np.random.default_rng(4), 31, 48)).convert("P", palette=Image.Palette.ADAPTIVE)
     if transparent:
         image.info["transparency"] = bytes(range(0, 256))
     return image
@@ -89,19 +89,19 @@ def _palette(transparent: bool) -> Image.Image:
 def _turned(orientation: int) -> tuple[Image.Image, Image.Exif]:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return Image.fromarray(picture(np.random.default_rng(5), 31, 48)), exif
+    return Image.fromarray(image_of(np.random.default_rng(5), 31, 48)), exif
 
 
-def _write_pictures(folder: Path) -> list[Path]:
-    """Write one picture of every kind that decodes without loss."""
-    colour = Image.fromarray(picture(np.random.default_rng(6), 31, 48))
+def _write_images(folder: Path) -> list[Path]:
+    """Write one image of every kind that decodes without loss."""
+    color = Image.fromarray(image_of(np.random.default_rng(6), 31, 48))
     kinds: dict[str, Image.Image] = {
-        "colour.png": colour,
-        "colour.bmp": colour,
-        "colour.tif": colour,
-        "grey.png": colour.convert("L"),
-        "grey.bmp": colour.convert("L"),
-        "bilevel.png": colour.convert("1"),
+        "color.png": color,
+        "color.bmp": color,
+        "color.tif": color,
+        "grey.png": color.convert("L"),
+        "grey.bmp": color.convert("L"),
+        "bilevel.png": color.convert("1"),
         "grey16.png": _grey16(),
         "grey16.tif": _grey16(),
         "rgba.png": _alpha("RGBA"),
@@ -109,17 +109,17 @@ def _write_pictures(folder: Path) -> list[Path]:
         "grey_alpha.png": _alpha("LA"),
         "palette.png": _palette(False),
         "palette_alpha.png": _palette(True),
-        "bilevel.tif": colour.convert("1"),
-        "palette.bmp": colour.convert("P"),
-        "cmyk.tif": colour.convert("CMYK"),
-        "one.png": colour.resize((1, 1)),
+        "bilevel.tif": color.convert("1"),
+        "palette.bmp": color.convert("P"),
+        "cmyk.tif": color.convert("CMYK"),
+        "one.png": color.resize((1, 1)),
     }
     for name, image in kinds.items():
         image.save(folder / name)
-    colour.save(folder / "colour.webp", lossless=True)
-    colour.save(folder / "key.png", transparency=colour.getpixel((20, 20)))
+    color.save(folder / "color.webp", lossless=True)
+    color.save(folder / "key.png", transparency=color.getpixel((20, 20)))
     deep = np.random.default_rng(9).integers(0, 65536, (31, 48, 4), dtype=np.uint16)
-    for name, channels in (("colour16", 3), ("rgba16", 4)):  # Pillow reads 16-bit colour, but cannot write it
+    for name, channels in (("color16", 3), ("rgba16", 4)):  # Pillow reads 16-bit color, but cannot write it
         assert cv2.imwrite(str(folder / f"{name}.png"), deep[..., :channels])
         assert cv2.imwrite(str(folder / f"{name}.tif"), deep[..., :channels])
     _alpha("RGBA").save(folder / "rgba.webp", lossless=True, exact=True)
@@ -131,12 +131,12 @@ def _write_pictures(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def test_decoded_pictures_are_equal(build: Path, tmp_path: Path) -> None:
+def test_decoded_images_are_equal(build: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
-    files = _write_pictures(tmp_path / "in")
+    files = _write_images(tmp_path / "in")
     jobs = [(0, 0, path, tmp_path / "out" / path.name) for path in files]
-    assert cpp_pictures(build, jobs) == []
+    assert cpp_images(build, jobs) == []
     for path in files:
         np.testing.assert_array_equal(read_raw(tmp_path / "out" / path.name), read_rgb(path), err_msg=path.name)
 
@@ -144,7 +144,7 @@ def test_decoded_pictures_are_equal(build: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 def test_jpegs_stand_upright_and_look_alike(build: Path, tmp_path: Path, mode: str) -> None:
     # Two builds of libjpeg may round differently, so these are close, not equal.
-    smooth = Image.fromarray(picture(np.random.default_rng(7), 6, 9)).resize((90, 60), Image.Resampling.BICUBIC)
+    smooth = Image.fromarray(image_of(np.random.default_rng(7), 6, 9)).resize((90, 60), Image.Resampling.BICUBIC)
     jobs = []
     for orientation in range(1, 9):
         exif = Image.Exif()
@@ -152,7 +152,7 @@ def test_jpegs_stand_upright_and_look_alike(build: Path, tmp_path: Path, mode: s
         path = tmp_path / f"{orientation}.jpg"
         smooth.convert(mode).save(path, quality=95, exif=exif)
         jobs.append((0, 0, path, path.with_suffix(".raw")))
-    assert cpp_pictures(build, jobs) == []
+    assert cpp_images(build, jobs) == []
     for _, _, path, raw in jobs:
         got, wanted = read_raw(raw).astype(int), read_rgb(path).astype(int)
         assert got.shape == wanted.shape, path.name
@@ -160,8 +160,8 @@ def test_jpegs_stand_upright_and_look_alike(build: Path, tmp_path: Path, mode: s
         assert np.abs(got - wanted).mean() <= 1.0, path.name
 
 
-def test_broken_pictures_are_refused_by_both(build: Path, tmp_path: Path) -> None:
-    noise = Image.fromarray(picture(np.random.default_rng(8), 64, 64))
+def test_broken_images_are_refused_by_both(build: Path, tmp_path: Path) -> None:
+    noise = Image.fromarray(image_of(np.random.default_rng(8), 64, 64))
     for suffix in ("jpg", "png", "webp", "bmp", "tif"):
         noise.save(tmp_path / f"whole.{suffix}")
         whole = (tmp_path / f"whole.{suffix}").read_bytes()
@@ -173,14 +173,39 @@ def test_broken_pictures_are_refused_by_both(build: Path, tmp_path: Path) -> Non
     (tmp_path / "cut.header.png").write_bytes(header)
     (tmp_path / "cut.pixels.png").write_bytes(pixels)
     (tmp_path / "cut.empty.png").write_bytes(b"")
-    (tmp_path / "cut.text.jpg").write_text("not a picture")
+    (tmp_path / "cut.text.jpg").write_text("not an image")
     broken = [*sorted(tmp_path.glob("cut.*")), tmp_path / "missing.png"]
     for path in broken:
         with pytest.raises(InputError):
             read_rgb(path)
-    messages = cpp_pictures(build, [(0, 0, path, tmp_path / "out.raw") for path in broken])
+    messages = cpp_images(build, [(0, 0, path, tmp_path / "out.raw") for path in broken])
     assert len(messages) == len(broken), messages
     assert not (tmp_path / "out.raw").exists()
+
+
+def test_damaged_pngs_get_the_same_verdict(build: Path, tmp_path: Path) -> None:
+    """Every byte flipped, the CRC of the pixels among them, and every length."""
+    image = Image.fromarray(image_of(np.random.default_rng(10), 5, 7))
+    note = PngImagePlugin.PngInfo()
+    note.add_text("Comment", "behind the pixels", after_idat=True)
+    image.save(tmp_path / "whole.png", pnginfo=note)
+    whole = (tmp_path / "whole.png").read_bytes()
+    files = []
+    for index in range(len(whole)):
+        files.append(tmp_path / f"flip{index:03}.png")
+        files[-1].write_bytes(whole[:index] + bytes([whole[index] ^ 0x20]) + whole[index + 1 :])
+        files.append(tmp_path / f"cut{index:03}.png")
+        files[-1].write_bytes(whole[:index])
+    jobs = [(0, 0, path, path.with_suffix(".raw")) for path in [tmp_path / "whole.png", *files]]
+    assert len(cpp_images(build, jobs)) > len(files) * 0.9
+    assert (tmp_path / "whole.raw").exists()
+    for path in files:
+        try:
+            read_rgb(path)
+            taken = True
+        except InputError:
+            taken = False
+        assert path.with_suffix(".raw").exists() == taken, path.name
 
 
 def _scenes_and_odd_sizes(scene_dir: Path, folder: Path) -> list[Path]:
@@ -201,9 +226,9 @@ def _scenes_and_odd_sizes(scene_dir: Path, folder: Path) -> list[Path]:
     return files
 
 
-def _check_masks(build: Path, model: Path, pictures: list[Path], folder: Path) -> None:
+def _check_masks(build: Path, model: Path, images: list[Path], folder: Path) -> None:
     segmenter = Segmenter.load(model)
-    for path in pictures:
+    for path in images:
         output = folder / f"{path.stem}.mask.png"
         done = segment(build, model, path, output)
         assert done.returncode == 0, done.stderr
@@ -224,9 +249,9 @@ def test_masks_of_released_artifacts_are_equal(build: Path, project_root: Path, 
     released = sorted(path.parent for path in (project_root / "models").glob("*/ncnn-*/model.json"))
     if not released:
         pytest.skip("models/ holds no ncnn artifact; run `make release`")
-    pictures = _scenes_and_odd_sizes(scene_dir, tmp_path)[::3]
+    images = _scenes_and_odd_sizes(scene_dir, tmp_path)[::3]
     for model in released:
-        _check_masks(build, model, pictures, tmp_path)
+        _check_masks(build, model, images, tmp_path)
 
 
 def test_the_golden_pair_replays(build: Path, artifacts: dict[str, Path], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from edge_runtime.masks.refine import refine
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
 
-# Sums in another order; and OpenCV rounds a half to even where the mean of the picture's pixels is taken.
+# Sums in another order; and OpenCV rounds a half to even where the mean of the image's pixels is taken.
 ATOL, SHARE = 2, 0.999
 
 
@@ -37,19 +37,19 @@ def assert_close(got: np.ndarray, wanted: np.ndarray) -> None:
     assert (difference <= ATOL).mean() >= SHARE, f"{(difference > ATOL).mean():.5f} differ, by up to {difference.max()}"
 
 
-# Seeds and sizes: the working picture is the picture; of half its size; of a third, which divides neither side.
+# Seeds and sizes: the working image is the image; of half its size; of a third, which divides neither side.
 SCENES = ((3, (384, 512)), (4, (97, 61)), (5, (900, 1300)), (6, (1111, 2050)))
 
 
 @pytest.mark.parametrize(("seed", "size"), SCENES)
 def test_masks_are_pythons(skyedge: Path, tmp_path: Path, seed: int, size: tuple[int, int]) -> None:
     scene = generate(seed, size, kind="trees")
-    Image.fromarray(scene.image).save(tmp_path / "picture.png", compress_level=0)
-    for side in (64, 200):  # what a network gives: smooth, at another size than the picture's
+    Image.fromarray(scene.image).save(tmp_path / "image.png", compress_level=0)
+    for side in (64, 200):  # what a network gives: smooth, at another size than the image's
         small = to_mask8(np.clip(resize_probability(scene.alpha, side, side), 0, 1))
         small = np.asarray(Image.fromarray(small).resize((side // 2, side // 2), Image.Resampling.BILINEAR))
         Image.fromarray(small).save(tmp_path / "mask.png")
-        words = ("--mask", tmp_path / "mask.png", "--input", tmp_path / "picture.png", "--output", tmp_path / "out.png")
+        words = ("--mask", tmp_path / "mask.png", "--input", tmp_path / "image.png", "--output", tmp_path / "out.png")
         done = run(skyedge, "refine", *words)
         assert done.returncode == 0, done.stderr
         wanted = to_mask8(refine(scene.image, small.astype(np.float32) / 255))
@@ -57,32 +57,32 @@ def test_masks_are_pythons(skyedge: Path, tmp_path: Path, seed: int, size: tuple
         assert np.abs(wanted.astype(int) - to_mask8(resize_probability(small / np.float32(255), *size))).max() > 30  # it refines
 
 
-def test_a_mask_of_the_pictures_size(skyedge: Path, tmp_path: Path) -> None:
+def test_a_mask_of_the_images_size(skyedge: Path, tmp_path: Path) -> None:
     scene = generate(8, (1030, 700), kind="city")
-    Image.fromarray(scene.image).save(tmp_path / "picture.png", compress_level=0)
+    Image.fromarray(scene.image).save(tmp_path / "image.png", compress_level=0)
     rng = np.random.default_rng(8)
     mask = np.asarray(Image.fromarray(rng.integers(0, 256, (9, 7), dtype=np.uint8)).resize((700, 1030)))
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    words = ("--mask", tmp_path / "mask.png", "--input", tmp_path / "picture.png", "--output", tmp_path / "out.png")
+    words = ("--mask", tmp_path / "mask.png", "--input", tmp_path / "image.png", "--output", tmp_path / "out.png")
     assert run(skyedge, "refine", *words).returncode == 0
     assert_close(read_mask(tmp_path / "out.png"), to_mask8(refine(scene.image, mask.astype(np.float32) / 255)).astype(int))
 
 
 @pytest.mark.parametrize("level", [0, 97, 255])
 def test_a_constant_mask_stays(skyedge: Path, tmp_path: Path, level: int) -> None:
-    Image.fromarray(generate(9, (64, 80)).image).save(tmp_path / "picture.png")
+    Image.fromarray(generate(9, (64, 80)).image).save(tmp_path / "image.png")
     Image.new("L", (5, 4), level).save(tmp_path / "mask.png")
-    words = ("--mask", tmp_path / "mask.png", "--input", tmp_path / "picture.png", "--output", tmp_path / "out.png")
+    words = ("--mask", tmp_path / "mask.png", "--input", tmp_path / "image.png", "--output", tmp_path / "out.png")
     assert run(skyedge, "refine", *words).returncode == 0
     assert np.abs(read_mask(tmp_path / "out.png") - level).max() <= 1
 
 
 def test_from_the_network(skyedge: Path, artifacts: dict[str, Path], scene_dir: Path, tmp_path: Path) -> None:
-    picture = sorted((scene_dir / "test" / "images").iterdir())[0]
+    path = sorted((scene_dir / "test" / "images").iterdir())[0]
     segmenter = Segmenter.load(artifacts["ncnn-fp32"])
-    image = read_rgb(picture)
+    image = read_rgb(path)
     wanted = to_mask8(refine(image, segmenter.low_res(image))).astype(int)
-    words = ("--model", artifacts["ncnn-fp32"], "--input", picture, "--timing", "--output", tmp_path / "out.png")
+    words = ("--model", artifacts["ncnn-fp32"], "--input", path, "--timing", "--output", tmp_path / "out.png")
     done = run(skyedge, "refine", *words)
     assert done.returncode == 0 and "ms  refine: apply at full resolution" in done.stdout, done.stderr
     assert_close(read_mask(tmp_path / "out.png"), wanted)
@@ -92,18 +92,18 @@ def test_from_the_network(skyedge: Path, artifacts: dict[str, Path], scene_dir: 
 
 
 def test_refusals(skyedge: Path, tmp_path: Path) -> None:
-    picture, colour = tmp_path / "picture.png", tmp_path / "colour.png"
-    for path in (picture, colour):
+    image, color = tmp_path / "image.png", tmp_path / "color.png"
+    for path in (image, color):
         Image.fromarray(generate(9, (64, 80)).image).save(path)
-    output = ("--input", picture, "--output", tmp_path / "out.png")
+    output = ("--input", image, "--output", tmp_path / "out.png")
     for words, said in (
         (output, "got neither --mask nor --model"),
-        (("--mask", colour, "--model", tmp_path, *output), "--model excludes --mask"),
-        (("--mask", colour, *output), "an image in color, expected a gray mask"),
+        (("--mask", color, "--model", tmp_path, *output), "--model excludes --mask"),
+        (("--mask", color, *output), "an image in color, expected a gray mask"),
         (("--mask", tmp_path / "none.png", *output), "cannot read"),
-        (("--mask", colour, "--refine", *output), "not expected: --refine"),
-        (("--mask", colour, "--input", picture, "--output", colour), "the same file"),
+        (("--mask", color, "--refine", *output), "not expected: --refine"),
+        (("--mask", color, "--input", image, "--output", color), "the same file"),
     ):
         done = run(skyedge, "refine", *words)
         assert done.returncode == 2 and said in done.stderr, (words, done.stderr)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["colour.png", "picture.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["color.png", "image.png"]

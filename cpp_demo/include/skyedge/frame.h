@@ -1,4 +1,4 @@
-// A camera's frame as it lies in memory, and the caller's memory for a mask. Nothing here owns anything.
+// Views of a camera frame in memory and of the caller's memory for a mask. They own nothing.
 #pragma once
 
 #include <array>
@@ -16,10 +16,10 @@ enum class PixelFormat : int {
     kYuv420 = 5,  // Y, U, V; U and V at chroma_pixel_stride (Android's YUV_420_888: 1 or 2)
 };
 
-// How Y, U, V become R, G, B. Cameras of phones use the full range of BT.601, as JPEG does; video uses the others.
+// The conversion of Y, U, V to R, G, B. Phone cameras use the full range of BT.601, like JPEG; video uses the others.
 enum class YuvColor : int { kBt601Full = 0, kBt601Video = 1, kBt709Video = 2 };
 
-// A part of a frame, in its own pixels before rotation. A width of 0 means the whole frame.
+// A part of a frame, in pixels before rotation. A width of 0 means the whole frame.
 struct Crop {
     int x_px = 0;
     int y_px = 0;
@@ -34,7 +34,7 @@ struct FrameView {
     std::array<const std::uint8_t*, 3> planes{};
     std::array<int, 3> row_strides{};  // bytes from row to row of each plane
     int chroma_pixel_stride = 1;       // of kYuv420: bytes from sample to sample
-    int rotation_deg = 0;              // 0, 90, 180 or 270 clockwise: the turn that makes the frame upright
+    int rotation_deg = 0;              // 0, 90, 180 or 270 clockwise, which makes the frame upright
     Crop crop;
     YuvColor color = YuvColor::kBt601Full;
 };
@@ -44,7 +44,7 @@ enum class MaskFormat : int {
     kFloat32 = 1,  // p, 0..1
 };
 
-// Covers the upright, cropped frame at any size: the frame's own, the network's, or what a shader wants.
+// A mask over the whole upright, cropped frame, at any size, such as the frame's or the network's.
 struct MaskView {
     void* data = nullptr;
     std::ptrdiff_t row_stride = 0;  // bytes

@@ -1,4 +1,4 @@
-// A live stream of camera frames: keeps the workspace and the frame before, and drops frames that come too late.
+// A live stream of camera frames: keeps its workspace and the previous frame, and drops late frames.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +10,16 @@
 namespace skyedge {
 
 struct LiveOptions {
-    std::int64_t max_age_ns = 100'000'000;  // a frame that is older when its turn comes is dropped; 0: none is
+    std::int64_t max_age_ns = 100'000'000;  // older frames are dropped; 0: none
     bool stabilize = true;
     StabilizerConfig stabilizer;
 };
 
 enum class FrameOutcome {
-    kSegmented,    // the mask is that of the frame
+    kSegmented,    // the mask was written
     kLate,         // dropped: older than max_age_ns
-    kOutOfOrder,   // dropped: not newer than the frame before
-    kBusy,         // dropped: another thread is still at work on the frame before
+    kOutOfOrder,   // dropped: not newer than the previous frame
+    kBusy,         // dropped: another thread is still segmenting the previous frame
 };
 
 struct LiveCounts {
@@ -29,15 +29,15 @@ struct LiveCounts {
     std::int64_t busy = 0;
 };
 
-// One per stream. May be called by any thread, as the callbacks of cameras are: a call never waits for another one.
+// One per stream. Any thread may call it, such as a camera's callback; a call never waits for another one.
 class FrameSegmenter {
 public:
     explicit FrameSegmenter(SkySegmenter segmenter, const LiveOptions& options = {});
     FrameSegmenter(FrameSegmenter&&) noexcept;
     ~FrameSegmenter();
 
-    // Segments a frame that was taken at `timestamp_ns`, on the clock that gives `now_ns`. The mask of a frame that is
-    // dropped stays as it was.
+    // Segments a frame that was taken at `timestamp_ns`; `now_ns` is the current time of the same clock. If the frame is
+    // dropped, the mask is not changed.
     Result<FrameOutcome> segment(const FrameView& frame, std::int64_t timestamp_ns, std::int64_t now_ns,
                                  const MaskView& mask);
 

@@ -1,4 +1,4 @@
-// Pixels: the contract's resize, the way back to the image's size, and masks. No file is touched here.
+// Operations on pixels: the contract's resize, resizing probabilities to the image's size, and 8-bit masks.
 #pragma once
 
 #include <cstddef>
@@ -48,19 +48,19 @@ private:
     std::unique_ptr<Memory> memory_;
 };
 
-// Brings probabilities to width_px x height_px: bilinear in float32, half-pixel centers, edges clamped. Keeps weights
+// Resizes probabilities to width_px x height_px: bilinear in float32, half-pixel centers, edges clamped. Keeps weights
 // and memory for the next image of the same size.
 class ProbabilityResizer {
 public:
     void resize(const Probability& probability, int width_px, int height_px, Probability& out);
-    // The same into the caller's memory, which must describe at least one pixel. Floats must be aligned.
+    // The same into the caller's memory, of at least one pixel. Float masks must be aligned for float.
     void resize(const Probability& probability, const MaskView& mask);
 
 private:
     template <class RowOf, class Done>
     void each_row(const Probability& probability, int width_px, int height_px, const RowOf& row_of, const Done& done);
 
-    // For every pixel of the resized line the first of its two neighbours, and the share of the second.
+    // For every output pixel, the first of its two input neighbors and the weight of the second.
     struct Blends {
         int in_px = 0;
         int out_px = 0;

@@ -1,4 +1,4 @@
-// model.json, the contract of an artifact folder, as this program uses it.
+// The parts of model.json, the contract of an artifact folder, that the library uses.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@ struct FileEntry {
     std::uint64_t size_bytes = 0;
 };
 
-// What the network eats: x = (pixel - mean) / std per channel R, G, B, pixels 0..255, at width_px x height_px.
+// The network's input: x = (pixel - mean) / std per channel R, G, B, pixels 0..255, at width_px x height_px.
 struct InputSpec {
     std::string blob;
     int width_px = 0;
@@ -29,19 +29,19 @@ struct InputSpec {
     std::array<double, 3> std{};
 };
 
-// What it gives: the probability of sky; a pixel counts as sky from `threshold` on.
+// The network's output: the probability of sky. A pixel counts as sky if it is at least `threshold`.
 struct OutputSpec {
     std::string blob;
     double threshold = 0.0;
 };
 
-// The part of model.json that running or measuring a network needs. The rest is checked all the same.
+// What running or measuring a network needs. The other keys are checked too.
 struct ModelSpec {
     std::string name;
     std::string arch;
     std::string precision;  // fp32, fp16 or int8
     std::string weights_license;
-    std::optional<std::int64_t> macs;  // this and `parameters`: where provenance tells them
+    std::optional<std::int64_t> macs;  // this and `parameters`: if provenance has them
     std::optional<std::int64_t> parameters;
     FileEntry param;
     FileEntry bin;
@@ -52,25 +52,25 @@ struct ModelSpec {
     double golden_atol = 0.0;
 };
 
-// An image of the input size, and what the exporter's reference gave for it.
+// An image of the input size and the output of the exporter's reference.
 struct Golden {
     Image input;
     Probability output;
 };
 
-// An artifact whose spec and files were checked.
+// An artifact with checked spec and files.
 struct Artifact {
     ModelSpec spec;
     std::vector<std::uint8_t> param;
     std::vector<std::uint8_t> bin;
-    std::optional<Golden> golden;  // only Options that ask for a check need it
+    std::optional<Golden> golden;  // needed only for Options that check the output
 };
 
-// Parses the text of a model.json. Nothing has a default and unknown keys are refused, except inside `provenance` and
-// `metrics`. The message names the key that is wrong.
+// Parses the text of a model.json. No key has a default, and unknown keys are refused, except inside `provenance` and
+// `metrics`. The error names the wrong key.
 Result<ModelSpec> parse_model_spec(const std::string& text);
 
-// Reads an artifact folder: the spec, then size and SHA-256 of both files; with_golden, the golden pair too. Every file
+// Reads an artifact folder: the spec, then size and SHA-256 of both files; if `with_golden`, also the golden pair. Every file
 // must lie in the folder.
 Result<Artifact> read_artifact(const std::filesystem::path& folder, bool with_golden = false);
 

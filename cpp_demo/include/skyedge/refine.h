@@ -1,6 +1,6 @@
-// Brings a low-resolution probability of sky to the edges of its image: weighted guided upsampling with density estimation
+// Aligns a low-resolution probability of sky with the edges of its image: weighted guided upsampling with density estimation
 // (Liba et al. 2020, arXiv 2006.10172). The same as the method `weighted` of edge_runtime/masks/refine.py with its defaults,
-// which says where it differs from the paper, and why.
+// which documents the differences from the paper.
 #pragma once
 
 #include "skyedge/image_ops.h"
@@ -8,10 +8,10 @@
 
 namespace skyedge {
 
-// Where the time goes.
+// Time of each step.
 struct RefineTiming {
     double shrink_ms = 0.0;   // the image to its working size, at most 1024 pixels a side
-    double density_ms = 0.0;  // unsure pixels decided by the colors of the sure ones
+    double density_ms = 0.0;  // uncertain pixels classified by the colors of certain ones
     double fit_ms = 0.0;      // probability as a linear function of color, on the grid, and the guard
     double apply_ms = 0.0;    // that function at every pixel of the image
 };

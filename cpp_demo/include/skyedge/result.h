@@ -1,4 +1,4 @@
-// What a function that can fail returns: its value, or an error to show to the user.
+// The result of a function that can fail: its value, or an error to show to the user.
 #pragma once
 
 #include <optional>
@@ -10,12 +10,12 @@ namespace skyedge {
 
 // The kind of an error. The numbers are those of skyedge.h and stay as they are.
 enum class ErrorCode : int {
-    kArgument = 1,     // the caller's: a frame, mask or option that makes no sense
+    kArgument = 1,     // an invalid frame, mask or option
     kFile = 2,         // a file that cannot be read or written
-    kArtifact = 3,     // an artifact that is damaged, foreign or of another format
+    kArtifact = 3,     // an artifact that is damaged or of another format
     kNetwork = 4,      // the network failed, or its output is no probability
-    kMemory = 5,       // memory that cannot be had
-    kUnsupported = 6,  // what this build does not have
+    kMemory = 5,       // out of memory
+    kUnsupported = 6,  // a feature that this build lacks
 };
 
 // One line for the user: what was got, what was expected, what to do next.
@@ -40,7 +40,7 @@ private:
     std::variant<T, Error> state_;
 };
 
-// The result of a function without a value: empty where all went well.
+// The result of a function without a value: empty if it succeeded.
 using Failure = std::optional<Error>;
 
 }  // namespace skyedge

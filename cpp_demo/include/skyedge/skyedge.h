@@ -51,7 +51,7 @@ enum { SKYEDGE_ALPHA8 = 0, SKYEDGE_FLOAT32 = 1 };
 typedef struct {
     size_t struct_size;
     int32_t threads;   /* 1 to 64 */
-    int32_t fp16;      /* these four: 0 or 1; see Options in sky_segmenter.h */
+    int32_t fp16;      /* this and the next three: 0 or 1; see Options in sky_segmenter.h */
     int32_t vulkan;
     int32_t big_cores;
     int32_t self_test;
@@ -101,13 +101,13 @@ SKYEDGE_API int skyedge_create_from_memory(const char* json, size_t json_size, c
 /* Writes the mask of the upright, cropped frame, at the mask's size. */
 SKYEDGE_API int skyedge_segment(skyedge_segmenter* segmenter, const skyedge_frame* frame, const skyedge_mask* mask);
 
-/* The size of the network's input, and so of the smallest mask that loses nothing. */
+/* The size of the network's input. A mask of this size has all the information; larger masks are interpolated. */
 SKYEDGE_API int skyedge_input_size(const skyedge_segmenter* segmenter, int32_t* width, int32_t* height);
 
-/* What was asked for in the options and is not used, one line each; empty where all is used. Valid until destroyed. */
+/* The requested options that are not used, one line each; empty if all are used. Valid until destroyed. */
 SKYEDGE_API const char* skyedge_notes(const skyedge_segmenter* segmenter);
 
-/* What went wrong in this thread's last call that failed; one line, valid until the next failure. Never NULL. */
+/* The message of this thread's last failed call: one line, valid until the next failure. Never NULL. */
 SKYEDGE_API const char* skyedge_last_error(void);
 
 /* NULL is allowed. */

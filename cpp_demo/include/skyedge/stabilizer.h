@@ -1,6 +1,6 @@
-// Masks of a video without flicker: a running mean along the motion of the camera, at the network's resolution. The same
-// as edge_runtime/masks/stabilize.py, but for frames whose motion is not affine, which Python compares by dense flow and
-// this as if the camera stood still.
+// Reduces the flicker of video masks: a running mean along the motion of the camera, at the network's resolution. The same
+// as edge_runtime/masks/stabilize.py, except for frames whose motion is not affine: Python compares them by dense flow,
+// this class without motion.
 #pragma once
 
 #include <cstdint>
@@ -12,30 +12,30 @@
 namespace skyedge {
 
 struct StabilizerConfig {
-    double memory = 6.0;          // frames that a place may be averaged over, 1 or more; 1 switches averaging off
-    double tolerance = 6.0;       // difference of gray levels at which half of the trust is lost
-    double edge_tolerance = 0.3;  // more of it at edges that both frames show, as a share of their contrast
-    double surprise = 0.5;        // difference of probabilities from which a place has changed
-    double cut = 0.35;            // mean trust of a frame in the one before it below which a cut is assumed
+    double memory = 6.0;          // frames averaged at most, 1 or more; 1 switches averaging off
+    double tolerance = 6.0;       // difference of gray levels that halves the weight of the past
+    double edge_tolerance = 0.3;  // additional tolerance at edges in both frames, as a share of their contrast
+    double surprise = 0.5;        // difference of probabilities that counts as a change
+    double cut = 0.35;            // a mean similarity to the previous frame below this is a cut
 };
 
-// Where each place (x, y) of a frame was in the one before: (a x + b y + c, d x + e y + f), in pixels of the network's
-// input. The default is a camera that stands still.
+// Position of pixel (x, y) in the previous frame: (a x + b y + c, d x + e y + f), in pixels of the network's
+// input. The default is no motion.
 struct Motion {
     double a = 1.0, b = 0.0, c = 0.0;
     double d = 0.0, e = 1.0, f = 0.0;
 };
 
-// Holds one frame, so one video each.
+// Holds the state of one video; use one per video.
 class Stabilizer {
 public:
     explicit Stabilizer(const StabilizerConfig& config = {}) : config_(config) {}
 
-    // Steadies the probability of the next frame in place. `image` is the frame at the probability's size, 16 x 16 or
-    // larger. The motion is found from tracked corners, or given, where a gyroscope or a tracker of the app knows it.
+    // Stabilizes the probability of the next frame in place. `image` is the frame at the probability's size, 16 x 16 or
+    // larger. The motion is estimated from tracked corners, or given by the caller, for example from a gyroscope.
     Failure step(const Image& image, Probability& sky, const Motion* motion = nullptr);
 
-    // Forgets the frame before, as after a cut.
+    // Forgets the past, as after a cut.
     void reset() { width_ = height_ = 0; }
 
     int cuts() const { return cuts_; }
@@ -51,7 +51,7 @@ private:
     int cuts_ = 0;
     Values gray_;
     Values sky_;
-    Values weight_;  // of what is known of each place; a sure frame weighs 1
+    Values weight_;  // number of averaged frames per pixel, weighted by their certainty
 };
 
 }  // namespace skyedge

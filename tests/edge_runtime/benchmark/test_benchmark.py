@@ -21,8 +21,9 @@ from edge_runtime.benchmark.accuracy import measure_accuracies
 from edge_runtime.benchmark.latency import KINDS, Runner, find_warnings, take_turns
 from edge_runtime.benchmark.machine import busy_seconds, describe_machine, name_instruction_set
 from edge_runtime.benchmark.memory import measure_apart
-from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule, summarize
+from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule
 from edge_runtime.benchmark.run import BenchmarkConfig, benchmark, default_out
+from edge_runtime.benchmark.timing import summarize
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 

@@ -13,7 +13,7 @@ void raise(JNIEnv* env, const char* message) {
     }
 }
 
-// The address of a direct buffer that holds at least `bytes`; null, with an exception on the way, for any other.
+// Returns the address of a direct buffer of at least `bytes`; else throws a Java exception and returns null.
 void* address_of(JNIEnv* env, jobject buffer, jlong bytes) {
     void* const address = buffer == nullptr ? nullptr : env->GetDirectBufferAddress(buffer);
     if (address == nullptr || env->GetDirectBufferCapacity(buffer) < bytes) {
@@ -23,7 +23,7 @@ void* address_of(JNIEnv* env, jobject buffer, jlong bytes) {
     return address;
 }
 
-// The bytes that a plane must hold: the last row need not be padded.
+// The least size of a plane in bytes; the last row may lack its padding.
 jlong plane_bytes(jlong rows, jlong stride, jlong last_row) { return rows < 1 ? 0 : (rows - 1) * stride + last_row; }
 
 }  // namespace
@@ -53,7 +53,7 @@ JNIEXPORT jlong JNICALL Java_io_skyedge_SkySegmenter_nativeCreate(JNIEnv* env, j
     return reinterpret_cast<jlong>(segmenter);
 }
 
-// Android's YUV_420_888 to 8-bit alpha at the mask's size.
+// Segments a YUV_420_888 frame to 8-bit alpha at the mask's size.
 JNIEXPORT void JNICALL Java_io_skyedge_SkySegmenter_nativeSegment(JNIEnv* env, jclass, jlong handle, jobject y, jobject u,
                                                                   jobject v, jint width, jint height, jint y_stride,
                                                                   jint uv_stride, jint uv_pixel_stride, jint rotation,

@@ -1,0 +1,87 @@
+#include "cli/bench/runner.h"
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "cli/bench/machine.h"
+
+namespace skyedge {
+namespace {
+
+constexpr int kMemoryFrames = 3;
+
+// Runs in the child process.
+std::optional<Memory> measure_here(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame) {
+    const auto baseline = status_bytes("VmRSS");
+    Result<Runner> runner = open_runner(folder, config, frame);
+    for (int i = 0; runner && i < kMemoryFrames; ++i) {
+        if (runner.value().end_to_end(frame)) {
+            return std::nullopt;
+        }
+    }
+    const auto peak = status_bytes("VmHWM");
+    if (!runner || !baseline || !peak) {
+        return std::nullopt;
+    }
+    return Memory{*baseline, *peak, kMemoryFrames};
+}
+
+}  // namespace
+
+Failure Runner::infer() { return segmenter.infer(small, workspace, sky); }
+
+Failure Runner::end_to_end(const Image& frame) {
+    if (camera) {
+        return segmenter.segment(camera->frame(), workspace, camera->mask());
+    }
+    Failure failure = segmenter.segment(frame, workspace, sky);
+    if (!failure) {
+        to_mask8(sky, mask);
+    }
+    return failure;
+}
+
+Result<Runner> open_runner(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame) {
+    const Result<SkySegmenter> segmenter = SkySegmenter::load(folder, {config.threads});
+    if (!segmenter) {
+        return segmenter.error();
+    }
+    const InputSpec& input = segmenter.value().spec().input;
+    Runner runner{segmenter.value(), resize_pillow_bilinear(frame, input.width_px, input.height_px)};
+    if (config.camera) {
+        runner.camera.emplace(*config.camera);
+    }
+    return runner;
+}
+
+// The child only ever leaves by _exit: nothing of the parent's may run twice.
+Result<Memory> measure_memory(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame) {
+    int ends[2];
+    if (::pipe(ends) != 0) {
+        return Error{"cannot measure memory: no pipe; close other programs and run again"};
+    }
+    std::fflush(nullptr);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const std::optional<Memory> memory = measure_here(folder, config, frame);
+        const bool told = memory && ::write(ends[1], &*memory, sizeof *memory) == sizeof *memory;
+        ::_exit(told ? 0 : 1);
+    }
+    ::close(ends[1]);
+    Memory memory;
+    const bool got = child > 0 && ::read(ends[0], &memory, sizeof memory) == sizeof memory;
+    ::close(ends[0]);
+    int status = 0;
+    const bool ended = child > 0 && ::waitpid(child, &status, 0) == child;
+    if (!got || !ended || status != 0) {
+        const bool killed = ended && WIFSIGNALED(status);
+        return Error{"artifact " + folder.string() + " does not run: its process " +
+                     (killed ? "was ended by signal " + std::to_string(WTERMSIG(status)) : std::string("failed")) +
+                     ", expected three masks; try skyedge segment on it, or export it again"};
+    }
+    return memory;
+}
+
+}  // namespace skyedge
