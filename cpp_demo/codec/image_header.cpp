@@ -247,16 +247,16 @@ std::optional<std::string> png_damage(const std::vector<std::uint8_t>& file) {
     if (!is_png(bytes)) {
         return std::nullopt;
     }
-    for (std::size_t at = 8; at + 8 <= bytes.size();) {
-        if (bytes.from(at + 4).starts_with("IEND"sv)) {
-            return std::nullopt;
-        }
+    for (std::size_t at = 8; at + 12 <= bytes.size();) {
         const std::size_t length = bytes.big32(at);
-        if (length + 12 > bytes.size() - at) {
+        if (length > bytes.size() - at - 12) {
             break;
         }
         if (crc32(file.data() + at + 4, length + 4) != bytes.big32(at + 8 + length)) {
             return "a PNG chunk's CRC does not match its content";
+        }
+        if (bytes.from(at + 4).starts_with("IEND"sv)) {
+            return std::nullopt;
         }
         at += 12 + length;
     }

@@ -187,7 +187,7 @@ def test_damaged_pngs_get_the_same_verdict(build: Path, tmp_path: Path) -> None:
     """Every byte flipped, the CRC of the pixels among them, and every length."""
     image = Image.fromarray(image_of(np.random.default_rng(10), 5, 7))
     note = PngImagePlugin.PngInfo()
-    note.add_text("Comment", "behind the pixels", after_idat=True)
+    note.add(b"noTe", b"after the pixels", after_idat=True)
     image.save(tmp_path / "whole.png", pnginfo=note)
     whole = (tmp_path / "whole.png").read_bytes()
     files = []

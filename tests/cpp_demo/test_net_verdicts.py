@@ -18,7 +18,7 @@ DRIVER = """
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include "core/net_check.h"
+#include "core/network/net_check.h"
 std::vector<std::uint8_t> read(const std::string& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
@@ -62,7 +62,7 @@ def test_the_verdicts_are_the_same(tmp_path: Path) -> None:
         pytest.skip("g++ is not installed")
     (tmp_path / "driver.cpp").write_text(DRIVER)
     cpp = ROOT / "cpp_demo"
-    sources = [tmp_path / "driver.cpp", cpp / "core" / "net_check.cpp", cpp / "core" / "net_shapes.cpp"]
+    sources = [tmp_path / "driver.cpp", cpp / "core" / "network" / "net_check.cpp", cpp / "core" / "network" / "net_shapes.cpp"]
     flags = ["-std=c++17", "-O0", f"-I{cpp}", f"-I{cpp / 'include'}"]
     subprocess.run([compiler, *flags, *map(str, sources), "-o", str(tmp_path / "driver")], check=True, timeout=300)
     rng, cases, expected = random.Random(0), [], []

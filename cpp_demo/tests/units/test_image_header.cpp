@@ -63,11 +63,12 @@ void test_png_damage() {
     const std::string start = raw("\x89PNG\r\n\x1a\n\0\0\0\0IDAT\x35\xAF\x06\x1E\0\0\0\3abcd123\xE8\x4E\xE1\x77");
     const std::string end = raw("\0\0\0\0IEND\xAE\x42\x60\x82");
     CHECK(damage(start + end) == "none" && damage(start + end + "more") == "none" && damage("no PNG") == "none");
-    for (const std::string& cut : {start, start + end.substr(0, 7), start + raw("\x3E\0\0\0IDAT") + end,
+    for (const std::string& cut : {start, start + end.substr(0, 11), start + raw("\x3E\0\0\0IDAT") + end,
                                    start + raw("\xFF\xFF\xFF\xFFIDAT") + end}) {
         CHECK_HOLDS(damage(cut), "cut short");
     }
     CHECK_HOLDS(damage(start + raw("\0\0\0\1IDATx\0\0\0\0") + end), "CRC");
+    CHECK_HOLDS(damage(start + end.substr(0, 11) + "x"), "CRC");
     CHECK_HOLDS(damage(start + raw("\0\0\0\3tEXt123crc_") + end), "CRC");
     CHECK_HOLDS(damage(start.substr(0, 8) + raw("\0\0\0\3tEXt123crc_") + start.substr(8) + end), "CRC");
 }
