@@ -234,6 +234,15 @@ WHEELS ?= build/wheels
 wheels: $(STAMP)  ## build/wheels/: skyedge with the weights of unet_lite_s, and skyedge-models with all released artifacts
 	$(PY) -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$(WHEELS)" . ./models
 
+# The kernel is of an environment of its own; project.pth lets it see the packages of .venv, behind its own.
+NOTEBOOKS := $(filter-out notebooks/common.py,$(wildcard notebooks/*.py))
+.PHONY: notebooks
+notebooks: $(STAMP)  ## execute notebooks/*.py into notebooks/*.ipynb
+	$(PY) -m export.consumers.environments notebooks
+	$(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"), "$(CURDIR)", sep="\n")' > \
+	  $$(echo .cache/envs/notebooks/lib/python3*/site-packages)/project.pth
+	.cache/envs/notebooks/bin/python -m jupytext --quiet --to ipynb --execute $(NOTEBOOKS)
+
 dist: $(STAMP)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, sha256 sums
 	test -x .cache/ziglang/ziglang/zig || $(PY) -m pip install --quiet --no-deps --target .cache/ziglang ziglang==0.17.1
 	$(PY) tools/make_dist.py --zig .cache/ziglang/ziglang/zig

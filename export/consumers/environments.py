@@ -32,6 +32,7 @@ PACKAGES = {
         "pytest==9.2.0",
         "pytest-timeout==2.4.0",
     ),
+    "notebooks": ("jupytext==1.19.6", "nbconvert==7.17.2", "ipykernel==7.4.0"),
 }
 
 
@@ -40,7 +41,7 @@ class EnvironmentsConfig:
     """Make the environment of a consumer, in .cache/envs/NAME."""
 
     name: Annotated[str, tyro.conf.Positional]
-    """mediapipe or ray."""
+    """A key of `PACKAGES`."""
 
 
 def python_of(name: str) -> Path | None:
