@@ -19,8 +19,10 @@ from typing import IO, cast
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.progress import tell_unending
 
 LIMIT_S = 120.0  # for one image
+ENDING_S = 10.0  # that a killed process gets to end
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = "from edge_runtime.images.isolated import serve; serve()"
 
@@ -61,7 +63,10 @@ class Decoder:
     def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
-            self._process.wait()
+            try:
+                self._process.wait(ENDING_S)
+            except subprocess.TimeoutExpired:
+                tell_unending(self._process.pid)
             for pipe in (self._process.stdin, self._process.stdout):
                 with contextlib.suppress(OSError):
                     cast(IO[bytes], pipe).close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from pathlib import Path
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import set_threads
 from edge_runtime.masks.jobs import Job, Options, Outcome, attempt
+from edge_runtime.progress import tell_unending
 from edge_runtime.segmenter import load_models
 
 AHEAD = 4  # images per worker that may be finished before the oldest one is: bounds what waits to be told in order
 LIMIT_S = 600.0  # for one image, and for a worker to open the model
 POLL_S = 1.0
-ENDING_S = 5.0  # that a worker gets to remove its partial files
+ENDING_S = 5.0  # that a worker gets to remove its partial files, and to end when it was killed
+IDLE_S = 3600.0  # that a worker waits for a job; it then ends, and the next job starts another
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,15 @@ def _start(work: Work) -> _Worker:
 def _outcome(worker: _Worker, job: Job) -> Outcome | None:
     """Return what a busy worker says of its job; None while it works. A worker that ended or hangs says a failure."""
     if worker.pipe.poll():
+        timer = threading.Timer(LIMIT_S, worker.process.kill)  # it may hang in the middle of its answer
+        timer.start()
         try:
             found = worker.pipe.recv()
-        except (EOFError, ConnectionError):
+        except (EOFError, OSError):
             _end(worker)
             return Outcome(error=f"{job.image}: its worker process died (code {worker.process.exitcode}); segment it by itself")
+        finally:
+            timer.cancel()
         if isinstance(found, InputError):
             raise found
         return found
@@ -104,7 +111,9 @@ def _end(worker: _Worker) -> None:
     worker.process.join(ENDING_S)
     if worker.process.is_alive():
         worker.process.kill()
-        worker.process.join()
+        worker.process.join(ENDING_S)
+        if worker.process.is_alive():
+            tell_unending(worker.process.pid or 0)
     worker.pipe.close()
 
 
@@ -116,6 +125,8 @@ def _serve(pipe: Connection, work: Work) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # from here on there are partial files to remove
     while True:
         try:
+            if not pipe.poll(IDLE_S):
+                return
             job = pipe.recv()
         except EOFError:
             return

@@ -29,6 +29,7 @@ from edge_runtime.video.sink import VideoSink, check_free, check_target
 from edge_runtime.video.threads import Pipe, Reading, Worker, Writing
 
 ENDING_S = 1.0  # that a live source is waited for when all is written
+CLOSING_S = 60.0  # that a thread gets for the frame it is at
 LINE_S = 10.0  # between lines of progress
 WINDOW = "skyedge"  # a key q in it ends the run
 
@@ -182,7 +183,7 @@ def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> 
         incoming = iter(decoded)
         first = next(incoming, None)
         if first is None:
-            _finish(decoder)
+            decoder.finish()
             raise InputError(f"{reader.name} holds no frame that can be decoded, expected a video; record it again")
         size = first.image.shape[:2]
         pacing = Pacing(reader.rate)
@@ -194,18 +195,19 @@ def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> 
                 count, interrupted = _segment_all(first, incoming, masks, frames, options, reader)
                 ended.set()
                 masks.put(None)
-                _finish(encoder)
+                encoder.finish()
                 if not reader.live:
-                    _finish(decoder)
+                    decoder.finish()
             finally:
                 stop.set()
-                encoder.join()  # before the sink closes
+                encoder.join(CLOSING_S)  # before the sink closes
+                sink.abandoned = encoder.is_alive()
         if not decoder.is_alive() and decoder.error is not None:  # a camera that broke: its recording is kept
             raise decoder.error
     finally:
         ended.set()
         stop.set()
-        decoder.join(ENDING_S if reader.live else None)  # a stalled stream may hold it; it ends with the process
+        decoder.join(ENDING_S if reader.live else CLOSING_S)  # a stalled stream may hold it; it ends with the process
         if not decoder.is_alive():
             reader.close()
     written_s = pacing.written / reader.rate
@@ -213,13 +215,6 @@ def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> 
     wall_s = time.monotonic() - start
     written = (interrupted, sink.written_size, sink.sound)
     return VideoResult(count, decoded.dropped, pacing.repeated, frames.cuts, size, video_s, wall_s, *written)
-
-
-def _finish(worker: Worker) -> None:
-    """Wait for a thread and raise what ended it early."""
-    worker.join()
-    if worker.error is not None:
-        raise worker.error
 
 
 def _segment_all(

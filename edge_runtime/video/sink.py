@@ -33,12 +33,14 @@ class VideoSink:
         (height, width) of the file's frames; most codecs want even sides, and the last row or column is repeated for them.
     sound
         What became of the sound of the input, in words; empty where there is none.
+    abandoned
+        Set it where another thread hangs in `write`: the partial file is removed then, and the encoder left alone.
     """
 
     def __init__(self, path: Path, rate: float, size: tuple[int, int], color: bool = True, sound_of: Path | None = None) -> None:
         """Open the file for frames of `size` (height, width); the sound of the video `sound_of` is copied where possible."""
         check_target(path)
-        self.path, self.size, self.frames = path, size, 0
+        self.path, self.size, self.frames, self.abandoned = path, size, 0, False
         with contextlib.ExitStack() as files:
             self._partial = files.enter_context(partial_file(path))
             self._writer = open_writer(self._partial, rate, size, color, sound_of)
@@ -53,7 +55,8 @@ class VideoSink:
         """Finish the file, or remove it after an exception."""
         with self._files:
             try:
-                self._writer.close()
+                if not self.abandoned:
+                    self._writer.close()
             except OSError as error:
                 if kind is None:
                     raise self._failure(str(error)) from error

@@ -16,6 +16,7 @@ from export.network import PROJECT_ROOT
 from export.pipeline import say
 
 FOLDER = PROJECT_ROOT / ".cache" / "envs"
+LIMIT_S = 1800.0  # for one step, such as a download
 PACKAGES = {
     "mediapipe": ("mediapipe==1.2.2",),  # brings opencv-contrib, which would replace our OpenCV
     "ray": (  # more than 1 GB, for edge_runtime.batch alone; the others are those of requirements.txt
@@ -60,7 +61,10 @@ def make(name: str) -> Path:
         say(f"installing {' '.join(PACKAGES[name])} into {folder}")
         python = folder / "bin" / "python"
         for words in ([sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", "--quiet", *PACKAGES[name]]):
-            done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
+            try:
+                done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=LIMIT_S)
+            except subprocess.TimeoutExpired as error:
+                raise InputError(f"cannot make the environment {name}: not done after {LIMIT_S:.0f} s; try it again") from error
             if done.returncode != 0:
                 raise InputError(f"cannot make the environment {name}: {done.stderr[-500:]}")
         (folder / "complete").touch()
