@@ -20,7 +20,7 @@ struct VideoConfig {
 
 struct VideoStage {
     std::string name;
-    std::vector<double> samples_ms;  // one a frame
+    std::vector<double> samples_ms;  // one a frame; of a long video the newest
 };
 
 struct VideoReport {

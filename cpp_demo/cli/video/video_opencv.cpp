@@ -17,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t kMostSamples = 4096;  // newest of each stage that are kept: a camera may run for days
 constexpr double kSpare = 0.02;  // tolerated share of missing frames, as in edge_runtime/video/io.py
 
 volatile std::sig_atomic_t stop_asked = 0;
@@ -214,8 +215,13 @@ Result<VideoReport> segment_video(const VideoConfig& config) {
             Clock::time_point last = Clock::now();
             const auto lap = [&](std::size_t stage) {
                 const Clock::time_point now = Clock::now();
-                report.stages[stage].samples_ms.push_back(
-                    std::chrono::duration<double, std::milli>(now - last).count());
+                const double took_ms = std::chrono::duration<double, std::milli>(now - last).count();
+                std::vector<double>& samples = report.stages[stage].samples_ms;
+                if (samples.size() < kMostSamples) {
+                    samples.push_back(took_ms);
+                } else {
+                    samples[static_cast<std::size_t>(report.frames) % kMostSamples] = took_ms;
+                }
                 last = now;
             };
             if (!capture.read(frame) || frame.empty()) {
