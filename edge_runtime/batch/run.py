@@ -20,6 +20,7 @@ from edge_runtime.batch.results import MOST_LOWEST, SCHEMA_VERSION, SUMMARY_FILE
 from edge_runtime.batch.single import Settings
 from edge_runtime.errors import InputError
 from edge_runtime.files import fcntl
+from edge_runtime.images.dataset import tell_skipped
 from edge_runtime.masks.presence import check_min_sky
 from edge_runtime.segmenter import load_models
 
@@ -87,7 +88,8 @@ def main(config: Batch) -> None:
     dest = place(config.out)
     _check_dest(dest)
     with _lock(dest):
-        batches = images(_absolute(config.source), config.columns, config.uri_column)
+        skipped: list[str] = []
+        batches = images(_absolute(config.source), config.columns, config.uri_column, skipped)
         _claim(dest, config, decides)
         done = shards.finished(dest)
         kept: list[Manifest] = []
@@ -101,6 +103,7 @@ def main(config: Batch) -> None:
                     yield id, shard
 
         planned = shards.write_plan(to_do(), dest, secrets.token_hex(4))
+        tell_skipped(skipped)
         if not planned and not kept:
             raise InputError(f"got no image in {config.source}, expected at least one")
         _say(f"{sum(each.images for each in planned)} images to do, {sum(each.images for each in kept)} done before")

@@ -20,14 +20,18 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.ops import IMAGE_SUFFIXES
 
 ROWS = 8192  # of a batch
+MOST_SKIPPED = 100_000  # that are remembered
 LIST_SUFFIXES = {".parquet": "parquet", ".csv": "csv"}
 URI_COLUMNS = ("uri", "url", "path", "image", "file")
 WILD = re.compile(r"[*\[]")
 
 
-def images(source: str, columns: Sequence[str] = (), uri_column: str | None = None) -> Iterator[pa.Table]:
+def images(
+    source: str, columns: Sequence[str] = (), uri_column: str | None = None, skipped: list[str] | None = None
+) -> Iterator[pa.Table]:
     """Yield the images of SOURCE, in its order, in batches; see the module.
 
+    `skipped` gets a line for each file of a folder that is no image by its name, up to `MOST_SKIPPED`.
     Raises `InputError` where SOURCE does not exist, or a list lacks a column.
     """
     bare = source.partition("?")[0] if "://" in source else source
@@ -45,14 +49,17 @@ def images(source: str, columns: Sequence[str] = (), uri_column: str | None = No
         raise InputError(f"got SOURCE {source}, {got}, expected {LIST_EXPECTED}")
     if columns:
         raise InputError(f"got --columns with the folder {source}, expected them with a Parquet or CSV list; leave them out")
-    return _batches(info_row(where, info) for info in walk(where) if _is_image(info.path))
+    return _batches(_row(where, info) for info in walk(where) if _is_image(info.path, skipped))
 
 
-def _is_image(path: str) -> bool:
-    return posixpath.splitext(path)[1].lower() in IMAGE_SUFFIXES
+def _is_image(path: str, skipped: list[str] | None = None) -> bool:
+    found = posixpath.splitext(path)[1].lower() in IMAGE_SUFFIXES
+    if not found and skipped is not None and len(skipped) < MOST_SKIPPED:
+        skipped.append(f"{path}: not an image by its name")
+    return found
 
 
-def info_row(folder: Place, info: Any) -> tuple[str, str]:
+def _row(folder: Place, info: Any) -> tuple[str, str]:
     """Return URI and identity of a listed file."""
     return folder.at(info.path).uri, f"{info.size} {info.mtime_ns}"
 
@@ -80,7 +87,7 @@ def _matching(source: str) -> Iterator[tuple[str, str]]:
     pattern = re.compile(glob_pattern(bare[len(fixed) :]))
     for info in walk(folder, recursive="/" in bare[len(fixed) :] or "**" in bare):
         if pattern.fullmatch(posixpath.relpath(info.path, folder.path)) and _is_image(info.path):
-            yield info_row(folder, info)
+            yield _row(folder, info)
 
 
 def glob_pattern(glob: str) -> str:

@@ -173,7 +173,7 @@ def walk(folder: Place, recursive: bool = True) -> Iterator[Any]:
             continue
         if info.type == arrow_fs.FileType.Directory and recursive:
             yield from walk(folder.at(info.path))
-        elif info.type == arrow_fs.FileType.File:
+        elif info.type != arrow_fs.FileType.Directory:  # a link to nothing is one too: its record will say so
             yield info
 
 

@@ -2,6 +2,7 @@
 
 `DIR` gets `index.html` (one self-contained page that asks nothing of the network), `pareto.svg` and `table.md`.
 `--readme FILE` and `--table FILE` put the short and the full Markdown table into pages, whose figures are then those of the file.
+In place of result files, the local DEST of a run of edge_runtime.batch makes a page of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from edge_runtime.escape import plain, rich
 from edge_runtime.files import write_text
 from edge_runtime.records import read_text
 from edge_runtime.report.advice import Choice, ask_which, choose, not_measured
+from edge_runtime.report.archive import is_archive, write_page
 from edge_runtime.report.markdown import full_tables, replace_section, short_tables
 from edge_runtime.report.masks import Strip, find_folders, list_images, make_strips
 from edge_runtime.report.plots import latency_svg, network_colors, pareto_svg, standalone
@@ -40,7 +42,7 @@ class ReportConfig:
     """Make an HTML page, a plot and a Markdown table from result files of edge_runtime.benchmark."""
 
     results: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Result files; several make one page with a part for each."""
+    """Result files; several make one page with a part for each. Or the local DEST of one run of edge_runtime.batch."""
     out: Path
     """Folder for index.html, pareto.svg and table.md."""
     pictures: tuple[Path, ...] = ()
@@ -184,6 +186,10 @@ def print_table(lines: Sequence[Line], quick: bool) -> None:
 
 def main(config: ReportConfig) -> None:
     """Write the report, print the table and the page's path."""
+    if any(map(is_archive, config.results)):
+        if len(config.results) > 1 or config.pictures or config.models or config.readme or config.table:
+            raise InputError(f"got {config.results[0]} with other results or options, expected a batch run alone, with --out")
+        return print(write_page(config.results[0], config.out))
     written = report(config)
     print_table(written.lines, written.quick)
     print(written.page)

@@ -64,12 +64,12 @@ def make_strips(lines: Sequence[Line], folders: dict[str, Path], paths: Sequence
             height, width = originals[path].shape[:2]
             small = cv2.resize(probability, (width, height), interpolation=cv2.INTER_AREA)
             overlay = draw_overlay(originals[path], small, segmenter.artifact.spec.output.threshold)
-            overlays[path, key] = _tile(overlay, f"{line.artifact.format} {line.artifact.precision}")
+            overlays[path, key] = as_tile(overlay, f"{line.artifact.format} {line.artifact.precision}")
     strips = []
     for path in paths:
         for network in sorted({line.network for line in shown.values()}):
             keys = sorted((key for key, line in shown.items() if line.network == network), key=lambda key: _order(shown[key]))
-            tiles = (_tile(originals[path], "image"), *(overlays[path, key] for key in keys))
+            tiles = (as_tile(originals[path], "image"), *(overlays[path, key] for key in keys))
             strips.append(Strip(network, path.stem, tiles))
     return strips
 
@@ -101,7 +101,8 @@ def _tile_size(image: np.ndarray) -> np.ndarray:
     return resize_rgb(image, max(1, round(height * TILE_WIDTH / width)), TILE_WIDTH)
 
 
-def _tile(image: np.ndarray, caption: str) -> Tile:
+def as_tile(image: np.ndarray, caption: str) -> Tile:
+    """Return (H, W, 3) uint8 RGB as a tile of its own size."""
     _, data = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
     url = "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
     return Tile(url, image.shape[1], image.shape[0], caption)

@@ -95,7 +95,7 @@ def pareto_svg(
         canvas.draw()
         _write_labels(axes, canvas, lines, labeled)
         tips = {f"pareto-{line.threads}-{index}": _tip(line) for index, line in enumerate(lines)}
-        return _svg(figure, title, tips)
+        return as_svg(figure, title, tips)
 
 
 def latency_svg(lines: Sequence[Line], title: str, colors: dict[str, str]) -> str:
@@ -126,7 +126,7 @@ def latency_svg(lines: Sequence[Line], title: str, colors: dict[str, str]) -> st
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines.left.set_visible(False)
-        return _svg(figure, title, {f"latency-{line.threads}-{index}": _tip(line) for index, line in enumerate(rows)})
+        return as_svg(figure, title, {f"latency-{line.threads}-{index}": _tip(line) for index, line in enumerate(rows)})
 
 
 def standalone(svg: str) -> str:
@@ -260,7 +260,7 @@ def _place(axes: Axes, canvas: FigureCanvasAgg, text: str, point: Any, taken: li
     return best[1]
 
 
-def _svg(figure: Figure, title: str, tips: dict[str, str]) -> str:
+def as_svg(figure: Figure, title: str, tips: dict[str, str]) -> str:
     """Return the figure as an `<svg>` element with the text color of its surroundings."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

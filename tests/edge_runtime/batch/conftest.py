@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+STARTED: list[subprocess.Popen[str]] = []
 MODEL = ROOT / "models" / "unet_lite_s" / "onnx-int8"
 
 
@@ -40,10 +41,13 @@ class Archive:
             *self.flags,
             *flags,
         ]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join((*self._paths(), str(ROOT)))} | dict(self.environment)
-        return subprocess.Popen(
+        ours = {"PYTHONPATH": os.pathsep.join((*self._paths(), str(ROOT))), "RAY_worker_niceness": "0"}  # Ray takes 15
+        environment = os.environ | ours | dict(self.environment)
+        process = subprocess.Popen(
             list(map(str, words)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+        STARTED.append(process)
+        return process
 
     def _paths(self) -> tuple[str, ...]:
         return tuple(value for name, value in self.environment if name == "EXTRA_PATH")
@@ -110,7 +114,12 @@ def make_images() -> Callable[..., Path]:
     return make
 
 
-@pytest.fixture(scope="session")
-def tools() -> Any:
-    """Return this module: `Archive`, `ended`, `wait_for`."""
-    return sys.modules[__name__]
+@pytest.fixture
+def tools() -> Iterator[Any]:
+    """Return this module: `Archive`, `ended`, `wait_for`. What a test that fails leaves running is ended."""
+    yield sys.modules[__name__]
+    for process in STARTED:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+    STARTED.clear()
