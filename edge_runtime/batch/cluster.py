@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from edge_runtime.records import build, parse_json
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_BLOCKS = 20_000  # a block is one task of Ray; above that a task has several shards
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 IN_FLIGHT = 2  # tasks of an actor: one that it does, one that waits
 STORE_BYTES = 256 << 20  # of a cluster of our own: only plans and manifests pass through it
 
@@ -56,8 +59,12 @@ def _connect(address: str | None, workers: int) -> None:
     if options["address"] == "local":
         cpus = max(workers, len(os.sched_getaffinity(0))) if workers else None
         options |= {"num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         ray.init(**options)
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():  # Ray's own handler of SIGTERM aborts
+                signal.signal(number, handler)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise InputError(f"got no Ray cluster at {options['address']}: {error}; start one with `ray start --head`") from error
 

@@ -76,7 +76,7 @@ class Process:
             self._process = None
 
     def _ask(self, content: bytes) -> Answer:
-        process = self._process or self._start()
+        process = self._process or self._start(last=False) or cast(subprocess.Popen[bytes], self._start(last=True))
         timer = threading.Timer(self._settings.time_limit_s, process.kill)
         timer.start()
         try:
@@ -96,7 +96,8 @@ class Process:
         finally:
             timer.cancel()
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, last: bool) -> subprocess.Popen[bytes] | None:
+        """Start a process that has the model open; None, or with `last` an error, where it ends before."""
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._process = process = subprocess.Popen(
             [sys.executable, "-c", COMMAND],
@@ -113,6 +114,8 @@ class Process:
             head = _line(cast(IO[bytes], process.stdout))
         except (EOFError, BrokenPipeError) as error:
             self.close()
+            if not last:
+                return None
             raise InputError(f"the process that opens {self._settings.models} ended with code {process.returncode}") from error
         finally:
             timer.cancel()

@@ -173,13 +173,30 @@ def walk(folder: Place, recursive: bool = True) -> Iterator[Any]:
             continue
         if info.type == arrow_fs.FileType.Directory and recursive:
             yield from walk(folder.at(info.path))
-        elif info.type != arrow_fs.FileType.Directory:  # a link to nothing is one too: its record will say so
+        elif info.type == arrow_fs.FileType.File:
             yield info
 
 
 def _infos(folder: Place) -> list[Any]:
+    if folder.local is not None:
+        return [_local_info(entry) for entry in os.scandir(folder.path)] if folder.local.is_dir() else []
     selector = arrow_fs.FileSelector(folder.path, allow_not_found=True)
     return with_tries(lambda: folder.filesystem.get_file_info(selector), f"cannot list {folder.uri}")
+
+
+def _local_info(entry: os.DirEntry[str]) -> Any:
+    """Return what pyarrow says of a local entry, but name links to nothing, and take a link to a folder for a file.
+
+    Such links are not followed, for they may lead back; the record of one with an image's name says what it is.
+    """
+    if entry.is_dir(follow_symlinks=False):
+        return arrow_fs.FileInfo(entry.path, arrow_fs.FileType.Directory)
+    found = entry.stat(follow_symlinks=not _leads_nowhere(entry))
+    return arrow_fs.FileInfo(entry.path, arrow_fs.FileType.File, size=found.st_size, mtime_ns=found.st_mtime_ns)
+
+
+def _leads_nowhere(entry: os.DirEntry[str]) -> bool:
+    return entry.is_symlink() and not os.path.exists(entry.path)
 
 
 def kind_of(where: Place) -> str:
