@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import resource
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from PIL import Image
 
 from edge_runtime.batch.single import Settings
 from edge_runtime.errors import InputError
@@ -28,6 +26,8 @@ from edge_runtime.segmenter import Ensemble, Segmenter, load_models
 
 MIB = 1 << 20
 ORPHAN_POLL_S = 1.0
+# As small as Pillow's files of these smooth maps, in half the time.
+PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 
 
 def serve() -> None:
@@ -66,8 +66,7 @@ def segment(content: bytes, segmenter: Segmenter | Ensemble, settings: Settings)
     finding = judge(low_res, segmenter.threshold, settings.min_sky)
     inferred = time.perf_counter()
     probability = resize_probability(low_res, height, width) if finding.sky else np.zeros((height, width), np.float32)
-    mask = io.BytesIO()
-    Image.fromarray(to_mask8(probability)).save(mask, format="PNG")
+    mask = cv2.imencode(".png", to_mask8(probability), PNG)[1].tobytes()
     ended = time.perf_counter()
     record = {
         "width": width,
@@ -77,7 +76,7 @@ def segment(content: bytes, segmenter: Segmenter | Ensemble, settings: Settings)
         "horizon": estimate_horizon(low_res, segmenter.threshold) if finding.sky else None,
     }
     stages = {"decode": decoded - start, "infer": inferred - decoded, "encode": ended - inferred}
-    return {"record": record, "stage_seconds": stages}, mask.getvalue()
+    return {"record": record, "stage_seconds": stages}, mask
 
 
 def _decode(content: bytes, segmenter: Segmenter | Ensemble, settings: Settings) -> tuple[np.ndarray, tuple[int, int]]:

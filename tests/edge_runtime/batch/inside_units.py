@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import ray
+import yaml
 from pyarrow import csv, parquet
 
 from edge_runtime.batch import shards, sources, worker
 from edge_runtime.batch.results import Manifest, timeline
+from edge_runtime.batch.run import Batch
 from edge_runtime.batch.storage import place, read_bytes, with_tries
+from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
+
+DEPLOY = Path(worker.__file__).parent / "deploy"
 
 
 def uris(source: str | Path, *columns: str) -> list[str]:
@@ -195,3 +203,32 @@ def test_horizon_of_scenes(make_images: Callable[..., Path]) -> None:
     assert estimate_horizon(sky, 0.5) == pytest.approx(0.6)
     assert estimate_horizon(np.ones((100, 80), np.float32), 0.5) is None
     assert estimate_horizon(np.zeros((100, 80), np.float32), 0.5) is None
+
+
+def test_ray_takes_the_file_of_the_cluster() -> None:
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    config = yaml.safe_load((DEPLOY / "ray-up.yaml").read_text())
+    filled = prepare_config(config)
+    validate_config(filled)  # by Ray's schema
+    assert filled["available_node_types"]["worker"]["max_workers"] == filled["max_workers"] == 64
+
+
+def test_the_job_of_kuberay_calls_the_command_as_it_is() -> None:
+    """Its flags are parsed by the command; the operator's own fields are those of the RayJob of ray.io/v1."""
+    job = yaml.safe_load((DEPLOY / "kuberay-job.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    assert set(job["spec"]) <= {"entrypoint", "shutdownAfterJobFinishes", "backoffLimit", "rayClusterSpec"}
+    words = shlex.split(job["spec"]["entrypoint"])
+    assert words[:3] == ["python", "-m", "edge_runtime.batch"]
+    config = parse(words[3:], Batch)
+    assert (config.address, config.workers) == ("auto", 128) and config.workers == 8 * 16
+    versions = {
+        job["spec"]["rayClusterSpec"]["rayVersion"],
+        *re.findall(r"ray(?:\[data\]==|:)([\d.]+\d)", _text("Containerfile")),
+    }
+    assert versions == {ray.__version__}
+
+
+def _text(name: str) -> str:
+    return (DEPLOY / name).read_text()
