@@ -81,8 +81,8 @@ def main(config: Batch) -> None:
 
     start = time.monotonic()
     segmenter = load_models(config.model, 1, "cpu")
-    settings = _settings(config)
     models = [artifact.sha256 for artifact in segmenter.artifacts]
+    settings = _settings(config, "+".join(models))
     decides = json.dumps({"version": SCHEMA_VERSION, "models": models, **_options(config)})
     del segmenter
     dest = place(config.out)
@@ -107,8 +107,8 @@ def main(config: Batch) -> None:
         if not planned and not kept:
             raise InputError(f"got no image in {config.source}, expected at least one")
         _say(f"{sum(each.images for each in planned)} images to do, {sum(each.images for each in kept)} done before")
-        made, workers = _run(config, planned, dest, settings, "+".join(models))
-        _finish(config, dest, kept, made, workers, time.monotonic() - start, "+".join(models))
+        made, workers = _run(config, planned, dest, settings)
+        _finish(config, dest, kept, made, workers, time.monotonic() - start, settings.model_sha256)
 
 
 def check(config: Batch) -> None:
@@ -138,10 +138,10 @@ def _options(config: Batch) -> dict[str, Any]:
     return {"masks": config.masks, "min_sky": config.min_sky, "fast_decode": config.fast_decode, "columns": config.columns}
 
 
-def _settings(config: Batch) -> Settings:
+def _settings(config: Batch, model_sha256: str) -> Settings:
     limit = 0 if config.device == "cuda" else config.memory_limit  # CUDA reserves far more than it takes
     models = tuple(os.path.abspath(model) if Path(model).exists() else model for model in config.model)
-    return Settings(models, config.device, config.min_sky, config.fast_decode, config.time_limit, limit)
+    return Settings(models, model_sha256, config.device, config.min_sky, config.fast_decode, config.time_limit, limit)
 
 
 def _absolute(source: str) -> str:
@@ -190,16 +190,14 @@ def _claim(dest: Place, config: Batch, decides: str) -> None:
     write(dest / RUN_FILE, ours.encode())
 
 
-def _run(
-    config: Batch, planned: list[Planned], dest: Place, settings: Settings, model_sha256: str
-) -> tuple[list[tuple[float, Manifest]], int]:
+def _run(config: Batch, planned: list[Planned], dest: Place, settings: Settings) -> tuple[list[tuple[float, Manifest]], int]:
     """Do the planned shards; returns (seconds since the start, manifest) of each, and the number of workers."""
     if not planned:
         return [], 0
     from edge_runtime.batch.cluster import run_shards
     from edge_runtime.batch.worker import Task
 
-    task = Task(dest.uri, settings, model_sha256, config.masks, source_root(_absolute(config.source)))
+    task = Task(dest.uri, settings, config.masks, source_root(_absolute(config.source)))
     return run_shards(planned, task, config.workers, config.address, config.device)
 
 

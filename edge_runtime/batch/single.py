@@ -27,9 +27,13 @@ CRASHED, TIMED_OUT = "crashed", "timed out"
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the masks, and the limits of a process; `memory_mib` 0 is no limit."""
+    """What decides the masks, and the limits of a process; `memory_mib` 0 is no limit.
+
+    A machine whose `models` have another SHA-256 than `model_sha256`, joined by +, is refused.
+    """
 
     models: tuple[str, ...]
+    model_sha256: str
     device: str
     min_sky: float | None
     fast_decode: bool

@@ -51,7 +51,6 @@ class Task:
 
     dest: str
     settings: Settings
-    model_sha256: str
     masks: str
     root: str
 
@@ -146,7 +145,7 @@ class Worker:
             answer = content if isinstance(content, Answer) else self._process.segment(content)
             record = answer.record | {
                 "sha256": hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else None,
-                "model_sha256": self._task.model_sha256,
+                "model_sha256": self._task.settings.model_sha256,
                 "error": answer.error,
                 "error_kind": answer.kind,
                 "seconds": time.perf_counter() - at,

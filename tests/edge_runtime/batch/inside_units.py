@@ -19,6 +19,7 @@ from pyarrow import csv, parquet
 from edge_runtime.batch import shards, sources, worker
 from edge_runtime.batch.results import Manifest, timeline
 from edge_runtime.batch.run import Batch
+from edge_runtime.batch.single import Process, Settings
 from edge_runtime.batch.storage import place, read_bytes, with_tries
 from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
@@ -232,3 +233,9 @@ def test_the_job_of_kuberay_calls_the_command_as_it_is() -> None:
 
 def _text(name: str) -> str:
     return (DEPLOY / name).read_text()
+
+
+def test_a_machine_with_another_model_is_refused() -> None:
+    process = Process(Settings(("unet_lite_s",), "0" * 64, "cpu", None, False, 60, 0))
+    with pytest.raises(InputError, match="got unet_lite_s with SHA-256 .*expected 0000.*, as the driver has"):
+        process.segment(b"")
