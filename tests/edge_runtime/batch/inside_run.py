@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,6 +52,12 @@ def test_records_and_masks_are_those_of_segment_and_a_second_run_only_does_what_
     label = tmp_path / "dest" / "label_next"
     assert len(list((label / "images").iterdir())) == len(list((label / "masks").iterdir())) == 5
     assert len((label / "manifest.csv").read_text().splitlines()) == 6
+
+    snippet = re.search(r"^```py\n(.*?)^```", (tools.ROOT / "docs" / "archives.md").read_text(), flags=re.M | re.S)
+    assert snippet is not None
+    (tmp_path / "sky").symlink_to(tmp_path / "dest")
+    shown = subprocess.run([sys.executable, "-c", snippet[1]], cwd=tmp_path, capture_output=True, text=True)
+    assert shown.returncode == 0 and "gone.jpg, which does not exist" in shown.stdout and "(192, 144)" in shown.stdout, shown
 
     said = archive.run("--columns", "camera", "--allow-failed", "0.2")  # no cluster is started: nothing is to do
     assert "0 images to do, 22 done before" in said and "0 new" in said
