@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-COUNT = 200
+COUNT = 5000
 FAIL_EVERY, SLOW_EVERY, SLOW_S = 20, 97, 1.5  # of the requests
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"}
 
