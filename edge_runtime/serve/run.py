@@ -47,6 +47,7 @@ def main(config: Serve) -> None:
         listening = settings.bind_socket()
     except SystemExit as error:  # uvicorn's way to say that the port is taken
         raise InputError(f"got port {config.port} of {config.host}, expected a free one; choose another --port") from error
+    listening.listen()  # from here on requests wait until the server is up
     print(f"serving on http://{config.host}:{listening.getsockname()[1]}", flush=True)
     uvicorn.Server(settings).run([listening])
 
