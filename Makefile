@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: setup demo check fuzz dist test test-full bench release cpp cpp-arm cpp-sanitize cpp-fuzz lint packages dist clean
+.PHONY: setup demo check fuzz dist test test-full bench shapes release cpp cpp-arm cpp-sanitize cpp-fuzz lint packages dist clean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -128,6 +128,22 @@ $(BENCH)/%/tflite-uint8/model.json: models/%/checkpoint.pt $(STAMP)
 $(PUBLIC)/model.json: models/u2netp/checkpoint.pt $(STAMP)
 	$(PY) export/to_ncnn.py --checkpoint $< --precision fp16 --size 384 --out $(@D)
 
+# The small network for wide and upright images, 4:3 and about 16:9: sides are multiples of 32.
+SHAPES := 256x192 288x160 192x256 160x288
+# $(call shape_rule,FORMAT,WIDTHxHEIGHT)
+define shape_rule
+$(BENCH)/%/$(1)-int8-$(2)/model.json: models/%/checkpoint.pt $(STAMP)
+	$(PY) quantize/int8.py --checkpoint $$< --calib "$(BENCH_CALIB)" --eval "$(BENCH_CALIB)" --max-drop 0.3 --format $(1) --size $(2) --out $$(@D)
+endef
+$(foreach format,onnx tflite ncnn,$(foreach size,$(SHAPES),$(eval $(call shape_rule,$(format),$(size)))))
+SHAPED := $(foreach size,$(SHAPES),unet_lite_s/tflite-int8-$(size) unet_lite_s/onnx-int8-$(size))
+
+shapes: $(STAMP)  ## make shapes DATA=DIR: the small network in 4:3 and 16:9, into build/bench/, and its accuracy into results/shapes/
+	@test -n "$(DATA)" || { echo "got no DATA, expected make shapes DATA=DIR with the splits val/ and test/" >&2; exit 2; }
+	@$(MAKE) --no-print-directory -j2 $(SHAPED:%=$(BENCH)/%/model.json)
+	$(PY) -m edge_runtime.verify $(SHAPED:%=$(BENCH)/%)
+	$(PY) studies/shapes.py --data "$(DATA)" --models $(filter $(BENCH)/unet_lite_s/tflite-%,$(SHAPED:%=$(BENCH)/%)) --limit 0
+
 bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by the full rule, into results/ and the README
 	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(BENCH_MODELS))
@@ -138,7 +154,8 @@ bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by 
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
-RELEASED := $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8 \
+# SHAPED are made the same way by `make shapes`; two of the eight are released, for a phone held either way.
+RELEASED := unet_lite_s/tflite-int8-256x192 unet_lite_s/tflite-int8-192x256 $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8 \
   $(foreach kind,onnx-int8 tflite-int8 ncnn-fp16,u2netp_p5/$(kind)) unet_lite_s_open/onnx-int8 unet_lite_s_open/tflite-int8
 SCORED := $(LITE) unet_lite_s_open u2netp u2netp_p5 teacher
 

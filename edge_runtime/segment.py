@@ -10,10 +10,11 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
+from edge_runtime.backends import Device
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import scan, tell_skipped
@@ -70,8 +71,8 @@ class Segment:
     """Videos: stop after so many; 0 = at the end, of a camera with Ctrl-C."""
     threads: int = 1
     """CPU threads of the interpreter."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """cuda is for artifacts of format torch."""
+    device: Device = "cpu"
+    """cuda is for artifacts of the formats torch and onnx, tensorrt for onnx."""
 
 
 def main(config: Segment) -> None:

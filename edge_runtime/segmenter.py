@@ -39,8 +39,8 @@ class Segmenter:
 
         `model` is a folder with `model.json`, the name of a released network such as `unet_lite_s`, or another name of
         `edge_runtime.backends.classical_artifact`. `threads` are CPU threads of the interpreter; `device` may be `cuda` for
-        the format torch. Raises `InputError` where the artifact is missing, damaged or not what its spec says, or where its
-        interpreter is not installed.
+        the formats torch and onnx, `tensorrt` for onnx. Raises `InputError` where the artifact is missing, damaged or not what
+        its spec says, or where its interpreter is not installed or cannot use the device.
         """
         artifact = read_model(model)
         return cls(artifact, _open(artifact, threads, device))
@@ -66,7 +66,16 @@ class Segmenter:
         size is that after EXIF orientation. Raises `TypeError` for anything else, `InputError` for a broken image.
         """
         pixels = to_rgb(image, color)
+        if (whole := getattr(self.backend, "whole", None)) is not None:
+            return whole.probability(pixels)
         return resize_probability(self.low_res(pixels), *pixels.shape[:2])
+
+    def mask(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
+        """Return where `image` is sky, (H, W) bool; on a GPU, torch artifacts compare with the threshold there."""
+        pixels = to_rgb(image, color)
+        if (whole := getattr(self.backend, "whole", None)) is not None:
+            return whole.mask(pixels, self.threshold)
+        return self(pixels) >= self.threshold
 
     def batch(self, images: Iterable[ImageLike], color: Color = "RGB") -> list[np.ndarray]:
         """Return the masks of many images, of any sizes and kinds, in their order; each is what a single call gives.
@@ -105,6 +114,10 @@ class Ensemble:
         """Return the probability of sky at the size of `image`; see `Segmenter`."""
         pixels = to_rgb(image, color)
         return resize_probability(self.low_res(pixels), *pixels.shape[:2])
+
+    def mask(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
+        """Return where `image` is sky, (H, W) bool."""
+        return self(image, color) >= self.threshold
 
     def batch(self, images: Iterable[ImageLike], color: Color = "RGB") -> list[np.ndarray]:
         """Return the masks of many images; see `Segmenter.batch`."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import tyro
 
 from edge_runtime.artifact.golden import FP32_MASK, unpack_mask
+from edge_runtime.backends import Device
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.metrics.iou import agreement
@@ -30,8 +31,8 @@ class Verify:
     """Artifact folders."""
     threads: int = 1
     """CPU threads of the interpreter."""
-    device: Literal["cpu", "cuda"] = "cpu"
-    """cuda is for artifacts of format torch."""
+    device: Device = "cpu"
+    """cuda is for artifacts of the formats torch and onnx, tensorrt for onnx."""
 
 
 @dataclass(frozen=True)

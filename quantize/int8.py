@@ -32,7 +32,7 @@ from quantize.calibration.checks import Checks, gate, measure, prepare
 from quantize.calibration.layers import check_names
 from quantize.calibration.ranges import Method
 from quantize.calibration.ranking import rank
-from quantize.formats import ncnn_int8, onnx_int8, openvino_int8, tflite_int8
+from quantize.formats import executorch_int8, ncnn_int8, onnx_int8, openvino_int8, tflite_int8
 
 
 class Calibrated(Protocol):
@@ -43,13 +43,13 @@ class Calibrated(Protocol):
         ...
 
 
-Format = Literal["onnx", "tflite", "ncnn", "openvino"]
+Format = Literal["onnx", "tflite", "ncnn", "openvino", "executorch"]
 Calibrate = Callable[[Network, Sequence[np.ndarray], Path, Method | None], Calibrated]
 AUTO = "AUTO"
 RANKED_ON = 32  # images that rank the layers, and as many to find their ranges: enough for an order
 FORMATS: dict[Format, Calibrate] = {
     "onnx": onnx_int8.calibrate, "tflite": tflite_int8.calibrate, "ncnn": ncnn_int8.calibrate,
-    "openvino": openvino_int8.calibrate,
+    "openvino": openvino_int8.calibrate, "executorch": executorch_int8.calibrate,
 }  # fmt: skip
 
 

@@ -25,6 +25,8 @@ FILE_NAMES: dict[str, dict[str, str]] = {  # format -> role -> name in the folde
     "torch": {"model": "model.pt2"},
     "ncnn": {"param": "model.param", "bin": "model.bin"},
     "openvino": {"xml": "model.xml", "bin": "model.bin"},
+    "executorch": {"model": "model.pte"},
+    "coreml": {"model": "model.mlpackage.zip"},
 }
 MOST_SIDE = 1 << 14  # pixels of the input, as in C++
 PRECISIONS = ("fp32", "fp16", "int8")

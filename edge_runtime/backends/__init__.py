@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -16,14 +16,19 @@ BACKENDS: dict[str, tuple[str, str]] = {  # format -> module, class
     "tflite": ("edge_runtime.backends.tflite", "TfliteBackend"),
     "ncnn": ("edge_runtime.backends.ncnn_net", "NcnnBackend"),
     "openvino": ("edge_runtime.backends.openvino", "OpenvinoBackend"),
+    "executorch": ("edge_runtime.backends.executorch", "ExecutorchBackend"),
+    "coreml": ("edge_runtime.backends.coreml", "CoremlBackend"),
     "torch": ("edge_runtime.backends.torch_ref", "TorchBackend"),
     "classical": ("edge_runtime.backends.classical", "ClassicalBackend"),
 }
+Device = Literal["cpu", "cuda", "tensorrt"]
 DEVICES: dict[str, tuple[str, ...]] = {  # format -> devices
-    "onnx": ("cpu",),
+    "onnx": ("cpu", "cuda", "tensorrt"),
     "tflite": ("cpu",),
     "ncnn": ("cpu",),
     "openvino": ("cpu",),
+    "executorch": ("cpu",),
+    "coreml": ("cpu",),
     "torch": ("cpu", "cuda"),
     "classical": ("cpu",),
 }
@@ -43,8 +48,8 @@ class Backend(Protocol):
 def open_backend(artifact: Artifact, threads: int = 1, device: str = "cpu") -> Backend:
     """Load an artifact that `read_artifact` has checked into the interpreter of its format.
 
-    `threads` are CPU threads, 1 to `MOST_THREADS`; `device` may be `cuda` for the format torch. Raises `InputError` where the
-    interpreter is missing, cannot load the model, or sees other tensors than model.json says.
+    `threads` are CPU threads, 1 to `MOST_THREADS`; `device` is one of `DEVICES` for the format. Raises `InputError` where
+    the interpreter is missing, cannot load the model or use the device, or sees other tensors than model.json says.
     """
     artifact_format = artifact.spec.format
     if not 1 <= threads <= MOST_THREADS:

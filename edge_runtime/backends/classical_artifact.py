@@ -24,7 +24,7 @@ CLASSICAL, SMOOTH = "classical:", "smooth:"
 SOURCE = Path(classical_methods.__file__)
 GOLDEN_HORIZON = 0.55  # of the golden image's height
 MODELS_PACKAGE = "skyedge_models"  # of the distribution skyedge-models: all released artifacts
-RELEASED_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9]+-[a-z0-9]+)?")
+RELEASED_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9]+-[a-z0-9]+(-\d+x\d+)?)?")
 RELEASED_KINDS = ("onnx-fp32", "onnx-fp16", "ncnn-fp16", "onnx-int8", "tflite-int8", "ncnn-int8")  # the best first
 HELP = "an artifact folder, the name of a released network, classical:contour, classical:colour, or smooth: before one of these"
 

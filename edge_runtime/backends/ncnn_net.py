@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.backends.ncnn_check import check_ncnn
+from edge_runtime.backends.checks.ncnn_check import check_ncnn
 from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, import_interpreter
 from edge_runtime.errors import InputError
 

@@ -72,8 +72,13 @@ def decode_output(tensor: np.ndarray, spec: OutputSpec, height: int, width: int)
         sky = (sky - np.float32(spec.quant.zero_point)) * np.float32(spec.quant.scale)
     low, high = float(sky.min()), float(sky.max())
     if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # NaN fails both
-        raise InputError(f"got network output from {low:.3g} to {high:.3g}, expected 0 to 1; export the artifact again")
+        raise not_probabilities(low, high)
     return np.clip(sky, 0.0, 1.0, out=sky)
+
+
+def not_probabilities(low: float, high: float) -> InputError:
+    """Return the error for an output with values from `low` to `high`."""
+    return InputError(f"got network output from {low:.3g} to {high:.3g}, expected 0 to 1; export the artifact again")
 
 
 def check_tensors(spec: ModelSpec, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> None:

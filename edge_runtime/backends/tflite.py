@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.artifact.spec import Quant
-from edge_runtime.backends.file_checks import check_tflite
+from edge_runtime.backends.checks.file_checks import check_tflite
 from edge_runtime.backends.tensors import (
     InputEncoder,
     TensorInfo,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.backends.pt2_graph import read_program
+from edge_runtime.backends.checks.pt2_graph import read_program
+from edge_runtime.backends.device_images import DeviceImages
 from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, import_interpreter, run_failed
 from edge_runtime.errors import InputError
 
@@ -14,7 +15,7 @@ class TorchBackend:
     """An exported torch program; see `Backend`. The format names no outputs, so `output.name` is not checked.
 
     Torch has one number of threads for the whole process; every run sets its own. On CUDA, TF32 is switched off in the
-    process, so that float32 means float32.
+    process, so that float32 means float32. There, `whole` segments images of any size without leaving the device.
     """
 
     name = "torch"
@@ -39,6 +40,8 @@ class TorchBackend:
         if device == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         self.program = program.to(device)
+        images = DeviceImages(torch, artifact.spec, device, self.program)
+        self.whole = images if device != "cpu" else None  # on the CPU, Pillow and OpenCV are faster
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities, back on the CPU."""

@@ -23,7 +23,7 @@ def measure_accuracies(
 ) -> dict[str, Accuracy]:
     """Measure every artifact (key -> folder) on `pairs`, each in its own process with one thread, each image at its own size.
 
-    Raises `InputError` with the key of an artifact that fails. `devices` is key -> `cpu` or `cuda`.
+    Raises `InputError` with the key of an artifact that fails. `devices` is key -> `cpu`, `cuda` or `tensorrt`.
     """
     # spawn: the interpreters' thread pools, which this process has started, do not survive a fork
     context = multiprocessing.get_context("spawn")

@@ -62,7 +62,7 @@ class Runner:
 
     def row(self, gpu: Gpu | None) -> Row:
         """Return the row of the result, labeled with where it ran."""
-        device = f"cuda: {gpu.name}" if self.device == "cuda" and gpu else self.device
+        device = "cpu" if self.device == "cpu" else f"{self.device}: {gpu.name if gpu else 'GPU'}"
         timings = {kind: summarize(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in KINDS}
         name = self.segmenter.backend.name
         return Row(self.key, f"{name} {self.artifact.precision}, {device}", name, device, self.threads, **timings)

@@ -32,7 +32,10 @@ from edge_runtime.segmenter import Segmenter
 STATUS = Path("/proc/self/status")
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
 LIMIT_SECONDS = 900  # for opening an artifact and three masks
-INTERPRETERS = {"onnx": ("onnxruntime",), "ncnn": ("ncnn",), "openvino": ("openvino",), "torch": ("torch",), "classical": ()}
+INTERPRETERS = {
+    "onnx": ("onnxruntime",), "ncnn": ("ncnn",), "openvino": ("openvino",), "executorch": ("executorch.runtime",),
+    "coreml": ("coremltools",), "torch": ("torch",), "classical": (),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class PeakMemory:
     threads: int = 1
     """Threads of the interpreter."""
     device: str = "cpu"
-    """cpu, or cuda for a torch artifact; memory on the GPU is not counted."""
+    """cpu, cuda or tensorrt; memory on the GPU is not counted."""
     frames: int = 3
     """End-to-end runs before the peak is read."""
 

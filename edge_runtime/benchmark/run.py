@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends import DEVICES
 from edge_runtime.benchmark.accuracy import measure_accuracies
 from edge_runtime.benchmark.artifacts import choose_reference, find_artifacts, measure_facts, shown_path
 from edge_runtime.benchmark.latency import Runner, find_warnings, take_turns
@@ -60,8 +61,9 @@ class BenchmarkConfig:
     """At least 20 runs instead of 100 runs and 10 s. The result is marked as quick."""
     eval_count: int | None = None
     """Number of images for accuracy, spread evenly over the data. Default: all."""
-    torch_device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where torch artifacts run; auto takes CUDA if there is a device."""
+    accelerator: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    """Where artifacts run whose format can use a GPU: torch on cuda, onnx on cuda and tensorrt; others stay on the CPU. auto
+    takes cuda for torch if there is a GPU. Not --device, which names another machine."""
     reference: str = ""
     """Name of the artifact that ratios refer to. Default: the fp32 torch artifact with the most MACs."""
     device_name: str = ""
@@ -97,10 +99,10 @@ def benchmark(config: BenchmarkConfig) -> Results:
     facts = {}
     for key, artifact in artifacts.items():
         log(f"memory: {key}")
-        facts[key] = measure_facts(key, artifact, config.threads[0], _device(artifact, gpu))
+        facts[key] = measure_facts(key, artifact, config.threads[0], _device(config, artifact, gpu))
     reference = choose_reference(facts, config.reference)
     runners = [
-        Runner(key, artifact, threads, _device(artifact, gpu))
+        Runner(key, artifact, threads, _device(config, artifact, gpu))
         for key, artifact in artifacts.items()
         for threads in config.threads
     ]
@@ -109,7 +111,7 @@ def benchmark(config: BenchmarkConfig) -> Results:
     load = take_turns(runners, rule, log)
     rows = tuple(runner.row(gpu) for runner in runners)
     folders = {key: artifact.folder for key, artifact in artifacts.items()}
-    devices = {key: _device(artifact, gpu) for key, artifact in artifacts.items()}
+    devices = {key: _device(config, artifact, gpu) for key, artifact in artifacts.items()}
     accuracy = measure_accuracies(folders, devices, pairs, log) if pairs else {}
     return Results(
         schema_version=SCHEMA_VERSION,
@@ -164,24 +166,30 @@ def _data_facts(config: BenchmarkConfig, pairs: list[Pair]) -> DataFacts | None:
 
 
 def _gpu(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Gpu | None:
-    """Return the CUDA device for torch artifacts, or None. torch is imported only if one of them needs it."""
-    if config.torch_device == "cpu" or all(artifact.spec.format != "torch" for artifact in artifacts.values()):
+    """Return the GPU as torch sees it, or None. torch is imported only if an artifact may run there."""
+    formats = {artifact.spec.format for artifact in artifacts.values()}
+    if config.accelerator == "cpu" or (config.accelerator == "auto" and "torch" not in formats):
         return None
+    if config.accelerator != "auto" and all(config.accelerator not in DEVICES[name] for name in formats):
+        able = " or ".join(name for name, devices in DEVICES.items() if config.accelerator in devices)
+        raise InputError(f"got --accelerator {config.accelerator}, expected artifacts of format {able} with it")
     try:
         import torch
     except ImportError:
         return None  # opening the artifact says what is missing and how to get it
     if not torch.cuda.is_available():
-        if config.torch_device == "cuda":
+        if config.accelerator == "cuda" and "torch" in formats:
             raise InputError(
-                "got --torch-device cuda, expected a CUDA device that torch can use; leave the flag out to use the CPU"
+                "got --accelerator cuda, expected a CUDA device that torch can use; leave the flag out to use the CPU"
             )
         return None
     return Gpu(torch.cuda.get_device_name(0), torch.cuda.get_device_properties(0).total_memory, str(torch.version.cuda))
 
 
-def _device(artifact: Artifact, gpu: Gpu | None) -> str:
-    return "cuda" if gpu is not None and artifact.spec.format == "torch" else "cpu"
+def _device(config: BenchmarkConfig, artifact: Artifact, gpu: Gpu | None) -> str:
+    if config.accelerator == "auto":
+        return "cuda" if gpu is not None and artifact.spec.format == "torch" else "cpu"
+    return config.accelerator if config.accelerator in DEVICES[artifact.spec.format] else "cpu"
 
 
 def _check(config: BenchmarkConfig) -> None:

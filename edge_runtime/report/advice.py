@@ -31,7 +31,7 @@ ELSEWHERE: tuple[tuple[str, Callable[[Results], bool], str], ...] = (
         "NVIDIA GPU (torch, full precision)",
         lambda results: results.machine.gpu is not None,
         "python export/to_torch.py --checkpoint models/u2netp/checkpoint.pt --out build/u2netp-torch && "
-        "python -m edge_runtime.benchmark --models build/u2netp-torch --torch-device cuda",
+        "python -m edge_runtime.benchmark --models build/u2netp-torch --accelerator cuda",
     ),
     ("another computer", lambda results: False, f"{MEASURE} --data DIR"),
 )

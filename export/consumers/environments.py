@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -34,7 +35,11 @@ PACKAGES = {
         "pytest-timeout==2.4.0",
     ),
     "notebooks": ("jupytext==1.19.6", "nbconvert==7.17.2", "ipykernel==7.4.0"),
+    "executorch": ("executorch==1.5.1",),  # brings pandas, scikit-learn, coremltools and 20 more
+    "coreml": ("coremltools==9.0",),
 }
+# Exporters and backends run there too: the environment sees this project and its packages behind its own.
+LAYERED = frozenset({"executorch", "coreml"})
 
 
 @dataclass(frozen=True)
@@ -60,15 +65,23 @@ def make(name: str) -> Path:
         folder = FOLDER / name
         say(f"installing {' '.join(PACKAGES[name])} into {folder}")
         python = folder / "bin" / "python"
-        for words in ([sys.executable, "-m", "venv", folder], [python, "-m", "pip", "install", "--quiet", *PACKAGES[name]]):
-            try:
-                done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=LIMIT_S)
-            except subprocess.TimeoutExpired as error:
-                raise InputError(f"cannot make the environment {name}: not done after {LIMIT_S:.0f} s; try it again") from error
-            if done.returncode != 0:
-                raise InputError(f"cannot make the environment {name}: {done.stderr[-500:]}")
+        _run(name, sys.executable, "-m", "venv", folder)
+        if name in LAYERED:
+            (site,) = folder.glob("lib/python*/site-packages")
+            lines = [f"import site; site.addsitedir({place!r})" for place in (sysconfig.get_path("purelib"), str(PROJECT_ROOT))]
+            (site / "skyedge_layers.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        _run(name, python, "-m", "pip", "install", "--quiet", *PACKAGES[name])
         (folder / "complete").touch()
     return python
+
+
+def _run(name: str, *words: str | Path) -> None:
+    try:
+        done = subprocess.run(list(map(str, words)), capture_output=True, text=True, timeout=LIMIT_S)
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"cannot make the environment {name}: not done after {LIMIT_S:.0f} s; try it again") from error
+    if done.returncode != 0:
+        raise InputError(f"cannot make the environment {name}: {done.stderr[-500:]}")
 
 
 def main(config: EnvironmentsConfig) -> None:

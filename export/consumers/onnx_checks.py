@@ -12,10 +12,14 @@ from export.consumers.verdict import Verdict, compared, replay
 if TYPE_CHECKING:
     import onnx
 
-# Operators of the networks here that the documentation of a runtime lists. onnxruntime-web: js/web/docs/webgpu-operators.md;
-# TensorRT: onnx-tensorrt's docs/operators.md, whose quantization has no zero point.
-WEBGPU = frozenset({"Add", "Cast", "Clip", "Concat", "Conv", "DequantizeLinear", "MaxPool", "Relu", "Resize", "Sigmoid"})
-TENSORRT = WEBGPU | {"QuantizeLinear"}
+# Operators of the networks here that the documentation of a runtime lists. onnxruntime-web: js/web/docs/webgpu-operators.md, and
+# lib/wasm/jsep/webgpu/op-resolve-rules.ts for DepthToSpace; TensorRT: onnx-tensorrt's docs/operators.md, whose quantization has
+# no zero point.
+WEBGPU = frozenset({
+    "Add", "Cast", "Clip", "Concat", "Conv", "DepthToSpace", "DequantizeLinear", "MaxPool", "Relu", "Reshape", "Resize",
+    "Sigmoid", "Transpose",
+})  # fmt: skip
+TENSORRT = WEBGPU | {"QuantizeLinear", "SpaceToDepth"}
 
 
 def check(artifact: Artifact) -> list[Verdict]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.artifact.artifact import read_artifact
-from edge_runtime.backends.ncnn_check import KEYS, check_ncnn
+from edge_runtime.backends.checks.ncnn_check import KEYS, check_ncnn
 from edge_runtime.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -33,6 +33,7 @@ def test_released_networks_have_names(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.chdir(tmp_path)
     assert Segmenter.load("unet_lite_s").artifact.folder == MODELS / "unet_lite_s" / "onnx-fp32"
     assert Segmenter.load("u2netp_p5/tflite-int8").artifact.folder == MODELS / "u2netp_p5" / "tflite-int8"
+    assert Segmenter.load("unet_lite_s/tflite-int8-192x256").artifact.size == (256, 192)
     assert load_models(["unet_lite_s", "smooth:unet_lite_s"]).artifacts[1].spec.name.endswith("+smooth")
     with pytest.raises(InputError, match="unet_lite_s_open is here; pip install skyedge-models brings all"):
         Segmenter.load("unet_lite_xl")

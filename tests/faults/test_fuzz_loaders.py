@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.artifact.golden import read_golden, unpack_mask
 from edge_runtime.artifact.spec import format_spec, parse_spec
-from edge_runtime.backends.file_checks import check_onnx, check_tflite
-from edge_runtime.backends.ncnn_check import check_ncnn
-from edge_runtime.backends.pt2_graph import read_program
+from edge_runtime.backends.checks.file_checks import check_onnx, check_tflite
+from edge_runtime.backends.checks.ncnn_check import check_ncnn
+from edge_runtime.backends.checks.pt2_graph import read_program
 from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
 

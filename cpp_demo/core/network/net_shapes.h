@@ -31,7 +31,7 @@ struct NetLayer {
 const std::set<int>* keys_of(const std::string& kind);
 
 // Computes the shape of every blob for an image of height x width pixels. Every layer must be of a known kind and read
-// only outputs of earlier layers. edge_runtime/backends/ncnn_check.py has the same rules.
+// only outputs of earlier layers. edge_runtime/backends/checks/ncnn_check.py has the same rules.
 Failure check_shapes(const std::vector<NetLayer>& layers, int height, int width);
 
 }  // namespace skyedge

@@ -24,9 +24,9 @@ from edge_runtime import Segmenter
 from edge_runtime.artifact.artifact import Artifact, read_artifact
 from edge_runtime.artifact.spec import FileEntry
 from edge_runtime.backends import open_backend
-from edge_runtime.backends.file_checks import check_onnx, check_tflite
-from edge_runtime.backends.ncnn_check import check_ncnn
-from edge_runtime.backends.pt2_graph import OPERATIONS, read_program
+from edge_runtime.backends.checks.file_checks import check_onnx, check_tflite
+from edge_runtime.backends.checks.ncnn_check import check_ncnn
+from edge_runtime.backends.checks.pt2_graph import OPERATIONS, read_program
 from edge_runtime.errors import InputError
 
 RELEASED = Path(__file__).resolve().parents[3] / "models" / "unet_lite_s"

@@ -51,7 +51,7 @@ def results(artifacts: dict[str, Path], scene_dir: Path, tmp_path_factory: pytes
     folder = tmp_path_factory.mktemp("benchmark")
     for name in ("onnx-fp32", "torch-fp32"):
         shutil.copytree(artifacts[name], folder / "models" / name)
-    flags = ("--quick", "--data", scene_dir, "--eval-count", "4", "--torch-device", "cpu")
+    flags = ("--quick", "--data", scene_dir, "--eval-count", "4", "--accelerator", "cpu")
     done = run("--models", "models", *flags, "--device-name", "test machine", "--out", "out/r.json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "quick" in done.stdout and "end_to_end" in done.stdout and done.stdout.rstrip().endswith("r.json")

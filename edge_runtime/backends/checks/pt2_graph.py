@@ -165,7 +165,7 @@ def _build(graph_module: Mapping[str, Any], stored: Mapping[str, Any], torch: An
     for node in nodes:
         if node["target"] not in OPERATIONS:
             raise InputError(
-                f"got the operation {node['target']!r:.80}, expected one of edge_runtime.backends.pt2_graph.OPERATIONS"
+                f"got the operation {node['target']!r:.80}, expected one of edge_runtime.backends.checks.pt2_graph.OPERATIONS"
             )
         arguments = {str(each["name"]): _argument(each["arg"], known, torch) for each in node["inputs"]}
         (result,) = (each["as_tensor"]["name"] for each in node["outputs"])
