@@ -260,9 +260,13 @@ notebooks: $(STAMP)  ## execute notebooks/*.py into notebooks/*.ipynb
 	  $$(echo .cache/envs/notebooks/lib/python3*/site-packages)/project.pth
 	.cache/envs/notebooks/bin/python -m jupytext --quiet --to ipynb --execute $(NOTEBOOKS)
 
-dist: $(STAMP)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, sha256 sums
-	test -x .cache/ziglang/ziglang/zig || $(PY) -m pip install --quiet --no-deps --target .cache/ziglang ziglang==0.17.1
-	$(PY) tools/make_dist.py --zig .cache/ziglang/ziglang/zig
+ZIG := .cache/ziglang/ziglang/zig
+$(ZIG): $(STAMP)
+	test -x $@ || $(PY) -m pip install --quiet --no-deps --target .cache/ziglang ziglang==0.17.1
+	touch $@
+
+dist: $(STAMP) $(ZIG)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, sha256 sums
+	$(PY) tools/make_dist.py --zig $(ZIG)
 
 clean:  ## remove what the commands here made, but for .venv and .cache
 	rm -rf build cpp_demo/build web_demo/dist web_demo/dist-lib web_demo/public/models web_demo/public/runtime
