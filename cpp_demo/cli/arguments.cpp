@@ -101,7 +101,7 @@ CLI::App& add_image_command(CLI::App& app, ImageCommand& command, bool refine) {
 CLI::App& add_video_command(CLI::App& app, VideoConfig& config) {
     CLI::App& made = *app.add_subcommand("video", "Segment every frame by itself, and print what each stage takes.");
     add_path(made, "--model", config.model, "artifact folder of format ncnn")->required();
-    made.add_option("--input", config.input, "video file, or the number of a camera")->required()->check(not_empty());
+    made.add_option("--input", config.input, "video file, number of a camera, or URL of a stream")->required()->check(not_empty());
     add_path(made, "--output", config.output, "video of masks to write, ending in .mp4 or .avi (default: none)")
         ->check(ends_in({".mp4", ".avi"}))
         ->check(no_folder());

@@ -11,7 +11,7 @@ namespace skyedge {
 
 struct VideoConfig {
     std::filesystem::path model;
-    std::string input;             // a file, or the number of a camera
+    std::string input;             // a file, the number of a camera, or the URL of a stream
     std::filesystem::path output;  // ends in .mp4 or .avi; empty: nothing is written
     bool overlay = false;          // write frames with the sky in blue instead of masks
     int threads = 1;

@@ -58,6 +58,8 @@ bool is_camera(const std::string& input) {
     return !input.empty() && input.size() <= 3 && input.find_first_not_of("0123456789") == std::string::npos;
 }
 
+bool is_stream(const std::string& input) { return input.find("://") != std::string::npos; }
+
 Failure open_input(const std::string& input, cv::VideoCapture& capture) {
     std::error_code code;
     if (is_camera(input)) {
@@ -66,8 +68,9 @@ Failure open_input(const std::string& input, cv::VideoCapture& capture) {
                          ", which does not open; expected the number of a camera that is plugged "
                          "in and not in use, such as 0 for /dev/video0"};
         }
-    } else if (!fs::is_regular_file(input, code)) {
-        return Error{"got --input " + input + ", expected an existing video file, or the number of a camera"};
+    } else if (!is_stream(input) && !fs::is_regular_file(input, code)) {
+        return Error{"got --input " + input +
+                     ", expected an existing video file, the number of a camera or the URL of a stream"};
     } else if (!capture.open(input)) {
         return Error{"cannot read " + input +
                      ": no video that this build of OpenCV decodes; convert it to H.264 in MP4"};
@@ -201,7 +204,7 @@ Result<VideoReport> segment_video(const VideoConfig& config) {
             return *failure;
         }
         const double told = capture.get(cv::CAP_PROP_FPS);
-        const double promised = is_camera(config.input) ? 0.0 : capture.get(cv::CAP_PROP_FRAME_COUNT);
+        const double promised = is_camera(config.input) || is_stream(config.input) ? 0.0 : capture.get(cv::CAP_PROP_FRAME_COUNT);
         const double frames_per_second = told >= 1.0 && told <= 1000.0 ? told : 25.0;  // cameras may not say
         Output output(config.output);
         Workspace workspace;

@@ -1,0 +1,243 @@
+"""Memory and descriptors over a long run: `python studies/soak.py --minutes 60` (after `make cpp`).
+
+Four programs run side by side: `segment` and the C++ `video` on an endless stream of frames, and one `Segmenter` for each of two
+formats that four threads share. A server in this process sends the frames by HTTP, so many a second. From outside, memory is
+sampled until the end; the slope counts after a warm-up.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_runtime.benchmark.machine import describe_machine
+from edge_runtime.errors import GateError, InputError
+from edge_runtime.segmenter import Segmenter
+from scenes.render import generate
+from studies.harness import PROJECT_ROOT, RESULTS, Figures, Study, StudyConfig, require, table
+
+BINARY = PROJECT_ROOT / "cpp_demo" / "build" / "skyedge"
+FRAMES = 100  # of the loop
+SIZE = (240, 320)  # height, width
+THREADS = 4
+WARM_UP = 0.2  # share of the time
+MOST_MB_PER_HOUR = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SoakConfig(StudyConfig):
+    """Watch the memory of programs that run for long. Exit code 1 where it grows."""
+
+    minutes: float = 60.0
+    """How long."""
+    frames_per_second: int = 8
+    """Of the stream; each thread of a shared Segmenter takes a fourth of that."""
+    sample_seconds: float = 5.0
+    """Between two samples."""
+    out: Path = RESULTS / "soak"
+    """Folder for soak.json and soak.md."""
+
+
+class Frames(BaseHTTPRequestHandler):
+    """Sends the loop as motion JPEG, until the other side has enough."""
+
+    loop: tuple[bytes, ...]
+    rate: int
+
+    def do_GET(self) -> None:
+        """Send frame after frame."""
+        self.send_response(200)
+        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+        self.end_headers()
+        start = time.monotonic()
+        try:
+            for number in itertools.count():
+                time.sleep(max(0.0, start + number / self.rate - time.monotonic()))
+                jpeg = self.loop[number % len(self.loop)]
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                self.wfile.write(head.encode() + jpeg + b"\r\n")
+        except OSError:
+            self.close_connection = True  # the program is done
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def make_loop() -> tuple[bytes, ...]:
+    """Return JPEGs of a scene that the camera pans over and back."""
+    wide = generate(5, (SIZE[0], SIZE[1] + FRAMES)).image
+    steps = [*range(0, FRAMES, 2), *range(FRAMES, 0, -2)]
+    views = (np.ascontiguousarray(wide[:, step : step + SIZE[1], ::-1]) for step in steps)
+    return tuple(cv2.imencode(".jpg", view)[1].tobytes() for view in views)
+
+
+def share_segmenter(model: str, rate: float, seconds: float, done: Any) -> None:
+    """Segment images of changing size in four threads that share a Segmenter; count what was done."""
+    segmenter = Segmenter.load(model)
+    images = [generate(seed, (180 + 20 * seed, 320)).image for seed in range(4)]
+    end = time.monotonic() + seconds
+
+    def work(number: int) -> None:
+        for turn in itertools.count(number):
+            if time.monotonic() >= end:
+                return
+            segmenter(images[turn % len(images)])
+            with done.get_lock():
+                done.value += 1
+            time.sleep(1 / rate)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A program that is watched: its name, its process, and how many images it did, if it tells."""
+
+    name: str
+    process: Any  # subprocess.Popen or multiprocessing.Process
+    done: Any = None
+
+    def is_alive(self) -> bool:
+        """Return whether it still runs."""
+        return self.process.poll() is None if isinstance(self.process, subprocess.Popen) else self.process.is_alive()
+
+
+def measure(config: SoakConfig) -> Iterator[tuple[str, Figures]]:
+    """Yield the samples and slopes; raise `GateError` where a program ended early or took more and more memory."""
+    require(config, 1, "frames_per_second")
+    if not BINARY.exists():
+        raise InputError(f"got no {BINARY.relative_to(PROJECT_ROOT)}, expected the C++ program; run: make cpp")
+    Frames.loop, Frames.rate = make_loop(), config.frames_per_second
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Frames)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory() as folder:
+        subjects = list(start(config, f"http://127.0.0.1:{server.server_port}/sky.mjpeg", Path(folder)))
+        try:
+            samples = watch(config, subjects)
+        finally:
+            for subject in subjects:
+                subject.process.terminate()
+            for subject in subjects:
+                subject.process.wait() if isinstance(subject.process, subprocess.Popen) else subject.process.join()
+            server.shutdown()
+    figures: Figures = {
+        "machine": describe_machine().cpu,
+        "minutes": config.minutes,
+        "frames_per_second": config.frames_per_second,
+        "subjects": {subject.name: judge(samples[subject.name], subject.done) for subject in subjects},
+    }
+    yield "soak", figures
+    failed = [name for name, found in figures["subjects"].items() if not found["steady"]]
+    if failed:
+        raise GateError(f"memory or descriptors grow, or the program ended early: {', '.join(failed)}")
+
+
+def start(config: SoakConfig, url: str, folder: Path) -> Iterator[Subject]:
+    """Start the programs."""
+    seconds = 60 * config.minutes + 30  # the watch ends first
+    python = [
+        sys.executable,
+        "-m",
+        "edge_runtime.segment",
+        url,
+        "--model",
+        "unet_lite_s/tflite-int8",
+        "--out",
+        folder / "python.mp4",
+    ]
+    cpp = [BINARY, "video", "--model", "models/unet_lite_s/ncnn-fp16", "--input", url, "--output", folder / "cpp.mp4"]
+    for name, words in (("segment, a stream", [*python, "--seconds", seconds]), ("C++ video, a stream", cpp)):
+        log = (folder / f"{name.split()[0]}.log").open("w")
+        yield Subject(name, subprocess.Popen(list(map(str, words)), stdout=log, stderr=log, cwd=PROJECT_ROOT))
+    spawn = multiprocessing.get_context("spawn")
+    for model in ("unet_lite_s/tflite-int8", "unet_lite_s/onnx-int8"):
+        done = spawn.Value("l", 0)
+        process = spawn.Process(
+            target=share_segmenter, args=(model, config.frames_per_second / THREADS, seconds, done), daemon=True
+        )
+        process.start()
+        yield Subject(f"Segmenter {model}, {THREADS} threads", process, done)
+
+
+def watch(config: SoakConfig, subjects: list[Subject]) -> dict[str, list[dict[str, float]]]:
+    """Return samples of each program: seconds, resident memory in MB, descriptors, threads."""
+    import psutil
+
+    samples: dict[str, list[dict[str, float]]] = {subject.name: [] for subject in subjects}
+    processes = {subject.name: psutil.Process(subject.process.pid) for subject in subjects}
+    begin = time.monotonic()
+    while (now := time.monotonic() - begin) < 60 * config.minutes:
+        for subject in subjects:
+            if subject.is_alive():
+                process = processes[subject.name]
+                with process.oneshot():
+                    values = (process.memory_info().rss / 1e6, process.num_fds(), process.num_threads())
+                samples[subject.name].append(dict(zip(("s", "mb", "fds", "threads"), (round(now, 1), *values), strict=True)))
+        time.sleep(config.sample_seconds)
+    for subject in subjects:
+        samples[subject.name].append({"alive": float(subject.is_alive())})
+    return samples
+
+
+def judge(samples: list[dict[str, float]], done: Any) -> dict[str, Any]:
+    """Return the slope of memory after the warm-up (Theil-Sen: the median of the slopes of all pairs), and the verdict."""
+    *rows, last = samples
+    late = [row for row in rows if row["s"] >= WARM_UP * rows[-1]["s"]]
+    if len(late) < 3:
+        raise GateError(f"a program ended after {len(rows)} samples")
+    s, mb = (np.array([row[key] for row in late]) for key in ("s", "mb"))
+    first, second = np.triu_indices(len(s), 1)
+    slope = 3600 * float(np.median((mb[second] - mb[first]) / (s[second] - s[first])))
+    more = late[-1]["fds"] - late[0]["fds"]
+    return {
+        "mb_start": round(late[0]["mb"], 2),
+        "mb_end": round(late[-1]["mb"], 2),
+        "mb_per_hour": round(slope, 3),
+        "descriptors": late[0]["fds"],
+        "descriptors_more": more,
+        "threads": late[-1]["threads"],
+        "images": None if done is None else done.value,
+        "steady": bool(last["alive"] and slope < MOST_MB_PER_HOUR and more <= 0),
+        "samples": rows[:: max(1, len(rows) // 120)],
+    }
+
+
+def page(figures: Figures) -> list[str]:
+    """Return the table."""
+    rows = []
+    for name, found in figures["subjects"].items():
+        memory = (f"{found['mb_start']:.1f}", f"{found['mb_end']:.1f}", f"{found['mb_per_hour']:+.2f}")
+        others = (f"{found['descriptors']:.0f}", f"{found['descriptors_more']:+.0f}", f"{found['threads']:.0f}")
+        rows.append((name, *memory, *others, "yes" if found["steady"] else "no"))
+    head = ["program", "MB after warm-up", "MB at the end", "MB an hour", "descriptors", "more", "threads", "steady"]
+    return [
+        f"{figures['minutes']:g} minutes side by side on {figures['machine']}, {figures['frames_per_second']} frames a second "
+        f"each. The first {100 * WARM_UP:.0f} % are warm-up. MB is resident memory; the slope is the median of the slopes of all "
+        f"pairs of samples. Steady: still running at the end, less than {MOST_MB_PER_HOUR:g} MB an hour, no more descriptors.",
+        "",
+        *table(head, "lrrrrrrl", rows),
+    ]
+
+
+STUDY = Study("soak", "Soak", SoakConfig, measure, page)
+
+if __name__ == "__main__":
+    STUDY.run()
