@@ -59,7 +59,7 @@ LITE := unet_lite unet_lite_s
 FORMATS := onnx tflite ncnn torch
 # In float16 torch gains nothing: it is here as the reference.
 FULL_SET := torch-fp32 $(foreach format,onnx tflite ncnn,$(format)-fp32 $(format)-fp16 $(format)-int8)
-DEMO_U2NETP := torch-fp32 ncnn-fp16 tflite-int8
+U2NETP_SET := torch-fp32 ncnn-fp16 tflite-int8
 
 # $(call float_rule,ROOT,FORMAT,PRECISION)
 define float_rule
@@ -82,7 +82,7 @@ DEMO_DATA := $(or $(DATA),$(DEMO_SCENES))
 split_of = $(shell test -d "$(1)/images" || echo $(2))
 DEMO_SPLIT = $(call split_of,$(DEMO_DATA),test)
 DEMO_IMAGES = $(DEMO_DATA)/$(DEMO_SPLIT)/images
-DEMO_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(DEMO)/$(net)/%)) $(DEMO_U2NETP:%=$(DEMO)/u2netp/%)
+DEMO_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(DEMO)/$(net)/%)) $(U2NETP_SET:%=$(DEMO)/u2netp/%)
 $(call float_rules,$(DEMO))
 $(call int8_rules,$(DEMO),$(DEMO_SCENES)/train,$(DEMO_SCENES)/manifest.csv,--count 40)
 say = @echo "== $(1)" >&2
@@ -115,7 +115,8 @@ endif
 BENCH := build/bench
 # The graph of the public sky network at its input size, for latency; its weights here were trained at another.
 PUBLIC := $(BENCH)/u2netp/ncnn-fp16-384
-BENCH_MODELS := $(foreach net,$(LITE) u2netp u2netp_p5,$(FULL_SET:%=$(BENCH)/$(net)/%)) $(BENCH)/teacher/onnx-fp32 $(PUBLIC)
+BENCH_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(BENCH)/$(net)/%)) $(U2NETP_SET:%=$(BENCH)/u2netp/%) \
+  $(foreach kind,ncnn-fp16 onnx-int8 tflite-int8,$(BENCH)/u2netp_p5/$(kind)) $(BENCH)/teacher/onnx-fp32 $(PUBLIC)
 CLASSICAL := classical:contour classical:colour
 BENCH_CALIB = $(DATA)$(shell test -d "$(DATA)/val" && echo /val)
 $(call float_rules,$(BENCH))
@@ -144,7 +145,7 @@ shapes: $(STAMP)  ## make shapes DATA=DIR: the small network in 4:3 and 16:9, in
 	$(PY) -m edge_runtime.verify $(SHAPED:%=$(BENCH)/%)
 	$(PY) studies/shapes.py --data "$(DATA)" --models $(filter $(BENCH)/unet_lite_s/tflite-%,$(SHAPED:%=$(BENCH)/%)) --limit 0
 
-bench: $(STAMP)  ## make bench DATA=DIR: every network, format and precision by the full rule, into results/ and the README
+bench: $(STAMP)  ## make bench DATA=DIR: the released networks and the references by the full rule, into results/ and the README
 	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(BENCH_MODELS))
 	$(PY) -m edge_runtime.verify $(BENCH_MODELS)

@@ -57,13 +57,18 @@ def markdown(found: Sequence[tuple[Artifact, list[Verdict]]]) -> str:
         lines = [f"### {title}", "", f"| artifact | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
         reasons: dict[tuple[str, str], list[str]] = {}
         for artifact, verdicts in rows:
-            lines.append(f"| {artifact.spec.name} | {' | '.join(map(_cell, verdicts))} |")
+            lines.append(f"| {_name(artifact)} | {' | '.join(map(_cell, verdicts))} |")
             for verdict in verdicts:
                 if verdict.why:
-                    reasons.setdefault((verdict.consumer, verdict.why), []).append(artifact.spec.name)
+                    reasons.setdefault((verdict.consumer, verdict.why), []).append(_name(artifact))
         notes = [f"- {consumer}: {why} ({', '.join(names)})" for (consumer, why), names in reasons.items()]
         parts.append("\n".join([*lines, "", *notes]))
     return "\n\n".join(parts) + "\n"
+
+
+def _name(artifact: Artifact) -> str:
+    """Return the folder, as in unet_lite_s/onnx-int8: networks of one kind share the name in `model.json`."""
+    return "/".join(artifact.folder.resolve().parts[-2:])
 
 
 def _cell(verdict: Verdict) -> str:
@@ -96,7 +101,7 @@ def main(config: LintConfig) -> None:
     if config.page is not None:
         _fill(config.page, tables)
     silent = [
-        f"{artifact.spec.name} in {verdict.consumer}"
+        f"{_name(artifact)} in {verdict.consumer}"
         for artifact, verdicts in found
         for verdict in verdicts
         if verdict.takes is False and verdict.agreement is not None
