@@ -149,7 +149,7 @@ bench: $(STAMP)  ## make bench DATA=DIR: the released networks and the reference
 	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(BENCH_MODELS))
 	$(PY) -m edge_runtime.verify $(BENCH_MODELS)
-	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data "$(DATA)" --split "$(call split_of,$(DATA),test)" --threads 1 2 --reference u2netp-384-fp16-ncnn > $(BENCH)/said
+	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data "$(DATA)" --split "$(call split_of,$(DATA),test)" --threads 1 --reference u2netp-384-fp16-ncnn > $(BENCH)/said
 	@cat $(BENCH)/said
 	$(PY) -m edge_runtime.report $$(tail -n 1 $(BENCH)/said) --out $(BENCH)/report --readme README.md --table docs/benchmarks.md
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
