@@ -70,11 +70,12 @@ std::array<std::uint8_t, 3> pixel_at(const FrameView& view, int x, int y) {
         return {row[4 * x + 2], row[4 * x + 1], row[4 * x]};
     }
     const std::uint8_t* chroma = view.planes[1] + (y / 2) * view.row_strides[1];
-    int u = chroma[2 * (x / 2)], v = 0;
+    int u = 0, v = 0;
     if (view.format == PixelFormat::kYuv420) {
         u = chroma[(x / 2) * view.chroma_pixel_stride];
         v = view.planes[2][(y / 2) * view.row_strides[2] + (x / 2) * view.chroma_pixel_stride];
     } else {
+        u = chroma[2 * (x / 2)];
         v = chroma[2 * (x / 2) + 1];
     }
     if (view.format == PixelFormat::kNv21) {
