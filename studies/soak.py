@@ -2,7 +2,8 @@
 
 Four programs run side by side: `segment` and the C++ `video` on an endless stream of frames, and one `Segmenter` for each of two
 formats that four threads share. A server in this process sends the frames by HTTP, so many a second. From outside, memory is
-sampled until the end; the slope counts after a warm-up.
+sampled until the end; the slope counts after a warm-up. Videos keep an index in memory until they are closed: its size for each
+kind of file is measured apart.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ import numpy as np
 from edge_runtime.benchmark.machine import describe_machine
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.segmenter import Segmenter
+from edge_runtime.video.encode import CODECS
+from edge_runtime.video.sink import count_frames
 from scenes.render import generate
 from studies.harness import PROJECT_ROOT, RESULTS, Figures, Study, StudyConfig, require, table
 
@@ -33,8 +36,10 @@ BINARY = PROJECT_ROOT / "cpp_demo" / "build" / "skyedge"
 FRAMES = 100  # of the loop
 SIZE = (240, 320)  # height, width
 THREADS = 4
-WARM_UP = 0.2  # share of the time
+WARM_UP = 0.1  # share of the time
 MOST_MB_PER_HOUR = 1.0
+INDEXED = (".mp4", ".avi", ".mkv")
+INDEX_FRAMES = (4_000, 64_000)  # from which, to which frame memory is compared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +113,24 @@ def share_segmenter(model: str, rate: float, seconds: float, done: Any) -> None:
 
 @dataclass(frozen=True)
 class Subject:
-    """A program that is watched: its name, its process, and how many images it did, if it tells."""
+    """A program that is watched: its name, its process, and what counts its images: a shared number, or the video it writes."""
 
     name: str
     process: Any  # subprocess.Popen or multiprocessing.Process
-    done: Any = None
+    done: Any
 
     def is_alive(self) -> bool:
         """Return whether it still runs."""
         return self.process.poll() is None if isinstance(self.process, subprocess.Popen) else self.process.is_alive()
+
+    def end(self) -> None:
+        """End it as a user would, and wait: videos are closed then."""
+        self.process.terminate()
+        self.process.wait() if isinstance(self.process, subprocess.Popen) else self.process.join()
+
+    def images(self) -> int:
+        """Return how many images it did."""
+        return count_frames(self.done) if isinstance(self.done, Path) else self.done.value
 
 
 def measure(config: SoakConfig) -> Iterator[tuple[str, Figures]]:
@@ -134,18 +148,18 @@ def measure(config: SoakConfig) -> Iterator[tuple[str, Figures]]:
             samples = watch(config, subjects)
         finally:
             for subject in subjects:
-                subject.process.terminate()
-            for subject in subjects:
-                subject.process.wait() if isinstance(subject.process, subprocess.Popen) else subject.process.join()
+                subject.end()
             server.shutdown()
+        judged = {subject.name: judge(samples[subject.name], subject.images()) for subject in subjects}
     figures: Figures = {
         "machine": describe_machine().cpu,
         "minutes": config.minutes,
         "frames_per_second": config.frames_per_second,
-        "subjects": {subject.name: judge(samples[subject.name], subject.done) for subject in subjects},
+        "subjects": judged,
+        "index_bytes_per_frame": {suffix: round(index_bytes(suffix), 1) for suffix in INDEXED},
     }
     yield "soak", figures
-    failed = [name for name, found in figures["subjects"].items() if not found["steady"]]
+    failed = [f"{name} ({found['mb_per_hour']:+.2f} MB an hour)" for name, found in judged.items() if not found["steady"]]
     if failed:
         raise GateError(f"memory or descriptors grow, or the program ended early: {', '.join(failed)}")
 
@@ -153,20 +167,14 @@ def measure(config: SoakConfig) -> Iterator[tuple[str, Figures]]:
 def start(config: SoakConfig, url: str, folder: Path) -> Iterator[Subject]:
     """Start the programs."""
     seconds = 60 * config.minutes + 30  # the watch ends first
-    python = [
-        sys.executable,
-        "-m",
-        "edge_runtime.segment",
-        url,
-        "--model",
-        "unet_lite_s/tflite-int8",
-        "--out",
-        folder / "python.mp4",
-    ]
-    cpp = [BINARY, "video", "--model", "models/unet_lite_s/ncnn-fp16", "--input", url, "--output", folder / "cpp.mp4"]
-    for name, words in (("segment, a stream", [*python, "--seconds", seconds]), ("C++ video, a stream", cpp)):
-        log = (folder / f"{name.split()[0]}.log").open("w")
-        yield Subject(name, subprocess.Popen(list(map(str, words)), stdout=log, stderr=log, cwd=PROJECT_ROOT))
+    words: dict[str, list[Any]] = {
+        "python.mkv": [sys.executable, "-m", "edge_runtime.segment", url, "--model", "unet_lite_s/tflite-int8", "--out"],
+        "cpp.avi": [BINARY, "video", "--model", "models/unet_lite_s/ncnn-fp16", "--input", url, "--output"],
+    }
+    for (out, command), name in zip(words.items(), ("segment, a stream", "C++ video, a stream"), strict=True):
+        with (folder / f"{out}.log").open("w") as log:
+            process = subprocess.Popen([*map(str, command), folder / out], stdout=log, stderr=log, cwd=PROJECT_ROOT)
+        yield Subject(name, process, folder / out)
     spawn = multiprocessing.get_context("spawn")
     for model in ("unet_lite_s/tflite-int8", "unet_lite_s/onnx-int8"):
         done = spawn.Value("l", 0)
@@ -197,7 +205,23 @@ def watch(config: SoakConfig, subjects: list[Subject]) -> dict[str, list[dict[st
     return samples
 
 
-def judge(samples: list[dict[str, float]], done: Any) -> dict[str, Any]:
+def index_bytes(suffix: str) -> float:
+    """Return what a frame adds to the memory of an OpenCV writer for this kind of file, which grows until the file is closed."""
+    import psutil
+
+    with tempfile.TemporaryDirectory() as folder:
+        codec = cv2.VideoWriter.fourcc(*CODECS[suffix])
+        writer = cv2.VideoWriter(str(Path(folder, f"x{suffix}")), cv2.CAP_FFMPEG, codec, 25.0, (32, 32), False)
+        sizes = []
+        for end in INDEX_FRAMES:
+            for _ in range(end - sum(INDEX_FRAMES[: len(sizes)])):
+                writer.write(np.zeros((32, 32), np.uint8))
+            sizes.append(psutil.Process().memory_full_info().uss)
+        writer.release()
+    return (sizes[1] - sizes[0]) / (INDEX_FRAMES[1] - INDEX_FRAMES[0])
+
+
+def judge(samples: list[dict[str, float]], images: int) -> dict[str, Any]:
     """Return the slope of memory after the warm-up (Theil-Sen: the median of the slopes of all pairs), and the verdict."""
     *rows, last = samples
     late = [row for row in rows if row["s"] >= WARM_UP * rows[-1]["s"]]
@@ -214,7 +238,7 @@ def judge(samples: list[dict[str, float]], done: Any) -> dict[str, Any]:
         "descriptors": late[0]["fds"],
         "descriptors_more": more,
         "threads": late[-1]["threads"],
-        "images": None if done is None else done.value,
+        "images": images,
         "steady": bool(last["alive"] and slope < MOST_MB_PER_HOUR and more <= 0),
         "samples": rows[:: max(1, len(rows) // 120)],
     }
@@ -225,15 +249,19 @@ def page(figures: Figures) -> list[str]:
     rows = []
     for name, found in figures["subjects"].items():
         memory = (f"{found['mb_start']:.1f}", f"{found['mb_end']:.1f}", f"{found['mb_per_hour']:+.2f}")
-        others = (f"{found['descriptors']:.0f}", f"{found['descriptors_more']:+.0f}", f"{found['threads']:.0f}")
+        others = (f"{found['descriptors']:.0f}", f"{found['descriptors_more']:+.0f}", f"{found['threads']:.0f}", found["images"])
         rows.append((name, *memory, *others, "yes" if found["steady"] else "no"))
-    head = ["program", "MB after warm-up", "MB at the end", "MB an hour", "descriptors", "more", "threads", "steady"]
+    head = ["program", "MB after warm-up", "MB at the end", "MB an hour", "descriptors", "more", "threads", "images", "steady"]
     return [
         f"{figures['minutes']:g} minutes side by side on {figures['machine']}, {figures['frames_per_second']} frames a second "
         f"each. The first {100 * WARM_UP:.0f} % are warm-up. MB is resident memory; the slope is the median of the slopes of all "
         f"pairs of samples. Steady: still running at the end, less than {MOST_MB_PER_HOUR:g} MB an hour, no more descriptors.",
         "",
-        *table(head, "lrrrrrrl", rows),
+        *table(head, "lrrrrrrrl", rows),
+        "",
+        "Bytes that a frame adds to the index of a video, which stays in memory until the file is closed: "
+        + ", ".join(f"{suffix} {size:g}" for suffix, size in figures["index_bytes_per_frame"].items())
+        + ". `segment` writes .mkv here, and the C++ program .avi.",
     ]
 
 
