@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,7 +40,7 @@ THREADS = 4
 WARM_UP = 0.1  # share of the time
 MOST_MB_PER_HOUR = 1.0
 INDEXED = (".mp4", ".avi", ".mkv")
-INDEX_FRAMES = (4_000, 64_000)  # from which, to which frame memory is compared
+INDEX_FRAMES = (4_000, 60_000)  # written before the first and before the second look at memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +140,8 @@ def measure(config: SoakConfig) -> Iterator[tuple[str, Figures]]:
     if not BINARY.exists():
         raise InputError(f"got no {BINARY.relative_to(PROJECT_ROOT)}, expected the C++ program; run: make cpp")
     Frames.loop, Frames.rate = make_loop(), config.frames_per_second
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as apart:  # freed memory is reused
+        index = dict(zip(INDEXED, apart.map(index_bytes, INDEXED), strict=True))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Frames)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -156,7 +159,7 @@ def measure(config: SoakConfig) -> Iterator[tuple[str, Figures]]:
         "minutes": config.minutes,
         "frames_per_second": config.frames_per_second,
         "subjects": judged,
-        "index_bytes_per_frame": {suffix: round(index_bytes(suffix), 1) for suffix in INDEXED},
+        "index_bytes_per_frame": index,
     }
     yield "soak", figures
     failed = [f"{name} ({found['mb_per_hour']:+.2f} MB an hour)" for name, found in judged.items() if not found["steady"]]
@@ -173,8 +176,8 @@ def start(config: SoakConfig, url: str, folder: Path) -> Iterator[Subject]:
     }
     for (out, command), name in zip(words.items(), ("segment, a stream", "C++ video, a stream"), strict=True):
         with (folder / f"{out}.log").open("w") as log:
-            process = subprocess.Popen([*map(str, command), folder / out], stdout=log, stderr=log, cwd=PROJECT_ROOT)
-        yield Subject(name, process, folder / out)
+            program = subprocess.Popen([*map(str, command), folder / out], stdout=log, stderr=log, cwd=PROJECT_ROOT)
+        yield Subject(name, program, folder / out)
     spawn = multiprocessing.get_context("spawn")
     for model in ("unet_lite_s/tflite-int8", "unet_lite_s/onnx-int8"):
         done = spawn.Value("l", 0)
@@ -213,12 +216,12 @@ def index_bytes(suffix: str) -> float:
         codec = cv2.VideoWriter.fourcc(*CODECS[suffix])
         writer = cv2.VideoWriter(str(Path(folder, f"x{suffix}")), cv2.CAP_FFMPEG, codec, 25.0, (32, 32), False)
         sizes = []
-        for end in INDEX_FRAMES:
-            for _ in range(end - sum(INDEX_FRAMES[: len(sizes)])):
+        for count in INDEX_FRAMES:
+            for _ in range(count):
                 writer.write(np.zeros((32, 32), np.uint8))
             sizes.append(psutil.Process().memory_full_info().uss)
         writer.release()
-    return (sizes[1] - sizes[0]) / (INDEX_FRAMES[1] - INDEX_FRAMES[0])
+    return round((sizes[1] - sizes[0]) / INDEX_FRAMES[1], 1)
 
 
 def judge(samples: list[dict[str, float]], images: int) -> dict[str, Any]:

@@ -1,13 +1,15 @@
-"""kill -9 at random moments: what was whole stays whole, and the next run ends with what an undisturbed one gives."""
+"""kill -9 at random moments, again and again: what was whole stays whole, and the last run gives what an undisturbed one does."""
 
 from __future__ import annotations
 
+import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,14 @@ import torch
 
 from edge_runtime.benchmark.results import read_results
 from edge_runtime.files import STALE
+from train.models import load_checkpoint
 
-MANY = pytest.param(17, marks=[pytest.mark.full, pytest.mark.timeout(2400)])  # three times: 51 kills
+COPIES = 8  # of each scene: then segmenting takes longer than starting
+
+
+def many(count: int) -> object:
+    """Return a parameter for `make test-full`: 50 kills over all tests."""
+    return pytest.param(count, marks=[pytest.mark.full, pytest.mark.timeout(3600)])
 
 
 def run(root: Path, *words: str | Path) -> float:
@@ -29,21 +37,28 @@ def run(root: Path, *words: str | Path) -> float:
 
 def kill(root: Path, after: float, *words: str | Path) -> bool:
     """Run a command and kill it after so many seconds; return whether that came before its end."""
-    with subprocess.Popen(
-        [sys.executable, *map(str, words)], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
+    command = [sys.executable, *map(str, words)]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:
-            process.wait(after)
+            errors = process.communicate(timeout=after)[1]
         except subprocess.TimeoutExpired:
             process.kill()
-    assert process.returncode in (0, -signal.SIGKILL)
+            errors = process.communicate()[1]
+    assert process.returncode in (0, -signal.SIGKILL), errors
     return process.returncode != 0
 
 
-def moments(count: int, seconds: float) -> list[float]:
-    """Return moments of a run that takes `seconds`, from the first imports to just before its end."""
-    draw = random.Random(count)
-    return [draw.uniform(0.2, 1.0) * seconds for _ in range(count)]
+def moments(seconds: float) -> Iterator[float]:
+    """Yield moments of a run that takes `seconds`, from the first imports to just before its end."""
+    draw = random.Random(50)
+    while True:
+        yield draw.uniform(0.1, 1.0) * seconds
+
+
+def whole_files(folder: Path) -> dict[str, bytes]:
+    """Return what is in a folder, but for partial files."""
+    paths = folder.iterdir() if folder.exists() else ()
+    return {path.name: path.read_bytes() for path in paths if not STALE.fullmatch(path.name)}
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -51,53 +66,87 @@ def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*") if STALE.fullmatch(path.name)]
 
 
-@pytest.mark.parametrize("kills", [2, MANY])
+@pytest.mark.parametrize("kills", [3, many(20)])
 def test_segment(kills: int, project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
-    words = ["-m", "edge_runtime.segment", scene_dir / "test" / "images", "--model", "unet_lite_s/onnx-int8", "--resume", "--out"]
-    seconds = run(project_root, *words, tmp_path / "whole")
-    whole = {path.name: path.read_bytes() for path in (tmp_path / "whole").iterdir()}
-    killed = 0
-    for number, moment in enumerate(moments(kills, seconds)):
-        out = tmp_path / str(number)
-        killed += kill(project_root, moment, *words, out)
-        for path in out.glob("*.png"):
-            assert STALE.fullmatch(path.name) or path.read_bytes() == whole[path.name]
-        run(project_root, *words, out)
-        assert {path.name: path.read_bytes() for path in out.iterdir()} == whole
-    assert killed > 0
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    for path in (scene_dir / "test" / "images").iterdir():
+        for number in range(COPIES):
+            shutil.copy(path, images / f"{path.stem}-{number}{path.suffix}")
+    words = ["-m", "edge_runtime.segment", images, "--model", "unet_lite_s/onnx-int8", "--resume", "--out"]
+    moment = moments(run(project_root, *words, tmp_path / "whole"))
+    whole, killed, before, within = whole_files(tmp_path / "whole"), 0, {}, 0
+    while killed < kills:
+        if kill(project_root, next(moment), *words, out):
+            killed += 1
+            now = whole_files(out)
+            within += len(before) < len(now) < len(whole)
+            assert before.items() <= now.items() <= whole.items()
+            before = now
+        else:  # all masks are there: begin anew
+            assert whole_files(out) == whole and leftovers(out) == []
+            shutil.rmtree(out)
+            before = {}
+    run(project_root, *words, out)
+    assert whole_files(out) == whole and leftovers(out) == []
+    print(f"segment: {killed} kills, {within} of them after some masks and before the last")
 
 
-@pytest.mark.parametrize("kills", [MANY])  # tests/train/test_fit.py has one
+@pytest.mark.parametrize("kills", [many(16)])  # tests/train/test_fit.py has one
 def test_fit(kills: int, project_root: Path, split_scenes: Callable[..., Path], tmp_path: Path) -> None:
-    data = split_scenes(tmp_path / "data", train=6, val=2)
+    data, out = split_scenes(tmp_path / "data", train=6, val=2), tmp_path / "out"
     words = ["train/fit.py", "unet_lite_s", "--data", data, "--sizes", "64", "--steps", "12", "--batches", "2", "--warmup", "2"]
     words += ["--save-minutes", "0", "--val-every", "4", "--out"]
-    seconds = run(project_root, *words, tmp_path / "whole")
+    moment = moments(run(project_root, *words, tmp_path / "whole"))
     whole = torch.load(tmp_path / "whole" / "resume.pt", weights_only=True)
-    killed = 0
-    for number, moment in enumerate(moments(kills, seconds)):
-        out = tmp_path / str(number)
-        killed += kill(project_root, moment, *words, out)
-        run(project_root, *words, out, *(["--resume"] if (out / "resume.pt").exists() else []))
+    best = load_checkpoint(tmp_path / "whole" / "checkpoint.pt").weights
+    log = (tmp_path / "whole" / "log.jsonl").read_text()
+
+    def resume() -> list[str]:
+        return ["--resume"] if (out / "resume.pt").exists() else []
+
+    def check_end() -> None:
         state = torch.load(out / "resume.pt", weights_only=True)
-        assert state["step"] == whole["step"] == 12
+        assert state["step"] == 12 and leftovers(out) == [] and (out / "log.jsonl").read_text() == log
         for part in ("model", "average"):
-            assert all(torch.equal(value, state[part][name]) for name, value in whole[part].items()), (number, moment)
-        assert leftovers(out) == []
-    assert killed > 0
+            assert all(torch.equal(value, state[part][name]) for name, value in whole[part].items())
+        found = load_checkpoint(out / "checkpoint.pt").weights
+        assert all(torch.equal(value, found[name]) for name, value in best.items())
+
+    killed, step, within = 0, 0, 0
+    while killed < kills:
+        if kill(project_root, next(moment), *words, out, *resume()):
+            killed += 1
+            reached = torch.load(out / "resume.pt", weights_only=True)["step"] if resume() else 0
+            if (out / "checkpoint.pt").exists():
+                load_checkpoint(out / "checkpoint.pt")
+            if (out / "log.jsonl").exists():
+                assert all(map(json.loads, (out / "log.jsonl").read_text().splitlines()))
+            assert reached >= step
+            within += step < reached < 12
+            step = reached
+        else:
+            check_end()
+            shutil.rmtree(out)
+            step = 0
+    run(project_root, *words, out, *resume())
+    check_end()
+    print(f"fit: {killed} kills, {within} of them after some steps and before the last")
 
 
-@pytest.mark.parametrize("kills", [2, MANY])
+@pytest.mark.parametrize("kills", [2, many(14)])
 def test_benchmark(kills: int, project_root: Path, tmp_path: Path) -> None:
-    words = ["-m", "edge_runtime.benchmark", "--models", "models/unet_lite_s/onnx-int8", "--quick", "--out", tmp_path / "r.json"]
-    seconds = run(project_root, *words)
-    before = (tmp_path / "r.json").read_bytes()
+    out = tmp_path / "r.json"
+    words = ["-m", "edge_runtime.benchmark", "--models", "models/unet_lite_s/onnx-int8", "--quick", "--out", out]
+    moment = moments(run(project_root, *words))
     killed = 0
-    for moment in moments(kills, seconds):
-        killed += kill(project_root, moment, *words)
-        if (after := (tmp_path / "r.json").read_bytes()) != before:
-            read_results(tmp_path / "r.json")  # it was killed after it had written
-            before = after
-    assert killed > 0
+    while killed < kills:
+        if killed % 2:  # every other run finds no file
+            out.unlink(missing_ok=True)
+        before = whole_files(tmp_path)
+        killed += kill(project_root, next(moment), *words)
+        now = whole_files(tmp_path)
+        assert now == before or (list(now) == ["r.json"] and read_results(out).rows)
     run(project_root, *words)
-    assert read_results(tmp_path / "r.json").rows and leftovers(tmp_path) == []
+    assert read_results(out).rows and leftovers(tmp_path) == []
+    print(f"benchmark: {killed} kills")
