@@ -36,16 +36,32 @@ define install_packages
 	fi
 endef
 
+# The lock is complete, as `pip check` confirms below; pip need not look for more.
+PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-deps
+
 setup: $(STAMP)  ## .venv with the pinned packages and this project
 
-$(STAMP): requirements.txt pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "got no $(PYTHON), expected Python 3.11 or later; run: sudo apt-get install -y python3 python3-venv" >&2; exit 2; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "got $$($(PYTHON) -V), expected Python 3.11 or later; name one with make PYTHON=..." >&2; exit 2; }
+$(STAMP): requirements.txt requirements-cuda.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "got no $(PYTHON), expected Python 3.11 to 3.14; run: sudo apt-get install -y python3 python3-venv" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { echo "got $$($(PYTHON) -V), expected Python 3.11 to 3.14; name one with make PYTHON=..." >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory venv-package
 	test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(PIP_INSTALL) --require-hashes -r requirements.txt
+	$(PIP_INSTALL) --no-build-isolation -e .
+	@if { $(PY) -m pip check || true; } | grep -E '^torch .* requires (cuda|nvidia|triton)' >&2; then \
+	  echo "this torch is a CUDA build: installing its packages" >&2; $(PIP_INSTALL) --require-hashes -r requirements-cuda.txt; fi
+	@$(PY) -m pip check >&2
 	touch $@
+
+.PHONY: lock audit licenses
+lock: $(STAMP)  ## requirements.in -> requirements*.txt with hashes; UPGRADE="NAME ..." lets versions of other packages rise
+	$(PY) tools/lock.py $(if $(UPGRADE),--upgrade $(UPGRADE))
+
+licenses: $(STAMP)  ## docs/licenses.md from the installed packages
+	$(PY) tools/licenses.py
+
+audit: $(STAMP)  ## look the pinned packages up in the database of known vulnerabilities (needs an index that serves it)
+	$(PY) tools/audit.py
 
 .PHONY: venv-package
 venv-package:
@@ -266,7 +282,7 @@ $(ZIG): $(STAMP)
 	test -x $@ || $(PY) -m pip install --quiet --no-deps --target .cache/ziglang ziglang==0.17.1
 	touch $@
 
-dist: $(STAMP) $(ZIG)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, sha256 sums
+dist: $(STAMP) $(ZIG)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, SBOM, sha256 sums
 	$(PY) tools/make_dist.py --zig $(ZIG)
 
 clean:  ## remove what the commands here made, but for .venv and .cache

@@ -1,4 +1,4 @@
-"""Environments for consumers that clash with this project's packages: `python -m export.consumers.environments NAME`."""
+"""Environments for consumers and tools that clash with this project's packages: `python -m export.consumers.environments NAME`."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ PACKAGES = {
     "notebooks": ("jupytext==1.19.6", "nbconvert==7.17.2", "ipykernel==7.4.0"),
     "executorch": ("executorch==1.5.1",),  # brings pandas, scikit-learn, coremltools and 20 more
     "coreml": ("coremltools==9.0",),
+    "lock": ("uv==0.13.8",),
+    "audit": ("pip-audit==2.10.1",),
+    "sbom": ("cyclonedx-bom==7.5.0",),
 }
 # Exporters and backends run there too: the environment sees this project and its packages behind its own.
 LAYERED = frozenset({"executorch", "coreml"})

@@ -1,0 +1,85 @@
+"""Pin what requirements.in asks for, with hashes: `python tools/lock.py [--upgrade NAME...]` (`make lock`).
+
+uv resolves for every platform and Python and writes the hash of every file that the index lists. requirements.txt gets all
+packages but CUDA's, which requirements-cuda.txt gets: PyPI's torch for Linux needs them, the CPU build does not. The CPU build
+comes from places of pip's own configuration, so the hash of the file that pip takes here is added to PyPI's hashes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from edge_runtime.files import write_text
+from export.consumers import environments
+
+PROJECT = Path(__file__).resolve().parents[1]
+INPUT = PROJECT / "requirements.in"
+LOCK = PROJECT / "requirements.txt"
+CUDA_LOCK = PROJECT / "requirements-cuda.txt"
+CUDA = re.compile(r"(cuda|nvidia|triton)\b")
+HEADERS = {
+    LOCK: "# Made from requirements.in by `make lock`; torch has the hash of a CPU build beside PyPI's.\n",
+    CUDA_LOCK: "# Made from requirements.in by `make lock`: what PyPI's torch for Linux needs beside requirements.txt.\n",
+}
+
+
+@dataclass(frozen=True)
+class LockConfig:
+    """Write requirements.txt and requirements-cuda.txt. Versions stay where requirements.in allows it."""
+
+    upgrade: tuple[str, ...] = ()
+    """Packages whose version may rise."""
+
+
+def blocks(text: str) -> dict[str, str]:
+    """Return the lines of every package of a lock, its name first."""
+    return {block.partition("==")[0]: block for block in re.split(r"(?m)^(?=[a-z0-9])", text)[1:]}
+
+
+def run(*words: str | Path) -> str:
+    """Run a command in the project and return its output."""
+    done = subprocess.run([str(word) for word in words], cwd=PROJECT, capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"{Path(words[0]).name} failed: {done.stderr.strip()[-1000:]}; correct requirements.in")
+    return done.stdout
+
+
+def resolve(upgrade: tuple[str, ...]) -> str:
+    """Return what uv pins; it keeps the versions and hashes of the present lock."""
+    draft = PROJECT / "build" / "lock.txt"
+    draft.parent.mkdir(exist_ok=True)
+    draft.write_text("".join(path.read_text() for path in (LOCK, CUDA_LOCK) if path.is_file()))
+    uv = environments.make("lock").with_name("uv")
+    flags = [word for name in upgrade for word in ("--upgrade-package", name)]
+    flags += ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-header", "--output-file", str(draft)]
+    run(uv, "pip", "compile", INPUT.name, *flags)
+    return draft.read_text()
+
+
+def with_local_build(torch: str) -> str:
+    """Add the hash of the torch that pip takes on this machine."""
+    words = ("install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-")
+    report = json.loads(run(sys.executable, "-m", "pip", *words, torch.split(maxsplit=1)[0]))
+    (digest,) = (item["download_info"]["archive_info"]["hashes"]["sha256"] for item in report["install"])
+    return torch if digest in torch else torch.replace("\\\n", f"\\\n    --hash=sha256:{digest} \\\n", 1)
+
+
+def main(config: LockConfig) -> None:
+    """Resolve, split and write."""
+    packages = blocks(resolve(config.upgrade))
+    packages["torch"] = with_local_build(packages["torch"])
+    for path, header in HEADERS.items():
+        chosen = [block for name, block in packages.items() if bool(CUDA.match(name)) == (path == CUDA_LOCK)]
+        write_text(path, header + "".join(chosen))
+        print(f"{len(chosen)} packages: {path.name}")
+
+
+if __name__ == "__main__":
+    run_command(main, LockConfig)
