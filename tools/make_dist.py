@@ -1,7 +1,7 @@
 """Fill dist/ with what users download: `python tools/make_dist.py --zig PATH` (`make dist`).
 
 For Linux and Android on aarch64 and x86-64, Zig's compiler makes one static binary, the static libraries and the headers.
-The wheel, the released models and a list of sha256 sums lie beside them. Standard library only.
+The wheel, the released models, a bill of materials (CycloneDX) and a list of sha256 sums lie beside them. Standard library only.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def pack(folder: Path, archive: Path) -> None:
 
 def build_wheel(out: Path) -> None:
     """Write the wheel of the runtime."""
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, PROJECT)
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", out, PROJECT)
 
 
 def pack_models(out: Path) -> None:
@@ -89,6 +89,7 @@ def main() -> None:
     pack_models(partial)
     for target in options.targets:
         build_native(options.zig.resolve(), target, partial, options.jobs)
+    run(sys.executable, PROJECT / "tools" / "make_sbom.py", "--zig", options.zig.resolve(), "--out", partial / "sbom.cdx.json")
     count = write_sums(partial)
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
