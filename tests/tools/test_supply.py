@@ -1,0 +1,103 @@
+"""The lock, the page of licenses, the audit and the bill of materials."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from edge_runtime.errors import GateError, InputError
+from tools.audit import judge
+from tools.licenses import page, pinned
+from tools.lock import blocks
+from tools.make_sbom import SbomConfig, cpp_parts, main
+
+LOCKS = ("requirements.txt", "requirements-cuda.txt")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_package_is_pinned_with_hashes(project_root: Path, name: str) -> None:
+    text = (project_root / name).read_text()
+    assert "://" not in text and not re.search(r"(?m)^\s*-", text.replace("    --hash", "")), "an index or a path is named"
+    for package, block in blocks(text).items():
+        line, *rest = block.splitlines()
+        assert re.fullmatch(r"[\w.-]+==[\w.+]+( ; .+)? \\", line), line
+        hashes = [entry for entry in rest if not entry.startswith("    #")]
+        assert hashes and all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", entry) for entry in hashes), package
+
+
+def test_the_lock_holds_what_is_asked_for(project_root: Path) -> None:
+    asked = [line for line in (project_root / "requirements.in").read_text().splitlines() if line and not line.startswith("#")]
+    locked = blocks((project_root / "requirements.txt").read_text())
+    for line in asked:
+        assert locked[Requirement(line).name].startswith(f"{line} "), f"{line}: run make lock"
+
+
+def test_the_environment_is_that_of_the_lock() -> None:
+    installed = {name: metadata.version(name).partition("+")[0] for name in pinned()}
+    assert installed == {name: version for name, (version, _) in pinned().items()}, "run make setup"
+
+
+def test_the_licenses_are_those_of_the_lock(project_root: Path) -> None:
+    written = (project_root / "docs" / "licenses.md").read_text()
+    assert written == page(), "run make licenses"
+    rows = re.findall(r"(?m)^\| (\S+) \| (\S+) \| (.+) \| .+ \|$", written.partition("## The web page")[0])
+    assert {name: version for name, version, _ in rows if name != "package"} == {
+        name: version for name, (version, _) in pinned().items()
+    }
+    assert "not declared" not in written
+
+
+@pytest.mark.parametrize(
+    ("packages", "error", "message"),
+    [
+        (
+            [{"name": "a", "skip_reason": "not found"}, {"name": "b", "version": "1", "vulns": []}],
+            InputError,
+            "for 1 of 2 packages, expected all",
+        ),
+        ([], InputError, "for 0 of 0 packages"),
+        ([{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}], GateError, "a 1: CVE-1"),
+    ],
+)
+def test_an_audit_that_saw_nothing_is_no_pass(packages: list[dict[str, Any]], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        judge(packages)
+    assert judge([{"name": "a", "version": "1", "vulns": []}]) == "1 packages, no known vulnerability"
+
+
+@pytest.mark.full  # makes an environment of its own
+def test_the_bill_of_materials(project_root: Path, tmp_path: Path) -> None:
+    zig = tmp_path / "zig"
+    zig.write_text("#!/bin/sh\necho 0.17.1\n")
+    zig.chmod(0o755)
+    main(SbomConfig(zig=zig, out=tmp_path / "sbom.cdx.json"))  # validates what it writes
+    text = (tmp_path / "sbom.cdx.json").read_text()
+    assert str(project_root) not in text and "file:" not in text
+    bill = json.loads(text)
+    scopes = {part["purl"].partition("@")[0]: part.get("scope") for part in bill["components"] if "purl" in part}
+    assert {f"pkg:pypi/{name}" for name in pinned()} <= set(scopes)
+    assert (
+        scopes["pkg:pypi/numpy"] == "required"
+        and scopes["pkg:pypi/pillow-heif"] == "optional"
+        and scopes["pkg:pypi/pytest"] == "excluded"
+    )
+    assert {part["bom-ref"] for part in cpp_parts(zig)} <= {part["bom-ref"] for part in bill["components"]}
+    references = [part["bom-ref"] for part in bill["components"]]
+    assert len(references) == len(set(references))
+
+
+@pytest.mark.full
+def test_the_hash_of_another_file_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "requirements.txt"
+    wrong.write_text(f"iniconfig==2.3.1 --hash=sha256:{'0' * 64}\n")
+    words = ("-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "-d", tmp_path, "-r", wrong)
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode and "DO NOT MATCH THE HASHES" in done.stderr
