@@ -41,11 +41,12 @@ PIP_INSTALL := $(PY) -m pip install --quiet --disable-pip-version-check --no-dep
 
 setup: $(STAMP)  ## .venv with the pinned packages and this project
 
-$(STAMP): requirements.txt requirements-cuda.txt pyproject.toml
+$(STAMP): requirements.txt requirements-cpu.txt requirements-cuda.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "got no $(PYTHON), expected Python 3.11 to 3.14; run: sudo apt-get install -y python3 python3-venv" >&2; exit 2; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || { echo "got $$($(PYTHON) -V), expected Python 3.11 to 3.14; name one with make PYTHON=..." >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory venv-package
 	test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PIP_INSTALL) --require-hashes -r requirements-cpu.txt 2>/dev/null || echo "pip finds no CPU build of torch: taking PyPI's" >&2
 	$(PIP_INSTALL) --require-hashes -r requirements.txt
 	$(PIP_INSTALL) --no-build-isolation -e .
 	@if { $(PY) -m pip check || true; } | grep -E '^torch .* requires (cuda|nvidia|triton)' >&2; then \

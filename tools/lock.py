@@ -1,8 +1,8 @@
 """Pin what requirements.in asks for, with hashes: `python tools/lock.py [--upgrade NAME...]` (`make lock`).
 
 uv resolves for every platform and Python and writes the hash of every file that the index lists. requirements.txt gets all
-packages but CUDA's, which requirements-cuda.txt gets: PyPI's torch for Linux needs them, the CPU build does not. The CPU build
-comes from places of pip's own configuration, so the hash of the file that pip takes here is added to PyPI's hashes.
+packages but CUDA's, which requirements-cuda.txt gets: PyPI's torch for Linux needs them, a CPU build does not. Where pip's
+configuration names a place that has a CPU build, requirements-cpu.txt gets the hash of the file that pip takes here.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ PROJECT = Path(__file__).resolve().parents[1]
 INPUT = PROJECT / "requirements.in"
 LOCK = PROJECT / "requirements.txt"
 CUDA_LOCK = PROJECT / "requirements-cuda.txt"
+CPU_LOCK = PROJECT / "requirements-cpu.txt"
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")
 HEADERS = {
-    LOCK: "# Made from requirements.in by `make lock`; torch has the hash of a CPU build beside PyPI's.\n",
+    LOCK: "# Made from requirements.in by `make lock`.\n",
     CUDA_LOCK: "# Made from requirements.in by `make lock`: what PyPI's torch for Linux needs beside requirements.txt.\n",
+    CPU_LOCK: "# Made from requirements.in by `make lock`: the CPU build that `make setup` takes where pip finds this file.\n",
 }
 
 
@@ -63,21 +65,24 @@ def resolve(upgrade: tuple[str, ...]) -> str:
     return draft.read_text()
 
 
-def with_local_build(torch: str) -> str:
-    """Add the hash of the torch that pip takes on this machine."""
+def cpu_build(torch: str) -> str:
+    """Return the line of the CPU build that pip takes on this machine, or what the lock has where there is none."""
     words = ("install", "--quiet", "--dry-run", "--ignore-installed", "--no-deps", "--report", "-")
-    report = json.loads(run(sys.executable, "-m", "pip", *words, torch.split(maxsplit=1)[0]))
-    (digest,) = (item["download_info"]["archive_info"]["hashes"]["sha256"] for item in report["install"])
-    return torch if digest in torch else torch.replace("\\\n", f"\\\n    --hash=sha256:{digest} \\\n", 1)
+    (item,) = json.loads(run(sys.executable, "-m", "pip", *words, torch.split(maxsplit=1)[0]))["install"]
+    version, digest = item["metadata"]["version"], item["download_info"]["archive_info"]["hashes"]["sha256"]
+    if "+cpu" in version:
+        return f"torch=={version} \\\n    --hash=sha256:{digest}\n"
+    return blocks(CPU_LOCK.read_text())["torch"]
 
 
 def main(config: LockConfig) -> None:
     """Resolve, split and write."""
     packages = blocks(resolve(config.upgrade))
-    packages["torch"] = with_local_build(packages["torch"])
-    for path, header in HEADERS.items():
-        chosen = [block for name, block in packages.items() if bool(CUDA.match(name)) == (path == CUDA_LOCK)]
-        write_text(path, header + "".join(chosen))
+    parts: dict[Path, list[str]] = {LOCK: [], CUDA_LOCK: [], CPU_LOCK: [cpu_build(packages["torch"])]}
+    for name, block in packages.items():
+        parts[CUDA_LOCK if CUDA.match(name) else LOCK].append(block)
+    for path, chosen in parts.items():
+        write_text(path, HEADERS[path] + "".join(chosen))
         print(f"{len(chosen)} packages: {path.name}")
 
 

@@ -94,14 +94,18 @@ def main(config: SbomConfig) -> None:
     bill = python_parts(tool)
     parts = cpp_parts(config.zig.resolve())
     links = [{"ref": part["bom-ref"]} for part in parts]
+    made_of = [part["bom-ref"] for part in parts]
     if shutil.which("npm"):
         words = ("npm", "sbom", "--package-lock-only", "--sbom-format", "cyclonedx")
         web = json.loads(run(*words, folder=PROJECT / "web_demo"))
         parts += [web["metadata"]["component"], *web["components"]]
         links += web["dependencies"]
+        made_of.append(web["metadata"]["component"]["bom-ref"])
     else:
         print("got no npm: the packages of web_demo are left out", file=sys.stderr)
     bill["components"] += parts
+    (root,) = (link for link in bill["dependencies"] if link["ref"] == bill["metadata"]["component"]["bom-ref"])
+    root["dependsOn"] = [*root.get("dependsOn", ()), *made_of]
     bill["dependencies"] += links
     write_json(config.out, bill)
     run(tool, "-c", VALIDATE, config.out.resolve())

@@ -19,7 +19,7 @@ from tools.licenses import page, pinned
 from tools.lock import blocks
 from tools.make_sbom import SbomConfig, cpp_parts, main
 
-LOCKS = ("requirements.txt", "requirements-cuda.txt")
+LOCKS = ("requirements.txt", "requirements-cpu.txt", "requirements-cuda.txt")
 
 
 @pytest.mark.parametrize("name", LOCKS)
