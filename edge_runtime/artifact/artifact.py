@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.artifact.golden import GoldenPair, check_regular, read_golden
+from edge_runtime.artifact.golden import DIGESTS, GoldenPair, check_regular, read_golden
 from edge_runtime.artifact.spec import (
     FILE_NAMES,
     PRECISIONS,
@@ -83,8 +83,13 @@ class Artifact:
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
 
     def golden(self) -> GoldenPair:
-        """Read the golden pair; raises `InputError` where it is broken or does not fit the input size."""
-        return read_golden(self.folder / self.spec.golden.input, self.folder / self.spec.golden.output, self.size)
+        """Read the golden pair; raises `InputError` where it is broken, does not fit the input size, or has another digest."""
+        paths = (self.folder / self.spec.golden.input, self.folder / self.spec.golden.output)
+        pair = read_golden(*paths, self.size)
+        told = self.spec.provenance.get(DIGESTS)  # None in artifacts of earlier versions
+        if told is not None and told != [file_sha256(path) for path in paths]:
+            raise InputError(f"{self.folder}: got a golden pair of another sha256 than {SPEC_FILE} says; copy or export it again")
+        return pair
 
 
 def read_artifact(folder: Path) -> Artifact:
@@ -136,7 +141,9 @@ def _fill(partial: Path, draft: ModelSpec, copies: Mapping[str, tuple[str, Path]
         entries[role] = FileEntry(name, file_sha256(partial / name), (partial / name).stat().st_size)
     for name, array in zip(GOLDEN_FILES, (golden.input, golden.output), strict=True):
         np.save(partial / name, array)
-    spec = dataclasses.replace(draft, files=entries, golden=Golden(GOLDEN_FILES[0], GOLDEN_FILES[1], draft.golden.atol))
+    provenance = {**draft.provenance, DIGESTS: [file_sha256(partial / name) for name in GOLDEN_FILES]}
+    pair = Golden(GOLDEN_FILES[0], GOLDEN_FILES[1], draft.golden.atol)
+    spec = dataclasses.replace(draft, files=entries, golden=pair, provenance=provenance)
     (partial / SPEC_FILE).write_text(format_spec(spec), encoding="utf-8")
 
 

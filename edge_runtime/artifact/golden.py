@@ -15,6 +15,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 
+DIGESTS = "golden_sha256"  # in `provenance`: SHA-256 of the files of the input and of the output
 FP32_MASK = "golden_fp32_mask"  # in `provenance`: the packed mask of the float32 network on the golden image
 NPY_MAGIC = b"\x93NUMPY\x01\x00"
 NPY_HEADER = re.compile(  # as numpy.save writes it; NumPy's own parser evaluates the text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,8 @@ def test_written_is_read_back(tmp_path: Path, artifact_format: str) -> None:
     read = read_artifact(written.folder)
     assert read == written
     assert read.size == (SIDE, SIDE) and read.precision == read.spec.quantization.precision
-    assert dataclasses.replace(read.spec, files={}, golden=draft(artifact_format).golden) == draft(artifact_format)
+    plain = draft(artifact_format)
+    assert dataclasses.replace(read.spec, files={}, golden=plain.golden, provenance=plain.provenance) == plain
     assert parse_spec(format_spec(read.spec)) == read.spec
     golden = read.golden()
     assert np.array_equal(golden.input, golden_pair().input) and np.array_equal(golden.output, golden_pair().output)
@@ -137,8 +139,19 @@ def test_broken_golden_pairs(tmp_path: Path) -> None:
         (folder / name).unlink()
         with pytest.raises(InputError, match=f"got no .*{name}"):
             read_artifact(folder)
+        (folder / name).write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        with pytest.raises(InputError, match="a golden pair of another sha256"):
+            read_artifact(folder).golden()
         (folder / name).write_bytes(good)
     read_artifact(folder).golden()
+    values = json.loads((folder / "model.json").read_text())
+    values["provenance"]["golden_sha256"] = 5
+    (folder / "model.json").write_text(json.dumps(values))
+    with pytest.raises(InputError, match="a golden pair of another sha256"):
+        read_artifact(folder).golden()
+    del values["provenance"]["golden_sha256"]
+    (folder / "model.json").write_text(json.dumps(values))
+    assert np.array_equal(read_artifact(folder).golden().input, golden_pair().input)  # as earlier versions wrote it
 
 
 def test_writing_replaces_an_artifact_whole(tmp_path: Path) -> None:
