@@ -1,4 +1,4 @@
-"""Environments for consumers and tools that clash with this project's packages: `python -m export.consumers.environments NAME`."""
+"""Environments for what clashes with this project's packages: `python -m export.consumers.environments NAME`."""
 
 from __future__ import annotations
 
