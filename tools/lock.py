@@ -34,7 +34,7 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class LockConfig:
-    """Write requirements.txt and requirements-cuda.txt. Versions stay where requirements.in allows it."""
+    """Write requirements.txt, requirements-cuda.txt and requirements-cpu.txt. Versions stay where requirements.in allows it."""
 
     upgrade: tuple[str, ...] = ()
     """Packages whose version may rise."""
