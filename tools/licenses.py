@@ -9,6 +9,7 @@ import json
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -53,26 +54,28 @@ class LicensesConfig:
     """Write docs/licenses.md."""
 
 
+def blocks(text: str) -> dict[str, str]:
+    """Return the lines of every package of a lock, its name first."""
+    return {block.partition("==")[0]: block for block in re.split(r"(?m)^(?=[a-z0-9])", text)[1:]}
+
+
+@cache
 def pinned() -> dict[str, tuple[str, list[str]]]:
     """Return version and users of each package that requirements.txt installs on this platform, by its canonical name."""
     found = {}
-    for block in re.split(r"(?m)^(?=[a-z0-9])", (PROJECT / "requirements.txt").read_text(encoding="utf-8"))[1:]:
+    for name, block in blocks((PROJECT / "requirements.txt").read_text(encoding="utf-8")).items():
         requirement = Requirement(block.partition("\\")[0])
         if requirement.marker is None or requirement.marker.evaluate():
             (version,) = requirement.specifier
-            found[canonicalize_name(requirement.name)] = (
-                version.version,
-                re.findall(r"#(?:  | via) ([a-z0-9][\w.-]*)$", block, re.MULTILINE),
-            )
+            found[canonicalize_name(name)] = (version.version, re.findall(r"(?m)#(?:  | via) ([a-z0-9][\w.-]*)$", block))
     return found
 
 
 def license_of(name: str) -> str:
     """Return the license that an installed package declares: as an expression, in classifiers, or in a line of text."""
     declared = metadata.metadata(name)
-    classifiers = [
-        line.split(" :: ")[-1] for line in declared.get_all("Classifier", []) if line.startswith("License :: OSI Approved ::")
-    ]
+    prefix = "License :: OSI Approved :: "
+    classifiers = [line.removeprefix(prefix) for line in declared.get_all("Classifier", []) if line.startswith(prefix)]
     text = (declared["License"] or "").strip()
     if "\n" in text or len(text) > 60 or text == "UNKNOWN":
         text = ""

@@ -18,6 +18,7 @@ from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 from export.consumers import environments
+from tools.licenses import blocks
 
 PROJECT = Path(__file__).resolve().parents[1]
 INPUT = PROJECT / "requirements.in"
@@ -38,11 +39,6 @@ class LockConfig:
 
     upgrade: tuple[str, ...] = ()
     """Packages whose version may rise."""
-
-
-def blocks(text: str) -> dict[str, str]:
-    """Return the lines of every package of a lock, its name first."""
-    return {block.partition("==")[0]: block for block in re.split(r"(?m)^(?=[a-z0-9])", text)[1:]}
 
 
 def run(*words: str | Path) -> str:

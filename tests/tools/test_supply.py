@@ -15,8 +15,7 @@ from packaging.requirements import Requirement
 
 from edge_runtime.errors import GateError, InputError
 from tools.audit import judge
-from tools.licenses import page, pinned
-from tools.lock import blocks
+from tools.licenses import blocks, page, pinned
 from tools.make_sbom import SbomConfig, cpp_parts, main
 
 LOCKS = ("requirements.txt", "requirements-cpu.txt", "requirements-cuda.txt")
