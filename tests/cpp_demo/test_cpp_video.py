@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
@@ -60,6 +63,21 @@ def test_masks_are_pythons(skyedge: Path, artifacts: dict[str, Path], clip: Path
         wanted = to_mask8(segmenter(np.ascontiguousarray(frame))).astype(int)
         # Both codecs lose some; a frame that is not this one's differs by far more.
         assert np.abs(mask.astype(int).mean(axis=2) - wanted).mean() < 4
+
+
+def test_a_stream_is_read_like_the_file(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path) -> None:
+    words = ("--model", artifacts["ncnn-fp32"], "--output")
+    assert run(skyedge, *words, tmp_path / "file.avi", "--input", clip).returncode == 0
+    handler = partial(SimpleHTTPRequestHandler, directory=str(clip.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        done = run(skyedge, *words, tmp_path / "stream.avi", "--input", f"{address}/{clip.name}")
+        absent = run(skyedge, *words, tmp_path / "absent.avi", "--input", f"{address}/absent.avi")
+        server.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "stream.avi").read_bytes() == (tmp_path / "file.avi").read_bytes()
+    assert absent.returncode == 2 and "cannot read http://" in absent.stderr, absent.stderr
 
 
 def test_overlay_and_limit(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path) -> None:
