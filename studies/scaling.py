@@ -1,4 +1,4 @@
-"""How far edge_runtime.batch scales: `.cache/envs/ray/bin/python studies/scaling.py`, in the environment of Ray.
+"""How far edge_runtime.batch scales: `.cache/envs/ray/bin/python -m studies.scaling`, in the environment of Ray.
 
 One and two workers are measured against `segment`, in turns, on JPEGs of 2 megapixels. More workers are simulated: the
 durations of images and the pauses between shards are the measured ones, and the driver handles one task after the other in
