@@ -26,7 +26,7 @@ from edge_runtime.records import build, parse_json, read_text
 SCHEMA_VERSION = 2
 RAW_VERSION = 1  # of what the C++ program writes
 SCHEMA_PATH = Path(__file__).with_name("results.schema.json")
-FORMATS = ("onnx", "tflite", "torch", "ncnn", "classical")
+FORMATS = ("onnx", "tflite", "torch", "ncnn", "openvino", "executorch", "coreml", "classical")
 PRECISIONS = ("fp32", "fp16", "int8", "uint8")  # uint8: classical methods
 UTC_TIME = "%Y-%m-%dT%H:%M:%SZ"
 SHA256 = re.compile(r"[0-9a-f]{64}")
