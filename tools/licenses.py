@@ -62,7 +62,7 @@ def blocks(text: str) -> dict[str, str]:
 @cache
 def pinned() -> dict[str, tuple[str, list[str]]]:
     """Return version and users of each package that requirements.txt installs on this platform, by its canonical name."""
-    found = {}
+    found: dict[str, tuple[str, list[str]]] = {}
     for name, block in blocks((PROJECT / "requirements.txt").read_text(encoding="utf-8")).items():
         requirement = Requirement(block.partition("\\")[0])
         if requirement.marker is None or requirement.marker.evaluate():
@@ -85,7 +85,9 @@ def license_of(name: str) -> str:
 
 def uses() -> dict[str, str]:
     """Return what each package that we ask for serves: extras of pyproject.toml, or a heading of requirements.in."""
-    headings, found, heading = {}, {}, ""
+    headings: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
+    heading = ""
     for line in (PROJECT / "requirements.in").read_text(encoding="utf-8").splitlines():
         if line.startswith("# "):
             heading = line[2:]

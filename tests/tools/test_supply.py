@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from edge_runtime.errors import GateError, InputError
 from tools.audit import judge
@@ -82,7 +83,7 @@ def test_the_bill_of_materials(project_root: Path, tmp_path: Path) -> None:
     assert str(project_root) not in text and "file:" not in text
     bill = json.loads(text)
     scopes = {part["purl"].partition("@")[0]: part.get("scope") for part in bill["components"] if "purl" in part}
-    assert {f"pkg:pypi/{name}" for name in pinned()} <= set(scopes)
+    assert set(pinned()) <= {canonicalize_name(part["name"]) for part in bill["components"]}
     assert (
         scopes["pkg:pypi/numpy"] == "required"
         and scopes["pkg:pypi/pillow-heif"] == "optional"
