@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from edge_runtime.artifact.spec import FILE_NAMES
 from edge_runtime.benchmark.device_record import DeviceRun
 from edge_runtime.benchmark.machine import Machine, name_instruction_set
 from edge_runtime.benchmark.timing import Timing, complete_timing
@@ -26,7 +27,7 @@ from edge_runtime.records import build, parse_json, read_text
 SCHEMA_VERSION = 2
 RAW_VERSION = 1  # of what the C++ program writes
 SCHEMA_PATH = Path(__file__).with_name("results.schema.json")
-FORMATS = ("onnx", "tflite", "torch", "ncnn", "openvino", "executorch", "coreml", "classical")
+FORMATS = (*FILE_NAMES, "classical")
 PRECISIONS = ("fp32", "fp16", "int8", "uint8")  # uint8: classical methods
 UTC_TIME = "%Y-%m-%dT%H:%M:%SZ"
 SHA256 = re.compile(r"[0-9a-f]{64}")
