@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import find_pairs, read_pair
+from edge_runtime.images.dataset import Pair, find_pairs, read_pair, spread
 from edge_runtime.images.ops import read_reduced, read_rgb, resize_probability
 from edge_runtime.masks.jobs import FAST_DETAIL
 from edge_runtime.metrics.iou import ImageMetrics, evaluate_image, pool
@@ -55,10 +55,9 @@ def sources(config: FastDecodeConfig) -> dict[str, list[Callable[[], tuple[np.nd
     if config.data is None:
         raise InputError("got no --data, expected labeled images with the split test")
     pairs = find_pairs(config.data, "test")
-    count = min(config.limit or len(pairs), len(pairs))
 
-    def enlarged(index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        labeled = read_pair(pairs[index * len(pairs) // count])
+    def enlarged(pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        labeled = read_pair(pair)
         height, width = labeled.sky.shape
         factor = max(1.0, (PIXELS / (height * width)) ** 0.5)
         size = (round(width * factor), round(height * factor))
@@ -73,7 +72,7 @@ def sources(config: FastDecodeConfig) -> dict[str, list[Callable[[], tuple[np.nd
         return made.image, made.alpha, np.ones(made.alpha.shape, bool)
 
     return {
-        "test images, enlarged": [partial(enlarged, index) for index in range(count)],
+        "test images, enlarged": [partial(enlarged, pair) for pair in spread(pairs, config.limit or len(pairs))],
         "generated scenes": [partial(scene, seed) for seed in range(700_000, 700_000 + config.scenes)],
     }
 

@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from edge_runtime.errors import InputError
 from edge_runtime.escape import markdown
-from edge_runtime.images.dataset import find_pairs, read_pair
+from edge_runtime.images.dataset import find_pairs, read_pair, spread
 from edge_runtime.masks.presence import judge
 from edge_runtime.segmenter import Ensemble, Segmenter, load_models
 from scenes.render import generate
@@ -89,8 +89,7 @@ def pick(config: MinSkyConfig, split: str) -> list[Any]:
     if config.data is None:
         raise InputError("got no --data, expected a folder of labeled images with the splits val and test")
     pairs = find_pairs(config.data, split)
-    count = min(config.limit or len(pairs), len(pairs))
-    return [pairs[index * len(pairs) // count] for index in range(count)]
+    return spread(pairs, config.limit or len(pairs))
 
 
 def room_seeds(config: MinSkyConfig, split: str) -> range:

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import Labeled, Pair, find_pairs, read_pair
+from edge_runtime.images.dataset import Labeled, Pair, find_pairs, read_pair, spread
 from edge_runtime.metrics.iou import ImageMetrics, evaluate_image, pool
 from edge_runtime.segmenter import Segmenter
 from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, require, table
@@ -58,7 +58,7 @@ def has_shape(image: np.ndarray, ratio: float) -> bool:
 
 
 def compare(segmenters: Sequence[Segmenter], pairs: Sequence[Pair], ratio: float) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures of each segmenter on all images cut to `ratio`, and on those that have it."""
+    """Return the figures of each segmenter on all images cut to `ratio`, and on the images that have this shape."""
     found: dict[str, list[list[ImageMetrics]]] = {name: [[] for _ in segmenters] for name in ("cut", "whole")}
     for pair in track(pairs, "images", console=Console(stderr=True)):
         labeled = read_pair(pair)
@@ -82,8 +82,7 @@ def measure(config: ShapesConfig) -> Iterator[tuple[str, Figures]]:
         raise InputError("got no --data or no --models, expected labeled images and artifacts that are not square")
     square = Segmenter.load(config.square)
     pairs = find_pairs(config.data, "test")
-    count = min(config.limit or len(pairs), len(pairs))
-    chosen = [pairs[index * len(pairs) // count] for index in range(count)]
+    chosen = spread(pairs, config.limit or len(pairs))
     rows = []
     for model in config.models:
         segmenter = Segmenter.load(model)
@@ -93,7 +92,7 @@ def measure(config: ShapesConfig) -> Iterator[tuple[str, Figures]]:
             **model_facts(segmenter.artifact), "width": width, "height": height, "bytes": segmenter.artifact.size_bytes,
             "macs": segmenter.artifact.spec.provenance["macs"], **figures,
         })  # fmt: skip
-        settings = {"data": config.data.name, "split": "test", "images": count}
+        settings = {"data": config.data.name, "split": "test", "images": len(chosen)}
         network = square.artifact.spec.arch
         facts = {**model_facts(square.artifact), "macs": square.artifact.spec.provenance["macs"]}
         yield network, {"schema_version": 1, "network": network, "settings": settings, "square": facts, "rows": rows}

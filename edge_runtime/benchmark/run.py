@@ -38,7 +38,7 @@ from edge_runtime.benchmark.results import (
 from edge_runtime.benchmark.table import format_table
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import Pair, find_pairs
+from edge_runtime.images.dataset import Pair, find_pairs, spread
 
 GENERATED = "scenes"  # the source that generated scenes have in their manifest
 MAX_THREADS = 256
@@ -153,8 +153,7 @@ def _choose_pairs(config: BenchmarkConfig) -> list[Pair]:
     if config.data is None:
         return []
     pairs = find_pairs(config.data, config.split or None)
-    count = len(pairs) if config.eval_count is None else min(config.eval_count, len(pairs))
-    return [pairs[index * len(pairs) // count] for index in range(count)]
+    return spread(pairs, len(pairs) if config.eval_count is None else config.eval_count)
 
 
 def _data_facts(config: BenchmarkConfig, pairs: list[Pair]) -> DataFacts | None:

@@ -72,6 +72,12 @@ class Labeled:
     valid: np.ndarray
 
 
+def spread(pairs: Sequence[Pair], count: int) -> list[Pair]:
+    """Return `count` of the pairs, spread evenly; all where there are not so many."""
+    count = min(count, len(pairs))
+    return [pairs[index * len(pairs) // count] for index in range(count)]
+
+
 def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list[Pair]:
     """List the images of `root/split`, or where `split` is None of `root` itself, sorted by id.
 
