@@ -44,8 +44,8 @@ HEAD = """# Licenses of the dependencies
 - MPL-2.0 covers the files of the package itself, which we do not change.
 - PyPI's torch for Linux also needs the packages of `requirements-cuda.txt`, most of them under NVIDIA's proprietary license.
   The CPU build does not.
-- The C++ programs contain ncnn (BSD-3-Clause), nlohmann-json (MIT), CLI11 (BSD-3-Clause) and stb (MIT or public domain). Those of
-  `make dist` also contain musl (MIT) and LLVM's C++ runtime (Apache-2.0 with the LLVM exception), which Zig brings.
+- The C++ programs contain ncnn (BSD-3-Clause), nlohmann-json (MIT), CLI11 (BSD-3-Clause) and stb (MIT or public domain). The
+  programs of `make dist` also contain musl (MIT) and LLVM's C++ runtime (Apache-2.0 with the LLVM exception), which Zig brings.
 """
 
 

@@ -76,7 +76,7 @@ class OrtBackend:
     def run_on_device(self, image: np.ndarray) -> Any:
         """Segment (H, W, 3) uint8 RGB at the input size; the output tensor stays on the device, as an `onnxruntime.OrtValue`.
 
-        `.numpy()` brings it down, (1, 1, H, W) float32. Values are not checked as those of `run` are.
+        `.numpy()` brings it down, (1, 1, H, W) float32. Unlike `run`, it does not check the values.
         """
         tensor, binding = self.encode(image), self.session.io_binding()
 
