@@ -67,6 +67,14 @@ def project_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def zig() -> Path:
+    """Return Zig, which `make dist` compiles with."""
+    place = Path(".cache") / "ziglang" / "ziglang" / "zig"
+    subprocess.run(["make", "--no-print-directory", place], cwd=ROOT, check=True, timeout=300)
+    return ROOT / place
+
+
+@pytest.fixture(scope="session")
 def sky_data() -> Path:
     """Return the folder of real labeled images, which is never part of the project."""
     folder = ROOT.parent / "shared" / "data" / "sky"
