@@ -101,13 +101,13 @@ DEMO_SPLIT = $(call split_of,$(DEMO_DATA),test)
 DEMO_IMAGES = $(DEMO_DATA)/$(DEMO_SPLIT)/images
 DEMO_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(DEMO)/$(net)/%)) $(U2NETP_SET:%=$(DEMO)/u2netp/%)
 $(call float_rules,$(DEMO))
-$(call int8_rules,$(DEMO),$(DEMO_SCENES)/train,$(DEMO_SCENES)/manifest.csv,--count 40)
+$(call int8_rules,$(DEMO),$(DEMO_SCENES)/train,$(DEMO_SCENES)/train/images,--count 40)
 say = @echo "== $(1)" >&2
 
 $(DEMO_SCENES)/test/images: $(STAMP)
 	$(PY) -m scenes.render --out $(DEMO_SCENES) --count 24 --seed 2000 --split test
 
-$(DEMO_SCENES)/manifest.csv: $(STAMP)
+$(DEMO_SCENES)/train/images: $(STAMP)
 	$(PY) -m scenes.render --out $(DEMO_SCENES) --count 64 --seed 1000 --split train
 
 demo: $(STAMP)  ## masks first, then export, quantize, verify, benchmark, report; your labeled images with DATA=DIR
@@ -119,7 +119,7 @@ endif
 	@$(PY) -m edge_runtime.segment "$(DEMO_IMAGES)" --model models/unet_lite/tflite-int8 --out $(DEMO)/masks --overlay
 	$(call say,overlays to look at: $(DEMO)/masks/*.overlay.jpg)
 	$(call say,exporting and quantizing $(words $(DEMO_MODELS)) artifacts)
-	@$(MAKE) --no-print-directory -s $(DEMO_SCENES)/manifest.csv
+	@$(MAKE) --no-print-directory -s $(DEMO_SCENES)/train/images
 	@$(MAKE) --no-print-directory -s -j2 $(addsuffix /model.json,$(DEMO_MODELS))
 	$(call say,replaying the golden pair of every artifact)
 	@$(PY) -m edge_runtime.verify $(DEMO_MODELS)
