@@ -162,11 +162,11 @@ shapes: $(STAMP)  ## make shapes DATA=DIR: the small network in 4:3 and 16:9, in
 	$(PY) -m edge_runtime.verify $(SHAPED:%=$(BENCH)/%)
 	$(PY) studies/shapes.py --data "$(DATA)" --models $(filter $(BENCH)/unet_lite_s/tflite-%,$(SHAPED:%=$(BENCH)/%)) --limit 0
 
-bench: $(STAMP)  ## make bench DATA=DIR: the released networks and the references by the full rule, into results/ and the README
+bench: $(STAMP)  ## make bench DATA=DIR: the released networks and the references by the full rule, into results/ and the README; go on with RESUME=FILE.part
 	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(BENCH_MODELS))
 	$(PY) -m edge_runtime.verify $(BENCH_MODELS)
-	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data "$(DATA)" --split "$(call split_of,$(DATA),test)" --threads 1 --reference u2netp-384-fp16-ncnn > $(BENCH)/said
+	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data "$(DATA)" --split "$(call split_of,$(DATA),test)" --threads 1 --reference u2netp-384-fp16-ncnn $(if $(RESUME),--resume "$(RESUME)") > $(BENCH)/said
 	@cat $(BENCH)/said
 	$(PY) -m edge_runtime.report $$(tail -n 1 $(BENCH)/said) --out $(BENCH)/report --readme README.md --table docs/benchmarks.md
 	cp $(BENCH)/report/pareto.svg results/pareto.svg

@@ -13,6 +13,7 @@ import dataclasses
 import re
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ from edge_runtime.benchmark.results import (
     DataFacts,
     Frame,
     Results,
+    read_results,
     write_results,
 )
 from edge_runtime.benchmark.table import format_table
@@ -83,11 +85,17 @@ class BenchmarkConfig:
     ssh_config: Path | None = None
     """With --device ssh://: configuration for ssh instead of your own (host keys, keys, names)."""
     out: Path | None = None
-    """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick one."""
+    """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick one. Until every accuracy
+    is measured, what there is lies in FILE.part."""
+    resume: Path | None = None
+    """The .part file of a run that was stopped, or a result without accuracies: measures the missing accuracies only."""
 
 
-def benchmark(config: BenchmarkConfig) -> Results:
-    """Return the result of measuring as `config` says. Raises `InputError` that names a broken artifact or a bad flag."""
+def benchmark(config: BenchmarkConfig, save: Callable[[Results], None] = lambda _: None) -> Results:
+    """Return the result of measuring as `config` says. Raises `InputError` that names a broken artifact or a bad flag.
+
+    `save` gets the latencies as soon as they are measured, and what there is after each accuracy.
+    """
     _check(config)
     artifacts = find_artifacts(config.models)
     if config.reference and config.reference not in artifacts:
@@ -96,6 +104,55 @@ def benchmark(config: BenchmarkConfig) -> Results:
         return _benchmark_device(config, artifacts)
     pairs = _choose_pairs(config)
     gpu = _gpu(config, artifacts)
+    data = _data_facts(config, pairs)
+    results = _resume(config, artifacts, gpu, data) if config.resume else _measure_latencies(config, artifacts, gpu, data)
+    missing = [fact.key for fact in results.artifacts if pairs and fact.accuracy is None]
+    folders = {key: artifacts[key].folder for key in missing}
+    devices = {key: _device(config, artifacts[key], gpu) for key in missing}
+    if missing:
+        save(results)
+    for key, accuracy in measure_accuracies(folders, devices, pairs, log) if missing else ():
+        known = (dataclasses.replace(fact, accuracy=accuracy) if fact.key == key else fact for fact in results.artifacts)
+        results = dataclasses.replace(results, artifacts=tuple(known))
+        save(results)
+    return results
+
+
+def _resume(config: BenchmarkConfig, artifacts: dict[str, Artifact], gpu: Gpu | None, data: DataFacts | None) -> Results:
+    """Return the results of `config.resume`. Raises `InputError` that names the flags that are not those of its run."""
+    assert config.resume is not None
+    results = read_results(config.resume)
+    asked = {
+        "--models": {key: artifact.sha256 for key, artifact in artifacts.items()},
+        "--threads": {key: set(config.threads) for key in artifacts},
+        "--accelerator": {key: _device(config, artifact, gpu) for key, artifact in artifacts.items()},
+        "--quick": config.quick,
+        "--reference": config.reference or results.reference,
+        "--device-name": config.device_name or results.machine.name,
+        "--data, --split or --eval-count": data,
+    }
+    threads: dict[str, set[int]] = {}
+    for row in results.rows:
+        threads.setdefault(row.artifact, set()).add(row.threads)
+    measured = {
+        "--models": {fact.key: fact.sha256 for fact in results.artifacts},
+        "--threads": threads,
+        "--accelerator": {row.artifact: row.device.partition(":")[0] for row in results.rows},
+        "--quick": results.quick,
+        "--reference": results.reference,
+        "--device-name": results.machine.name,
+        "--data, --split or --eval-count": results.data or data,
+    }
+    if changed := [flag for flag, value in asked.items() if measured[flag] != value]:
+        flags = ", ".join(changed)
+        raise InputError(f"got --resume {config.resume} with other {flags}, expected the flags of the run that wrote it")
+    return dataclasses.replace(results, data=data)
+
+
+def _measure_latencies(
+    config: BenchmarkConfig, artifacts: dict[str, Artifact], gpu: Gpu | None, data: DataFacts | None
+) -> Results:
+    """Return the results without accuracy."""
     facts = {}
     for key, artifact in artifacts.items():
         log(f"memory: {key}")
@@ -110,9 +167,6 @@ def benchmark(config: BenchmarkConfig) -> Results:
     log(f"{len(runners)} rows: {len(artifacts)} artifacts, threads {', '.join(map(str, config.threads))}")
     load = take_turns(runners, rule, log)
     rows = tuple(runner.row(gpu) for runner in runners)
-    folders = {key: artifact.folder for key, artifact in artifacts.items()}
-    devices = {key: _device(config, artifact, gpu) for key, artifact in artifacts.items()}
-    accuracy = measure_accuracies(folders, devices, pairs, log) if pairs else {}
     return Results(
         schema_version=SCHEMA_VERSION,
         created_utc=datetime.now(UTC).strftime(UTC_TIME),
@@ -121,10 +175,10 @@ def benchmark(config: BenchmarkConfig) -> Results:
         machine=describe_machine(config.device_name, gpu),
         load=load,
         warnings=find_warnings(runners, rows, load, usable_cores()),
-        data=_data_facts(config, pairs),
+        data=data,
         frame=Frame(FRAME_HEIGHT, FRAME_WIDTH, "the artifact's golden scene, resized"),
         reference=reference,
-        artifacts=tuple(dataclasses.replace(fact, accuracy=accuracy.get(key)) for key, fact in facts.items()),
+        artifacts=tuple(facts.values()),
         rows=rows,
     )
 
@@ -202,9 +256,13 @@ def _check(config: BenchmarkConfig) -> None:
         raise InputError("got flags for a device, expected --device host, ssh://user@host:port or adb://SERIAL with them")
     if config.device and config.data is not None:
         raise InputError("got --data with --device, which measures latency alone; measure accuracy here, without --device")
+    if config.device and config.resume:
+        raise InputError("got --resume with --device, which measures no accuracy that could be missing; leave one of them out")
     if not 0.0 <= config.minutes <= MAX_MINUTES:
         raise InputError(f"got --minutes {config.minutes:g}, expected 0 to {MAX_MINUTES}")
-    _try_to_write(config.out or Path("results", "result.json"))
+    out = config.out or Path("results", "result.json")
+    for path in (out, _part(out)):
+        _try_to_write(path)
 
 
 def _try_to_write(out: Path) -> None:
@@ -243,11 +301,20 @@ def default_out(results: Results) -> Path:
     return folder / f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}{quick}.json"
 
 
+def _part(out: Path) -> Path:
+    return out.with_name(f"{out.name}.part")
+
+
 def main(config: BenchmarkConfig) -> None:
     """Measure, write the result file, print the table and the file's path."""
-    results = benchmark(config)
+
+    def save(results: Results) -> None:
+        write_results(results, _part(config.out or default_out(results)))
+
+    results = benchmark(config, save)
     out = config.out or default_out(results)
     write_results(results, out)
+    _part(out).unlink(missing_ok=True)
     print(format_table(results))
     if results.device_run is not None:
         from edge_runtime.devices.measure import format_run

@@ -134,19 +134,58 @@ def test_fit(kills: int, project_root: Path, split_scenes: Callable[..., Path], 
     print(f"fit: {killed} kills, {within} of them after some steps and before the last")
 
 
+def benchmark_words(data: Path, out: Path, *models: str) -> list[str | Path]:
+    folders = [f"models/{model}" for model in models]
+    return ["-m", "edge_runtime.benchmark", "--models", *folders, "--quick", "--data", data, "--out", out]
+
+
 @pytest.mark.parametrize("kills", [2, many(14)])
-def test_benchmark(kills: int, project_root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "r.json"
-    words = ["-m", "edge_runtime.benchmark", "--models", "models/unet_lite_s/onnx-int8", "--quick", "--out", out]
+def test_benchmark(kills: int, project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
+    out, part = tmp_path / "r.json", tmp_path / "r.json.part"
+    words = benchmark_words(scene_dir, out, "unet_lite_s/onnx-int8")
     moment = moments(run(project_root, *words))
-    killed = 0
+
+    def resume() -> list[str | Path]:
+        return ["--resume", part] if part.exists() else []
+
+    killed, resumed = 0, 0
     while killed < kills:
         if killed % 2:  # every other run finds no file
             out.unlink(missing_ok=True)
-        before = whole_files(tmp_path)
-        killed += kill(project_root, next(moment), *words)
+        before, flags = whole_files(tmp_path), resume()
+        resumed += bool(flags)
+        killed += kill(project_root, next(moment), *words, *flags)
         now = whole_files(tmp_path)
-        assert now == before or (list(now) == ["r.json"] and read_results(out).rows)
-    run(project_root, *words)
-    assert read_results(out).rows and leftovers(tmp_path) == []
-    print(f"benchmark: {killed} kills")
+        assert set(now) <= {"r.json", "r.json.part"} and set(before) - {"r.json.part"} <= set(now)
+        assert all(read_results(tmp_path / name).rows for name in now)
+    rows = read_results(part).rows if part.exists() else None
+    run(project_root, *words, *resume())
+    done = read_results(out)
+    assert all(fact.accuracy for fact in done.artifacts) and rows in (None, done.rows)
+    assert not part.exists() and leftovers(tmp_path) == []
+    print(f"benchmark: {killed} kills, {resumed} runs that went on")
+
+
+def test_a_benchmark_that_was_stopped_goes_on(project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
+    out, part = tmp_path / "r.json", tmp_path / "r.json.part"
+    command = [sys.executable, *map(str, benchmark_words(scene_dir, out, "unet_lite_s/onnx-int8", "u2netp/ncnn-fp16"))]
+    with subprocess.Popen(command, cwd=project_root, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = []
+        for line in process.stderr:
+            said.append(line)
+            if line.startswith("accuracy: "):
+                break
+        process.kill()
+    assert not out.exists(), said
+    stopped = read_results(part)
+    first = {fact.key for fact in stopped.artifacts if fact.accuracy}
+    command += ["--resume", str(part)]
+    changed = subprocess.run([*command, "--eval-count", "3"], cwd=project_root, capture_output=True, text=True)
+    assert changed.returncode == 2 and "other --data, --split or --eval-count, expected" in changed.stderr
+    went_on = subprocess.run(command, cwd=project_root, capture_output=True, text=True)
+    assert went_on.returncode == 0 and "latency" not in went_on.stderr, went_on.stderr
+    assert went_on.stderr.count("accuracy: ") == 2 - len(first)
+    done = read_results(out)
+    assert (done.rows, done.created_utc) == (stopped.rows, stopped.created_utc)
+    assert all(fact.accuracy for fact in done.artifacts) and [path.name for path in tmp_path.iterdir()] == ["r.json"]

@@ -106,7 +106,7 @@ def test_an_artifact_that_hangs_ends(project_root: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("edge_runtime.benchmark.accuracy.START_SECONDS", 0.05)
     folder = project_root / "models" / "unet_lite_s" / "onnx-fp32"
     with pytest.raises(InputError, match="got no accuracy of slow in 0 s"):
-        measure_accuracies({"slow": folder}, {"slow": "cpu"}, [], lambda _: None)
+        dict(measure_accuracies({"slow": folder}, {"slow": "cpu"}, [], lambda _: None))
 
 
 def test_facts_come_from_the_artifact(results: dict[str, Any], artifacts: dict[str, Path]) -> None:
