@@ -165,7 +165,7 @@ def shortlist(lines: Sequence[Line]) -> list[Line]:
     """Return at most `MOST_ROWS` lines of one file at its lowest thread count, fastest first.
 
     They are the Pareto front, the reference, and the fp32 torch network with the most MACs. Of a longer front, the lines that
-    add the least IoU are left out; without any IoU, the fastest lines stand for it.
+    add the least IoU are left out; without any IoU, the fastest others stand for it.
     """
     fewest = min(line.threads for line in lines)
     group = sorted((line for line in lines if line.threads == fewest), key=lambda line: line.end_to_end_ms)
@@ -176,7 +176,7 @@ def shortlist(lines: Sequence[Line]) -> list[Line]:
     while len(front) > room:
         steps = [(front[index].iou or 0.0) - (front[index - 1].iou or 0.0) for index in range(1, len(front) - 1)]
         del front[1 + steps.index(min(steps))]
-    chosen = {*kept, *(front or group[:room])}
+    chosen = {*kept, *(front or [line for line in group if line not in kept][:room])}
     return [line for line in group if line in chosen]
 
 
