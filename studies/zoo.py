@@ -2,25 +2,28 @@
 
 Every network trains on the same views in the same order, at one size, from random weights (ours from the ImageNet weights of
 their packages, which is said in the table), is measured on the test split, and is timed as an ONNX artifact in float32 and int8.
+Beside them stand methods without training, the best network followed by blur and morphology, and the mean of the best three.
 A run that was stopped goes on: finished networks are skipped, and the training of the next is resumed.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import open_backend
+from edge_runtime.backends.classical_artifact import SMOOTH
 from edge_runtime.errors import GateError, InputError
-from edge_runtime.images.dataset import find_pairs
+from edge_runtime.images.dataset import Pair, find_pairs, spread
 from edge_runtime.metrics.iou import evaluate_pairs, pool
 from edge_runtime.records import parse_json, read_text
+from edge_runtime.segmenter import Segmenter
 from export import to_onnx
 from export.pipeline import ExportConfig
 from quantize.int8 import Int8Config, quantize
@@ -34,6 +37,7 @@ from train.models import MODELS, count_macs, count_parameters, load_checkpoint
 LEFT_OUT = ("deeplabv3_resnet50", "csail_resnet50_ppm")  # both at output stride 8, which takes three times as long
 NETWORKS = tuple(name for name in MODELS if name not in LEFT_OUT)
 IMAGENET = ("unet_lite", "unet_lite_s", "teacher")  # their encoders start from packaged weights
+UNTRAINED = ("classical:contour", "classical:colour")
 SHOWN = ("iou", "boundary_iou", "mae", "fbeta_max", "auroc", "f1", "nosky_fpr")
 # What the documents report for the same network, on other data and with ImageNet weights; docs/seeds.md names them.
 PUBLISHED = {
@@ -59,8 +63,10 @@ class ZooConfig(StudyConfig):
     """Optimizer steps of each network."""
     batch: int = 8
     """Images in a step."""
-    lr: float = 3e-4
+    lr: float = 1e-3
     """Peak learning rate, the same for all."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """Of the forward pass in training, see train/engine/presets.py."""
     seed: int = 0
     """Seed of all runs."""
     threads: int = 1
@@ -84,42 +90,65 @@ def measure(config: ZooConfig) -> Iterator[tuple[str, Figures]]:
     unknown = [name for name in config.networks if name not in MODELS]
     if unknown or not config.networks:
         raise InputError(f"got networks {', '.join(unknown) or '(none)'}, expected some of {', '.join(MODELS)}")
-    settings = {name: getattr(config, name) for name in ("size", "steps", "batch", "lr", "seed", "threads", "limit")}
-    figures: Figures = {"settings": settings | {"data": config.data.name}, "networks": _finished(config, settings)}
+    settings = {name: getattr(config, name) for name in ("size", "steps", "batch", "lr", "precision", "seed", "threads", "limit")}
+    figures: Figures = {"settings": settings | {"data": config.data.name}, "networks": {}, "others": {}}
+    figures |= _saved(config, figures["settings"])
+    pairs = find_pairs(config.data, "test")
+    pairs = spread(pairs, config.limit or len(pairs))
     for name in config.networks:
         if name not in figures["networks"]:
-            figures["networks"][name] = _network(config, name)
+            figures["networks"][name] = _network(config, name, pairs)
+            figures["others"] = {}
+        yield "zoo", figures
+    if not figures["others"]:
+        figures["others"] = _others(config, figures["networks"], pairs)
         yield "zoo", figures
     plot(figures, config.out / "zoo.svg")
 
 
-def _finished(config: ZooConfig, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the rows of an earlier part of this run; none where the settings were others."""
-    assert config.data is not None
+def _saved(config: ZooConfig, settings: dict[str, Any]) -> Figures:
+    """Return the figures of an earlier part of this run; none where the settings were others."""
     path = config.out / "zoo.json"
     if not path.is_file():
         return {}
-    saved = parse_json(read_text(path, "a result of this study"), f"{path} of this study")
-    return dict(saved["networks"]) if saved["settings"] == settings | {"data": config.data.name} else {}
+    saved: Figures = parse_json(read_text(path, "a result of this study"), f"{path} of this study")
+    return saved if saved["settings"] == settings else {}
 
 
-def _network(config: ZooConfig, name: str) -> dict[str, Any]:
+def _network(config: ZooConfig, name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
     assert config.data is not None
     folder = config.runs / name
     started = time.monotonic()
     run = FitConfig(
         name, data=(config.data,), out=folder, sizes=(config.size,), steps=(config.steps,), batches=(config.batch,), lr=config.lr,
-        seed=config.seed, threads=config.threads, precision="fp32", resume=(folder / STATE_FILE).is_file(),
+        seed=config.seed, threads=config.threads, precision=config.precision,
+        warmup=config.steps // 10, resume=(folder / STATE_FILE).is_file(),
     )  # fmt: skip
     checkpoint = fit(run)
     seconds = time.monotonic() - started
-    pairs = find_pairs(config.data, "test")
-    chosen = pairs[:: max(1, -(-len(pairs) // config.limit))] if config.limit else pairs
-    pooled = pool(evaluate_pairs(open_model(checkpoint, config.threads).predict, chosen))
     network = load_checkpoint(checkpoint).build()
     row = {"parameters": count_parameters(network), "gmacs": count_macs(network, config.size) / 1e9}
-    row |= {key: getattr(pooled, key) for key in SHOWN} | {"images": len(chosen), "seconds_of_last_call": seconds}
+    row |= _quality(open_model(checkpoint, config.threads).predict, pairs) | {"seconds_of_last_call": seconds}
     return row | (_latency(config, checkpoint) if config.latency_runs else {})
+
+
+def _quality(predict: Callable[[np.ndarray], np.ndarray], pairs: Sequence[Pair]) -> dict[str, Any]:
+    pooled = pool(evaluate_pairs(predict, pairs))
+    return {key: getattr(pooled, key) for key in SHOWN} | {"images": len(pairs)}
+
+
+def _others(config: ZooConfig, networks: dict[str, Any], pairs: Sequence[Pair]) -> dict[str, Any]:
+    """Return the rows that are no network of their own."""
+    rows = {name: _quality(Segmenter.load(name, config.threads), pairs) for name in UNTRAINED}
+    best = sorted(networks, key=lambda name: networks[name]["iou"], reverse=True)[:3]
+    if config.latency_runs:
+        smooth = f"{SMOOTH}{config.runs / best[0] / 'onnx-fp32'}"
+        rows[f"{best[0]}, then blur and morphology"] = _quality(Segmenter.load(smooth, config.threads), pairs)
+    predicts = [open_model(config.runs / name / "checkpoint.pt", config.threads).predict for name in best]
+    mean = _quality(lambda image: np.mean([predict(image) for predict in predicts], axis=0, dtype=np.float32), pairs)
+    keys = ("parameters", "gmacs", *(("fp32_ms", "int8_ms") if all("int8_ms" in networks[name] for name in best) else ()))
+    rows[f"mean of {', '.join(best)}"] = mean | {key: round(sum(networks[name][key] for name in best), 3) for key in keys}
+    return rows
 
 
 def _latency(config: ZooConfig, checkpoint: Path) -> dict[str, Any]:
@@ -149,17 +178,19 @@ def _latency(config: ZooConfig, checkpoint: Path) -> dict[str, Any]:
 def page(figures: Figures) -> list[str]:
     """Return the table: our figures with the budget of this study, beside what the documents report for the same network."""
     settings, rows = figures["settings"], []
-    for name, row in figures["networks"].items():
-        start = "ImageNet" if name in IMAGENET else "random"
+    for name, row in (figures["networks"] | figures["others"]).items():
+        start = None if name in figures["others"] else "ImageNet" if name in IMAGENET else "random"
         quality = [None if row[key] is None else f"{row[key]:.3f}" for key in SHOWN]
-        size = [f"{row['parameters'] / 1e6:.2f}", f"{row['gmacs']:.2f}", row.get("fp32_ms"), row.get("int8_ms")]
-        rows.append([name, start, *quality, *size, PUBLISHED.get(name, "-")])
+        counts = [f"{row['parameters'] / 1e6:.2f}", f"{row['gmacs']:.2f}"] if "parameters" in row else [None, None]
+        size = [*counts, row.get("fp32_ms"), row.get("int8_ms")]
+        rows.append([name, start, *quality, *size, PUBLISHED.get(name)])
     head = ["network", "encoder starts from", "IoU", "boundary IoU", "MAE", "max F", "AUROC", "Dice", "no-sky FPR"]
     head += ["M parameters", "GMACs", "fp32 ms", "int8 ms", "reported elsewhere"]
     budget = ", ".join(f"{key} {value}" for key, value in settings.items())
     return [
-        f"Budget of every network: {budget}. Each sees the same views in the same order. Figures in the last column come from",
-        "other data, longer training and ImageNet weights, so they compare with nothing here but say what the network can do.",
+        f"Budget of every network: {budget}. Each sees the same views in the same order.",
+        "The milliseconds of a mean are those of its networks, added. Figures in the last column come from other data, longer",
+        "training and ImageNet weights, so they compare with nothing here but say what the network can do.",
         "",
         *table(head, "ll" + "r" * (len(head) - 3) + "l", rows),
     ]
