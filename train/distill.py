@@ -21,6 +21,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from edge_runtime.artifact.artifact import file_sha256
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file, write_text
@@ -29,6 +30,7 @@ from edge_runtime.images.mask_file import VOID, marked
 from edge_runtime.images.ops import read_rgb
 from scenes.render import mask_bytes
 from train.data.balance import UNLABELLED
+from train.data.corrections import correct
 from train.data.datasets import gather
 from train.data.links import link_or_copy
 from train.engine.limits import check_limits
@@ -56,6 +58,8 @@ class DistillConfig:
     """Unlabeled pixels become void where the teachers' probability is nearer to 0.5 than this, 0 to 0.5; 0: none."""
     threads: int = 1
     """CPU threads of the teachers."""
+    corrections: Path | None = None
+    """File of regions whose labels are wrong and get the teachers' prediction alone (train/data/corrections.py)."""
 
 
 def soften(config: DistillConfig) -> Path:
@@ -103,7 +107,7 @@ def _images(config: DistillConfig) -> list[Pair]:
     if not config.teachers:
         raise InputError("got no teacher, expected one or more checkpoints or artifact folders")
     check_limits(config, {"weight": (0.0, 1.0), "unsure": (0.0, 0.5), "threads": (1, 1024)})
-    pairs = gather(config.data, "train")
+    pairs = correct(gather(config.data, "train"), config.corrections)
     for folder in config.unlabelled:
         # A mask that lies there by chance is not a label.
         pairs += [dataclasses.replace(pair, mask=None) for pair in find_pairs(folder, masks=False)]
@@ -121,6 +125,7 @@ def _claim(config: DistillConfig, teachers: Sequence[Model]) -> None:
     """Make `out`, or make sure that what is there comes from the same teachers and weight."""
     record: dict[str, Any] = {"weight": config.weight, "teachers": [teacher.facts["sha256"] for teacher in teachers]}
     record |= {"unsure": config.unsure} if config.unsure else {}
+    record |= {"corrections": file_sha256(config.corrections)} if config.corrections else {}
     path = config.out / RECORD
     if path.is_file():
         try:
@@ -128,7 +133,9 @@ def _claim(config: DistillConfig, teachers: Sequence[Model]) -> None:
         except json.JSONDecodeError as error:
             raise InputError(f"cannot read {path}: {error}; remove {config.out} or choose another --out") from error
         if found != record:
-            raise InputError(f"got --out {config.out}, made by other teachers or another weight; remove it or choose another")
+            raise InputError(
+                f"got --out {config.out}, made by other teachers, corrections or weights; remove it or choose another"
+            )
     elif config.out.is_dir() and any(config.out.iterdir()):
         raise InputError(f"got --out {config.out}, which holds something else, expected a new or empty folder")
     config.out.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 from edge_runtime.images.dataset import Pair, read_pair
 from train.data.conditions import CONDITIONS
+from train.data.corrections import correct
 from train.data.datasets import Samples, gather
 from train.data.resident import hold
 from train.engine.curves import plot_curves
@@ -49,7 +50,7 @@ def fit(config: FitConfig) -> Path:
     pairs = [pair for pair in pairs if not config.sources or pair.source in config.sources]
     if not pairs:
         raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
-    return fit_pairs(config, pairs, val_pairs)
+    return fit_pairs(config, correct(pairs, config.corrections), correct(val_pairs, config.corrections))
 
 
 def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Path:

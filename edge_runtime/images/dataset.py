@@ -14,7 +14,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,8 @@ class Pair:
     """One image and, where there is one, its mask.
 
     `source`, `scene` and `group` come from the manifest. Images of one group (a street, a camera, a video) are much
-    alike, so a fair split never parts them.
+    alike, so a fair split never parts them. `void` is (h, w) bool over the image, stretched: where the label is wrong
+    (train/data/corrections.py).
     """
 
     id: str
@@ -51,6 +52,7 @@ class Pair:
     source: str
     scene: str
     group: str
+    void: np.ndarray | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,11 @@ def read_pair(pair: Pair) -> Labeled:
     """Decode a pair; raises `InputError` where a file is broken or image and mask differ in size."""
     image, labels = read_rgb(pair.image), read_mask(_mask_of(pair))
     _check_size(pair, labels.shape, image.shape[:2])
-    return Labeled(image, labels.astype(np.float32) / 255.0, labels != VOID)
+    valid = labels != VOID
+    if pair.void is not None:
+        rows, columns = (np.arange(side) * cells // side for side, cells in zip(valid.shape, pair.void.shape, strict=True))
+        valid &= ~pair.void[rows[:, None], columns]
+    return Labeled(image, labels.astype(np.float32) / 255.0, valid)
 
 
 def _mask_of(pair: Pair) -> Path:

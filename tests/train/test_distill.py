@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on(data: Path, tiny_checkpoint: Path, tmp_path: Path)
     after = [mask.stat().st_mtime_ns for mask in masks]
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True]
     assert masks[1].read_bytes() == content
-    with pytest.raises(InputError, match="other teachers or another weight"):
+    with pytest.raises(InputError, match="other teachers, corrections or weights"):
         soften(DistillConfig((tiny_checkpoint,), (data,), (), tmp_path / "soft", weight=0.9))
 
 

@@ -21,6 +21,8 @@ class FitConfig:
     """Train on images of these sources of the manifests alone, such as those whose terms allow what you plan. Default: all."""
     val: tuple[Path, ...] = ()
     """Folders whose `val` splits make the curve. Default: those of --data."""
+    corrections: Path | None = None
+    """File of regions whose labels are wrong, left out of training and curve (train/data/corrections.py)."""
     out: Path | None = None
     """Run folder (checkpoint.pt, resume.pt, log.jsonl, curves.png). Default: runs/fit-ARCH."""
     init: Path | None = None

@@ -146,10 +146,10 @@ def plain_facts(config: Any) -> dict[str, Any]:
 
 
 def fingerprint(pairs: Iterable[Pair], files: Iterable[Path | None] = ()) -> str:
-    """Return a hash of what a run reads: ids, sources, sizes and the first 64 kB of all images, masks and other files."""
+    """Return a hash of what a run reads: ids, sources, corrections, and size and first 64 kB of all images, masks and `files`."""
     digest = hashlib.sha256()
     for pair in pairs:
-        digest.update(repr((pair.id, pair.source)).encode())
+        digest.update(repr((pair.id, pair.source)).encode() + (b"" if pair.void is None else pair.void.tobytes()))
         for path in (pair.image, pair.mask):
             _add_file(digest, path)
     for path in files:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from edge_runtime.images.dataset import Pair, read_pair
+from edge_runtime.images.dataset import Labeled, Pair, read_pair
 from edge_runtime.images.ops import to_mask8
 from edge_runtime.metrics.histograms import Reliability
 from edge_runtime.metrics.iou import ImageMetrics
@@ -101,39 +101,48 @@ def worst_sheet(
 ) -> None:
     """Draw the `count` worst images as PNG: image, target (void in magenta), predicted probability, figures."""
     order = worst_order(images, by)[:count]
-    columns = min(CELLS_PER_ROW, max(1, len(order)))
-    rows = max(1, -(-len(order) // columns))
+    cells = [
+        (_caption(place, pairs[index], images[index]), _panels(predict, pairs[index])) for place, index in enumerate(order, 1)
+    ]
+    draw_sheet(cells or [(f"no image has an {by}", [])], path)
+
+
+def draw_sheet(cells: Sequence[tuple[str, Sequence[np.ndarray]]], path: Path) -> None:
+    """Draw cells of a caption and three panels, (H, W, 3) uint8 RGB each, as PNG or JPEG."""
+    columns = min(CELLS_PER_ROW, len(cells))
+    rows = -(-len(cells) // columns)
     cell = (3 * PANEL[0] + MARGIN, PANEL[1] + CAPTION + MARGIN)
     sheet = Image.new("RGB", (columns * cell[0] + MARGIN, rows * cell[1] + MARGIN), BACKGROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    if not order:
-        draw.text((MARGIN, MARGIN), f"no image has an {by}", INK, font)
-    for place, index in enumerate(order):
+    for place, (caption, panels) in enumerate(cells):
         left, top = MARGIN + place % columns * cell[0], MARGIN + place // columns * cell[1]
-        draw.text((left, top), _caption(place + 1, pairs[index], images[index], 3 * PANEL[0], font), INK, font)
-        for number, panel in enumerate(_panels(predict, pairs[index])):
-            sheet.paste(panel, (left + number * PANEL[0], top + CAPTION))
+        name, keep = caption, len(caption) // 2
+        while font.getlength(name) > 3 * PANEL[0] and keep > 4:
+            keep -= 1
+            name = f"{caption[:keep]}…{caption[-keep:]}"  # the number at its start, and figures at its end
+        draw.text((left, top), name, INK, font)
+        for number, panel in enumerate(panels):
+            sheet.paste(_fitted(panel), (left + number * PANEL[0], top + CAPTION))
     sheet.save(path)
 
 
-def _caption(place: int, pair: Pair, image: ImageMetrics, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _caption(place: int, pair: Pair, image: ImageMetrics) -> str:
     share = (image.tp + image.fn) / max(1, image.pixels)
     iou = "-" if image.iou is None else f"{image.iou:.3f}"
-    figures = f"IoU {iou}  MAE {image.mae:.3f}  sky {share:.1%}"
-    whole = pair.id if pair.id.startswith(pair.source) else f"{pair.source}/{pair.id}"
-    name, keep = whole, len(whole) // 2
-    while font.getlength(f"{place}. {name}  {figures}") > width and keep > 4:
-        keep -= 1
-        name = f"{whole[:keep]}…{whole[-keep:]}"  # names that differ often do so at their end
-    return f"{place}. {name}  {figures}"
+    name = pair.id if pair.id.startswith(pair.source) else f"{pair.source}/{pair.id}"
+    return f"{place}. {name}  IoU {iou}  MAE {image.mae:.3f}  sky {share:.1%}"
 
 
-def _panels(predict: Callable[[np.ndarray], np.ndarray], pair: Pair) -> list[Image.Image]:
+def _panels(predict: Callable[[np.ndarray], np.ndarray], pair: Pair) -> list[np.ndarray]:
     labeled = read_pair(pair)
+    return [labeled.image, draw_label(labeled), np.repeat(to_mask8(predict(labeled.image))[:, :, None], 3, axis=2)]
+
+
+def draw_label(labeled: Labeled) -> np.ndarray:
+    """Return a label as (H, W, 3) uint8 RGB: sky white, void magenta."""
     target = np.repeat(to_mask8(labeled.sky)[:, :, None], 3, axis=2)
     target[~labeled.valid] = VOID_COLOR
-    predicted = np.repeat(to_mask8(predict(labeled.image))[:, :, None], 3, axis=2)
-    return [_fitted(panel) for panel in (labeled.image, target, predicted)]
+    return target
 
 
 def _fitted(panel: np.ndarray) -> Image.Image:

@@ -1,0 +1,61 @@
+"""Corrections: what is written is read again, regions become void, and bad lines are named."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import find_pairs, read_pair
+from train.data.corrections import Correction, correct, read_corrections, write_corrections
+from train.engine.run import fingerprint
+
+HEAD = "id,height,width,runs,reason\n"
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_what_is_written_is_read_again(first: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    masks = {f"image {number}": rng.random((5, 7 + number)) < 0.4 for number in range(3)}
+    masks["all"], masks["none"] = np.ones((2, 3), bool), np.zeros((2, 3), bool)
+    for cells in masks.values():
+        cells[0, 0] |= first
+    write_corrections([Correction(name, cells, "a, b") for name, cells in masks.items()], tmp_path / "c.csv")
+    found = read_corrections(tmp_path / "c.csv")
+    assert list(found) == sorted(masks)
+    assert all(np.array_equal(found[name].cells, cells) and found[name].reason == "a, b" for name, cells in masks.items())
+
+
+def test_the_region_of_an_image_becomes_void(scene_dir: Path, tmp_path: Path) -> None:
+    pairs = find_pairs(scene_dir, "test")
+    cells = np.zeros((2, 4), bool)
+    cells[0, 3] = True
+    write_corrections(
+        [Correction(pairs[1].id, cells, "sky labelled as other"), Correction("not here", cells, "")], tmp_path / "c.csv"
+    )
+    corrected = correct(pairs, tmp_path / "c.csv")
+    before, after = read_pair(pairs[1]), read_pair(corrected[1])
+    height, width = before.valid.shape
+    assert not after.valid[: height // 2, 3 * width // 4 :].any()
+    assert np.array_equal(after.valid[height // 2 :], before.valid[height // 2 :])
+    assert np.array_equal(after.valid[:, : 3 * width // 4], before.valid[:, : 3 * width // 4])
+    assert np.array_equal(after.sky, before.sky)
+    assert [pair for pair in corrected if pair.void is not None] == [corrected[1]]
+    assert correct(pairs, None) == pairs and fingerprint(corrected) != fingerprint(pairs)  # a run does not go on with others
+    assert fingerprint([dataclasses.replace(corrected[1], void=None)]) == fingerprint([pairs[1]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,height\na,2\n",
+        *(HEAD + lines for lines in ("a,2,3,4 1,\n", "a,2,3,4 -1 3,\n", "a,x,3,6,\n", "a,0,3,,\n", "a,1,2,2,\na,1,2,2,\n")),
+    ],
+)
+def test_a_bad_line_is_named(text: str, tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(text)
+    with pytest.raises(InputError, match=rf"c\.csv, line {len(text.splitlines())}: got "):
+        read_corrections(tmp_path / "c.csv")

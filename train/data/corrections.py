@@ -1,0 +1,73 @@
+"""Corrections of labels: regions that become void, in a CSV file beside the data, so that the masks stay as they are.
+
+Columns: id (of the image), height and width of a grid over the image, runs, reason. `runs` are lengths, row by row over the
+grid: cells that stay, cells that become void, cells that stay, and so on. `train/label_errors.py` writes such files.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.files import write_text
+from edge_runtime.images.dataset import Pair
+from edge_runtime.records import read_text
+
+MOST_CELLS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A region of the image `id` that becomes void; `cells` is (h, w) bool over the image, stretched."""
+
+    id: str
+    cells: np.ndarray
+    reason: str
+
+
+def write_corrections(corrections: Iterable[Correction], path: Path) -> None:
+    """Write the file, sorted by id."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["id", "height", "width", "runs", "reason"])
+    for one in sorted(corrections, key=lambda one: one.id):
+        flat = one.cells.ravel()
+        edges = np.flatnonzero(np.diff(flat.astype(np.int8), prepend=0, append=flat[-1])).tolist()
+        runs = np.diff([0, *edges, flat.size])
+        writer.writerow([one.id, *one.cells.shape, " ".join(map(str, runs)), one.reason])
+    write_text(path, text.getvalue())
+
+
+def read_corrections(path: Path) -> dict[str, Correction]:
+    """Read the file, by id; raises `InputError` that names the line that is not right."""
+    rows = csv.DictReader(io.StringIO(read_text(path, "a file of corrections")))
+    found: dict[str, Correction] = {}
+    for row in rows:
+        try:
+            height, width = int(row["height"]), int(row["width"])
+            runs = np.array(row["runs"].split(), dtype=np.int64)
+            if not 0 < height * width <= MOST_CELLS or height < 1 or (runs < 0).any() or runs.sum() != height * width:
+                raise ValueError(f"runs of {runs.sum()} cells for {height} x {width}")
+            if row["id"] in found:
+                raise ValueError(f"{row['id']} a second time")
+            flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+            found[row["id"]] = Correction(row["id"], flat.reshape(height, width), row["reason"])
+        except (KeyError, ValueError, AttributeError, TypeError) as error:
+            raise InputError(
+                f"{path}, line {rows.line_num}: got {error}, expected id, height, width, runs, reason with runs that add up to "
+                "height times width; write it anew with train/label_errors.py"
+            ) from error
+    return found
+
+
+def correct(pairs: Sequence[Pair], path: Path | None) -> list[Pair]:
+    """Return `pairs` with the void regions of a file of corrections; as they are where `path` is None."""
+    known = read_corrections(path) if path else {}
+    return [dataclasses.replace(pair, void=known[pair.id].cells) if pair.id in known else pair for pair in pairs]
