@@ -145,7 +145,7 @@ def _others(config: ZooConfig, networks: dict[str, Any], pairs: Sequence[Pair]) 
         smooth = f"{SMOOTH}{config.runs / best[0] / 'onnx-fp32'}"
         rows[f"{best[0]}, then blur and morphology"] = _quality(Segmenter.load(smooth, config.threads), pairs)
     predicts = [open_model(config.runs / name / "checkpoint.pt", config.threads).predict for name in best]
-    mean = _quality(lambda image: np.mean([predict(image) for predict in predicts], axis=0, dtype=np.float32), pairs)
+    mean = _quality(lambda image: np.stack([predict(image) for predict in predicts]).mean(axis=0, dtype=np.float32), pairs)
     keys = ("parameters", "gmacs", *(("fp32_ms", "int8_ms") if all("int8_ms" in networks[name] for name in best) else ()))
     rows[f"mean of {', '.join(best)}"] = mean | {key: round(sum(networks[name][key] for name in best), 3) for key in keys}
     return rows
