@@ -1,7 +1,8 @@
 """Latency of artifacts that take turns.
 
 Batch 1. `infer` starts from an image of the input size (normalize, quantize, run) and ends with its probabilities. `end_to_end`
-starts from a decoded 640x480 RGB frame (resize, infer, back to 640x480) and ends with its 8-bit mask. All artifacts stay open
+starts from a decoded 640x480 RGB frame (resize, infer, back to 640x480) and ends with its 8-bit mask. On a GPU, `compute` is the
+network alone, on tensors that are there already: what `infer` takes longer is copies and normalization. All artifacts stay open
 and are timed in short slices in rotating order, so that a machine that gets warm or busy slows all of them alike.
 """
 
@@ -23,7 +24,6 @@ from edge_runtime.segmenter import Segmenter
 from edge_runtime.verify import replay
 
 PAUSE_SECONDS = 0.02  # the thread pool of the previous runtime stops spinning in this time
-KINDS = ("infer", "end_to_end")
 
 
 class Runner:
@@ -36,26 +36,33 @@ class Runner:
             self.frame = camera_frame(artifact)
             self.small = resize_rgb(self.frame, *artifact.size)
             self.golden = replay(self.segmenter)
-        self.samples_ns: dict[str, list[int]] = {kind: [] for kind in KINDS}
-        self.cpu_seconds = dict.fromkeys(KINDS, 0.0)
+        self.samples_ns: dict[str, list[int]] = {}
+        self.cpu_seconds: dict[str, float] = {}
+        self.calls: dict[str, Callable[[], object]] = {}
+        self.add("infer", lambda: self.segmenter.backend.run(self.small))
+        self.add("end_to_end", lambda: to_mask8(self.segmenter(self.frame)))
+        if device != "cpu":
+            self.add_compute()
 
-    def run(self, kind: str) -> None:
-        """Run `kind` once."""
-        if kind == "infer":
-            self.segmenter.backend.run(self.small)
-        else:
-            to_mask8(self.segmenter(self.frame))
+    def add(self, kind: str, call: Callable[[], object]) -> None:
+        """Time `call` as `kind`."""
+        self.calls[kind], self.samples_ns[kind], self.cpu_seconds[kind] = call, [], 0.0
+
+    def add_compute(self) -> None:
+        """Time `compute` too, of a backend that can hold its input."""
+        with naming(self.key, "holding its input"):
+            self.add("compute", self.segmenter.backend.hold(self.small))  # type: ignore[attr-defined]
 
     def time_slice(self, kind: str, rule: Rule) -> None:
         """Time a slice of `kind`, after an untimed run that fills the caches and sets torch's threads."""
         set_threads(self.threads)  # OpenCV prepares the input and enlarges the output, by default on all cores
-        samples, clock = self.samples_ns[kind], time.perf_counter_ns
+        samples, clock, call = self.samples_ns[kind], time.perf_counter_ns, self.calls[kind]
         with naming(self.key, f"timing {kind}"):
-            self.run(kind)
+            call()
             runs, spent_ns, cpu = 0, 0, time.process_time()
             while runs < rule.slice_runs or spent_ns < rule.slice_seconds * 1e9:
                 before = clock()
-                self.run(kind)
+                call()
                 samples.append(clock() - before)
                 runs, spent_ns = runs + 1, spent_ns + samples[-1]
             self.cpu_seconds[kind] += time.process_time() - cpu
@@ -63,7 +70,7 @@ class Runner:
     def row(self, gpu: Gpu | None) -> Row:
         """Return the row of the result, labeled with where it ran."""
         device = "cpu" if self.device == "cpu" else f"{self.device}: {gpu.name if gpu else 'GPU'}"
-        timings = {kind: summarize(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in KINDS}
+        timings = {kind: summarize(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in self.calls}
         name = self.segmenter.backend.name
         return Row(self.key, f"{name} {self.artifact.precision}, {device}", name, device, self.threads, **timings)
 
@@ -78,7 +85,7 @@ def take_turns(runners: list[Runner], rule: Rule, log: Callable[[str], None]) ->
         shift = turn * len(runners) // rule.turns
         for runner in runners[shift:] + runners[:shift]:
             time.sleep(PAUSE_SECONDS)
-            for kind in KINDS if turn % 2 == 0 else reversed(KINDS):
+            for kind in runner.calls if turn % 2 == 0 else reversed(runner.calls):
                 runner.time_slice(kind, rule)
         left = (time.monotonic() - start) / (turn + 1) * (rule.turns - turn - 1)
         log(f"latency: turn {turn + 1} of {rule.turns} done, about {left:.0f} s left")

@@ -62,7 +62,7 @@ QUICK = Rule(turns=4, min_runs=20, min_seconds=0.4)
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact at one thread count; `label` names runtime, precision and device of the measurement."""
+    """One artifact at one thread count; `label` names runtime, precision and device of the measurement. `compute`: on GPUs."""
 
     artifact: str
     label: str
@@ -71,6 +71,7 @@ class Row:
     threads: int
     infer: Timing
     end_to_end: Timing
+    compute: Timing | None = None
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,9 @@ def _rules(results: Results) -> Iterator[tuple[str, Any, bool, str]]:
     for index, row in enumerate(results.rows):
         yield f"rows[{index}].artifact", row.artifact, row.artifact in keys, f"one of the file's artifacts: {', '.join(keys)}"
         yield f"rows[{index}].threads", row.threads, row.threads > 0, "1 or more"
-        for kind, timing in (("infer", row.infer), ("end_to_end", row.end_to_end)):
+        for kind, timing in (("infer", row.infer), ("end_to_end", row.end_to_end), ("compute", row.compute)):
+            if timing is None:
+                continue
             for name in ("p50_ms", "p90_ms", "p95_ms"):
                 value = getattr(timing, name)
                 yield f"rows[{index}].{kind}.{name}", value, 1e-4 <= value < 1e9, "0.0001 to 1e9 ms"

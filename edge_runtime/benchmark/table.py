@@ -43,6 +43,10 @@ def format_table(results: Results) -> str:
             f"{row.artifact:34} {row.label:46} {row.threads:>7} {times:>24} {row.end_to_end.p50_ms:>14.2f} "
             f"{memory:>6} {'-' if iou is None else format(iou, '.4f'):>12}"
         )
+    for row in results.rows:
+        if row.compute is not None:
+            shares = f"{row.compute.p50_ms:.2f} of {row.infer.p50_ms:.2f} ms are the network, the rest copies and normalization"
+            lines.append(f"{row.artifact}, {row.label}, {row.threads} threads: {shares}")
     if results.quick:
         lines.append("quick: at least 20 runs each, less than the full rule (100 runs and 10 s)")
     return "\n".join(map(plain, [*lines, *(f"warning: {warning}" for warning in results.warnings)]))

@@ -18,7 +18,7 @@ import pytest
 
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.benchmark.accuracy import measure_accuracies
-from edge_runtime.benchmark.latency import KINDS, Runner, find_warnings, take_turns
+from edge_runtime.benchmark.latency import Runner, find_warnings, take_turns
 from edge_runtime.benchmark.machine import busy_seconds, describe_machine, name_instruction_set
 from edge_runtime.benchmark.memory import measure_apart
 from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule
@@ -27,6 +27,7 @@ from edge_runtime.benchmark.timing import summarize
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 
+KINDS = ("infer", "end_to_end")
 SCHEMA = json.loads((Path(__file__).parents[3] / "edge_runtime" / "benchmark" / "results.schema.json").read_text())
 
 
@@ -137,6 +138,20 @@ def test_all_get_the_same_turns(artifacts: dict[str, Path]) -> None:
             assert sum(runner.samples_ns[kind]) >= rule.min_seconds * 1e9
         assert runner.golden.ok
     assert load.other_cores_busy is None or load.other_cores_busy >= 0.0
+
+
+@pytest.mark.parametrize("name", ["torch-fp32", "onnx-fp32"])
+def test_the_network_is_timed_apart_from_copies(name: str, artifacts: dict[str, Path]) -> None:
+    """On a GPU; here the same code runs on the CPU."""
+    runner = Runner(name, read_artifact(artifacts[name]), threads=1, device="cpu")
+    assert "compute" not in runner.calls
+    runner.add_compute()
+    take_turns([runner], Rule(turns=2, min_runs=6, min_seconds=0.0), lambda _: None)
+    row = runner.row(None)
+    assert row.compute is not None and row.compute.runs >= 6
+    held = runner.calls["compute"]()
+    output = np.asarray(held.numpy() if name == "onnx-fp32" else held)  # type: ignore[attr-defined]
+    assert np.array_equal(output.squeeze().clip(0.0, 1.0), runner.segmenter.backend.run(runner.small))
 
 
 def test_the_full_rule_is_a_hundred_runs_and_ten_seconds() -> None:
@@ -255,7 +270,7 @@ def test_help(tmp_path: Path) -> None:
 
 def test_schema_and_dataclasses_name_the_same_fields() -> None:
     names = {"artifact": "ArtifactFacts", "data": "DataFacts", "device_run": "DeviceRun", "metrics": "PooledMetrics"}
-    later = {"device_run"}  # not in files from before
+    later = {"device_run", "compute"}  # not in files from before
     seen = set()
 
     def compare(cls: type, schema: dict[str, Any]) -> None:
