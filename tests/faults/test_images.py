@@ -234,7 +234,8 @@ def test_a_worker_that_dies_costs_one_image(tmp_path: Path) -> None:
     errors = [outcome.error for outcome in outcomes if outcome.error]
     assert len(outcomes) == 24 and len(errors) <= 1 and all("its worker process died (code -9)" in error for error in errors)
     assert not multiprocessing.active_children()
-    assert len(list((tmp_path / "out").iterdir())) == 24 - len(errors)
+    written = len(list((tmp_path / "out").iterdir()))
+    assert 24 - len(errors) <= written <= 24  # it may have written its mask and not said so yet
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -1,7 +1,7 @@
 """Corrections of labels: regions that become void, in a CSV file beside the data, so that the masks stay as they are.
 
 Columns: id (of the image), height and width of a grid over the image, runs, reason. `runs` are lengths, row by row over the
-grid: cells that stay, cells that become void, cells that stay, and so on. `train/label_errors.py` writes such files.
+grid: cells that stay, cells that become void, cells that stay, and so on. `studies/label_errors.py` writes such files.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read_corrections(path: Path) -> dict[str, Correction]:
         except (KeyError, ValueError, AttributeError, TypeError) as error:
             raise InputError(
                 f"{path}, line {rows.line_num}: got {error}, expected id, height, width, runs, reason with runs that add up to "
-                "height times width; write it anew with train/label_errors.py"
+                "height times width; write it anew with studies/label_errors.py"
             ) from error
     return found
 

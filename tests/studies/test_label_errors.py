@@ -13,8 +13,8 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Labeled
 from scenes.render import RenderConfig
 from scenes.render import main as render
+from studies.label_errors import LabelErrorsConfig, find_label_errors, suspect_cells
 from train.data.corrections import read_corrections
-from train.label_errors import LabelErrorsConfig, find_label_errors, suspect_cells
 
 
 def test_a_region_is_suspect_where_all_opinions_are_sure_of_the_opposite() -> None:

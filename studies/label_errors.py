@@ -1,4 +1,4 @@
-"""Find wrong labels: `python train/label_errors.py --data DIR ... --opinions DIR --out runs/label_errors`.
+"""Find wrong labels: `python studies/label_errors.py --data DIR ... --opinions DIR --out runs/label_errors`.
 
 Confident learning (Northcutt et al., 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels") for masks: each image
 is judged by a network that was trained on other folds and has seen no image of its group. A label is suspect where that network
