@@ -76,10 +76,12 @@ _PAINTERS: dict[str, Callable[[Canvas, Rng], None]] = {
     "wall": nosky.wall,
     "indoor": indoor.indoor,
     "closeup": nosky.closeup,
+    "flat": nosky.flat,
 }
 KINDS: tuple[str, ...] = tuple(_PAINTERS)
-NO_SKY_KINDS = ("wall", "indoor", "closeup")
-_KIND_WEIGHTS = (1.1, 0.8, 1.5, 0.9, 1.1, 2.2, 1.2, 1.0, 0.8, 0.3, 1.0, 1.4, 0.8)  # in the order of KINDS
+NO_SKY_KINDS = ("wall", "indoor", "closeup", "flat")
+# In the order of KINDS. Flat frames come on request alone (--kind flat): nobody calibrates on them.
+_KIND_WEIGHTS = (1.1, 0.8, 1.5, 0.9, 1.1, 2.2, 1.2, 1.0, 0.8, 0.3, 1.0, 1.4, 0.8, 0.0)
 _SKY_WEIGHTS = (1.2, 1.5, 1.1, 0.7, 0.6)  # in the order of OUTDOOR_SKIES
 
 

@@ -31,7 +31,7 @@ from edge_runtime.images.ops import read_rgb
 from scenes.render import mask_bytes
 from train.data.balance import UNLABELLED
 from train.data.corrections import correct
-from train.data.datasets import gather
+from train.data.datasets import gather, of_sources
 from train.data.links import link_or_copy
 from train.engine.limits import check_limits
 from train.engine.losses import soft_target
@@ -50,6 +50,8 @@ class DistillConfig:
     """Labeled folders, of which `train` is used; void pixels get the teachers' prediction alone."""
     unlabelled: tuple[Path, ...] = ()
     """Folders of images without masks, which get the teachers' prediction alone."""
+    sources: tuple[str, ...] = ()
+    """Images of these sources of the manifests alone, labeled or not. Default: all."""
     out: Path = Path("runs/softened")
     """Folder to write: OUT/train/images (links), OUT/train/masks, OUT/manifest.csv. A run that was killed goes on."""
     weight: float = 0.5
@@ -111,6 +113,7 @@ def _images(config: DistillConfig) -> list[Pair]:
     for folder in config.unlabelled:
         # A mask that lies there by chance is not a label.
         pairs += [dataclasses.replace(pair, mask=None) for pair in find_pairs(folder, masks=False)]
+    pairs = of_sources(pairs, config.sources)
     if not pairs:
         raise InputError("got no image, expected --data DIR with train/images and masks, or --unlabelled DIR with images")
     places: dict[str, Path] = {}

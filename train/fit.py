@@ -43,11 +43,7 @@ def fit(config: FitConfig) -> Path:
     """
     if not config.data:
         raise InputError("got no --data, expected one or more folders with train/images and train/masks")
-    pairs, val_pairs = gather(config.data, "train"), gather(config.val or config.data, "val")
-    unknown = sorted(set(config.sources) - {pair.source for pair in pairs})
-    if unknown:
-        raise InputError(f"got --sources {' '.join(unknown)}, which no image of --data is from; the manifests name the sources")
-    pairs = [pair for pair in pairs if not config.sources or pair.source in config.sources]
+    pairs, val_pairs = gather(config.data, "train", config.sources), gather(config.val or config.data, "val")
     if not pairs:
         raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
     return fit_pairs(config, correct(pairs, config.corrections), correct(val_pairs, config.corrections))

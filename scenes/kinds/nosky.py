@@ -150,3 +150,17 @@ def _balls(canvas: Canvas, rng: Rng, clump: np.ndarray) -> None:
         ball = np.clip(1 - ((xs - x + 0.4 * r) ** 2 + (ys - y + 0.5 * r) ** 2) / (3.2 * r * r), 0, 1)
         body = pick(rng, TONES) * (0.35 + 0.8 * ball + 0.1 * clump).clip(0.02)[..., None]
         canvas.over(cover, canvas.light.on(body, 0.5) + (ball**20 * 0.5)[..., None])
+
+
+def flat(canvas: Canvas, rng: Rng) -> None:
+    """Frames that show nothing: black (a lens cap, a fade), a plain brown, red or green, or a slope between two of them.
+
+    Blue, white and light gray are left out: a frame of them may be the sky itself.
+    """
+    tones = np.sort(rng.uniform(0, 1, (2, 3)) ** 2, axis=1)[:, ::-1].astype(np.float32)  # red most, blue least
+    if rng.random() < 0.3:
+        tones = tones[:, [1, 0, 2]]
+    tones *= (0.0, 0.02, 0.3, 0.8)[int(rng.integers(4))]
+    turn = rng.uniform(0, 2 * np.pi)
+    slope = np.clip(0.5 + (canvas.xs - 0.5) * np.cos(turn) + (canvas.ys - 0.5) * np.sin(turn), 0, 1) * (rng.random() < 0.5)
+    canvas.everywhere(tones[0] + slope[..., None].astype(np.float32) * (tones[1] - tones[0]))

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair, splits
 from edge_runtime.images.network_input import normalize
 from train.data.augment import random_view
@@ -34,7 +35,7 @@ def to_tensor(image: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(normalize(image)).permute(2, 0, 1)
 
 
-def gather(folders: tuple[Path, ...], split: str) -> list[Pair]:
+def gather(folders: tuple[Path, ...], split: str, sources: tuple[str, ...] = ()) -> list[Pair]:
     """List the labeled images of several folders: of `split` where there are splits, else (to train on) all."""
     pairs: list[Pair] = []
     for folder in folders:
@@ -42,7 +43,15 @@ def gather(folders: tuple[Path, ...], split: str) -> list[Pair]:
             pairs += find_pairs(folder, split)
         elif not splits(folder) and split == "train":
             pairs += find_pairs(folder)
-    return pairs
+    return of_sources(pairs, sources)
+
+
+def of_sources(pairs: list[Pair], sources: tuple[str, ...]) -> list[Pair]:
+    """Keep the images of `sources`, or all where none is named; raises `InputError` for a source that no image is from."""
+    unknown = sorted(set(sources) - {pair.source for pair in pairs})
+    if unknown:
+        raise InputError(f"got --sources {' '.join(unknown)}, which no image of --data is from; the manifests name the sources")
+    return [pair for pair in pairs if not sources or pair.source in sources]
 
 
 class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
