@@ -125,7 +125,7 @@ endif
 	@$(PY) -m edge_runtime.verify $(DEMO_MODELS)
 	$(call say,benchmarking)
 	@$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data "$(DEMO_DATA)" --split "$(DEMO_SPLIT)" --threads 1 --quick --eval-count 24 --out $(DEMO)/results.json
-	@find "$(DEMO_IMAGES)" -type f | sort | head -4 | tr '\n' '\0' | xargs -0 $(PY) -m edge_runtime.report $(DEMO)/results.json --out $(DEMO)/report --pictures
+	@find "$(DEMO_IMAGES)" -type f | sort | head -4 | tr '\n' '\0' | xargs -0 $(PY) -m skyedge.report $(DEMO)/results.json --out $(DEMO)/report --pictures
 	@echo "page: $(DEMO)/report/index.html   masks and overlays: $(DEMO)/masks/"
 
 # ---- make bench: the full rule; the only source of figures in the README ------------------------------------------------
@@ -168,7 +168,7 @@ bench: $(STAMP)  ## make bench DATA=DIR: the released networks and the reference
 	$(PY) -m edge_runtime.verify $(BENCH_MODELS)
 	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data "$(DATA)" --split "$(call split_of,$(DATA),test)" --threads 1 --reference u2netp-384-fp16-ncnn $(if $(RESUME),--resume "$(RESUME)") > $(BENCH)/said
 	@cat $(BENCH)/said
-	$(PY) -m edge_runtime.report $$(tail -n 1 $(BENCH)/said) --out $(BENCH)/report --readme README.md --table docs/benchmarks.md
+	$(PY) -m skyedge.report $$(tail -n 1 $(BENCH)/said) --out $(BENCH)/report --readme README.md --table docs/benchmarks.md
 	cp $(BENCH)/report/pareto.svg results/pareto.svg
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
@@ -213,7 +213,7 @@ web: web-build  ## build the web page and serve it on localhost; LAN=1: by https
 
 web-bench: $(STAMP) web-build web-packages  ## measure the web page in headless chromium, into build/web/results.json and a report
 	cd web_demo && node tools/bench.mjs --out ../build/web/results.json
-	$(PY) -m edge_runtime.report build/web/results.json --out build/web/report
+	$(PY) -m skyedge.report build/web/results.json --out build/web/report
 
 # ---- tests ------------------------------------------------------------------------------------------------------------
 cpp: $(STAMP) packages  ## build cpp_demo against ncnn and run its tests

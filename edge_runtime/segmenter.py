@@ -16,7 +16,8 @@ from edge_runtime.backends import Backend, open_backend
 from edge_runtime.backends.classical_artifact import SmoothedArtifact, read_model
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import check_rgb, from_pillow, read_rgb, resize_probability, resize_rgb
+from edge_runtime.images.formats import from_pillow, read_rgb
+from edge_runtime.images.resize import check_rgb, resize_probability, resize_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image

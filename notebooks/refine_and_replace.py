@@ -37,6 +37,6 @@ Image.fromarray(scene.image).save(BUILD / "trees.png")
 skies = {}
 for sky in ("sunset", "stars"):
     flags = ["--model", MODEL, "--sky", sky, "--out", BUILD / f"{sky}.png", "--overwrite"]
-    run("-m", "edge_runtime.replace", BUILD / "trees.png", *flags)
+    run("-m", "skyedge.replace", BUILD / "trees.png", *flags)
     skies[sky] = np.asarray(Image.open(BUILD / f"{sky}.png"))
 show(before=scene.image, **skies)

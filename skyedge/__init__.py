@@ -13,7 +13,7 @@ import edge_runtime as edge_runtime  # first, since it keeps interpreters from c
 if TYPE_CHECKING:
     from edge_runtime.artifact.artifact import Artifact, read_artifact
     from edge_runtime.errors import GateError, InputError
-    from edge_runtime.images.ops import read_rgb
+    from edge_runtime.images.formats import read_rgb
     from edge_runtime.masks.cutout import remove_sky
     from edge_runtime.masks.refine import RefineConfig, refine
     from edge_runtime.segmenter import Ensemble, Segmenter, load_models
@@ -34,7 +34,7 @@ PLACES = {
     "Segmenter": "edge_runtime.segmenter",
     "load_models": "edge_runtime.segmenter",
     "read_artifact": "edge_runtime.artifact.artifact",
-    "read_rgb": "edge_runtime.images.ops",
+    "read_rgb": "edge_runtime.images.formats",
     "refine": "edge_runtime.masks.refine",
     "remove_sky": "edge_runtime.masks.cutout",
 }

@@ -1,4 +1,4 @@
-"""The command `skyedge`: its first word is a verb, everything behind it is what `python -m edge_runtime.VERB` takes."""
+"""The command `skyedge`: its first word is a verb, everything behind it is what `python -m` with its module takes."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import skyedge
 from edge_runtime.cli import EXIT_INPUT, run_command
 
 VERBS = {  # verb -> module, its config dataclass, what it does
-    "segment": ("edge_runtime.segment", "Segment", "write the sky mask of images, or of a video"),
-    "replace": ("edge_runtime.replace.run", "Replace", "put another sky into an image or a video"),
-    "correct": ("edge_runtime.correct", "Correct", "repair a mask with strokes"),
+    "segment": ("edge_runtime.segment.run", "Segment", "write the sky mask of images, or of a video"),
+    "replace": ("skyedge.replace.run", "Replace", "put another sky into an image or a video"),
+    "correct": ("skyedge.correct.run", "Correct", "repair a mask with strokes"),
     "verify": ("edge_runtime.verify", "Verify", "replay the golden pairs of artifacts"),
     "benchmark": ("edge_runtime.benchmark.run", "BenchmarkConfig", "measure artifacts on this machine"),
-    "report": ("edge_runtime.report.build", "ReportConfig", "make a page of benchmark results"),
-    "batch": ("edge_runtime.batch.run", "Batch", "segment archives of images, with Ray"),
-    "serve": ("edge_runtime.serve.run", "Serve", "answer images with masks over HTTP"),
+    "report": ("skyedge.report.build", "ReportConfig", "make a page of benchmark results"),
+    "batch": ("skyedge.batch.run", "Batch", "segment archives of images, with Ray"),
+    "serve": ("skyedge.serve.run", "Serve", "answer images with masks over HTTP"),
 }
 # What a verb needs beyond the lean installation.
 EXTRAS = {"serve": "serve", "batch": "batch", "report": "host", "benchmark": "host"}

@@ -11,7 +11,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_runtime.correct import OTHER, SKY, correct
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.mask_file import VOID
@@ -19,6 +18,7 @@ from edge_runtime.masks.refine import refine
 from edge_runtime.metrics.iou import THRESHOLD
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
+from skyedge.correct.run import OTHER, SKY, correct
 from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, require, table
 
 CLICKS = (0, 1, 3, 5)

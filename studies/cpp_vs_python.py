@@ -25,7 +25,7 @@ from edge_runtime.benchmark.memory import camera_frame
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.escape import markdown
-from edge_runtime.images.ops import resize_rgb, to_mask8
+from edge_runtime.images.resize import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
 

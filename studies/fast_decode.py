@@ -21,9 +21,10 @@ from rich.progress import track
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair, spread
-from edge_runtime.images.ops import read_reduced, read_rgb, resize_probability
-from edge_runtime.masks.jobs import FAST_DETAIL
+from edge_runtime.images.formats import read_reduced, read_rgb
+from edge_runtime.images.resize import resize_probability
 from edge_runtime.metrics.iou import ImageMetrics, evaluate_image, pool
+from edge_runtime.segment.jobs import FAST_DETAIL
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
 from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, require, table

@@ -27,7 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from edge_runtime.images.ops import resize_probability
+from edge_runtime.images.resize import resize_probability
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.video.io import VideoSource
 from edge_runtime.video.pipeline import FrameSegmenter

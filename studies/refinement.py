@@ -19,7 +19,8 @@ from rich.progress import Progress
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, read_pair
-from edge_runtime.images.ops import read_rgb, resize_probability
+from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.resize import resize_probability
 from edge_runtime.masks.refine import RefineConfig, refine
 from edge_runtime.metrics.iou import THRESHOLD, ImageMetrics, evaluate_image, pool
 from edge_runtime.records import parse_json, read_text

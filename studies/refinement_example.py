@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_bytes
-from edge_runtime.images.ops import resize_probability
+from edge_runtime.images.resize import resize_probability
 from edge_runtime.masks.refine import refine
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate

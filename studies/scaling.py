@@ -1,4 +1,4 @@
-"""How far edge_runtime.batch scales: `.cache/envs/ray/bin/python -m studies.scaling`, in the environment of Ray.
+"""How far skyedge.batch scales: `.cache/envs/ray/bin/python -m studies.scaling`, in the environment of Ray.
 
 One and two workers are measured against `segment`, in turns, on JPEGs of 2 megapixels. More workers are simulated: the
 durations of images and the pauses between shards are the measured ones, and the driver handles one task after the other in
@@ -25,9 +25,9 @@ import numpy as np
 from PIL import Image
 
 from edge_runtime.backends.classical_artifact import read_model
-from edge_runtime.batch.results import STAGES
 from edge_runtime.benchmark.machine import describe_machine
 from scenes.render import generate
+from skyedge.batch.results import STAGES
 from studies.harness import PROJECT_ROOT, RESULTS, Figures, Study, StudyConfig, model_facts, require, table
 
 BASES = 12  # scenes; every image differs from the others in some pixels
@@ -118,7 +118,7 @@ def _batch(config: ScalingConfig, folder: Path, workers: int) -> dict[str, Any]:
     out = folder / "dest"
     words = ("--out", out, "--workers", workers, "--shard", config.shard, "--label-next", 0)
     start = time.monotonic()
-    _command("edge_runtime.batch", folder / "images", "--model", config.model, *words)
+    _command("skyedge.batch", folder / "images", "--model", config.model, *words)
     seconds = time.monotonic() - start
     found = [json.loads(path.read_text()) for path in (out / "manifests").iterdir()]
     shutil.rmtree(out)
@@ -225,7 +225,7 @@ def memory(config: ScalingConfig, folder: Path) -> dict[str, Any]:
     names = sorted(path.name for path in (folder / "small").iterdir())
     rows = "".join(f"small/{names[number % len(names)]},{number}\n" for number in range(config.memory_records))
     (folder / "list.csv").write_text("uri,number\n" + rows)
-    words = [sys.executable, "-m", "edge_runtime.batch", folder / "list.csv", "--model", config.model, "--out", folder / "dest"]
+    words = [sys.executable, "-m", "skyedge.batch", folder / "list.csv", "--model", config.model, "--out", folder / "dest"]
     words += ["--workers", 2, "--columns", "number", "--label-next", 0]
     environment = os.environ | NO_NICE | {"PYTHONPATH": str(PROJECT_ROOT)}
     run = subprocess.Popen(list(map(str, words)), env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -354,7 +354,7 @@ def memory_lines(found: dict[str, Any]) -> list[str]:
     ]
 
 
-STUDY = Study("scaling", "Scaling of edge_runtime.batch: {model[name]}", ScalingConfig, measure, page)
+STUDY = Study("scaling", "Scaling of skyedge.batch: {model[name]}", ScalingConfig, measure, page)
 
 if __name__ == "__main__":
     STUDY.run()

@@ -20,10 +20,10 @@ SLOW_PLACES = (
     "web_demo/",
     "train/test_",
     "test_readme.py",
-    "edge_runtime/devices/",
+    "skyedge/devices/",
     "edge_runtime/benchmark/",
-    "edge_runtime/report/",
-    "edge_runtime/replace/",
+    "skyedge/report/",
+    "skyedge/replace/",
     "edge_runtime/video/",
     "train/engine/",
 )

@@ -36,8 +36,8 @@ MEETINGS = {
     ("devices", "edge_runtime.benchmark.results"),
     ("devices", "edge_runtime.benchmark.device_record"),
     ("report", "edge_runtime.benchmark.results"),
-    ("benchmark", "edge_runtime.devices.measure"),
-    ("report", "edge_runtime.batch.results"),
+    ("benchmark", "skyedge.devices.measure"),
+    ("report", "skyedge.batch.results"),
 }
 # To be mended by the rooms' owners; a line here that holds no more fails too.
 KNOWN = {

@@ -83,7 +83,7 @@ def test_figures_come_from_a_committed_result(tmp_path: Path) -> None:
         emptied = re.sub(r"(<!-- benchmark:begin -->).*(<!-- benchmark:end -->)", r"\1\n\2", page.read_text(), flags=re.S)
         (tmp_path / page.name).write_text(emptied)
         flags += [flag, str(tmp_path / page.name)]
-    _run([sys.executable, "-m", "edge_runtime.report", *results, "--out", str(tmp_path / "report"), *flags])
+    _run([sys.executable, "-m", "skyedge.report", *results, "--out", str(tmp_path / "report"), *flags])
     for page in pages.values():
         assert (tmp_path / page.name).read_text() == page.read_text(), f"make bench writes the tables of {page.name}"
     assert sum(line.startswith("| unet_lite") for line in (tmp_path / "README.md").read_text().splitlines()) <= 8

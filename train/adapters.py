@@ -30,8 +30,9 @@ from PIL import Image
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_folder
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.mask_file import VOID
-from edge_runtime.images.ops import read_rgb, resize_rgb
+from edge_runtime.images.resize import resize_rgb
 from edge_runtime.progress import track
 from scenes.render import MANIFEST_FIELDS
 from train.data.links import link_or_copy

@@ -26,8 +26,8 @@ from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file, write_text
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.mask_file import VOID, marked
-from edge_runtime.images.ops import read_rgb
 from scenes.render import mask_bytes
 from train.data.balance import UNLABELLED
 from train.data.corrections import correct

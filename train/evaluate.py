@@ -22,7 +22,7 @@ from edge_runtime.artifact.artifact import SPEC_FILE, file_sha256
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, find_pairs, splits
-from edge_runtime.images.ops import resize_probability, resize_rgb
+from edge_runtime.images.resize import resize_probability, resize_rgb
 from edge_runtime.metrics.histograms import Reliability, reliability
 from edge_runtime.metrics.iou import (
     RESAMPLES,

@@ -18,7 +18,7 @@ int exif_orientation(const std::vector<std::uint8_t>& file);
 // Returns whether the file is a JPEG without an end marker after its pixels; decoders fill the missing part with gray.
 bool is_cut_jpeg(const std::vector<std::uint8_t>& file);
 
-// Returns what is wrong with the chunks of a PNG: cut short, or a CRC that does not match. edge_runtime/images/ops.py
+// Returns what is wrong with the chunks of a PNG: cut short, or a CRC that does not match. edge_runtime/images/resize.py
 // refuses the same files. stb takes memory for a chunk before it looks, and neither it nor OpenCV checks every CRC.
 // Nothing for any other file.
 std::optional<std::string> png_damage(const std::vector<std::uint8_t>& file);

@@ -12,7 +12,7 @@
 namespace skyedge {
 
 // Decodes an image for display: EXIF orientation applied, alpha blended over black, gray and palettes as RGB,
-// 16-bit gray scaled by 257 with rounding, 16-bit color cut to its upper byte (the same as edge_runtime/images/ops.py).
+// 16-bit gray scaled by 257 with rounding, 16-bit color cut to its upper byte (the same as edge_runtime/images/resize.py).
 Result<Image> read_rgb(const std::filesystem::path& path);
 
 // The same for the bytes of a file; `name` is for messages.

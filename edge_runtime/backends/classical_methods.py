@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from edge_runtime.images.opencv import cv2
-from edge_runtime.images.ops import check_rgb
+from edge_runtime.images.resize import check_rgb
 
 HEIGHT, WIDTH = 240, 320  # pixels; the methods see images at this size; 480 x 640 was no better
 CONTOUR_BLUR = 5  # pixels, side of the Gaussian's window

@@ -19,7 +19,7 @@ from edge_runtime.benchmark.results import Load, Row, Rule, judge
 from edge_runtime.benchmark.timing import summarize
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import set_threads
-from edge_runtime.images.ops import resize_rgb, to_mask8
+from edge_runtime.images.resize import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.verify import replay
 

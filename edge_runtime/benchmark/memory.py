@@ -26,7 +26,7 @@ from edge_runtime.backends.tflite import available_interpreters
 from edge_runtime.benchmark.results import Memory
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import resize_rgb, to_mask8
+from edge_runtime.images.resize import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 
 STATUS = Path("/proc/self/status")

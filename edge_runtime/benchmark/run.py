@@ -184,7 +184,7 @@ def _measure_latencies(
 
 
 def _benchmark_device(config: BenchmarkConfig, artifacts: dict[str, Artifact]) -> Results:
-    from edge_runtime.devices.measure import DeviceJob, measure_device  # a host tool, not needed on a device
+    from skyedge.devices.measure import DeviceJob, measure_device  # a host tool, not needed on a device
 
     job = DeviceJob(
         device=config.device,
@@ -317,7 +317,7 @@ def main(config: BenchmarkConfig) -> None:
     _part(out).unlink(missing_ok=True)
     print(format_table(results))
     if results.device_run is not None:
-        from edge_runtime.devices.measure import format_run
+        from skyedge.devices.measure import format_run
 
         print(format_run(results.device_run))
     print(out)

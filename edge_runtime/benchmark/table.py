@@ -1,7 +1,7 @@
 """The rows of a benchmark as plain text: `python -m edge_runtime.benchmark.table results.json`.
 
 It takes what `edge_runtime.benchmark` and `skyedge bench` write; `skyedge bench --model DIR | python -m
-edge_runtime.benchmark.table -` reads a pipe. `edge_runtime.report` makes the page.
+edge_runtime.benchmark.table -` reads a pipe. `skyedge.report` makes the page.
 """
 
 from __future__ import annotations

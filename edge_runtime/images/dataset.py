@@ -20,8 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.mask_file import VOID, read_mask
-from edge_runtime.images.ops import (
+from edge_runtime.images.formats import (
     DECODE_ERRORS,
     IMAGE_SUFFIXES,
     SAFE_FORMATS,
@@ -31,6 +30,7 @@ from edge_runtime.images.ops import (
     read_size,
     what_is_wrong,
 )
+from edge_runtime.images.mask_file import VOID, read_mask
 from edge_runtime.progress import one_line
 
 SAMPLED = 8  # masks of a folder that are decoded before a run: a folder has one convention

@@ -35,7 +35,7 @@ class Decoder:
         self._process: subprocess.Popen[bytes] | None = None
 
     def read(self, path: Path) -> np.ndarray:
-        """Decode as `ops.read_rgb` does; raises `ValueError` where the file is broken or the decoder crashed."""
+        """Decode as `formats.read_rgb` does; raises `ValueError` where the file is broken or the decoder crashed."""
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._process = _start()
@@ -107,7 +107,7 @@ def _ask(process: subprocess.Popen[bytes], path: Path) -> np.ndarray:
 
 def serve() -> None:
     """Answer the requests of stdin on stdout until stdin ends: a line of JSON, then the pixels where there are any."""
-    from edge_runtime.images.ops import DECODE_ERRORS, decode_any
+    from edge_runtime.images.formats import DECODE_ERRORS, decode_any
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends this process
     answers = os.fdopen(os.dup(1), "wb")

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import DECODE_ERRORS, SAFE_FORMATS, open_image, what_is_wrong
+from edge_runtime.images.formats import DECODE_ERRORS, SAFE_FORMATS, open_image, what_is_wrong
 
 VOID = 128
 RECORD_KEY = "skyedge"  # PNG text chunk of every mask that this program writes: how it was made

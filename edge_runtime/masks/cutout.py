@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from edge_runtime.images.ops import to_mask8
+from edge_runtime.images.resize import to_mask8
 from edge_runtime.segmenter import DEFAULT_MODEL, Color, Ensemble, Segmenter, to_rgb
 
 if TYPE_CHECKING:

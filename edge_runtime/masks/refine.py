@@ -20,7 +20,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2
-from edge_runtime.images.ops import check_rgb
+from edge_runtime.images.resize import check_rgb
 from edge_runtime.masks.color_density import MIN_SIGMA, color_bin, color_density
 from edge_runtime.masks.pyramid import down, shrink, to_working, up
 

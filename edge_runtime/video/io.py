@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.formats import what_is_wrong
 from edge_runtime.images.opencv import cv2
-from edge_runtime.images.ops import what_is_wrong
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv"})
 DEFAULT_RATE = 25.0  # frames per second of sources without a rate

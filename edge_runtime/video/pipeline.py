@@ -19,8 +19,8 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2
-from edge_runtime.images.ops import resize_probability, to_mask8
 from edge_runtime.images.overlay import draw_overlay
+from edge_runtime.images.resize import resize_probability, to_mask8
 from edge_runtime.masks.refine import RefineConfig, refine
 from edge_runtime.masks.stabilize import Stabilizer
 from edge_runtime.segmenter import Ensemble, Segmenter

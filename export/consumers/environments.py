@@ -20,7 +20,7 @@ FOLDER = PROJECT_ROOT / ".cache" / "envs"
 LIMIT_S = 1800.0  # for one step, such as a download
 PACKAGES = {
     "mediapipe": ("mediapipe==1.2.2",),  # brings opencv-contrib, which would replace our OpenCV
-    "ray": (  # more than 1 GB, for edge_runtime.batch alone; the others are those of requirements.txt
+    "ray": (  # more than 1 GB, for skyedge.batch alone; the others are those of requirements.txt
         "ray[data]==2.60.0",
         "pyarrow==26.0.1",
         "moto[server]==5.2.5",

@@ -13,8 +13,9 @@ import numpy as np
 from edge_runtime.artifact.artifact import Calibration, file_sha256
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, splits
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.network_input import Size
-from edge_runtime.images.ops import read_rgb, resize_rgb
+from edge_runtime.images.resize import resize_rgb
 from export.pipeline import say
 
 MIN_IMAGES = 8  # with fewer, ranges are guesses and the held-out quarter is one image

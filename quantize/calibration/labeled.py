@@ -10,7 +10,7 @@ import numpy as np
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, read_pair
 from edge_runtime.images.network_input import Size
-from edge_runtime.images.ops import resize_probability, resize_rgb
+from edge_runtime.images.resize import resize_probability, resize_rgb
 
 THRESHOLD = 0.5
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import read_rgb, resize_rgb
+from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.resize import resize_rgb
 
 PLAIN = "cortex-a53"  # Armv8.0
 DOTPROD = "cortex-a76"  # with dot products and half precision, for which ncnn has kernels of their own

@@ -17,7 +17,7 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.benchmark.machine import describe_machine
 from edge_runtime.benchmark.results import SCHEMA_PATH, Rule, judge, read_results, write_results
 from edge_runtime.errors import InputError
-from edge_runtime.report.build import ReportConfig, report
+from skyedge.report.build import ReportConfig, report
 
 
 def bench(skyedge: Path, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

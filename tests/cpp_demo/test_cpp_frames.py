@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from skyedge_ctypes import BGRA, NV12, NV21, RGB, RGBA, YUV420, CFrame, CMask, load_library
 
-from edge_runtime.images.ops import resize_rgb
+from edge_runtime.images.resize import resize_rgb
 
 TURNS = {0: None, 90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
 

@@ -16,7 +16,8 @@ from PIL import Image, PngImagePlugin
 
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import read_rgb, resize_rgb, to_mask8
+from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.resize import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 
 # Masks may differ where two roundings of nearly the same float fall to two sides; the contract allows 2 of 255.

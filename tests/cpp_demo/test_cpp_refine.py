@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.images.ops import read_rgb, resize_probability, to_mask8
+from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.resize import resize_probability, to_mask8
 from edge_runtime.masks.refine import refine
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate

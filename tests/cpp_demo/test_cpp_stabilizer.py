@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.images.ops import read_rgb
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.masks import stabilize
 
 FRAMES, SIDE = 12, 192

@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_runtime.images.ops import read_rgb, to_mask8
+from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.resize import to_mask8
 from edge_runtime.segmenter import Segmenter
 
 FRAMES = 5

@@ -13,10 +13,11 @@ from PIL import Image
 
 from edge_runtime import Segmenter
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import read_rgb, resize_probability, to_mask8
+from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.resize import resize_probability, to_mask8
 from edge_runtime.masks.presence import judge
 from edge_runtime.masks.refine import refine
-from edge_runtime.segment import Segment, main
+from edge_runtime.segment.run import Segment, main
 from edge_runtime.segmenter import Ensemble, load_models
 
 MODELS = Path(__file__).parents[2] / "models"

@@ -17,8 +17,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import STRIP_PIXELS, read_rgb, resize_rgb, to_mask8, to_rgb8
-from edge_runtime.segment import Segment, main
+from edge_runtime.images.formats import read_rgb, to_rgb8
+from edge_runtime.images.resize import STRIP_PIXELS, resize_rgb, to_mask8
+from edge_runtime.segment.run import Segment, main
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
 HEIGHT, WIDTH = 48, 64
@@ -185,7 +186,7 @@ def test_strips_give_what_the_whole_gives(mode: str, monkeypatch: pytest.MonkeyP
     assert image.mode == mode
     whole, small, mask = to_rgb8(image), resize_rgb(to_rgb8(image), 20, 24), rng.random((50, 40), np.float32)
     expected = to_mask8(mask)
-    monkeypatch.setattr("edge_runtime.images.ops.STRIP_PIXELS", 7 * 40)
+    monkeypatch.setattr("edge_runtime.images.resize.STRIP_PIXELS", 7 * 40)
     assert np.array_equal(to_rgb8(image), whole)
     assert np.array_equal(resize_rgb(whole, 20, 24), small)
     assert np.array_equal(to_mask8(mask), expected)
@@ -197,7 +198,7 @@ def peak_mib(source: Path, out: Path, *flags: str) -> float:
     if not status.is_file() or "VmHWM" not in status.read_text():
         pytest.skip("this system does not tell a process's own peak of memory")
     code = (
-        "import sys; from pathlib import Path; from edge_runtime.segment import Segment, main\n"
+        "import sys; from pathlib import Path; from edge_runtime.segment.run import Segment, main\n"
         "source, model, out, *flags = sys.argv[1:]\n"
         "main(Segment((Path(source),), (Path(model),), Path(out), **dict.fromkeys(flags, True)))\n"
         "print(Path('/proc/self/status').read_text())"

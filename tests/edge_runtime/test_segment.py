@@ -17,10 +17,11 @@ from PIL import Image
 from edge_runtime import Segmenter
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import read_rgb, to_mask8
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.overlay import draw_overlay
-from edge_runtime.masks.jobs import plan
-from edge_runtime.segment import Segment, find_images, main
+from edge_runtime.images.resize import to_mask8
+from edge_runtime.segment.jobs import plan
+from edge_runtime.segment.run import Segment, find_images, main
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.images import isolated
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.isolated import DECODER
-from edge_runtime.images.ops import read_rgb
-from edge_runtime.segment import Segment, main
+from edge_runtime.segment.run import Segment, main
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
@@ -63,14 +63,14 @@ def crash(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the decoder's process die at a file named crash*, as a bad pointer in a plugin would, or hang at hang*."""
     command = textwrap.dedent("""
         import os, time
-        from edge_runtime.images import isolated, ops
-        real = ops.decode_any
+        from edge_runtime.images import formats, isolated
+        real = formats.decode_any
         def decode(path):
             if path.name.startswith("crash"): os.abort()
             if path.name.startswith("hang"): time.sleep(60)
             if path.name.startswith("noise"): os.write(1, b"printed by a library")
             return real(path)
-        ops.decode_any = decode
+        formats.decode_any = decode
         isolated.serve()
     """)
     DECODER.close()
@@ -123,7 +123,7 @@ def test_threads_and_forks_share_no_answer(tmp_path: Path) -> None:
     code = textwrap.dedent(f"""
         import os
         from pathlib import Path
-        from edge_runtime.images.ops import read_rgb
+        from edge_runtime.images.formats import read_rgb
         folder = Path({str(tmp_path)!r})
         read_rgb(folder / "0.tif")
         pid = os.fork()

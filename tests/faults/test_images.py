@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.correct import Correct
-from edge_runtime.correct import main as correct_main
 from edge_runtime.errors import InputError
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.mask_file import record_of
-from edge_runtime.images.ops import read_rgb
-from edge_runtime.masks.jobs import Job, Options, plan
-from edge_runtime.masks.workers import Work, run_jobs
-from edge_runtime.segment import Segment, main
+from edge_runtime.segment.jobs import Job, Options, plan
+from edge_runtime.segment.run import Segment, main
+from edge_runtime.segment.workers import Work, run_jobs
 from scenes.render import generate
+from skyedge.correct.run import Correct
+from skyedge.correct.run import main as correct_main
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
 PIXELS = np.linspace((60, 110, 220), (190, 210, 250), 40).astype(np.uint8)[:, None].repeat(60, axis=1)

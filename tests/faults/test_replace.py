@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.mask_file import record_of
-from edge_runtime.images.ops import read_rgb
-from edge_runtime.replace.presets import make_sky
-from edge_runtime.replace.relight import replace_sky
-from edge_runtime.replace.run import Replace, main
-from edge_runtime.replace.view import View, find_horizon
 from scenes.render import generate
+from skyedge.replace.presets import make_sky
+from skyedge.replace.relight import replace_sky
+from skyedge.replace.run import Replace, main
+from skyedge.replace.view import View, find_horizon
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
 

@@ -18,7 +18,7 @@ import pytest
 
 from edge_runtime import Segmenter
 from edge_runtime.errors import InputError
-from edge_runtime.segment import Segment, main
+from edge_runtime.segment.run import Segment, main
 from edge_runtime.video import io
 from edge_runtime.video.encode import CODECS
 from edge_runtime.video.io import VideoSource

@@ -21,8 +21,8 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.images import isolated
-from edge_runtime.masks import workers
-from edge_runtime.masks.jobs import Job, Options
+from edge_runtime.segment import workers
+from edge_runtime.segment.jobs import Job, Options
 from edge_runtime.video import threads
 from edge_runtime.video.io import TimedFrame
 from edge_runtime.video.sink import VideoSink

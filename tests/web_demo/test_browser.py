@@ -16,8 +16,9 @@ from PIL import Image
 
 from edge_runtime import Segmenter
 from edge_runtime.benchmark.results import read_results
-from edge_runtime.images.ops import read_rgb, to_mask8
-from edge_runtime.report.rows import make_lines
+from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.resize import to_mask8
+from skyedge.report.rows import make_lines
 
 pytestmark = pytest.mark.timeout(1500)  # the scenarios run in the first test
 
@@ -171,5 +172,5 @@ def test_report_reads_the_pages_result_file(found: dict[str, Any], tmp_path: Pat
     assert line.row.infer.runs >= results.rule.min_runs and line.peak_mib == "-"
     timing = results.rows[0].infer
     assert timing.p50_ms == pytest.approx(np.percentile(timing.samples_us, 50) / 1000, abs=1e-3)
-    subprocess.run([sys.executable, "-m", "edge_runtime.report", str(path), "--out", str(tmp_path)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "skyedge.report", str(path), "--out", str(tmp_path)], check=True, timeout=120)
     assert "LiteRT wasm" in (tmp_path / "index.html").read_text(encoding="utf-8")

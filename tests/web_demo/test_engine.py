@@ -16,7 +16,7 @@ from PIL import Image
 
 from edge_runtime.artifact.spec import parse_spec
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import resize_probability, resize_rgb, to_mask8
+from edge_runtime.images.resize import resize_probability, resize_rgb, to_mask8
 from scenes.render import generate
 
 Units = Callable[[Path, dict[str, Any]], None]

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import Pair, read_pair
-from edge_runtime.images.ops import resize_rgb
+from edge_runtime.images.resize import resize_rgb
 from train.data.datasets import to_tensor
 from train.engine.losses import sky_loss
 from train.engine.parallel import World

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from edge_runtime.images.dataset import Labeled, Pair, read_pair
-from edge_runtime.images.ops import to_mask8
+from edge_runtime.images.resize import to_mask8
 from edge_runtime.metrics.histograms import Reliability
 from edge_runtime.metrics.iou import ImageMetrics
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.images.ops import resize_rgb
+from edge_runtime.images.resize import resize_rgb
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "resize.txt"
 EDGES = (  # width and height in, width and height out

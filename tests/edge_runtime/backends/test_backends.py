@@ -32,7 +32,7 @@ from edge_runtime.backends.tensors import InputEncoder
 from edge_runtime.backends.tflite import available_interpreters
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, read_pair
-from edge_runtime.images.ops import resize_rgb
+from edge_runtime.images.resize import resize_rgb
 
 FORMATS = ("onnx", "tflite", "ncnn", "torch")
 INTERPRETERS = {"onnx": "onnxruntime", "tflite": "ai_edge_litert", "ncnn": "ncnn", "torch": "torch"}

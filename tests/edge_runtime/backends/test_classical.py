@@ -21,9 +21,9 @@ from edge_runtime.backends.classical_methods import by_color, by_contour, smooth
 from edge_runtime.benchmark import results
 from edge_runtime.benchmark.artifacts import find_artifacts, shown_path
 from edge_runtime.errors import InputError
-from edge_runtime.report.masks import find_folders
-from edge_runtime.segment import Segment, main
+from edge_runtime.segment.run import Segment, main
 from edge_runtime.verify import replay
+from skyedge.report.masks import find_folders
 
 MODEL = Path(__file__).parents[3] / "models" / "unet_lite_s" / "onnx-int8"
 SCHEMA = Path(results.__file__).with_name("results.schema.json")
@@ -182,7 +182,7 @@ def test_a_benchmark_and_its_report(pairs: Path, tmp_path: Path) -> None:
         assert 0 < fact["memory"]["baseline_bytes"] <= fact["memory"]["peak_bytes"]
     assert "golden" not in " ".join(results["warnings"])
     words = [str(tmp_path / "r.json"), "--out", str(tmp_path / "page"), "--pictures", str(pairs)]
-    shown = subprocess.run([sys.executable, "-m", "edge_runtime.report", *words], capture_output=True, text=True)
+    shown = subprocess.run([sys.executable, "-m", "skyedge.report", *words], capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     table = (tmp_path / "page" / "table.md").read_text()
     for cells in ("| classical_contour | classical | uint8 |", "| unet_lite_s+smooth | onnx | int8 |"):

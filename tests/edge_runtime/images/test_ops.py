@@ -12,7 +12,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import enlarge, read_rgb, resize_probability, resize_rgb, to_mask8, to_rgb8
+from edge_runtime.images.formats import read_rgb, to_rgb8
+from edge_runtime.images.resize import enlarge, resize_probability, resize_rgb, to_mask8
 
 RNG = np.random.default_rng(5)
 COLORS = RNG.integers(0, 256, (5, 7, 3), np.uint8)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.images.ops import to_mask8
+from edge_runtime.images.resize import to_mask8
 from edge_runtime.masks.cutout import remove_sky
 from edge_runtime.masks.refine import refine
 from edge_runtime.segmenter import Segmenter

@@ -14,10 +14,11 @@ from PIL import Image
 
 import edge_runtime.masks.refine as refinement
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import read_rgb, resize_probability, to_mask8
+from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.resize import resize_probability, to_mask8
 from edge_runtime.masks.color_density import color_bin, color_density
 from edge_runtime.masks.refine import RefineConfig, confidence, refine, solve_symmetric
-from edge_runtime.segment import Segment, main
+from edge_runtime.segment.run import Segment, main
 from edge_runtime.segmenter import Segmenter
 from scenes.render import Scene, generate
 

@@ -19,9 +19,9 @@ from PIL import Image
 from edge_runtime import Segmenter
 from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import to_mask8
+from edge_runtime.images.resize import to_mask8
 from edge_runtime.masks.refine import DEFAULTS
-from edge_runtime.segment import Segment, main
+from edge_runtime.segment.run import Segment, main
 from edge_runtime.video.io import Pacing, TimedFrame, VideoSource, is_live, is_video
 from edge_runtime.video.pipeline import FrameSegmenter, VideoOptions, VideoResult, open_window, segment_video, summary
 from edge_runtime.video.sink import VideoSink

@@ -14,7 +14,7 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import find_pairs
 from edge_runtime.images.network_input import Size
-from edge_runtime.images.ops import resize_probability, resize_rgb
+from edge_runtime.images.resize import resize_probability, resize_rgb
 from edge_runtime.metrics.iou import evaluate_pairs, pool
 from export.network import Network, load_network
 from export.parity import run_torch

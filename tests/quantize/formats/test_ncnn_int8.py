@@ -17,8 +17,8 @@ import pytest
 from edge_runtime.artifact.artifact import SCHEMA_PATH, Artifact, format_spec, read_artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.errors import GateError
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.network_input import Size
-from edge_runtime.images.ops import read_rgb
 from edge_runtime.segmenter import Segmenter
 from export.network import Network
 from export.parity import built_in_scenes

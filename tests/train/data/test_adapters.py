@@ -31,7 +31,7 @@ from adapter_trees import (
 from PIL import Image
 
 from edge_runtime.images.dataset import find_pairs, splits
-from edge_runtime.images.ops import resize_rgb
+from edge_runtime.images.resize import resize_rgb
 from train.adapters import ADAPTERS, AdapterConfig
 from train.data.sources import camvid
 from train.data.sources.plan import split_names

@@ -9,7 +9,7 @@ import pytest
 
 from edge_runtime.images.dataset import Labeled, find_pairs, read_pair
 from edge_runtime.images.mask_file import VOID
-from edge_runtime.images.ops import resize_rgb
+from edge_runtime.images.resize import resize_rgb
 from train.data.augment import random_view, whole_view
 
 

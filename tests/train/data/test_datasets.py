@@ -12,7 +12,7 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair
-from edge_runtime.images.ops import resize_rgb
+from edge_runtime.images.resize import resize_rgb
 from train.data.datasets import Samples, gather, to_tensor
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from edge_runtime.errors import InputError
+from edge_runtime.images.formats import DECODE_ERRORS, IMAGE_SUFFIXES
 from edge_runtime.images.mask_file import VOID
-from edge_runtime.images.ops import DECODE_ERRORS, IMAGE_SUFFIXES
 
 SKY, OTHER = 255, 0
 

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.ops import DECODE_ERRORS
+from edge_runtime.images.formats import DECODE_ERRORS
 from train.data.sources.plan import OTHER, SKY, Item, Plan, split_names, visible_files, wrong_layout
 
 LICENSE = "SkyFinder: CC BY 4.0 (Zenodo record 5884485)"

@@ -202,7 +202,7 @@ async function saveResults(): Promise<void> {
   stopCamera();
   const results = await measure(await network.ready(), false, (share) => say(`Measuring: ${Math.round(100 * share)} %`));
   saveFile(new Blob([`${JSON.stringify(results, null, 1)}\n`], { type: "application/json" }), "results.json");
-  say("results.json is saved. `python -m edge_runtime.report results.json` shows it.");
+  say("results.json is saved. `python -m skyedge.report results.json` shows it.");
 }
 
 /** Runs `task` while its button is disabled; errors go to the status line. */

@@ -1,4 +1,4 @@
-/** Measures the engine in use by the benchmark's rule, as a result file that `edge_runtime.report` reads. */
+/** Measures the engine in use by the benchmark's rule, as a result file that `skyedge.report` reads. */
 import { detectFeatures } from "../engine/features";
 import type { Skyedge } from "../skyedge";
 import { describeDevice } from "./device";

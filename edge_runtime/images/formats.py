@@ -1,0 +1,274 @@
+"""Decode image files, as they should be seen, to (H, W, 3) uint8 RGB."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from edge_runtime.errors import InputError
+from edge_runtime.images.isolated import DECODER
+from edge_runtime.images.opencv import cv2
+from edge_runtime.images.resize import STRIP_PIXELS
+
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"})
+IMAGE_SUFFIXES = JPEG_SUFFIXES | {".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif", ".heic", ".heif", ".hif"}
+SAFE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")  # whose decoders do not crash on damaged files
+DECODE_ERRORS = (  # what Pillow raises for a broken file
+    OSError, SyntaxError, ValueError, RuntimeError, EOFError, LookupError, TypeError, ArithmeticError, struct.error,
+    zlib.error, Image.DecompressionBombError,
+)  # fmt: skip
+EXPECTED = "a complete JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIF of at most 178 million pixels"
+ORIENTATION_TAG = 0x0112  # EXIF
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12; bytes 8 to 12
+TIFF_STARTS = (b"II*\0", b"MM\0*")
+TAIL_BYTES = 1 << 16  # cameras write previews and notes behind a JPEG's end
+
+
+def read_rgb(path: Path | str) -> np.ndarray:
+    """Decode an image file as it should be seen, (H, W, 3) uint8 RGB; the first frame where there are several.
+
+    EXIF orientation is applied, alpha is laid over black, CMYK and palettes become RGB, 16-bit gray is scaled to 8. Color
+    profiles are ignored. Takes at most about 8 bytes per pixel meanwhile. TIFF, AVIF, HEIF and rare formats are decoded in
+    a process of their own (`edge_runtime.images.isolated`). Raises `InputError` for a file that is missing or broken.
+    """
+    path = Path(path)
+    if wrong := what_is_wrong(path):
+        raise InputError(f"got {path}, {wrong}, expected an existing image")
+    try:
+        try:
+            return _decode(path, SAFE_FORMATS)
+        except UnidentifiedImageError:
+            with path.open("rb") as file:
+                if _is_heif(file.read(12)):
+                    _register_heif(path)  # says what to install
+            return DECODER.read(path)
+    except InputError:
+        raise
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read image {path}: {error}; expected {EXPECTED}") from error
+
+
+def read_reduced(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Decode as `read_rgb` does, a large JPEG at 1/2, 1/4 or 1/8 of its size; also return the full (height, width).
+
+    Both sides keep at least `side` pixels. The decoder scales in the frequency domain, which is faster and nearly a mean.
+    """
+    with path.open("rb") as file:
+        is_jpeg = file.read(2) == b"\xff\xd8"
+    if not is_jpeg or what_is_wrong(path):
+        image = read_rgb(path)
+        return image, image.shape[:2]
+    try:
+        with open_image(path, ("JPEG",)) as opened:
+            size = (opened.height, opened.width)
+            opened.draft(None, (side, side))
+            opened.load()
+            orientation = _orientation(opened)
+            image = to_rgb8(opened)
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read image {path}: {error}; expected {EXPECTED}") from error
+    return _upright(image, orientation), size[::-1] if 5 <= orientation <= 8 else size
+
+
+def decode_any(path: Path) -> np.ndarray:
+    """Decode a file of any format in this process, which a damaged one may crash; raises one of `DECODE_ERRORS`."""
+    with path.open("rb") as file:
+        start = file.read(12)
+    if _is_heif(start):
+        _register_heif(path)
+    try:
+        return _decode(path)
+    except UnidentifiedImageError:
+        if not start.startswith(TIFF_STARTS):
+            raise
+        return _decode_tiff(path)
+
+
+def _is_heif(start: bytes) -> bool:
+    return start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS
+
+
+@contextmanager
+def open_image(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
+    """Open an image file, of one of Pillow's `formats`; raises one of `DECODE_ERRORS` where it is none."""
+    with warnings.catch_warnings():
+        # Pillow warns from 89 million pixels on and refuses from 178 on: here that is known, and allowed.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path, formats=formats) as opened:
+            yield opened
+
+
+def _decode(path: Path, formats: tuple[str, ...] | None = None) -> np.ndarray:
+    with open_image(path, formats) as opened:
+        if opened.format == "PNG":
+            _check_png(path)
+        opened.load()
+        orientation = _orientation(opened)
+        image = to_rgb8(opened)
+    return _upright(image, orientation)  # after Pillow's copy is gone
+
+
+def _check_png(path: Path) -> None:
+    """Refuse a PNG that is cut short or has a chunk with a wrong CRC; Pillow does not check the CRCs of pixels."""
+    data = memoryview(path.read_bytes())
+    at, kind = 8, b""
+    while kind != b"IEND":
+        length, kind = struct.unpack_from(">I4s", data, at) if at + 12 <= len(data) else (len(data), b"")
+        end = at + 8 + length
+        if end + 4 > len(data):
+            raise OSError("the PNG is cut short")
+        if zlib.crc32(data[at + 4 : end]) != int.from_bytes(data[end : end + 4]):
+            raise OSError("a PNG chunk's CRC does not match its content")
+        at = end + 4
+
+
+def _register_heif(path: Path) -> None:
+    """Teach Pillow HEIF, for which it needs a package of its own (extra `heif`)."""
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise InputError(
+            f"{path} is a HEIF image, for which pillow-heif is needed; install it (pip install pillow-heif), or convert it"
+        ) from error
+    pillow_heif.register_heif_opener()
+
+
+def _decode_tiff(path: Path) -> np.ndarray:
+    """Decode a TIFF of a kind that Pillow does not know, such as colors in 32-bit float, by OpenCV."""
+    try:
+        values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise ValueError(f"OpenCV says {error.err}") from error
+    if values is None or values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
+        raise ValueError("neither Pillow nor OpenCV knows this kind of TIFF")
+    if values.dtype != np.uint8:
+        values = _to_8_bits(values, 1 / 257 if values.dtype == np.uint16 else _white(values, values.dtype.kind == "f"))
+    if values.ndim == 2:
+        return np.repeat(values[:, :, None], 3, axis=2)
+    if values.shape[2] == 4:
+        alpha = values[:, :, 3:].astype(np.uint16)
+        values = ((values[:, :, :3] * alpha + 127) // 255).astype(np.uint8)
+    return np.ascontiguousarray(values[:, :, ::-1])
+
+
+def what_is_wrong(path: Path) -> str | None:
+    """Say why a path cannot be opened and read as a file; None where it can be."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return "a link to nothing" if path.is_symlink() else "which does not exist"
+    except (OSError, ValueError) as error:  # a loop of links, a name too long or with a zero byte, no rights
+        return getattr(error, "strerror", None) or str(error)
+    if stat.S_ISREG(mode):
+        return None
+    return "a folder" if stat.S_ISDIR(mode) else "a FIFO" if stat.S_ISFIFO(mode) else "a socket or device"
+
+
+def read_size(path: Path, expected: tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of an image as it is seen, from its header.
+
+    The orientation is only looked up where the size is `expected` turned: in a PNG it may stand behind the pixels.
+    """
+    if wrong := what_is_wrong(path):
+        raise InputError(f"got {path}, {wrong}, expected an existing image")
+    try:
+        with open_image(path, SAFE_FORMATS) as opened:
+            size = (opened.height, opened.width)
+            if size != expected and size[::-1] == expected and 5 <= _orientation(opened) <= 8:
+                return expected
+            return size
+    except UnidentifiedImageError:
+        height, width, _ = read_rgb(path).shape  # of a format that only a decoder may look at
+        return height, width
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read image {path}: {error}; expected {EXPECTED}") from error
+
+
+def is_cut_off(path: Path) -> bool:
+    """Tell whether a JPEG, PNG or WebP seems to lack its end; False for other formats."""
+    with path.open("rb") as file:
+        start = file.read(12)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - TAIL_BYTES))
+        tail = file.read()
+    if start[:4] == b"RIFF":
+        return size < int.from_bytes(start[4:8], "little") + 8
+    return (start[:2] == b"\xff\xd8" and b"\xff\xd9" not in tail) or (start[:4] == b"\x89PNG" and b"IEND" not in tail)
+
+
+def to_rgb8(image: Image.Image) -> np.ndarray:
+    """Return any Pillow image as (H, W, 3) uint8 RGB; transparent parts lie over black."""
+    scale = None
+    if image.mode.startswith(("I", "F")):
+        scale = 1 / 257 if image.mode.startswith("I;16") else _white(np.asarray(image), image.mode == "F")
+    width, height = image.size
+    step = max(1, STRIP_PIXELS // max(1, width))
+    if step >= height:
+        return _strip_to_rgb8(image, scale)
+    out = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, step):
+        bottom = min(top + step, height)
+        out[top:bottom] = _strip_to_rgb8(image.crop((0, top, width, bottom)), scale)
+    return out
+
+
+def from_pillow(image: Image.Image) -> np.ndarray:
+    """Return a Pillow image as `read_rgb` returns a file, upright; raises `InputError` where its data is broken."""
+    try:
+        image.load()
+        return _upright(to_rgb8(image), _orientation(image))
+    except DECODE_ERRORS as error:
+        raise InputError(f"cannot read the Pillow image: {error}; expected {EXPECTED}") from error
+
+
+def _strip_to_rgb8(image: Image.Image, scale: float | None) -> np.ndarray:
+    if scale is not None:
+        return np.repeat(_to_8_bits(np.asarray(image), scale)[:, :, None], 3, axis=2)
+    if image.mode == "La":  # Pillow converts it to nothing else
+        image = image.convert("LA")
+    if image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        flat = Image.new("RGBA", rgba.size, (0, 0, 0, 255))
+        return np.asarray(Image.alpha_composite(flat, rgba).convert("RGB"))
+    return np.asarray(image.convert("RGB"))
+
+
+def _white(values: np.ndarray, is_float: bool) -> float:
+    """Return the factor to 0..255 of values that do not say what white is: 1, 255 or 65535, by the brightest pixel."""
+    brightest = np.fmax.reduce(values, axis=None, initial=0)  # passes NaN over
+    if is_float and brightest <= 1:
+        return 255.0
+    return 1.0 if brightest <= 255 else 1 / 257
+
+
+def _to_8_bits(values: np.ndarray, scale: float) -> np.ndarray:
+    return np.clip(np.rint(np.nan_to_num(values.astype(np.float64)) * scale), 0, 255).astype(np.uint8)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 (upright) where there is none or it is broken."""
+    try:
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # Pillow raises many kinds for broken metadata, which is no reason to lose the image
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn or mirror (H, W, 3) as EXIF orientation 1 to 8 asks for; other numbers leave it."""
+    if 5 <= orientation <= 8:
+        image = image.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        image = image[::-1]
+    if orientation in (2, 3, 6, 7):
+        image = image[:, ::-1]
+    return np.ascontiguousarray(image)

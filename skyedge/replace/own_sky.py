@@ -1,0 +1,142 @@
+"""Images and videos as skies: placed above the horizon, mirrored endlessly to the sides, drifting with the wind."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.images.opencv import cv2
+from edge_runtime.images.srgb import to_light
+from edge_runtime.video.io import VideoSource
+from skyedge.replace.matte import spread
+from skyedge.replace.presets import FAR, WIND
+from skyedge.replace.texture import Texture
+from skyedge.replace.view import View, Window
+
+LONGEST = 4096  # pixels: long side of a sky image as it is kept
+PLANE_SPAN = 4.0  # heights of the cloud layer that the long side of an image taken straight up covers
+DROWNED = 0.05  # sine of the elevation at which a plane overhead is mostly haze, of the image's mean light
+LAND = 0.5  # a row of a sky image with a smaller share of sky is land, and cut off with all rows below it
+ENOUGH = 0.15  # share of the rows that must be left
+
+Mapping = Literal["ahead", "overhead"]
+
+
+class ImageSky:
+    """An image of a sky, seen through a camera.
+
+    `ahead`: taken toward the horizon, which is its lower edge; it keeps its own perspective. `overhead`: taken straight
+    up; it is laid on a plane above, so that its clouds shrink toward the horizon.
+    """
+
+    def __init__(
+        self, image: np.ndarray, view: View, mapping: Mapping = "ahead", wind: float = 1.0, loop_s: float | None = None
+    ) -> None:
+        self.mapping, self.wind, self.loop_s = mapping, wind, loop_s
+        scale = min(1.0, LONGEST / max(image.shape[:2]))
+        if scale < 1:
+            image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        light = to_light(image)
+        self.texture, self.mean = Texture(light, mirror=True), light.mean(axis=(0, 1))
+        long_side = max(self.texture.height, self.texture.width)
+        # Seen through the camera's lens, but enlarged where needed to reach the top of its view.
+        highest = float(view.window(step=max(1, view.height // 16)).directions()[1].max())
+        cover = math.asin(min(1.0, max(0.0, highest))) / self.texture.height
+        self.pixel_angle = max(math.radians(view.fov_deg) / long_side, cover)
+        self.plane_scale = long_side / PLANE_SPAN
+
+    def light(self, window: Window, time_s: float) -> np.ndarray:
+        """Return the light of the sky, (h, w, 3) float32, linear RGB, at a time in seconds.
+
+        In a loop the image is cross-faded with itself a period earlier.
+        """
+        if self.loop_s is None:
+            return self._seen(window, time_s)
+        now = time_s % self.loop_s
+        late = np.float32(now / self.loop_s)
+        sky = self._seen(window, now)
+        return sky if late == 0 else (1 - late) * sky + late * self._seen(window, now - self.loop_s)
+
+    def _seen(self, window: Window, time_s: float) -> np.ndarray:
+        right, up, ahead = window.directions()
+        np.maximum(up, 0, out=up)
+        rise = up + np.float32(FAR)
+        # A layer that moves as a whole: what is overhead races, what is at the horizon hardly moves.
+        gone = self.wind * time_s
+        right, ahead = right - np.float32(gone * WIND[0]) * rise, ahead - np.float32(gone * WIND[1]) * rise
+        if self.mapping == "overhead":
+            scale = np.float32(self.plane_scale)
+            detail = np.log2(scale * np.float32(window.pixel_angle) / rise**1.6)
+            x = right / rise * scale + np.float32(self.texture.width / 2)  # no mirror line straight ahead
+            seen = self.texture.at(x, ahead / rise * scale, detail)
+            return seen + np.exp(-up / np.float32(DROWNED))[..., None] * (self.mean - seen)
+        flat = np.hypot(right, ahead)
+        elevation = np.arctan2(up, flat)
+        across = np.arctan2(right, ahead) * (flat / np.hypot(flat, up))  # no pinch overhead
+        x = across / np.float32(self.pixel_angle) + np.float32((self.texture.width - 1) / 2)
+        y = np.float32(self.texture.height - 0.5) - elevation / np.float32(self.pixel_angle)
+        return self.texture.at(x, y, np.full_like(x, math.log2(window.pixel_angle / self.pixel_angle)))
+
+
+class VideoSky:
+    """A video of a sky, played at its own rate; at its end it starts again."""
+
+    def __init__(self, path: Path, view: View, mapping: Mapping = "ahead", rows: float = 1.0) -> None:
+        self.path, self.view, self.mapping, self.rows = path, view, mapping, rows
+        self.source = VideoSource(path)
+        self.number, self.sky = 0, self._next()
+
+    def light(self, window: Window, time_s: float) -> np.ndarray:
+        """Return the light of the frame at a time in seconds, as `ImageSky`; times must not fall."""
+        wanted = int(time_s * self.source.rate + 1e-6)
+        while self.number < wanted:
+            self.sky, self.number = self._next(), self.number + 1
+        return self.sky.light(window, 0.0)
+
+    def _next(self) -> ImageSky:
+        """Return the next frame, the first after the last."""
+        frame = self.source.read()
+        if frame is None:
+            self.source.close()
+            self.source = VideoSource(self.path)
+            frame = self.source.read()
+        if frame is None:
+            raise InputError(f"got the sky {self.path} without a frame that can be decoded, expected a video")
+        kept = max(1, round(self.rows * len(frame.image)))
+        return ImageSky(frame.image[:kept], self.view, self.mapping, wind=0)
+
+
+def without_land(image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Paint over masts, birds and branches of a sky image (H, W, 3) uint8 with the colors of the sky around them.
+
+    `probability` (H, W) float32 in [0, 1] is the image's mask.
+    """
+    pure = cv2.erode((probability > 0.9).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(np.float32)
+    if not pure.any() or pure.all():
+        return image
+    around = spread(image.astype(np.float32), pure)
+    share = cv2.blur(pure, (5, 5), borderType=cv2.BORDER_REPLICATE)[..., None] * pure[..., None]
+    return np.clip(np.rint(around + share * (image - around)), 0, 255).astype(np.uint8)
+
+
+def rows_of_sky(probability: np.ndarray, path: Path, least: float = ENOUGH) -> float:
+    """Return the share of a sky image's rows, from the top, that show sky by its mask `probability` (h, w).
+
+    It is 1 where the network finds no sky at all: paintings, for example. Raises `InputError` below the share `least`.
+    """
+    by_row = probability.mean(axis=1)
+    if float(by_row.max()) < LAND:
+        return 1.0
+    land = np.flatnonzero(by_row < LAND)
+    land = land[land > int(by_row.argmax())]
+    share = 1.0 if land.size == 0 else float(land[0]) / len(by_row)
+    if share < least:
+        raise InputError(
+            f"got the sky {path} with {100 * share:.0f} % of its rows above the land, expected at least "
+            f"{100 * least:.0f} %; crop it to its sky, or choose another"
+        )
+    return share

@@ -1,0 +1,195 @@
+"""Make a page of result files: `python -m skyedge.report results.json --out DIR`.
+
+`DIR` gets `index.html` (one self-contained page that asks nothing of the network), `pareto.svg` and `table.md`.
+`--readme FILE` and `--table FILE` put the short and the full Markdown table into pages, whose figures are then those of the file.
+In place of result files, the local DEST of a run of skyedge.batch makes a page of its own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+from rich.console import Console
+from rich.table import Table
+
+from edge_runtime.benchmark.results import Results, read_results
+from edge_runtime.errors import InputError
+from edge_runtime.escape import plain, rich
+from edge_runtime.files import write_text
+from edge_runtime.records import read_text
+from skyedge.report.advice import Choice, ask_which, choose, not_measured
+from skyedge.report.archive import is_archive, write_page
+from skyedge.report.markdown import full_tables, replace_section, short_tables
+from skyedge.report.masks import Strip, find_folders, list_images, make_strips
+from skyedge.report.plots import latency_svg, network_colors, pareto_svg, standalone
+from skyedge.report.rows import Line, count_threads, int8_sentences, make_lines, pareto_front, precision_effects
+
+LABEL_ALL = 12  # with more points the plot names only the Pareto front and the reference
+NARROWEST = 146  # columns of the printed table if stdout is no terminal
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """Make an HTML page, a plot and a Markdown table from result files of edge_runtime.benchmark."""
+
+    results: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Result files; several make one page with a part for each. Or the local DEST of one run of skyedge.batch."""
+    out: Path
+    """Folder for index.html, pareto.svg and table.md."""
+    pictures: tuple[Path, ...] = ()
+    """Images, or folders of images, to show with the mask of every artifact. They must be free to publish."""
+    models: tuple[Path, ...] = ()
+    """Artifact folders, or folders that hold some, for --pictures. Default: the folders in the result files."""
+    readme: Path | None = None
+    """Page whose part between <!-- benchmark:begin --> and <!-- benchmark:end --> is replaced by a table of at most 8 rows."""
+    table: Path | None = None
+    """Page whose part between these marks is replaced by the full table."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The part of the page about one result file."""
+
+    file: str
+    results: Results
+    lines: list[Line]
+    front: set[tuple[str, int]]
+    pareto: list[Markup]
+    latency: list[Markup]
+    choices: list[Choice]
+    strips: list[Strip]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The written page and the lines of its tables."""
+
+    page: Path
+    lines: list[Line]
+    quick: bool
+
+
+def report(config: ReportConfig) -> Report:
+    """Write the report as `config` says. Everything that can be refused is checked before the first file is written."""
+    if not config.results:
+        raise InputError("got no result file, expected at least one; make it with edge_runtime.benchmark")
+    loaded = {path.name: read_results(path) for path in config.results}
+    if len(loaded) != len(config.results):
+        raise InputError("got result files of the same name, expected different ones: the page tells them apart by name")
+    lines = make_lines(loaded)
+    shown = _shown_files(config.results)
+    full = full_tables(loaded, lines, shown)
+    pages: dict[Path, str] = {}
+    for path, text in ((config.readme, short_tables(lines, shown)), (config.table, full)):
+        if path is not None:
+            pages[path] = replace_section(read_text(path, "a page with the marks for the table"), text, path)
+    images = list_images(config.pictures)
+    parts = [_part(name, results, lines, config.models, images) for name, results in loaded.items()]
+    page = config.out / "index.html"
+    write_text(page, render(parts, lines))
+    write_text(config.out / "table.md", full)
+    plots = list(itertools.chain.from_iterable(part.pareto for part in parts))
+    if plots:
+        write_text(config.out / "pareto.svg", standalone(plots[0]))
+    else:
+        (config.out / "pareto.svg").unlink(missing_ok=True)  # of an earlier report
+    for path, text in pages.items():
+        write_text(path, text)
+    return Report(page, lines, any(results.quick for results in loaded.values()))
+
+
+def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
+    """Return the page as HTML."""
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_plain_text
+    )
+    template = files("skyedge.report").joinpath("page.html.j2").read_text(encoding="utf-8")
+    effects = precision_effects(lines)
+    return environment.from_string(template).render(
+        parts=parts,
+        lines=lines,
+        effects=effects,
+        ask_which=ask_which,
+        int8=int8_sentences(effects),
+        colors=network_colors(lines),
+        elsewhere=not_measured({part.file: part.results for part in parts}),
+        quick=any(part.results.quick for part in parts),
+    )
+
+
+def _plain_text(value: Any) -> Any:
+    return plain(value) if type(value) is str else value
+
+
+def _part(name: str, results: Results, all_lines: Sequence[Line], models: Sequence[Path], images: Sequence[Path]) -> Part:
+    lines = [line for line in all_lines if line.file == name]
+    colors = network_colors(all_lines)
+    iou_name = results.data.iou_name if results.data else "unnamed data"
+    front: set[tuple[str, int]] = set()
+    pareto, latency = [], []
+    for threads in sorted({line.threads for line in lines}):
+        group = [line for line in lines if line.threads == threads]
+        machine = results.machine
+        where = f"{machine.name} ({machine.instruction_set}), {count_threads(threads)}{', quick' * results.quick}"
+        measured = [line for line in group if line.iou is not None]
+        best = pareto_front(measured)
+        front |= {(line.key, line.threads) for line in best}
+        if measured:
+            few = len(measured) <= LABEL_ALL
+            named = [line for line in measured if few or line in best or line.is_reference]
+            title = f"Latency and accuracy: {where}"
+            pareto.append(Markup(pareto_svg(measured, best, named, iou_name, title, colors)))
+        latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colors)))
+    strips = make_strips(lines, find_folders(results, models), images) if images else []
+    return Part(name, results, lines, front, pareto, latency, choose(lines), strips)
+
+
+def _shown_files(results: Sequence[Path]) -> dict[str, str]:
+    """Return name -> how the tables name the result file: relative to the current folder where it lies below it."""
+    relative = {path.name: Path(os.path.relpath(path)) for path in results}
+    return {name: name if path.parts[0] == ".." or path.is_absolute() else path.as_posix() for name, path in relative.items()}
+
+
+def print_table(lines: Sequence[Line], quick: bool) -> None:
+    """Print the table to stdout."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=NARROWEST)
+    table = Table(title="quick: at least 20 runs each" if quick else None, title_style="bold")
+    for name in ("network", "runtime", "threads", "size kB", "infer p50", "p95", "end_to_end p50", "IoU", "RSS MiB", "speed-up"):
+        table.add_column(name, justify="left" if name in ("network", "runtime") else "right", no_wrap=True)
+    for line in lines:
+        table.add_row(
+            rich(line.network),
+            rich(line.row.label),
+            str(line.threads),
+            f"{line.artifact.size_bytes / 1000:.0f}",
+            f"{line.infer_ms:.2f}",
+            f"{line.row.infer.p95_ms:.2f}",
+            f"{line.end_to_end_ms:.2f}",
+            "-" if line.iou is None else f"{line.iou:.4f}",
+            line.peak_mib,
+            "-" if line.speed_up is None else f"{line.speed_up:.2f}",
+            style="bold" if line.is_reference else None,
+        )
+    console.print(table)
+
+
+def main(config: ReportConfig) -> None:
+    """Write the report, print the table and the page's path."""
+    if any(map(is_archive, config.results)):
+        if len(config.results) > 1 or config.pictures or config.models or config.readme or config.table:
+            raise InputError(f"got {config.results[0]} with other results or options, expected a batch run alone, with --out")
+        return print(write_page(config.results[0], config.out))
+    written = report(config)
+    print_table(written.lines, written.quick)
+    print(written.page)

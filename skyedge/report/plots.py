@@ -1,0 +1,284 @@
+"""The plots of the report as SVG text: colors that serve light and dark pages, real text, a tooltip on every point."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
+
+from edge_runtime.escape import plain
+from edge_runtime.escape import svg as escaped
+from skyedge.report.rows import Line, count_threads
+
+# They stand out on white and on near-black and differ for the color-blind. Networks take them in order.
+COLORS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
+MARKERS = {
+    "onnx": "o",
+    "tflite": "s",
+    "ncnn": "^",
+    "openvino": "v",
+    "executorch": "<",
+    "coreml": ">",
+    "torch": "D",
+    "classical": "P",
+}
+FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
+INK = "#12345e"  # a placeholder for the page's text color, used for nothing else
+REAL_TIME_MS = 1000.0 / 30.0
+LONGEST_LABEL = 90  # characters
+LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # distances of a label from its point, tried in order
+STANDALONE_STYLE = (
+    "<style>svg{color:#1f2328;background:#ffffff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
+)
+RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "skyedge",
+    "text.parse_math": False,  # names of devices are plain text, dollar signs included
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.5,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.labelcolor": INK,
+}
+
+
+@dataclass(frozen=True)
+class Label:
+    """The place of a label, in display pixels of the plot."""
+
+    text: str
+    x: float
+    y: float
+    box: Bbox
+
+
+def pareto_svg(
+    lines: Sequence[Line], front: Sequence[Line], labeled: Sequence[Line], iou_name: str, title: str, colors: dict[str, str]
+) -> str:
+    """Draw end-to-end latency (log) against IoU.
+
+    Parameters
+    ----------
+    lines
+        Lines of one machine and thread count, all with an IoU.
+    front
+        Their Pareto front, fastest first.
+    labeled
+        Lines with their name beside the point; the others have the legend and tooltips.
+    """
+    with matplotlib.rc_context(RC):
+        figure = Figure(figsize=(9.2, 5.2), layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        _latency_axis(axes, [line.end_to_end_ms for line in lines], "end_to_end, p50, ms (log scale)")
+        axes.set_ylabel(f"pooled IoU ({_label(iou_name)})")
+        axes.set_title(_label(title), loc="left", fontsize=11, fontweight="bold")
+        axes.margins(y=0.12)
+        axes.yaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
+        for index, line in enumerate(lines):
+            _point(axes, line, line.end_to_end_ms, _iou(line), colors[line.network], f"pareto-{line.threads}-{index}")
+        if len(front) > 1:
+            x, y = [line.end_to_end_ms for line in front], [_iou(line) for line in front]
+            axes.plot(x, y, drawstyle="steps-post", color=INK, alpha=0.55, linewidth=1.1, zorder=1)
+        _real_time(axes)
+        _legend(axes, lines, colors, with_front=len(front) > 1)
+        canvas.draw()
+        _write_labels(axes, canvas, lines, labeled)
+        tips = {f"pareto-{line.threads}-{index}": _tip(line) for index, line in enumerate(lines)}
+        return as_svg(figure, title, tips)
+
+
+def latency_svg(lines: Sequence[Line], title: str, colors: dict[str, str]) -> str:
+    """Draw `infer` of every line as a bar from p50 to p95 with a mark at p50, by network, fastest first."""
+    with matplotlib.rc_context(RC):
+        order = list(colors)
+        rows = sorted(lines, key=lambda line: (order.index(line.network), line.infer_ms))
+        figure = Figure(figsize=(9.2, 1.1 + 0.24 * len(rows)), layout="constrained")
+        axes = figure.subplots()
+        _latency_axis(
+            axes,
+            [value for line in rows for value in (line.infer_ms, line.row.infer.p95_ms)],
+            "infer, p50 to p95, ms (log scale)",
+        )
+        axes.set_title(_label(title), loc="left", fontsize=11, fontweight="bold")
+        for index, line in enumerate(rows):
+            color = colors[line.network]
+            axes.plot(
+                [line.infer_ms, line.row.infer.p95_ms],
+                [index, index],
+                color=color,
+                alpha=0.5,
+                linewidth=3.5,
+                solid_capstyle="round",
+            )
+            _point(axes, line, line.infer_ms, index, color, f"latency-{line.threads}-{index}")
+        axes.set_yticks(range(len(rows)), [_label(line.short) for line in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.spines.left.set_visible(False)
+        return as_svg(figure, title, {f"latency-{line.threads}-{index}": _tip(line) for index, line in enumerate(rows)})
+
+
+def standalone(svg: str) -> str:
+    """Return a complete SVG file, with a light or dark background after the reader's system."""
+    end = svg.index(">", svg.index("<svg")) + 1
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{svg[:end]}{STANDALONE_STYLE}{svg[end:]}'
+
+
+def network_colors(lines: Sequence[Line]) -> dict[str, str]:
+    """Return network -> color, the same in all plots of a page."""
+    names = sorted({line.network for line in lines})
+    return {name: COLORS[index % len(COLORS)] for index, name in enumerate(names)}
+
+
+def _label(text: str) -> str:
+    shown = plain(text)
+    return shown if len(shown) <= LONGEST_LABEL else f"{shown[:LONGEST_LABEL]}…"
+
+
+def _iou(line: Line) -> float:
+    assert line.iou is not None, "callers pass rows with an IoU"
+    return line.iou
+
+
+def _tip(line: Line) -> str:
+    iou = "" if line.iou is None else f", IoU {line.iou:.4f}"
+    return (
+        f"{line.network}, {line.row.label}, {count_threads(line.threads)}: "
+        f"infer {line.infer_ms:.2f} ms, end_to_end {line.end_to_end_ms:.2f} ms{iou}"
+    )
+
+
+def _point(axes: Axes, line: Line, x: float, y: float, color: str, gid: str) -> None:
+    style: dict[str, Any] = {"color": color, "marker": MARKERS[line.artifact.format], "fillstyle": FILLS[line.artifact.precision]}
+    axes.plot(x, y, linestyle="none", markersize=8, markeredgewidth=1.6, markerfacecoloralt="none", zorder=3, gid=gid, **style)
+
+
+def _latency_axis(axes: Axes, values: list[float], label: str) -> None:
+    low, high = min(values) / 1.25, max(values) * 1.35
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    if high / low < 6:
+        ticks = [tick for tick in MaxNLocator(7).tick_values(low, high) if low <= tick <= high]
+    else:
+        decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+        steps = (1, 2, 5) if high / low < 300 else (1,)
+        ticks = [tick for decade in decades for step in steps if low <= (tick := step * 10.0**decade) <= high]
+    axes.set_xticks(ticks)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.grid(True, color=INK, alpha=0.12, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(label)
+
+
+def _real_time(axes: Axes) -> None:
+    low, high = axes.get_xlim()
+    if low < REAL_TIME_MS < high:
+        axes.axvline(REAL_TIME_MS, color=INK, alpha=0.4, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        at = (REAL_TIME_MS, 1.0)
+        axes.annotate(
+            "30 images/s",
+            at,
+            (3, -2),
+            xycoords=axes.get_xaxis_transform(),
+            textcoords="offset points",
+            va="top",
+            fontsize=8,
+            alpha=0.7,
+        )
+
+
+def _legend(axes: Axes, lines: Sequence[Line], colors: dict[str, str], with_front: bool) -> None:
+    def handle(label: str, **style: Any) -> Line2D:
+        return Line2D(
+            [], [], label=label, markersize=7, markeredgewidth=1.4, markerfacecoloralt="none", **({"linestyle": "none"} | style)
+        )
+
+    formats = [name for name in MARKERS if any(line.artifact.format == name for line in lines)]
+    precisions = [name for name in FILLS if any(line.artifact.precision == name for line in lines)]
+    present = {line.network for line in lines}
+    handles = [handle(_label(name), marker="o", color=color) for name, color in colors.items() if name in present]
+    handles += [handle(name, marker=MARKERS[name], color=INK) for name in formats]
+    handles += [handle(name, marker="o", color=INK, fillstyle=FILLS[name]) for name in precisions]
+    if with_front:
+        handles.append(handle("Pareto front", linestyle="-", color=INK, alpha=0.55))
+    axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, handletextpad=0.6, labelspacing=0.55
+    )
+
+
+def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], labeled: Sequence[Line]) -> None:
+    """Write the names of `labeled` so that they cover no point and no other name."""
+    points = axes.transData.transform([(line.end_to_end_ms, _iou(line)) for line in lines])
+    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
+    taken += [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
+    inside = axes.get_window_extent(canvas.get_renderer())
+    to_data = axes.transData.inverted()
+    for line in labeled:
+        point = axes.transData.transform((line.end_to_end_ms, _iou(line)))
+        label = _place(axes, canvas, _label(line.short), point, taken, inside)
+        taken.append(label.box)
+        at = to_data.transform((label.x, label.y))
+        near = (min(max(point[0], label.box.x0), label.box.x1), min(max(point[1], label.box.y0), label.box.y1))
+        if math.hypot(near[0] - point[0], near[1] - point[1]) > 14:
+            ends = to_data.transform([tuple(point), near])
+            axes.plot(ends[:, 0], ends[:, 1], color=INK, alpha=0.4, linewidth=0.6, zorder=2, scalex=False, scaley=False)
+        axes.text(at[0], at[1], label.text, fontsize=8.5, ha="left", va="bottom", zorder=4)
+
+
+def _place(axes: Axes, canvas: FigureCanvasAgg, text: str, point: Any, taken: list[Bbox], inside: Bbox) -> Label:
+    """Return the nearest free place around `point`, or the place that covers least."""
+    probe = axes.text(0, 0, text, fontsize=8.5, transform=None)
+    extent = probe.get_window_extent(canvas.get_renderer())
+    probe.remove()
+    best: tuple[float, Label] | None = None
+    for radius in LABEL_PIXELS:
+        for angle in np.deg2rad((90, 270, 45, 135, 315, 225, 0, 180, 67, 113, 293, 247)):
+            dx, dy = math.cos(angle), math.sin(angle)
+            x = point[0] + dx * radius - extent.width * (1 - dx) / 2
+            y = point[1] + dy * radius - extent.height * (1 - dy) / 2
+            box = Bbox.from_bounds(x - 2, y - 1, extent.width + 4, extent.height + 2)
+            outside = box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0 or box.y1 > inside.y1
+            overlaps = (Bbox.intersection(box, other) for other in taken)
+            cost = sum(overlap.width * overlap.height for overlap in overlaps if overlap is not None) + 1e6 * outside
+            if best is None or cost < best[0]:
+                best = (cost, Label(text, x, y, box))
+            if cost == 0:
+                return best[1]
+    assert best is not None, "there are radii and angles"
+    return best[1]
+
+
+def as_svg(figure: Figure, title: str, tips: dict[str, str]) -> str:
+    """Return the figure as an `<svg>` element with the text color of its surroundings."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = svg.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    for gid, tip in tips.items():
+        svg = svg.replace(f'<g id="{gid}">', f"<g><title>{escaped(tip)}</title>", 1)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # nothing refers to them, and a page holds several plots
+    head, _, rest = svg.partition(">")
+    return f'{head} role="img" aria-label="{escaped(title)}">{rest}'
