@@ -125,7 +125,7 @@ endif
 	@$(PY) -m edge_runtime.verify $(DEMO_MODELS)
 	$(call say,benchmarking)
 	@$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data "$(DEMO_DATA)" --split "$(DEMO_SPLIT)" --threads 1 --quick --eval-count 24 --out $(DEMO)/results.json
-	@find "$(DEMO_IMAGES)" -type f | sort | head -4 | tr '\n' '\0' | xargs -0 $(PY) -m skyedge.report $(DEMO)/results.json --out $(DEMO)/report --pictures
+	@find "$(DEMO_IMAGES)" -type f | sort | head -4 | tr '\n' '\0' | xargs -0 $(PY) -m skyedge.report $(DEMO)/results.json --out $(DEMO)/report --images
 	@echo "page: $(DEMO)/report/index.html   masks and overlays: $(DEMO)/masks/"
 
 # ---- make bench: the full rule; the only source of figures in the README ------------------------------------------------
@@ -134,7 +134,7 @@ BENCH := build/bench
 PUBLIC := $(BENCH)/u2netp/ncnn-fp16-384
 BENCH_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(BENCH)/$(net)/%)) $(U2NETP_SET:%=$(BENCH)/u2netp/%) \
   $(foreach kind,ncnn-fp16 onnx-int8 tflite-int8,$(BENCH)/u2netp_p5/$(kind)) $(BENCH)/teacher/onnx-fp32 $(PUBLIC)
-CLASSICAL := classical:contour classical:colour
+CLASSICAL := classical:contour classical:color
 BENCH_CALIB = $(DATA)$(shell test -d "$(DATA)/val" && echo /val)
 $(call float_rules,$(BENCH))
 $(call int8_rules,$(BENCH),$(BENCH_CALIB),,--eval "$(BENCH_CALIB)" --count 200 --max-drop 0.3 --keep-float AUTO)

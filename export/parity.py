@@ -61,7 +61,7 @@ class Parity:
     agreement
         IoU of the masks at 0.5, pooled over the scenes. Noise does not count here: networks are undecided nearly everywhere
         in it, so a mask of it means nothing.
-    pictures
+    images
         Number of images, noise included.
     sky_share
         Share of the scenes' pixels that torch predicts as sky, 0 to 1.
@@ -71,7 +71,7 @@ class Parity:
 
     max_abs: float
     agreement: float
-    pictures: int
+    images: int
     sky_share: float
     span: float
 
@@ -109,7 +109,7 @@ def compare(expected: np.ndarray, got: np.ndarray) -> Parity:
     return Parity(
         max_abs=float(np.abs(expected - got).max()),
         agreement=pooled_agreement(expected[scenes], got[scenes]),
-        pictures=len(expected),
+        images=len(expected),
         sky_share=sky_share(expected[scenes]),
         span=float(expected.max() - expected.min()),
     )

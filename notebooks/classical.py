@@ -12,7 +12,7 @@
 # # Sky without a network: contours and colors
 # Two methods of classical image processing. The first takes for ground what lies inside the largest dark contour of the
 # blue channel, the second takes for sky what is as blue as a sky. Both are measured in every benchmark as
-# `classical:contour` and `classical:colour`.
+# `classical:contour` and `classical:color`.
 
 # %%
 from common import ROOT, show
@@ -20,7 +20,7 @@ from common import ROOT, show
 from edge_runtime import Segmenter
 from scenes.render import generate
 
-METHODS = {name: Segmenter.load(f"classical:{name}") for name in ("contour", "colour")}
+METHODS = {name: Segmenter.load(f"classical:{name}") for name in ("contour", "color")}
 for kind, sky in (("mountain", "clear"), ("city", "overcast"), ("street", "night")):
     scene = generate(seed=5, kind=kind, sky=sky)
     show(image=scene.image, **{name: method(scene.image) for name, method in METHODS.items()})

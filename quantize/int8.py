@@ -211,11 +211,11 @@ def _line(out: Path, converted: Converted, draft: ModelSpec) -> str:
     metrics = draft.metrics
     agreed = metrics["agreement"]
     line = f"{from_here(out)}  {converted.size_bytes / 1e6:.2f} MB  agreement {agreed['value']:.4f}"
-    line += f" on {agreed['pictures']} images, {agreed['on_scenes']:.4f} on built-in scenes"
+    line += f" on {agreed['images']} images, {agreed['on_scenes']:.4f} on built-in scenes"
     if "eval" in metrics:
         scored = metrics["eval"]
         line += f"  IoU {scored['iou']:.4f}, fp32 {scored['iou_fp32']:.4f}"
-        line += f", drop {scored['drop_points']:.2f} points on {scored['pictures']} images"
+        line += f", drop {scored['drop_points']:.2f} points on {scored['images']} images"
     kept = draft.provenance["kept_float"]
     return f"{line}  in float: {', '.join(kept)}" if kept else line
 

@@ -99,7 +99,7 @@ def measure(config: SensitivityConfig) -> dict[str, Any]:
     scores = rank(network, read_resized(chosen.calibration, network.size), LabeledSet(pairs, network.size), config.method)
     result = {
         "network": network.checkpoint.name, "size": network.size.width, "checkpoint_sha256": network.sha256,
-        "method": config.method, "calibration_pictures": len(chosen.calibration), "pictures": len(pairs), "source": config.source,
+        "method": config.method, "calibration_images": len(chosen.calibration), "images": len(pairs), "source": config.source,
         "layers": [dataclasses.asdict(score) for score in scores],
     }  # fmt: skip
     config.out.mkdir(parents=True, exist_ok=True)

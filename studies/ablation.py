@@ -81,7 +81,7 @@ def measure(config: AblationConfig) -> Iterator[tuple[str, Figures]]:
             images += found
             measured += held_out
         variants[variant] = {"per_fold_iou": per_fold, **_figures(measured, images)}
-    yield "ablation", {"config": _plain(config), "pictures": len(pairs), "variants": variants}
+    yield "ablation", {"config": _plain(config), "images": len(pairs), "variants": variants}
 
 
 def _train(config: AblationConfig, variant: str, fold: int, pairs: list[Pair]) -> Path:
@@ -121,7 +121,7 @@ def page(figures: Figures) -> list[str]:
         rows.append([name, *(f"{row[key]:.4f}" for key in SHOWN), gains])
     config = figures["config"]
     about = f"{config['arch']} at {config['size']} pixels, {config['steps']} steps, {config['folds']}-fold by group on "
-    about += f"{figures['pictures']} images; pooled over the folds. Gain: points of IoU over `none`, per fold."
+    about += f"{figures['images']} images; pooled over the folds. Gain: points of IoU over `none`, per fold."
     return [about, "", *table(["conditions", *SHOWN, "gain per fold"], "l" + "r" * len(SHOWN) + "l", rows)]
 
 

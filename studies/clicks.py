@@ -97,7 +97,7 @@ def summarize(examples: Iterator[Example]) -> dict[str, Any]:
     curves = np.array([curve for curve, _ in results])
     gains = curves - curves[:, :1]
     return {
-        "pictures": len(curves),
+        "images": len(curves),
         "iou": {str(n): round(float(curves[:, n].mean()), 4) for n in CLICKS},
         "better": {str(n): int((gains[:, n] > 0.005).sum()) for n in CLICKS[1:]},
         "worse": {str(n): int((gains[:, n] < -0.005).sum()) for n in CLICKS[1:]},
@@ -146,7 +146,7 @@ def page(figures: Figures) -> list[str]:
     rows = [
         [
             name,
-            found["pictures"],
+            found["images"],
             *(f"{found['iou'][str(n)]:.3f}" for n in CLICKS),
             f"{found['better']['5']}, {found['worse']['5']}",
             f"{found['worst_change']['5']:+.3f}",

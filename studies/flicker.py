@@ -37,7 +37,7 @@ from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, r
 
 COMPRESSED = "compressed"  # handheld, through an MPEG-4 file
 KINDS = (*MOTIONS, COMPRESSED)
-METHODS = ("exact", "raw", "stabilised")
+METHODS = ("exact", "raw", "stabilized")
 LATEST = 3  # frames after a change that count
 HALF = 0.5
 COLUMNS = ("iou", "dtssd", "dtssd_network", "along")
@@ -120,9 +120,9 @@ class Lag:
             "mean_delay": round(float(later.mean()), 3) if later.size else None,
             "share_later_than_1": round(float((later > 1).mean()), 4) if later.size else None,
             "followed_raw": round(float((raw <= LATEST).mean()), 4) if raw.size else None,
-            "followed_stabilised": round(float((steady <= LATEST).mean()), 4) if steady.size else None,
+            "followed_stabilized": round(float((steady <= LATEST).mean()), 4) if steady.size else None,
             "best_fit_raw": fit[0],
-            "best_fit_stabilised": fit[1],
+            "best_fit_stabilized": fit[1],
         }
 
 
@@ -157,20 +157,20 @@ def measure_shots(kind: str, seeds: Sequence[int], segmenter: Segmenter, config:
     sums, lag, cuts = {name: Sums() for name in METHODS}, Lag(), 0
     height, width = segmenter.artifact.size
     for seed in seeds:
-        steady = FrameSegmenter(segmenter, stabilise=True)
+        steady = FrameSegmenter(segmenter, stabilize=True)
         assert steady.stabilizer is not None
-        predicted: dict[str, list[np.ndarray]] = {"target": [], "raw": [], "stabilised": []}
+        predicted: dict[str, list[np.ndarray]] = {"target": [], "raw": [], "stabilized": []}
         for frame in shot(kind, seed, config):
             exact = np.clip(cv2.resize(frame.alpha, (width, height), interpolation=cv2.INTER_AREA), 0, 1)
             raw = segmenter.low_res(frame.image).copy()
-            maps = {"exact": exact, "raw": raw, "stabilised": steady.steady(frame.image, raw)}
+            maps = {"exact": exact, "raw": raw, "stabilized": steady.steady(frame.image, raw)}
             predicted["target"].append(frame.alpha >= HALF)
             for name, small in maps.items():
                 large = resize_probability(small, *config.size)
                 sums[name].add(small, exact, large, frame)
                 if name in predicted:
                     predicted[name].append(large >= HALF)
-        lag.add(*(np.stack(predicted[name]) for name in ("target", "raw", "stabilised")))
+        lag.add(*(np.stack(predicted[name]) for name in ("target", "raw", "stabilized")))
         cuts += steady.cuts
     return {**{name: sums[name].figures() for name in METHODS}, "lag": lag.figures(), "cuts_found": cuts}
 
@@ -209,7 +209,7 @@ def page(figures: Figures) -> list[str]:
     ]  # fmt: skip
     rows = []
     for name, kind in (*figures["kinds"].items(), ("all", figures["all"])):
-        raw, steady, exact, lag = kind["raw"], kind["stabilised"], kind["exact"], kind.get("lag") or {}
+        raw, steady, exact, lag = kind["raw"], kind["stabilized"], kind["exact"], kind.get("lag") or {}
 
         def change(column: str, digits: int = 2, raw: Figures = raw, steady: Figures = steady) -> str:
             return f"{raw[column]:.{digits}f} -> {steady[column]:.{digits}f}"
@@ -217,7 +217,7 @@ def page(figures: Figures) -> list[str]:
         cells = [name, change("iou", 4), change("dtssd"), f"{exact['dtssd']:.2f}", change("dtssd_network"), change("along")]
         cells += [f"{100 * (1 - steady['along'] / raw['along']):.0f}", f"{exact['along']:.2f}"]
         if lag.get("changes"):
-            cells += [f"{lag['mean_delay']:.2f}", f"{100 * lag['share_later_than_1']:.1f} %", lag["best_fit_stabilised"]]
+            cells += [f"{lag['mean_delay']:.2f}", f"{100 * lag['share_later_than_1']:.1f} %", lag["best_fit_stabilized"]]
         rows.append([*cells, *[None] * (len(head) - len(cells))])
     return [
         f"{figures['shots']} shots of {figures['frames']} frames of {width} x {height} pixels of each kind, seeds from "

@@ -129,7 +129,7 @@ def suspect_cells(labeled: Labeled, opinions: list[np.ndarray], sure: float, lea
     sky, valid, *views = (cv2.resize(plane, size, interpolation=cv2.INTER_AREA) for plane in planes)
     suspect = np.zeros(sky.shape, np.uint8)
     reasons = []
-    for sign, reason in ((1.0, "sky labelled as other"), (-1.0, "other labelled as sky")):
+    for sign, reason in ((1.0, "sky labeled as other"), (-1.0, "other labeled as sky")):
         wrong = (np.min([sign * (view - sky) for view in views], axis=0) >= sure) & (valid > 0.5)
         count, regions, stats, _ = cv2.connectedComponentsWithStats(wrong.astype(np.uint8), connectivity=4)
         large = [region for region in range(1, count) if stats[region, cv2.CC_STAT_AREA] >= max(1.0, least * sky.size)]

@@ -157,7 +157,7 @@ def summarize(model: str, segmenter: Segmenter | Ensemble, val: Found, test: Fou
         "test_at_recommended": next(row for row in by_share["test"] if row["min_sky"] == recommended),
         "confidence_median": {name: confidences(each.real, each.rooms) for name, each in (("val", val), ("test", test))},
         **by_share,
-        "pictures": {name: counts(each.real, each.rooms) for name, each in (("val", val), ("test", test))},
+        "images": {name: counts(each.real, each.rooms) for name, each in (("val", val), ("test", test))},
     }
 
 
@@ -177,7 +177,7 @@ def measure(config: MinSkyConfig) -> Iterator[tuple[str, Figures]]:
 
 def page(figures: Figures) -> list[str]:
     """Return a table of each model at its recommended share, then a table of each model's shares on test."""
-    sizes = figures["models"][0]["pictures"]["test"]
+    sizes = figures["models"][0]["images"]["test"]
     lines = [
         f"Test: {sizes['empty']} images without sky, {sizes['rooms']} generated rooms, {sizes['sky']} images with sky "
         f"({sizes['little_sky']} of them with less than 5 %). False alarm: an image without sky in which some is found. Miss: an "

@@ -83,7 +83,7 @@ def measure(config: QuantizersConfig) -> Iterator[tuple[str, Figures]]:
         rows = _rows(list_methods(config.families), inputs, labeled, config.rounds, Path(folder))
     facts = {
         "network": network.checkpoint.name, "size": network.size.width, "checkpoint_sha256": network.sha256,
-        "calibration_pictures": len(chosen.calibration), "pictures": len(scored), "tuning_pictures": len(tuned),
+        "calibration_images": len(chosen.calibration), "images": len(scored), "tuning_images": len(tuned),
     }  # fmt: skip
     head = {"machine": dataclasses.asdict(describe_machine()), **facts, "rounds": config.rounds}
     yield network.checkpoint.name, {**head, "rows": rows}
@@ -152,8 +152,8 @@ def page(figures: Figures) -> list[str]:
         cells += [f"{row['agreement']:.4f}", f"{row['max_abs']:.1e}", f"{row['drop_points']:+.2f}"]
         rows.append([*cells, f"{row['worst_source_drop_points']:+.2f} ({row['worst_source']})"])
     return [
-        f"{figures['size']} pixels, on {figures['machine']['name']}, calibrated on {figures['calibration_pictures']} images, "
-        f"scored on {figures['pictures']} others. Drops are in points of pooled IoU against torch fp32. Latency is the ratio of "
+        f"{figures['size']} pixels, on {figures['machine']['name']}, calibrated on {figures['calibration_images']} images, "
+        f"scored on {figures['images']} others. Drops are in points of pooled IoU against torch fp32. Latency is the ratio of "
         "medians to fp32 in the same runtime, one thread.",
         "",
         *table(head, "lllrrrrrl", rows),

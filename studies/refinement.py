@@ -44,9 +44,9 @@ DAMAGE = 0.005  # a larger change of IoU counts as better or worse
 GRADIENT_SIGMA, GRADIENT_REACH = 1.4, 6  # of the Gaussian derivative (Rhemann et al. 2009), in pixels
 BAND_SHARE = 0.01  # the gradient counts this near to an edge of the target, as a share of the diagonal
 TILE = 480  # side of the crops on a sheet, pixels
-COLUMNS = ("mae", "iou", "boundary_iou", "gradient_error", "iou_change_worst", "pictures_worse", "pictures_better")
+COLUMNS = ("mae", "iou", "boundary_iou", "gradient_error", "iou_change_worst", "images_worse", "images_better")
 
-Part = Literal["scenes", "data", "same_colour", "speed"]
+Part = Literal["scenes", "data", "same_color", "speed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class RefinementConfig(StudyConfig):
     model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that gives the maps
     out: Path = RESULTS / "refinement"  # the parts of its result that are not measured stay
     sheets: Path = Path("runs/refinement")  # folder of crops to look at, of scenes and `photos` only
-    parts: tuple[Part, ...] = ("scenes", "data", "same_colour", "speed")  # what to measure
+    parts: tuple[Part, ...] = ("scenes", "data", "same_color", "speed")  # what to measure
     scenes: int = 8  # scenes of each kind
     scene_size: tuple[int, int] = (1536, 2048)  # height, width in pixels
     seed: int = 700_000  # of the first scene; the settings were chosen on scenes from 500000 on
@@ -132,11 +132,11 @@ def summarize(results: list[Compared], base: list[Compared]) -> dict[str, Any]:
     values = {name: getattr(figures, name) for name in names} | {"gradient_error": gradient}
     return {
         **{name: None if value is None else round(value, 5) for name, value in values.items()},
-        "pictures": len(results),
+        "images": len(results),
         "iou_change_worst": round(min(changes), 5) if changes else None,
         "iou_change_mean": round(float(np.mean(changes)), 5) if changes else None,
-        "pictures_worse": sum(change < -DAMAGE for change in changes),
-        "pictures_better": sum(change > DAMAGE for change in changes),
+        "images_worse": sum(change < -DAMAGE for change in changes),
+        "images_better": sum(change > DAMAGE for change in changes),
     }
 
 
@@ -209,12 +209,12 @@ def measure_parts(config: RefinementConfig, segmenter: Segmenter) -> Iterator[tu
             name = config.data.resolve().name if config.data else None
             figures = measured("labeled images", labeled_cases(config, segmenter))
             yield "data", {"folder": name, "split": config.split, "methods": figures}
-        if "same_colour" in config.parts:
+        if "same_color" in config.parts:
             yield (
-                "same_colour",
+                "same_color",
                 {
                     where: {str(x): measured(f"{where} {x}", faded_cases(config, segmenter, x, known)) for x in FADES}
-                    for where, known in (("map_before_fading", True), ("map_of_faded_picture", False))
+                    for where, known in (("map_before_fading", True), ("map_of_faded_image", False))
                 },
             )
         if "speed" in config.parts:
@@ -265,21 +265,21 @@ def page(figures: Figures) -> list[str]:
         sets |= {f"{shown}, {kind}": found for kind, found in figures.get("scenes", {}).get(maps, {}).items()}
     if "data" in figures:
         sets[f"{figures['data']['folder']}, {figures['data']['split']}"] = figures["data"]["methods"]
-    for where, shares in figures.get("same_colour", {}).items():
+    for where, shares in figures.get("same_color", {}).items():
         sets |= {f"{where.replace('_', ' ')}, {share}": found for share, found in shares.items()}
     rows = [
         [name, method, *(None if found[column] is None else f"{found[column]:.4g}" for column in COLUMNS)]
         for name, methods in sets.items()
         for method, found in methods.items()
     ]
-    head = ["set", "method", *(column.replace("_", " ").replace("pictures", "images") for column in COLUMNS)]
+    head = ["set", "method", *(column.replace("_", " ") for column in COLUMNS)]
     lines = table(head, "ll" + "r" * len(COLUMNS), rows)
     lines += ["", f"Worse, better: IoU changes by more than {DAMAGE} against bilinear. Map before fading: only colors are lost."]
     if "speed" in figures:
         speed = figures["speed"]
         if "height" in speed:  # results from before there were several sizes
             speed = {f"{speed['height'] * speed['width'] / 1e6:.1f}": speed}
-        times = [[size, f"{at['wall_ms']['median']:.0f}", f"{at['peak_rss_growth_pictures']:.1f}"] for size, at in speed.items()]
+        times = [[size, f"{at['wall_ms']['median']:.0f}", f"{at['peak_rss_growth_images']:.1f}"] for size, at in speed.items()]
         lines += ["", *table(["megapixels", "ms, one thread", "memory, in images"], "rrr", times)]
     return lines
 

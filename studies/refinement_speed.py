@@ -78,7 +78,7 @@ def main(config: Speed) -> None:
         "threads": 1,
         "wall_ms": {"median": round(float(np.median(walls)), 1), "min": round(min(walls), 1)},
         "cpu_ms": {"median": round(float(np.median(cpus)), 1), "min": round(min(cpus), 1)},
-        "peak_rss_growth_pictures": round((resident_bytes("VmHWM")[0] - before) / image.nbytes, 2),
+        "peak_rss_growth_images": round((resident_bytes("VmHWM")[0] - before) / image.nbytes, 2),
         "load_average": round(os.getloadavg()[0], 2),
     }
     print(json.dumps(figures))

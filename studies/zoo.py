@@ -37,7 +37,7 @@ from train.models import MODELS, count_macs, count_parameters, load_checkpoint
 LEFT_OUT = ("deeplabv3_resnet50", "csail_resnet50_ppm")  # both at output stride 8, which takes three times as long
 NETWORKS = tuple(name for name in MODELS if name not in LEFT_OUT)
 IMAGENET = ("unet_lite", "unet_lite_s", "teacher")  # their encoders start from packaged weights
-UNTRAINED = ("classical:contour", "classical:colour")
+UNTRAINED = ("classical:contour", "classical:color")
 SHOWN = ("iou", "boundary_iou", "mae", "fbeta_max", "auroc", "f1", "nosky_fpr")
 # What the documents report for the same network, on other data and with ImageNet weights; docs/seeds.md names them.
 PUBLISHED = {

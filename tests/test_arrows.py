@@ -20,30 +20,24 @@ FOLDERS = {
     "quantize": {"edge_runtime", "scenes", "train", "export"},
     "studies": {"edge_runtime", "scenes", "train", "export", "quantize"},
 }
-# The floors of edge_runtime, from the ground up: a room imports only rooms of lower floors.
-FLOORS = (
-    {"errors"},
-    {"files", "cli", "cores", "progress", "records", "escape"},
-    {"images", "artifact"},
-    {"backends"},
-    {"segmenter"},
-    {"masks", "metrics"},
-    {"video"},
-    {"segment", "verify", "correct", "replace", "benchmark", "devices", "report", "batch", "serve"},
-)
-# Rooms of one floor that still meet, and where: report shares only the types of results.
-MEETINGS = {
-    ("devices", "edge_runtime.benchmark.results"),
-    ("devices", "edge_runtime.benchmark.device_record"),
-    ("report", "edge_runtime.benchmark.results"),
-    ("benchmark", "skyedge.devices.measure"),
-    ("report", "skyedge.batch.results"),
-}
-# To be mended by the rooms' owners; a line here that holds no more fails too.
-KNOWN = {
-    ("train.distill", "train.evaluate"),
-    ("train.model_card", "train.prune"),
-    ("edge_runtime.benchmark.latency", "edge_runtime.verify"),
+# The floors of a house, from the ground up: a room imports only rooms of lower floors.
+FLOORS = {
+    "edge_runtime": (
+        {"errors"},
+        {"files", "cli", "cores", "progress", "records", "escape", "child"},
+        {"images", "artifact"},
+        {"backends"},
+        {"models"},
+        {"segmenter"},
+        {"masks", "metrics", "verify"},
+        {"segment", "video"},
+        {"benchmark"},
+    ),
+    "skyedge": (
+        {"replace", "correct", "serve", "batch", "devices"},
+        {"report"},
+        {"command"},
+    ),
 }
 # Libraries with a command line of their own.
 LIBRARIES = {"scenes.render", "scenes.moving"}
@@ -78,8 +72,8 @@ def is_command(name: str) -> bool:
     return "__name__ ==" in modules()[name].read_text(encoding="utf-8")
 
 
-def floor_of(room: str) -> int:
-    return next(level for level, rooms in enumerate(FLOORS) if room in rooms)
+def floor_of(house: str, room: str) -> int:
+    return next(level for level, rooms in enumerate(FLOORS[house]) if room in rooms)
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
@@ -93,20 +87,20 @@ def test_folders_import_one_way(folder: str) -> None:
             assert not deep, f"{name} imports {deep}, expected of train only train.models"
 
 
-def test_rooms_of_the_runtime_import_downward() -> None:
-    rooms = {name.split(".")[1] for name in modules() if name.startswith("edge_runtime.")}
-    assert rooms <= set().union(*FLOORS)
-    for name in (name for name in modules() if name.startswith("edge_runtime.")):
+@pytest.mark.parametrize("house", FLOORS)
+def test_rooms_import_downward(house: str) -> None:
+    inside = [name for name in modules() if name.startswith(f"{house}.")]
+    assert {name.split(".")[1] for name in inside} == set().union(*FLOORS[house])
+    for name in inside:
         room = name.split(".")[1]
-        for module in (module for module in imports(name) if module.startswith("edge_runtime.")):
+        for module in (module for module in imports(name) if module.startswith(f"{house}.")):
             other = module.split(".")[1]
-            if other != room and (room, module) not in MEETINGS and (name, module) not in KNOWN:
-                assert floor_of(other) < floor_of(room), f"{name} imports {module}"
+            assert other == room or floor_of(house, other) < floor_of(house, room), f"{name} imports {module}"
 
 
 def test_commands_do_not_import_commands() -> None:
     for name in (name for name in modules() if is_command(name) and not name.startswith("studies.")):
-        wrong = {module for module in imports(name) - LIBRARIES if is_command(module) and (name, module) not in KNOWN}
+        wrong = {module for module in imports(name) - LIBRARIES if is_command(module)}
         assert not wrong, f"{name} imports {wrong}: what both need belongs to a room"
 
 
@@ -116,8 +110,3 @@ def test_rooms_are_small_and_say_what_they_are_for() -> None:
             assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), f"{name} has no docstring"
             count = len([file for file in path.parent.iterdir() if file.suffix == ".py" and file.name != "__init__.py"])
             assert count <= 12 or name in ("studies", "scenes.parts"), f"{name} has {count} files, expected at most 12"
-
-
-def test_known_faults_are_still_there() -> None:
-    gone = {(name, module) for name, module in KNOWN if module not in imports(name)}
-    assert not gone, f"mended: take {gone} out of KNOWN"

@@ -1,4 +1,4 @@
-"""Mix teachers into masks: `python train/distill.py TEACHER [TEACHER ...] --data DIR ... --unlabelled DIR ... --out DIR`.
+"""Mix teachers into masks: `python train/distill.py TEACHER [TEACHER ...] --data DIR ... --unlabeled DIR ... --out DIR`.
 
 The softened targets (`train.engine.losses.soft_target`) are written once, as masks; `train/fit.py STUDENT --data OUT` then
 trains the student by distillation without running the teachers again.
@@ -29,7 +29,7 @@ from edge_runtime.images.dataset import Pair, find_pairs, read_pair
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.mask_file import VOID, marked
 from scenes.render import mask_bytes
-from train.data.balance import UNLABELLED
+from train.data.balance import UNLABELED
 from train.data.corrections import correct
 from train.data.datasets import gather, of_sources
 from train.data.links import link_or_copy
@@ -48,7 +48,7 @@ class DistillConfig:
     """Checkpoints or artifact folders; their probabilities, and those of the mirrored image, are averaged."""
     data: tuple[Path, ...] = ()
     """Labeled folders, of which `train` is used; void pixels get the teachers' prediction alone."""
-    unlabelled: tuple[Path, ...] = ()
+    unlabeled: tuple[Path, ...] = ()
     """Folders of images without masks, which get the teachers' prediction alone."""
     sources: tuple[str, ...] = ()
     """Images of these sources of the manifests alone, labeled or not. Default: all."""
@@ -84,7 +84,7 @@ def soften(config: DistillConfig) -> Path:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["id", "source", "split", "scene"])
         for pair in pairs:
-            scene = pair.scene if pair.mask else f"{UNLABELLED} {pair.scene}".strip()
+            scene = pair.scene if pair.mask else f"{UNLABELED} {pair.scene}".strip()
             writer.writerow([pair.id, pair.source, "train", scene])
     return config.out
 
@@ -110,12 +110,12 @@ def _images(config: DistillConfig) -> list[Pair]:
         raise InputError("got no teacher, expected one or more checkpoints or artifact folders")
     check_limits(config, {"weight": (0.0, 1.0), "unsure": (0.0, 0.5), "threads": (1, 1024)})
     pairs = correct(gather(config.data, "train"), config.corrections)
-    for folder in config.unlabelled:
+    for folder in config.unlabeled:
         # A mask that lies there by chance is not a label.
         pairs += [dataclasses.replace(pair, mask=None) for pair in find_pairs(folder, masks=False)]
     pairs = of_sources(pairs, config.sources)
     if not pairs:
-        raise InputError("got no image, expected --data DIR with train/images and masks, or --unlabelled DIR with images")
+        raise InputError("got no image, expected --data DIR with train/images and masks, or --unlabeled DIR with images")
     places: dict[str, Path] = {}
     for pair in pairs:
         if pair.id in places:

@@ -34,7 +34,7 @@ SCENES = [f"python -m scenes.render --out runs/train-scenes --count 700 --seed {
 FLAGS = ("conditions", "resident", "balance", "boundary", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed", "precision")
 PRUNING_FLAGS = ("macs", "rounds", "steps", "final_steps", "batch", "importance", "conditions", "lr", "ema", "seed", "precision")
 SOFTEN = (
-    "python train/distill.py models/teacher/checkpoint.pt --data ../shared/data/sky --unlabelled ../shared/data/unlabelled "
+    "python train/distill.py models/teacher/checkpoint.pt --data ../shared/data/sky --unlabeled ../shared/data/unlabelled "
     "--out runs/softened"
 )
 COLUMNS = (

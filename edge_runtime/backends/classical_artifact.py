@@ -1,4 +1,4 @@
-"""What `--model` may name: an artifact folder, `classical:contour`, `classical:colour`, or `smooth:` before any of these.
+"""What `--model` may name: an artifact folder, `classical:contour`, `classical:color`, or `smooth:` before any of these.
 
 Classical methods have no weights, folder or `model.json`. They become an `Artifact` in memory, so that every command takes
 them too. Their file is the source file of the methods: size and SHA-256 come from it.
@@ -26,7 +26,7 @@ GOLDEN_HORIZON = 0.55  # of the golden image's height
 MODELS_PACKAGE = "skyedge_models"  # of the distribution skyedge-models: all released artifacts
 RELEASED_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9]+-[a-z0-9]+(-\d+x\d+)?)?")
 RELEASED_KINDS = ("onnx-fp32", "onnx-fp16", "ncnn-fp16", "onnx-int8", "tflite-int8", "ncnn-int8")  # the best first
-HELP = "an artifact folder, the name of a released network, classical:contour, classical:colour, or smooth: before one of these"
+HELP = "an artifact folder, the name of a released network, classical:contour, classical:color, or smooth: before one of these"
 
 
 @dataclass(frozen=True, repr=False)

@@ -49,7 +49,7 @@ def by_color(image: np.ndarray) -> np.ndarray:
     return _as_probability(_close(_open(sky, COLOR_KERNEL), COLOR_KERNEL))
 
 
-METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"contour": by_contour, "colour": by_color}
+METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"contour": by_contour, "color": by_color}
 
 
 def smooth(probability: np.ndarray) -> np.ndarray:

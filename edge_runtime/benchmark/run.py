@@ -52,7 +52,7 @@ class BenchmarkConfig:
     """Measure latency, memory, size and accuracy of artifacts, on this machine or with --device."""
 
     models: tuple[Path, ...]
-    """Artifact folders, or folders that hold some; also classical:contour, classical:colour, smooth:DIR."""
+    """Artifact folders, or folders that hold some; also classical:contour, classical:color, smooth:DIR."""
     data: Path | None = None
     """Labeled images (images/, masks/) for accuracy. Without them only latency, memory and size are measured."""
     split: str = "test"

@@ -180,7 +180,7 @@ def describe(image: Path, artifacts: Sequence[Artifact], options: Options) -> st
         raise InputError(f"cannot read image {image}: {error}; expected a readable file") from error
     refinement = options.refinement
     record: dict[str, object] = {
-        "picture_sha256": image_sha256,
+        "image_sha256": image_sha256,
         "models": [{"model_sha256": artifact.sha256, "contract_sha256": _contract_sha256(artifact)} for artifact in artifacts],
         "overlay": options.overlay,
         "refine": refinement and {"version": METHOD_VERSION, **dataclasses.asdict(refinement)},

@@ -37,7 +37,7 @@ class Segment:
     inputs: Annotated[tuple[str | Path, ...], tyro.conf.Positional]
     """Images, and folders of images; or one video file, camera number or stream URL."""
     model: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
-    """Artifact folder, or the name of a released network; also classical:contour, classical:colour, or smooth:DIR, which
+    """Artifact folder, or the name of a released network; also classical:contour, classical:color, or smooth:DIR, which
     smooths another's mask. Given several times, the models are averaged. Default: unet_lite_s."""
     out: Path = Path("masks")
     """Folder for the masks, made where it is missing; or NAME.png for one image. Of a video the file: .mp4, .mov, .avi, .webm
@@ -62,7 +62,7 @@ class Segment:
     """Processes that segment images side by side, each with --threads; the masks are the same."""
     fast_decode: bool = False
     """Decode large JPEGs at a reduced size, at least twice the network's input: faster, and masks differ a little."""
-    stabilise: bool = True
+    stabilize: bool = True
     """Videos: take the flicker out along the motion of the camera (edge_runtime/masks/stabilize.py)."""
     show: bool = False
     """Videos: show the result as it is made; q ends the run. Needs opencv-python and a screen."""
@@ -108,7 +108,7 @@ def main(config: Segment) -> None:
 
 def check_options(config: Segment) -> None:
     """Raise `InputError` for options that say nothing about images, and for values out of range."""
-    video_only = {"--show": config.show, "--seconds": config.seconds, "--no-stabilise": not config.stabilise}
+    video_only = {"--show": config.show, "--seconds": config.seconds, "--no-stabilize": not config.stabilize}
     if given := [flag for flag, set_ in video_only.items() if set_]:
         raise InputError(f"got {', '.join(given)} with images, expected it with a video or camera; leave it out")
     if config.fast_decode and (config.overlay or config.refine):
@@ -143,7 +143,7 @@ def segment_one_video(config: Segment) -> None:
         raise InputError(f"got {', '.join(given)} with a video, expected it with images; leave it out")
     refinement = DEFAULTS if config.refine else None
     options = VideoOptions(
-        config.out, config.overlay, config.stabilise, refinement, config.show, config.seconds, config.overwrite
+        config.out, config.overlay, config.stabilize, refinement, config.show, config.seconds, config.overwrite
     )
     segment_video(config.inputs[0], load_models(config.model, config.threads, config.device), options)
 

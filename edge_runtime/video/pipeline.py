@@ -58,7 +58,7 @@ class VideoOptions:
 
     out: Path
     overlay: bool = False
-    stabilise: bool = True
+    stabilize: bool = True
     refinement: RefineConfig | None = None
     show: bool = False
     seconds: float = 0.0
@@ -92,9 +92,9 @@ class VideoResult:
 class FrameSegmenter:
     """Segments the frames of one video, in order."""
 
-    def __init__(self, segmenter: Segmenter | Ensemble, stabilise: bool, refinement: RefineConfig | None = None) -> None:
+    def __init__(self, segmenter: Segmenter | Ensemble, stabilize: bool, refinement: RefineConfig | None = None) -> None:
         self.segmenter, self.refinement = segmenter, refinement
-        self.stabilizer = Stabilizer() if stabilise else None
+        self.stabilizer = Stabilizer() if stabilize else None
 
     def low_res(self, image: np.ndarray) -> np.ndarray:
         """Return the probability (h, w) float32 of a frame (H, W, 3) uint8 RGB at the network's own size."""
@@ -136,7 +136,7 @@ def segment_video(source: str | Path, segmenter: Segmenter | Ensemble, options: 
         open_window()
     reader = VideoSource(source)
     try:
-        result = _run(reader, FrameSegmenter(segmenter, options.stabilise, options.refinement), options)
+        result = _run(reader, FrameSegmenter(segmenter, options.stabilize, options.refinement), options)
     finally:
         if options.show:
             cv2.destroyAllWindows()
@@ -154,7 +154,7 @@ def summary(result: VideoResult, options: VideoOptions) -> str:
     extra = f", {result.repeated} repeated to keep time" if result.repeated else ""
     if result.written_size not in (None, result.size):
         extra += ", written as {1} x {0}".format(*result.written_size)
-    cuts = f", {result.cuts} cut{'' if result.cuts == 1 else 's'}" if options.stabilise else ""
+    cuts = f", {result.cuts} cut{'' if result.cuts == 1 else 's'}" if options.stabilize else ""
     sound = f", {result.sound}" if result.sound else ""
     return f"{what}: {result.real_time_factor:.2f} x real time, {result.dropped} dropped{extra}{cuts}{sound}: {options.out}"
 

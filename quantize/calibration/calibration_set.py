@@ -77,11 +77,11 @@ def check_distinct(chosen: CalibrationSet, calibration: Sequence[np.ndarray], he
 def fingerprint(chosen: CalibrationSet) -> Calibration:
     """Return the number of calibration images, and a SHA-256 that the same names, contents and seed give again.
 
-    It is the hash of `{"seed": SEED, "pictures": [{"name": NAME, "sha256": HEX}, ...]}`, as JSON with sorted keys and no spaces,
+    It is the hash of `{"seed": SEED, "images": [{"name": NAME, "sha256": HEX}, ...]}`, as JSON with sorted keys and no spaces,
     of the images in the order in which they calibrate.
     """
     images = [{"name": path.relative_to(chosen.root).as_posix(), "sha256": file_sha256(path)} for path in chosen.calibration]
-    entries = {"seed": chosen.seed, "pictures": images}
+    entries = {"seed": chosen.seed, "images": images}
     text = json.dumps(entries, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return Calibration(hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest(), len(images))
 

@@ -74,7 +74,7 @@ def measure(backend: Backend, checks: Checks) -> dict[str, Any]:
     )
     metrics: dict[str, Any] = {
         "agreement": {
-            "to": "torch fp32", "value": held_out, "pictures": len(checks.held_out.images),
+            "to": "torch fp32", "value": held_out, "images": len(checks.held_out.images),
             "on_scenes": scenes, "scenes": len(checks.scenes.images),
         }
     }  # fmt: skip
@@ -83,7 +83,7 @@ def measure(backend: Backend, checks: Checks) -> dict[str, Any]:
         worst, lost = worst_source(checks.by_source, checks.labeled.iou_by_source(masks))
         iou = checks.labeled.iou(masks)
         metrics["eval"] = {
-            "pictures": len(checks.labeled.images), "iou_fp32": checks.iou, "iou": iou,
+            "images": len(checks.labeled.images), "iou_fp32": checks.iou, "iou": iou,
             "drop_points": 100.0 * (checks.iou - iou), "worst_source": worst, "worst_source_drop_points": lost,
         }  # fmt: skip
     return metrics

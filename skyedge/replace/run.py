@@ -198,7 +198,7 @@ class _Shot:
     def __init__(self, config: Replace, segmenter: Segmenter) -> None:
         self.config, self.segmenter = config, segmenter
         self.look = Look(config.relight, config.halo)
-        self.frames = FrameSegmenter(segmenter, stabilise=True, refinement=DEFAULTS)
+        self.frames = FrameSegmenter(segmenter, stabilize=True, refinement=DEFAULTS)
         self.tracker, self.cuts = SkyTracker(), 0
         self.sky: Sky | None = None
         self.first: View | None = None

@@ -45,10 +45,10 @@ class ReportConfig:
     """Result files; several make one page with a part for each. Or the local DEST of one run of skyedge.batch."""
     out: Path
     """Folder for index.html, pareto.svg and table.md."""
-    pictures: tuple[Path, ...] = ()
+    images: tuple[Path, ...] = ()
     """Images, or folders of images, to show with the mask of every artifact. They must be free to publish."""
     models: tuple[Path, ...] = ()
-    """Artifact folders, or folders that hold some, for --pictures. Default: the folders in the result files."""
+    """Artifact folders, or folders that hold some, for --images. Default: the folders in the result files."""
     readme: Path | None = None
     """Page whose part between <!-- benchmark:begin --> and <!-- benchmark:end --> is replaced by a table of at most 8 rows."""
     table: Path | None = None
@@ -92,7 +92,7 @@ def report(config: ReportConfig) -> Report:
     for path, text in ((config.readme, short_tables(lines, shown)), (config.table, full)):
         if path is not None:
             pages[path] = replace_section(read_text(path, "a page with the marks for the table"), text, path)
-    images = list_images(config.pictures)
+    images = list_images(config.images)
     parts = [_part(name, results, lines, config.models, images) for name, results in loaded.items()]
     page = config.out / "index.html"
     write_text(page, render(parts, lines))
@@ -187,7 +187,7 @@ def print_table(lines: Sequence[Line], quick: bool) -> None:
 def main(config: ReportConfig) -> None:
     """Write the report, print the table and the page's path."""
     if any(map(is_archive, config.results)):
-        if len(config.results) > 1 or config.pictures or config.models or config.readme or config.table:
+        if len(config.results) > 1 or config.images or config.models or config.readme or config.table:
             raise InputError(f"got {config.results[0]} with other results or options, expected a batch run alone, with --out")
         return print(write_page(config.results[0], config.out))
     written = report(config)

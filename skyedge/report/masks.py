@@ -89,7 +89,7 @@ def find_folders(results: Results, models: Sequence[Path]) -> dict[str, Path]:
     by_sha = {read_model(place).sha256: place for place in places}
     found = {artifact.key: by_sha[artifact.sha256] for artifact in artifacts if artifact.sha256 in by_sha}
     if not found:
-        raise InputError("got --pictures, but none of the measured artifacts is here; give their folders with --models")
+        raise InputError("got --images, but none of the measured artifacts is here; give their folders with --models")
     return found
 
 

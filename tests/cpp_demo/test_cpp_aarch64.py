@@ -81,22 +81,22 @@ def test_stb_decodes_as_pillow(build: Path, tmp_path: Path) -> None:
     rgba = rng.integers(0, 256, (256, 256, 4), dtype=np.uint8)
     rgba[..., 0], rgba[..., 3] = np.mgrid[0:256, 0:256]  # every value with every alpha
     whole = Image.fromarray(rgba)
-    colour = whole.convert("RGB").crop((0, 0, 48, 31))
-    grey16 = Image.fromarray(np.linspace(0, 65535, 48 * 31).reshape(31, 48).astype(np.uint16))
+    color = whole.convert("RGB").crop((0, 0, 48, 31))
+    gray16 = Image.fromarray(np.linspace(0, 65535, 48 * 31).reshape(31, 48).astype(np.uint16))
     kinds = {
-        "colour.png": colour, "colour.bmp": colour, "grey.png": colour.convert("L"), "bilevel.png": colour.convert("1"),
-        "grey16.png": grey16, "rgba.png": whole, "grey_alpha.png": whole.convert("LA"),
-        "palette.png": colour.convert("P", palette=Image.Palette.ADAPTIVE), "palette.bmp": colour.convert("P"),
+        "color.png": color, "color.bmp": color, "gray.png": color.convert("L"), "bilevel.png": color.convert("1"),
+        "gray16.png": gray16, "rgba.png": whole, "gray_alpha.png": whole.convert("LA"),
+        "palette.png": color.convert("P", palette=Image.Palette.ADAPTIVE), "palette.bmp": color.convert("P"),
     }  # fmt: skip
     (tmp_path / "in").mkdir()
     for name, image in kinds.items():
         image.save(tmp_path / "in" / name)
-    colour.save(tmp_path / "in" / "key.png", transparency=colour.getpixel((20, 20)))
+    color.save(tmp_path / "in" / "key.png", transparency=color.getpixel((20, 20)))
     assert cv2.imwrite(str(tmp_path / "in" / "deep.png"), rng.integers(0, 65536, (31, 48, 3), dtype=np.uint16))
     for orientation in (3, 6):
         exif = Image.Exif()
         exif[0x0112] = orientation
-        colour.save(tmp_path / "in" / f"turned{orientation}.png", exif=exif)
+        color.save(tmp_path / "in" / f"turned{orientation}.png", exif=exif)
     files = sorted((tmp_path / "in").iterdir())
     assert arm_images(build, [(0, 0, path, tmp_path / f"{path.name}.raw") for path in files]) == []
     for path in files:
@@ -104,7 +104,7 @@ def test_stb_decodes_as_pillow(build: Path, tmp_path: Path) -> None:
 
 
 def test_jpegs_look_alike(build: Path, tmp_path: Path) -> None:
-    # stb enlarges colour and rounds the cosine transform in its own way, so these are close, not equal.
+    # stb enlarges color and rounds the cosine transform in its own way, so these are close, not equal.
     small = Image.fromarray(np.random.default_rng(14).integers(0, 256, (6, 9, 3), dtype=np.uint8))
     smooth = small.resize((90, 60), Image.Resampling.BICUBIC)
     jobs = []

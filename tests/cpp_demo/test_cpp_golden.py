@@ -70,7 +70,7 @@ def test_resized_input_is_exactly_pillows(build: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_raw(job[3]), wanted, err_msg=str(job))
 
 
-def _grey16() -> Image.Image:
+def _gray16() -> Image.Image:
     return Image.fromarray(np.linspace(0, 65535, 48 * 31).reshape(31, 48).astype(np.uint16))
 
 
@@ -100,14 +100,14 @@ def _write_images(folder: Path) -> list[Path]:
         "color.png": color,
         "color.bmp": color,
         "color.tif": color,
-        "grey.png": color.convert("L"),
-        "grey.bmp": color.convert("L"),
+        "gray.png": color.convert("L"),
+        "gray.bmp": color.convert("L"),
         "bilevel.png": color.convert("1"),
-        "grey16.png": _grey16(),
-        "grey16.tif": _grey16(),
+        "gray16.png": _gray16(),
+        "gray16.tif": _gray16(),
         "rgba.png": _alpha("RGBA"),
         "rgba.tif": _alpha("RGBA"),
-        "grey_alpha.png": _alpha("LA"),
+        "gray_alpha.png": _alpha("LA"),
         "palette.png": _palette(False),
         "palette_alpha.png": _palette(True),
         "bilevel.tif": color.convert("1"),

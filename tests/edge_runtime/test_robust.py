@@ -124,7 +124,7 @@ def test_orientation_reaches_the_mask(suffix: str, orientation: int, tmp_path: P
         expected = np.asarray(ImageOps.exif_transpose(opened))
     image = read_rgb(path)
     assert image.shape == expected.shape and np.abs(image.astype(int) - expected).max() <= 12
-    main(Segment((path,), ("classical:colour",), tmp_path / "out"))  # type: ignore[arg-type]
+    main(Segment((path,), ("classical:color",), tmp_path / "out"))  # type: ignore[arg-type]
     with Image.open(tmp_path / "out" / "x.png") as mask:
         assert (mask.height, mask.width) == expected.shape[:2]
 

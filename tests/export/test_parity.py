@@ -28,7 +28,7 @@ def test_images_are_seeded_and_varied() -> None:
 
 def test_equal_outputs_are_perfect() -> None:
     same = compare(_stack(0), _stack(0))
-    assert (same.max_abs, same.agreement, same.pictures) == (0.0, 1.0, len(SCENES) + 1)
+    assert (same.max_abs, same.agreement, same.images) == (0.0, 1.0, len(SCENES) + 1)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

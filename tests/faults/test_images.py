@@ -187,7 +187,7 @@ def test_a_name_of_255_bytes_costs_no_other_image(tmp_path: Path, capsys: pytest
     assert {path.name for path in (tmp_path / "tinted").iterdir()} == {"a.png", "a.overlay.jpg"}
 
 
-@pytest.mark.parametrize(("flag", "value"), [("show", True), ("seconds", 3.0), ("stabilise", False)])
+@pytest.mark.parametrize(("flag", "value"), [("show", True), ("seconds", 3.0), ("stabilize", False)])
 def test_options_of_videos_are_refused_with_images(flag: str, value: object, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="with images, expected it with a video"):
         segment(write(tmp_path / "a.jpg"), out=tmp_path / "out", **{flag: value})

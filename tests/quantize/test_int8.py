@@ -49,7 +49,7 @@ def test_artifact_is_what_the_contract_asks_for(artifact_format: str, made: tupl
 def test_figures_are_printed_and_kept(artifact_format: str, made: tuple[Path, str]) -> None:
     metrics = read_artifact(made[0] / artifact_format).spec.metrics
     (line,) = [line for line in made[1].splitlines() if line.startswith(str(made[0] / artifact_format))]
-    assert metrics["agreement"]["pictures"] == 3 and metrics["eval"]["pictures"] == 12
+    assert metrics["agreement"]["images"] == 3 and metrics["eval"]["images"] == 12
     assert f"agreement {metrics['agreement']['value']:.4f} on 3 images" in line
     drop = 100 * (metrics["eval"]["iou_fp32"] - metrics["eval"]["iou"])
     assert metrics["eval"]["drop_points"] == pytest.approx(drop) and f"drop {drop:.2f} points" in line

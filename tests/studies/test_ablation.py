@@ -47,7 +47,7 @@ def test_it_runs_and_goes_on(data: Path, tmp_path: Path) -> None:
     config = AblationConfig(data=(data,), **settings, runs=tmp_path / "runs", out=tmp_path)
     STUDY.main(config)
     result = json.loads((tmp_path / "ablation.json").read_text())
-    assert set(result["variants"]) == {"none", "fog"} and result["pictures"] == 6
+    assert set(result["variants"]) == {"none", "fog"} and result["images"] == 6
     assert all(len(row["per_fold_iou"]) == 2 for row in result["variants"].values())
     assert (tmp_path / "ablation.md").read_text().count("\n| ") == 3
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/*/checkpoint.pt")}

@@ -61,7 +61,7 @@ def test_the_lag_is_counted(late: int) -> None:
     found = lag.figures()
     assert found["changes"] == 20 * 12 and found["mean_delay"] == late
     assert found["share_later_than_1"] == (1 if late > 1 else 0)
-    assert found["best_fit_raw"] == 0 and found["best_fit_stabilised"] == late
+    assert found["best_fit_raw"] == 0 and found["best_fit_stabilized"] == late
 
 
 def test_no_change_has_no_lag() -> None:
@@ -84,7 +84,7 @@ def test_the_command(project_root: Path, tmp_path: Path) -> None:
         assert all(set(found[method]) == set(COLUMNS) for method in METHODS)
         assert found["exact"]["dtssd_network"] == 0
     still = report["kinds"]["tripod"]
-    assert still["stabilised"]["dtssd"] < 0.5 * still["raw"]["dtssd"] and still["exact"]["dtssd"] == 0
+    assert still["stabilized"]["dtssd"] < 0.5 * still["raw"]["dtssd"] and still["exact"]["dtssd"] == 0
     page = (tmp_path / f"{name}.md").read_text()
     assert all(f"| {kind} |" in page for kind in KINDS) and name in done.stdout
     done = subprocess.run([sys.executable, *words, "--frames", "2"], cwd=project_root, capture_output=True, text=True)

@@ -25,7 +25,7 @@ def test_a_region_is_suspect_where_all_opinions_are_sure_of_the_opposite() -> No
     true = sky.copy()
     true[60:90, 100:160] = 0.95  # sky that the label leaves out
     cells, reason = suspect_cells(labeled, [true, true[::2, ::2]], 0.8, 0.01)
-    assert reason == "sky labelled as other" and cells.shape == (32, 64)
+    assert reason == "sky labeled as other" and cells.shape == (32, 64)
     inside = cells[60 * 32 // 100 : 90 * 32 // 100, 100 * 64 // 200 : 160 * 64 // 200]
     assert inside.all() and cells.sum() < 1.6 * inside.size
     assert not suspect_cells(labeled, [true, sky], 0.8, 0.01)[0].any()  # one disagrees
@@ -33,7 +33,7 @@ def test_a_region_is_suspect_where_all_opinions_are_sure_of_the_opposite() -> No
     assert not suspect_cells(labeled, [true, true], 0.8, 0.2)[0].any()  # too small
     valid[60:90, 100:160] = False
     assert not suspect_cells(labeled, [true, true], 0.8, 0.01)[0].any()  # no label there
-    assert suspect_cells(labeled, [1.0 - sky], 0.8, 0.01)[1] == "sky labelled as other, other labelled as sky"
+    assert suspect_cells(labeled, [1.0 - sky], 0.8, 0.01)[1] == "sky labeled as other, other labeled as sky"
 
 
 def test_a_spoilt_label_is_found(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_spoilt_label_is_found(tmp_path: Path) -> None:
         data=(data,), opinions=opinions, folds=2, size=64, steps=80, batch=8, sure=0.5, out=tmp_path / "out"
     )  # fmt: skip
     found = read_corrections(find_label_errors(config))
-    assert list(found) == [spoilt.stem] and found[spoilt.stem].reason == "sky labelled as other"
+    assert list(found) == [spoilt.stem] and found[spoilt.stem].reason == "sky labeled as other"
     assert (tmp_path / "out" / "sheet_00.jpg").is_file()
     with pytest.raises(InputError, match="got --keep 2, expected numbers of the sheets, 1 to 1"):
         find_label_errors(dataclasses.replace(config, keep=(2,)))

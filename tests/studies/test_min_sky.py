@@ -60,12 +60,12 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
             Image.fromarray(image).save(tmp_path / "data" / split / "images" / f"{stem}.png")
             Image.fromarray(mask).save(tmp_path / "data" / split / "masks" / f"{stem}.png")
     out = tmp_path / "min_sky.json"
-    models = ("classical:colour", "classical:contour+classical:colour")
+    models = ("classical:color", "classical:contour+classical:color")
     STUDY.main(MinSkyConfig(data=tmp_path / "data", models=models, out=tmp_path, rooms=2))
     results = json.loads(out.read_text())
     first = results["models"][0]
     assert first["recommended_min_sky"] == max(SHARES)  # no mistake anywhere: the sky fills half of its image
-    assert first["pictures"]["test"] == {"empty": 1, "rooms": 2, "sky": 1, "little_sky": 0}
+    assert first["images"]["test"] == {"empty": 1, "rooms": 2, "sky": 1, "little_sky": 0}
     row = next(row for row in first["test"] if row["min_sky"] == 0.1)
     assert (row["false_alarms_real"], row["misses"], row["misses_little_sky"]) == (0.0, 0.0, None)
     assert len(results["models"][1]["model_sha256"]) == 2
@@ -79,4 +79,4 @@ def test_bad_flags(tmp_path: Path) -> None:
         STUDY.main(MinSkyConfig(data=tmp_path, rooms=0))
     with pytest.raises(InputError, match="expected an artifact folder"):
         STUDY.main(MinSkyConfig(data=tmp_path, models=("absent",)))
-    assert load_models(["classical:colour"]).threshold == 0.5
+    assert load_models(["classical:color"]).threshold == 0.5

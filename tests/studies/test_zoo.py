@@ -21,7 +21,7 @@ def test_finished_networks_are_skipped(split_scenes: Callable[..., Path], scene_
     )  # fmt: skip
     STUDY.main(config)
     page = (tmp_path / "out" / "zoo.md").read_text()
-    assert "unet_lite_s" in page and "ImageNet" in page and "classical:colour" in page
+    assert "unet_lite_s" in page and "ImageNet" in page and "classical:color" in page
     (tmp_path / "runs" / "unet_lite_s" / "checkpoint.pt").unlink()  # whatever trains again would need or write it
     figures = [figures for _, figures in measure(config)][-1]
     assert figures["networks"]["unet_lite_s"]["images"] == 2

@@ -100,4 +100,4 @@ def test_the_command(project_root: Path, data: Path, tiny_checkpoint: Path, tmp_
     assert done.stdout.strip() == str(tmp_path / "soft")
     refused = subprocess.run([*words, str(tmp_path / "none.pt"), "--data", str(data)], capture_output=True, text=True)
     assert refused.returncode == 2 and "checkpoint" in refused.stderr and "Traceback" not in refused.stderr
-    assert "--unlabelled" in subprocess.run([*words, "--help"], capture_output=True, text=True).stdout
+    assert "--unlabeled" in subprocess.run([*words, "--help"], capture_output=True, text=True).stdout

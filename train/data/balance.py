@@ -10,7 +10,7 @@ from edge_runtime.images.dataset import Pair
 
 SHARES = {  # of all views, by condition; conditions that a set lacks leave theirs to the others
     "night": 0.15, "dusk": 0.11, "no sky": 0.21, "fog": 0.04, "looking up": 0.05, "street": 0.18, "other": 0.26,
-    "scenes": 0.08, "unlabelled": 0.22,
+    "scenes": 0.08, "unlabeled": 0.22,
 }  # fmt: skip
 WORDS = {  # in the scene or the source that a manifest names; the first that fits
     "night": ("night", "storm", "dark"),
@@ -19,7 +19,7 @@ WORDS = {  # in the scene or the source that a manifest names; the first that fi
     "looking up": ("looking up", "uav", "aerial", "canopy", "upview"),
     "street": ("driving", "street", "facade", "road", "town"),
 }
-UNLABELLED = "unlabelled"  # how the scene of an image without a label begins in a folder of train/distill.py
+UNLABELED = "unlabeled"  # how the scene of an image without a label begins in a folder of train/distill.py
 PAINTED = "scenes"  # source of the images that scenes/render.py paints
 NO_SKY = 0.001  # share of sky, below which an image counts as one without
 
@@ -29,8 +29,8 @@ def condition(pair: Pair, sky: float) -> str:
     text = f"{pair.scene} {pair.source}".lower()
     if pair.source == PAINTED:
         return "scenes"
-    if pair.scene.startswith(UNLABELLED):
-        return "unlabelled"
+    if pair.scene.startswith(UNLABELED):
+        return "unlabeled"
     if sky < NO_SKY:
         return "no sky"
     return next((name for name, words in WORDS.items() if any(word in text for word in words)), "other")

@@ -92,7 +92,7 @@ def test_smoothing_never_drives_two_maps_apart() -> None:
         assert np.abs(smooth(a) - smooth(b)).max() <= np.abs(a - b).max() + 1e-6
 
 
-@pytest.mark.parametrize("model", ["classical:contour", "classical:colour", "smooth:classical:contour", f"smooth:{MODEL}"])
+@pytest.mark.parametrize("model", ["classical:contour", "classical:color", "smooth:classical:contour", f"smooth:{MODEL}"])
 def test_the_golden_pair_holds(model: str) -> None:
     assert replay(Segmenter.load(model)).ok
 
@@ -100,9 +100,9 @@ def test_the_golden_pair_holds(model: str) -> None:
 def test_names_have_digests_of_their_own() -> None:
     names = (
         "classical:contour",
-        "classical:colour",
+        "classical:color",
         "smooth:classical:contour",
-        "smooth:classical:colour",
+        "smooth:classical:color",
         f"smooth:{MODEL}",
         MODEL,
     )
@@ -116,11 +116,11 @@ def test_names_have_digests_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("classical:", "expected classical:contour or classical:colour"),
-        ("classical:color", "expected classical:contour or classical:colour"),
+        ("classical:", "expected classical:contour or classical:color"),
+        ("classical:hue", "expected classical:contour or classical:color"),
         ("smooth:", "expected an artifact folder"),
         ("smooth:absent", "expected an artifact folder"),
-        ("smooth:smooth:classical:colour", "expected smooth: once"),
+        ("smooth:smooth:classical:color", "expected smooth: once"),
     ],
 )
 def test_unknown_names(name: str, message: str) -> None:
@@ -135,7 +135,7 @@ def test_segment_and_resume_tell_the_methods_apart(tmp_path: Path, capsys: pytes
         main(Segment((tmp_path / "x.png",), (Path(model),), tmp_path / "out", resume=True))
         return capsys.readouterr().out
 
-    for model in ("classical:contour", "classical:colour", "smooth:classical:colour"):
+    for model in ("classical:contour", "classical:color", "smooth:classical:color"):
         assert "1 masks written, 0 kept" in run(model)
         assert "0 masks written, 1 kept" in run(model)
     with Image.open(tmp_path / "out" / "x.png") as mask:
@@ -143,15 +143,15 @@ def test_segment_and_resume_tell_the_methods_apart(tmp_path: Path, capsys: pytes
 
 
 def test_the_benchmark_takes_names(tmp_path: Path) -> None:
-    found = find_artifacts((Path("classical:contour"), Path("classical:colour"), Path(f"smooth:{MODEL}"), MODEL))
+    found = find_artifacts((Path("classical:contour"), Path("classical:color"), Path(f"smooth:{MODEL}"), MODEL))
     assert list(found) == [
         "classical-contour",
-        "classical-colour",
+        "classical-color",
         "unet_lite_s-192-int8-onnx+smooth",
         "unet_lite_s-192-int8-onnx",
     ]
     with pytest.raises(InputError, match="twice"):
-        find_artifacts((Path("classical:colour"), Path("classical:colour")))
+        find_artifacts((Path("classical:color"), Path("classical:color")))
     assert shown_path(Path("/elsewhere/models/name")) == "name"
     assert shown_path(Path("smooth:/elsewhere/models/name")) == "smooth:name"  # no machine's paths in result files
     artifacts = [SimpleNamespace(key=key, folder=str(each.folder), sha256=each.sha256) for key, each in found.items()]
@@ -168,20 +168,20 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_benchmark_and_its_report(pairs: Path, tmp_path: Path) -> None:
-    models = ["classical:contour", "classical:colour", f"smooth:{MODEL}"]
+    models = ["classical:contour", "classical:color", f"smooth:{MODEL}"]
     words = ["--models", *models, "--data", str(pairs), "--split", "", "--quick", "--out", str(tmp_path / "r.json")]
     done = subprocess.run([sys.executable, "-m", "edge_runtime.benchmark", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "r.json").read_text())
     jsonschema.validate(results, json.loads(SCHEMA.read_text()))
     by_key = {artifact["key"]: artifact for artifact in results["artifacts"]}
-    for key in ("classical-contour", "classical-colour"):
+    for key in ("classical-contour", "classical-color"):
         fact = by_key[key]
         assert (fact["format"], fact["precision"], fact["parameters"]) == ("classical", "uint8", None)
         assert fact["accuracy"]["pooled"]["iou"] == 1.0
         assert 0 < fact["memory"]["baseline_bytes"] <= fact["memory"]["peak_bytes"]
     assert "golden" not in " ".join(results["warnings"])
-    words = [str(tmp_path / "r.json"), "--out", str(tmp_path / "page"), "--pictures", str(pairs)]
+    words = [str(tmp_path / "r.json"), "--out", str(tmp_path / "page"), "--images", str(pairs)]
     shown = subprocess.run([sys.executable, "-m", "skyedge.report", *words], capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     table = (tmp_path / "page" / "table.md").read_text()

@@ -66,7 +66,7 @@ def read(path: Path) -> list[TimedFrame]:
 
 def test_the_masks_are_those_of_the_frames(clip: Path, segmenter: Segmenter, tmp_path: Path) -> None:
     out = tmp_path / "new" / "masks.mkv"
-    result = segment_video(clip, segmenter, VideoOptions(out, stabilise=False))
+    result = segment_video(clip, segmenter, VideoOptions(out, stabilize=False))
     assert (result.frames, result.dropped, result.repeated, result.size) == (FRAMES, 0, 0, SIZE)
     assert result.video_s == pytest.approx(FRAMES / 25) and result.real_time_factor > 0
     masks, frames = read(out), read(clip)
@@ -81,11 +81,11 @@ def test_stabilized_masks_flicker_less(segmenter: Segmenter, tmp_path: Path) -> 
     noisy = [frame.image for frame in moving_scene(11, 12, SIZE, "tripod", "trees")]
     clip = write(tmp_path / "noisy.mkv", noisy)
     flicker = {}
-    for stabilise in (False, True):
-        out = tmp_path / f"{stabilise}.mkv"
-        segment_video(clip, segmenter, VideoOptions(out, stabilise=stabilise))
+    for stabilize in (False, True):
+        out = tmp_path / f"{stabilize}.mkv"
+        segment_video(clip, segmenter, VideoOptions(out, stabilize=stabilize))
         masks = [frame.image[..., 0].astype(float) for frame in read(out)]
-        flicker[stabilise] = np.mean([np.square(b - a).mean() for a, b in zip(masks[2:], masks[3:], strict=False)])
+        flicker[stabilize] = np.mean([np.square(b - a).mean() for a, b in zip(masks[2:], masks[3:], strict=False)])
     assert 0 < flicker[True] < 0.25 * flicker[False]
 
 
@@ -133,7 +133,7 @@ def test_a_variable_rate_keeps_its_time(segmenter: Segmenter, tmp_path: Path) ->
     assert times == pytest.approx([0, 0.04, 0.24, 0.28, 0.32, 0.72])
     copies = [pacing.copies(time_s, next_s) for time_s, next_s in zip(times, [*times[1:], None], strict=True)]
     assert copies == [1, 5, 1, 1, 10, 1]
-    result = segment_video(path, segmenter, VideoOptions(out, stabilise=False))
+    result = segment_video(path, segmenter, VideoOptions(out, stabilize=False))
     assert (result.frames, result.repeated) == (6, 13) and result.video_s == pytest.approx(0.76)
     masks = read(out)
     assert len(masks) == 19
@@ -306,7 +306,7 @@ def test_the_last_line() -> None:
 def test_the_command(clip: Path, segmenter: Segmenter, project_root: Path, tmp_path: Path) -> None:
     out, models = tmp_path / "masks.mkv", project_root / "models"
     words = [sys.executable, "-m", "edge_runtime.segment", str(clip), "--model", str(models / "unet_lite_s" / "onnx-fp32")]
-    done = subprocess.run([*words, "--out", str(out), "--no-stabilise"], capture_output=True, text=True)
+    done = subprocess.run([*words, "--out", str(out), "--no-stabilize"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{FRAMES} frames of 128 x 72 (0.80 s) in ") and done.stdout.count("\n") == 1
     assert " x real time, 0 dropped: " in done.stdout

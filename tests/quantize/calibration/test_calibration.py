@@ -94,7 +94,7 @@ def test_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:
         {"name": path.relative_to(chosen.root).as_posix(), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
         for path in chosen.calibration
     ]
-    text = json.dumps({"pictures": images, "seed": 0}, separators=(",", ":"))
+    text = json.dumps({"images": images, "seed": 0}, separators=(",", ":"))
     assert made == Calibration(hashlib.sha256(text.encode()).hexdigest(), 9)
     moved = divide(_images(tmp_path / "b" / "train" / "images", 12).parent.parent, 200, 0)
     assert fingerprint(moved) == made, "the same images elsewhere are the same calibration set"

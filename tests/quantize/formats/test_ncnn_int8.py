@@ -53,7 +53,7 @@ def test_command_writes_what_the_contract_asks_for(made: tuple[Artifact, str], a
     assert stored.weights == "per_channel_symmetric, first and depthwise layers float16"
     assert stored.calibration is not None and stored.calibration.count == 9
     assert made[0].size_bytes < 0.32 * read_artifact(artifacts["ncnn-fp32"]).size_bytes
-    assert spec.metrics["agreement"]["value"] > 0.97 and spec.metrics["agreement"]["pictures"] == 3
+    assert spec.metrics["agreement"]["value"] > 0.97 and spec.metrics["agreement"]["images"] == 3
     assert f"agreement {spec.metrics['agreement']['value']:.4f} on 3 images" in made[1] and "drop" in made[1]
     net = read_net(made[0].file("param"), made[0].file("bin"))
     left = [layer for layer in net.layers if layer.is_convolution and "8" not in layer.params]

@@ -350,12 +350,12 @@ def test_images_go_through_every_artifact(measured: Path, project_root: Path, sc
 
     path = changed(measured, tmp_path / "released.json", released)
     images = tuple(sorted((scene_dir / "test" / "images").iterdir())[:2])
-    page = report(ReportConfig((path,), tmp_path, pictures=images, models=tuple(folders.values()))).page.read_text()
+    page = report(ReportConfig((path,), tmp_path, images=images, models=tuple(folders.values()))).page.read_text()
     assert page.count("data:image/jpeg;base64,") == 2 * 3  # the image and two masks
     assert images[0].stem in page and "ncnn fp16</figcaption>" in page
     other = project_root / "models" / "unet_lite" / "onnx-fp32"
     with pytest.raises(InputError, match="--models"):
-        report(ReportConfig((path,), tmp_path, pictures=images, models=(other,)))
+        report(ReportConfig((path,), tmp_path, images=images, models=(other,)))
 
 
 @pytest.mark.parametrize(

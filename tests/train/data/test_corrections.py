@@ -34,7 +34,7 @@ def test_the_region_of_an_image_becomes_void(scene_dir: Path, tmp_path: Path) ->
     cells = np.zeros((2, 4), bool)
     cells[0, 3] = True
     write_corrections(
-        [Correction(pairs[1].id, cells, "sky labelled as other"), Correction("not here", cells, "")], tmp_path / "c.csv"
+        [Correction(pairs[1].id, cells, "sky labeled as other"), Correction("not here", cells, "")], tmp_path / "c.csv"
     )
     corrected = correct(pairs, tmp_path / "c.csv")
     before, after = read_pair(pairs[1]), read_pair(corrected[1])

@@ -54,7 +54,7 @@ def test_images_are_drawn_by_their_shares() -> None:
 def test_conditions_come_from_the_manifest() -> None:
     assert condition(pair("a", "webcams", "harbor by night"), 0.3) == "night"
     assert condition(pair("b", "webcams", "harbor by night"), 0.0) == "no sky"
-    assert condition(pair("c", "webcams", "unlabelled night"), 0.3) == "unlabelled"
+    assert condition(pair("c", "webcams", "unlabeled night"), 0.3) == "unlabeled"
     assert condition(pair("d", "scenes", ""), 0.3) == "scenes"
     assert condition(pair("e", "camvid", "driving"), 0.3) == "street"
     assert condition(pair("f", "msrc21", "sheep"), 0.3) == "other"

@@ -28,7 +28,7 @@ annotations/{training,validation}/ADE_*.png   class numbers 0..150, 3 is sky
 sceneCategories.txt                           optional; NAME SCENE in every line
 """
 NEXT_STEP = "Unpack ADEChallengeData2016.zip, and give the folder that holds images/ and annotations/."
-UNLABELLED, SKY_CLASS, CLASSES = 0, 3, range(151)
+UNLABELED, SKY_CLASS, CLASSES = 0, 3, range(151)
 SUBSET_LIMIT = 10_000
 VAL_SHARE = 0.05  # of `training`: about 1000 images
 # sky, road, grass, sidewalk, earth, mountain, sea, field, sand, river, hill
@@ -43,7 +43,7 @@ def benchmark(source: Path, seed: int) -> Plan:
     `validation` becomes `test`, because it is what published results are measured on. A seeded 5 % of `training` becomes
     `val`, the rest `train`.
 
-    Class 0 is void: it means "other or unlabelled", the benchmark leaves it out of its metrics, and unlabelled sky
+    Class 0 is void: it means "other or unlabeled", the benchmark leaves it out of its metrics, and unlabeled sky
     counted as "other" would be a wrong label. The price is that rare objects in front of the sky, which have no class of
     their own among the 150, are not learnt from.
     """
@@ -108,8 +108,8 @@ def _is_outdoors(annotation: Path) -> bool:
 
 
 def _plan(source: str, items: list[Item]) -> Plan:
-    return Plan(source, LICENSE, "human; unlabelled = ignore", items, _mask)
+    return Plan(source, LICENSE, "human; unlabeled = ignore", items, _mask)
 
 
 def _mask(path: Path) -> np.ndarray:
-    return mask_of(read_classes(path, CLASSES), sky=SKY_CLASS, void=(UNLABELLED,))
+    return mask_of(read_classes(path, CLASSES), sky=SKY_CLASS, void=(UNLABELED,))

@@ -36,7 +36,7 @@ def fine(source: Path) -> Plan:
 
     The labels of the official `test` are not public (its label files hold void alone), so that split is left out. In its
     place lindau and munster, two of the three cities of `val` (233 images), become `test`; frankfurt (267) stays `val`.
-    So no city is in two splits. Void (0..6: unlabelled, the ego vehicle, borders, static, dynamic, ground) is void here,
+    So no city is in two splits. Void (0..6: unlabeled, the ego vehicle, borders, static, dynamic, ground) is void here,
     as in the benchmark.
     """
     items = []
