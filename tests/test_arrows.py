@@ -18,7 +18,7 @@ FOLDERS = {
     "train": {"edge_runtime", "scenes"},
     "export": {"edge_runtime", "scenes", "train"},
     "quantize": {"edge_runtime", "scenes", "train", "export"},
-    "studies": {"edge_runtime", "scenes", "train", "export", "quantize"},
+    "studies": {"edge_runtime", "skyedge", "scenes", "train", "export", "quantize"},
 }
 # The floors of a house, from the ground up: a room imports only rooms of lower floors.
 FLOORS = {
@@ -37,6 +37,7 @@ FLOORS = {
         {"replace", "correct", "serve", "batch", "devices"},
         {"report"},
         {"command"},
+        {"__main__"},
     ),
 }
 # Libraries with a command line of their own.
