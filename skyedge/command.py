@@ -9,7 +9,8 @@ import skyedge
 from edge_runtime.cli import EXIT_INPUT, run_command
 
 VERBS = {  # verb -> module, its config dataclass, what it does
-    "segment": ("edge_runtime.segment.run", "Segment", "write the sky mask of images, or of a video"),
+    "segment": ("edge_runtime.segment.run", "Segment", "write the sky masks of images"),
+    "video": ("edge_runtime.video.run", "Video", "write the sky masks of a video, camera or stream"),
     "replace": ("skyedge.replace.run", "Replace", "put another sky into an image or a video"),
     "correct": ("skyedge.correct.run", "Correct", "repair a mask with strokes"),
     "verify": ("edge_runtime.verify", "Verify", "replay the golden pairs of artifacts"),

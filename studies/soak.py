@@ -1,9 +1,9 @@
 """Memory and descriptors over a long run: `python studies/soak.py --minutes 60` (after `make cpp`).
 
-Four programs run side by side: `segment` and the C++ `video` on an endless stream of frames, and one `Segmenter` for each of two
-formats that four threads share. A server in this process sends the frames by HTTP, so many a second. From outside, memory is
-sampled until the end; the slope counts after a warm-up. Videos keep an index in memory until they are closed: its size for each
-kind of file is measured apart.
+Four programs run side by side: `edge_runtime.video` and the C++ `video` on an endless stream of frames, and one `Segmenter` for
+each of two formats that four threads share. A server in this process sends the frames by HTTP, so many a second. From outside,
+memory is sampled until the end; the slope counts after a warm-up. Videos keep an index in memory until they are closed: its size
+for each kind of file is measured apart.
 """
 
 from __future__ import annotations
@@ -171,10 +171,10 @@ def start(config: SoakConfig, url: str, folder: Path) -> Iterator[Subject]:
     """Start the programs."""
     seconds = 60 * config.minutes + 30  # the watch ends first
     words: dict[str, list[Any]] = {
-        "python.mkv": [sys.executable, "-m", "edge_runtime.segment", url, "--model", "unet_lite_s/tflite-int8", "--out"],
+        "python.mkv": [sys.executable, "-m", "edge_runtime.video", url, "--model", "unet_lite_s/tflite-int8", "--out"],
         "cpp.avi": [BINARY, "video", "--model", "models/unet_lite_s/ncnn-fp16", "--input", url, "--output"],
     }
-    for (out, command), name in zip(words.items(), ("segment, a stream", "C++ video, a stream"), strict=True):
+    for (out, command), name in zip(words.items(), ("video, a stream", "C++ video, a stream"), strict=True):
         with (folder / f"{out}.log").open("w") as log:
             program = subprocess.Popen([*map(str, command), folder / out], stdout=log, stderr=log, cwd=PROJECT_ROOT)
         yield Subject(name, program, folder / out)
@@ -264,7 +264,7 @@ def page(figures: Figures) -> list[str]:
         "",
         "Bytes that a frame adds to the index of a video, which stays in memory until the file is closed: "
         + ", ".join(f"{suffix} {size:g}" for suffix, size in figures["index_bytes_per_frame"].items())
-        + ". `segment` writes .mkv here, and the C++ program .avi.",
+        + ". `edge_runtime.video` writes .mkv here, and the C++ program .avi.",
     ]
 
 

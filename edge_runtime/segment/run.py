@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import mimetypes
 import os
+import re
 import sys
 import time
 from collections.abc import Generator, Sequence
@@ -23,9 +25,6 @@ from edge_runtime.progress import one_line, track
 from edge_runtime.segment.jobs import Job, Options, Outcome, attempt, check_free, plan
 from edge_runtime.segment.workers import Work, run_jobs
 from edge_runtime.segmenter import DEFAULT_MODEL, load_models
-from edge_runtime.video.encode import CODECS
-from edge_runtime.video.io import is_video
-from edge_runtime.video.pipeline import VideoOptions, segment_video
 
 MOST_WORKERS = 256
 
@@ -34,17 +33,15 @@ MOST_WORKERS = 256
 class Segment:
     """Write the sky mask of every image: STEM.png, 8-bit, round(255 p), at the upright image's own size."""
 
-    inputs: Annotated[tuple[str | Path, ...], tyro.conf.Positional]
-    """Images, and folders of images; or one video file, camera number or stream URL."""
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Images, and folders of images; `python -m edge_runtime.video` takes videos."""
     model: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """Artifact folder, or the name of a released network; also classical:contour, classical:color, or smooth:DIR, which
     smooths another's mask. Given several times, the models are averaged. Default: unet_lite_s."""
     out: Path = Path("masks")
-    """Folder for the masks, made where it is missing; or NAME.png for one image. Of a video the file: .mp4, .mov, .avi, .webm
-    or .mkv (lossless)."""
+    """Folder for the masks, made where it is missing; or NAME.png for one image."""
     overlay: bool = False
-    """Also write STEM.overlay.jpg: the image with its sky tinted and the contour drawn, to judge the mask by eye. Of a video
-    the result is that instead of the gray mask."""
+    """Also write STEM.overlay.jpg: the image with its sky tinted and the contour drawn, to judge the mask by eye."""
     refine: bool = False
     """Follow the image's edges: branches, wires, roofs (edge_runtime/masks/refine.py)."""
     min_sky: float | None = None
@@ -62,12 +59,6 @@ class Segment:
     """Processes that segment images side by side, each with --threads; the masks are the same."""
     fast_decode: bool = False
     """Decode large JPEGs at a reduced size, at least twice the network's input: faster, and masks differ a little."""
-    stabilize: bool = True
-    """Videos: take the flicker out along the motion of the camera (edge_runtime/masks/stabilize.py)."""
-    show: bool = False
-    """Videos: show the result as it is made; q ends the run. Needs opencv-python and a screen."""
-    seconds: float = 0.0
-    """Videos: stop after so many; 0 = at the end, of a camera with Ctrl-C."""
     threads: int = 1
     """CPU threads of the interpreter."""
     device: Device = "cpu"
@@ -77,11 +68,9 @@ class Segment:
 def main(config: Segment) -> None:
     """Segment all images; failures are named on stderr and make the run end with `InputError`."""
     config = dataclasses.replace(config, model=config.model or (Path(DEFAULT_MODEL),))
-    if config.out.suffix.lower() in CODECS or any(map(is_video, config.inputs)):
-        return segment_one_video(config)
     start = time.monotonic()
     check_options(config)
-    images, failures, skipped = find_images([Path(path) for path in config.inputs], config.recursive)
+    images, failures, skipped = find_images(config.inputs, config.recursive)
     jobs = plan(images, config.out)
     if not config.overwrite:
         check_free(jobs, config.overlay)
@@ -107,10 +96,11 @@ def main(config: Segment) -> None:
 
 
 def check_options(config: Segment) -> None:
-    """Raise `InputError` for options that say nothing about images, and for values out of range."""
-    video_only = {"--show": config.show, "--seconds": config.seconds, "--no-stabilize": not config.stabilize}
-    if given := [flag for flag, set_ in video_only.items() if set_]:
-        raise InputError(f"got {', '.join(given)} with images, expected it with a video or camera; leave it out")
+    """Raise `InputError` for videos, options that exclude each other, and values out of range."""
+    for path in (*config.inputs, config.out):
+        kind = mimetypes.guess_type(path.name)[0] or ""
+        if not path.is_dir() and (kind.startswith("video/") or re.match(r"\w{2,}:/", path.as_posix())):
+            raise InputError(f"got {path}, expected images; `python -m edge_runtime.video` takes videos and streams")
     if config.fast_decode and (config.overlay or config.refine):
         raise InputError("got --fast-decode with --overlay or --refine, which need every pixel; leave one out")
     if not 1 <= config.workers <= MOST_WORKERS:
@@ -125,27 +115,6 @@ def outcomes(jobs: Sequence[Job], config: Segment) -> Generator[Outcome]:
     if config.workers > 1:
         return run_jobs(jobs, Work(config.model, config.threads, config.device, options, config.resume), config.workers)
     return (attempt(job, segmenter, options, config.resume) for job in jobs)
-
-
-def segment_one_video(config: Segment) -> None:
-    """Segment the video that a command line names."""
-    if len(config.inputs) != 1:
-        raise InputError(f"got {len(config.inputs)} inputs for {config.out}, expected one video at a time")
-    images_only = {
-        "--resume": config.resume,
-        "--confidence": config.confidence,
-        "--min-sky": config.min_sky is not None,
-        "--recursive": config.recursive,
-        "--workers": config.workers != 1,
-        "--fast-decode": config.fast_decode,
-    }
-    if given := [flag for flag, set_ in images_only.items() if set_]:
-        raise InputError(f"got {', '.join(given)} with a video, expected it with images; leave it out")
-    refinement = DEFAULTS if config.refine else None
-    options = VideoOptions(
-        config.out, config.overlay, config.stabilize, refinement, config.show, config.seconds, config.overwrite
-    )
-    segment_video(config.inputs[0], load_models(config.model, config.threads, config.device), options)
 
 
 def tell(image: Path, finding: Finding, config: Segment) -> str:

@@ -129,6 +129,8 @@ def test_bad_usage_writes_nothing(image_dir: Path, model: Path, tmp_path: Path) 
         ((image_dir, "--model", tmp_path / "absent", "--out", out), "expected an artifact folder"),
         ((image_dir, "--model", model, "--out", out, "--device", "cuda"), "got device 'cuda'"),
         ((image_dir, "--model", model, "--out", out, "--threads", "0"), "got 0 threads"),
+        (("clip.mp4", "--out", out), "`python -m edge_runtime.video` takes videos and streams"),
+        (("rtsp://host/live", "--out", out), "`python -m edge_runtime.video` takes videos and streams"),
     ):
         result = command(*words)
         assert result.returncode == 2 and message in result.stderr + result.stdout, result.stderr

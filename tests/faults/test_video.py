@@ -18,7 +18,6 @@ import pytest
 
 from edge_runtime import Segmenter
 from edge_runtime.errors import InputError
-from edge_runtime.segment.run import Segment, main
 from edge_runtime.video import io
 from edge_runtime.video.encode import CODECS
 from edge_runtime.video.io import VideoSource
@@ -42,7 +41,7 @@ def write(path: Path, frames: list[np.ndarray]) -> Path:
 
 
 def start(source: str | Path, out: Path) -> subprocess.Popen[str]:
-    words = [sys.executable, "-m", "edge_runtime.segment", source, "--model", MODEL, "--out", out, "--overlay"]
+    words = [sys.executable, "-m", "edge_runtime.video", source, "--model", MODEL, "--out", out, "--overlay"]
     listen = {} if os.name != "posix" else {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     # A test run in the background of a shell ignores Ctrl-C, and its children would too.
     return subprocess.Popen(list(map(str, words)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **listen)
@@ -219,15 +218,6 @@ def test_what_is_no_video_file(make: Callable[[Path], None], message: str, segme
     make(tmp_path / "a.mp4")
     with pytest.raises(InputError, match=message):
         segment_video(tmp_path / "a.mp4", segmenter, VideoOptions(tmp_path / "out.mp4"))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"resume": True}, {"confidence": True}, {"min_sky": 0.1}, {"recursive": True}, {"workers": 2}, {"fast_decode": True}],
-)
-def test_options_of_images_are_refused_with_videos(options: dict[str, object], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="with a video, expected it with images"):
-        main(Segment((tmp_path / "a.mp4",), (MODEL,), tmp_path / "b.mp4", **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])

@@ -21,9 +21,9 @@ from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
 from edge_runtime.images.resize import to_mask8
 from edge_runtime.masks.refine import DEFAULTS
-from edge_runtime.segment.run import Segment, main
 from edge_runtime.video.io import Pacing, TimedFrame, VideoSource, is_live, is_video
 from edge_runtime.video.pipeline import FrameSegmenter, VideoOptions, VideoResult, open_window, segment_video, summary
+from edge_runtime.video.run import Video, main
 from edge_runtime.video.sink import VideoSink
 from edge_runtime.video.threads import QUEUE, Pipe
 from scenes.moving import moving_scene
@@ -305,7 +305,7 @@ def test_the_last_line() -> None:
 
 def test_the_command(clip: Path, segmenter: Segmenter, project_root: Path, tmp_path: Path) -> None:
     out, models = tmp_path / "masks.mkv", project_root / "models"
-    words = [sys.executable, "-m", "edge_runtime.segment", str(clip), "--model", str(models / "unet_lite_s" / "onnx-fp32")]
+    words = [sys.executable, "-m", "edge_runtime.video", str(clip), "--model", str(models / "unet_lite_s" / "onnx-fp32")]
     done = subprocess.run([*words, "--out", str(out), "--no-stabilize"], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{FRAMES} frames of 128 x 72 (0.80 s) in ") and done.stdout.count("\n") == 1
@@ -320,11 +320,8 @@ def test_the_command(clip: Path, segmenter: Segmenter, project_root: Path, tmp_p
 def test_what_the_command_refuses(clip: Path, project_root: Path, tmp_path: Path) -> None:
     model, out = (project_root / "models" / "unet_lite_s" / "onnx-fp32",), tmp_path / "masks.mkv"
     for config, message in (
-        (Segment((clip, clip), model, out), "expected one video at a time"),
-        (Segment((clip,), model, out, resume=True), "expected it with images"),
-        (Segment((clip,), model, out, min_sky=0.1), "expected it with images"),
-        (Segment((clip,), model, tmp_path / "folder"), "expected a file that ends in .mp4"),
-        (Segment((tmp_path / "absent.mp4",), model, out), "expected an existing video"),
+        (Video(str(clip), tmp_path / "folder", model), "expected a file that ends in .mp4"),
+        (Video(str(tmp_path / "absent.mp4"), out, model), "expected an existing video"),
     ):
         with pytest.raises(InputError, match=message):
             main(config)
@@ -334,4 +331,4 @@ def test_what_the_command_refuses(clip: Path, project_root: Path, tmp_path: Path
 def test_a_url_arrives_as_it_was_given() -> None:
     """A `Path` would make one slash of two."""
     url = "rtsp://host//live?a=b"
-    assert parse([url, "--model", "m", "--out", "a.mp4"], Segment).inputs == (url,)
+    assert parse([url, "--model", "m", "--out", "a.mp4"], Video).input == url
