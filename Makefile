@@ -255,14 +255,16 @@ lint: $(STAMP)  ## ruff and mypy
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+# One process a core; each file's tests stay in one of them.
+PYTEST := $(PY) -m pytest -n auto --dist loadfile
 check: lint  ## lint, types, and the tests that convert, train and compile nothing: the loop of daily work
-	$(PY) -m pytest --quick
+	$(PYTEST) -m "not slow and not full"
 
 test: $(STAMP) lint cpp-arm  ## lint, C++ and Python tests
-	$(PY) -m pytest
+	$(PYTEST)
 
 test-full: $(STAMP) cpp-arm  ## test, and what takes longer
-	$(PY) -m pytest --full
+	$(PYTEST) -m ""
 
 WHEELS ?= build/wheels
 .PHONY: wheels

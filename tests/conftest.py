@@ -2,62 +2,64 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-# What `make check` leaves to `make test`.
-SLOW_PLACES = (
-    "export/",
-    "quantize/",
-    "cpp_demo/",
-    "studies/",
-    "web_demo/",
-    "train/test_",
-    "test_readme.py",
-    "skyedge/devices/",
-    "edge_runtime/benchmark/",
-    "skyedge/report/",
-    "skyedge/replace/",
-    "edge_runtime/video/",
-    "train/engine/",
-)
-SLOW_FIXTURES = {"artifacts", "server"}
+PACKAGE_MANAGERS = {"pip", "pip3", "uv", "npm", "npx", "apt", "apt-get"}
+is_quick_test = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--full` of `make test-full`, `--quick` of `make check`, and `--rewrite-readme`."""
-    parser.addoption("--full", action="store_true", help="run the tests marked `full` too")
-    parser.addoption("--quick", action="store_true", help="leave out what converts, trains, compiles or starts servers")
+    """Add `--rewrite-readme`."""
     parser.addoption("--rewrite-readme", action="store_true", help="put what the README's commands print into it")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long tests to `make test-full`, and with `--quick` those that need a converter, a compiler or a server too."""
-    if config.getoption("--quick"):
-        quick = [item for item in items if not _is_slow(item)]
-        config.hook.pytest_deselected(items=[item for item in items if _is_slow(item)])
-        items[:] = quick
-    if config.getoption("--full"):
-        return
-    for item in items:
-        if "full" in item.keywords:
-            item.add_marker(pytest.mark.skip(reason="long: runs with `make test-full`"))
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Note whether the test belongs to `make check`, which installs nothing."""
+    global is_quick_test
+    is_quick_test = not {"slow", "full"} & item.keywords.keys()
 
 
-def _is_slow(item: pytest.Item) -> bool:
-    place = item.path.relative_to(ROOT / "tests").as_posix()
-    fixtures = set(getattr(item, "fixturenames", ()))
-    return place.startswith(SLOW_PLACES) or bool(fixtures & SLOW_FIXTURES) or "full" in item.keywords
+def _refuse_package_managers(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "subprocess.Popen" and is_quick_test:
+        words = [Path(os.fsdecode(word)).name for word in arguments[1] if isinstance(word, str | bytes | os.PathLike)]
+        started = {words[0], *(after for word, after in zip(words, words[1:], strict=False) if word == "-m")}
+        if started & PACKAGE_MANAGERS:
+            pytest.fail(f"{' '.join(words)}: a test that installs something is marked `slow` or `full`")
 
 
-def _run(*words: str | Path) -> None:
-    subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, check=True, timeout=600)
+sys.addaudithook(_refuse_package_managers)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function (name, make) that has `make` fill a folder, once for all processes of a run, and returns the folder."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+    def once(name: str, make: Callable[[Path], object]) -> Path:
+        with (shared / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (shared / name).exists():
+                (shared / f"{name}.partial").mkdir()
+                make(shared / f"{name}.partial")
+                (shared / f"{name}.partial").rename(shared / name)
+        return shared / name
+
+    return once
+
+
+def _start(*words: str | Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, *map(str, words)], cwd=ROOT)
 
 
 @pytest.fixture(scope="session")
@@ -67,10 +69,10 @@ def project_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def zig() -> Path:
+def zig(once: Callable[..., Path]) -> Path:
     """Return Zig, which `make dist` compiles with."""
     place = Path(".cache") / "ziglang" / "ziglang" / "zig"
-    subprocess.run(["make", "--no-print-directory", place], cwd=ROOT, check=True, timeout=300)
+    once("zig", lambda _: subprocess.run(["make", "--no-print-directory", place], cwd=ROOT, check=True, timeout=300))
     return ROOT / place
 
 
@@ -84,11 +86,11 @@ def sky_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def scene_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scene_dir(once: Callable[..., Path]) -> Path:
     """Return a folder of 12 procedural scenes in the `test` split, with masks and manifest."""
-    folder = tmp_path_factory.mktemp("scenes")
-    _run("-m", "scenes.render", "--out", folder, "--count", "12", "--seed", "7", "--size", "240", "320", "--split", "test")
-    return folder
+    from scenes.render import RenderConfig, main
+
+    return once("scenes", lambda folder: main(RenderConfig(folder, count=12, seed=7, size=(240, 320), split="test")))
 
 
 @pytest.fixture(scope="session")
@@ -113,11 +115,14 @@ def tiny_checkpoint() -> Path:
 
 
 @pytest.fixture(scope="session")
-def artifacts(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def artifacts(tiny_checkpoint: Path, once: Callable[..., Path]) -> dict[str, Path]:
     """Return fp32 artifacts of the smallest network, exported by the commands, by FORMAT-PRECISION."""
-    folder = tmp_path_factory.mktemp("artifacts")
-    made = {}
-    for name in ("onnx", "tflite", "ncnn", "torch"):
-        made[f"{name}-fp32"] = folder / f"{name}-fp32"
-        _run(f"export/to_{name}.py", "--checkpoint", tiny_checkpoint, "--out", made[f"{name}-fp32"])
-    return made
+    formats = ("onnx", "tflite", "ncnn", "torch")
+
+    def make(folder: Path) -> None:
+        flags = ("--checkpoint", tiny_checkpoint, "--out")
+        started = [_start(f"export/to_{name}.py", *flags, folder / f"{name}-fp32") for name in formats]
+        assert [process.wait(timeout=600) for process in started] == [0] * len(formats)
+
+    folder = once("artifacts", make)
+    return {f"{name}-fp32": folder / f"{name}-fp32" for name in formats}

@@ -16,6 +16,7 @@ SCRIPTS = sorted(path for path in (ROOT / "notebooks").glob("*.py") if path.stem
 CELL = re.compile(r"^# %%(?: \[markdown\])?\n(.*?)(?=^# %%|\Z)", flags=re.M | re.S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [pytest.param(path, id=path.stem, marks=[] if path.stem == "segment" else pytest.mark.full) for path in SCRIPTS],

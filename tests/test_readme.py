@@ -13,6 +13,7 @@ import pytest
 
 from edge_runtime.artifact.spec import parse_spec
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```", flags=re.M | re.S)

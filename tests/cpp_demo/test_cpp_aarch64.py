@@ -16,6 +16,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.resize import resize_rgb
 
+pytestmark = pytest.mark.slow
 PLAIN = "cortex-a53"  # Armv8.0
 DOTPROD = "cortex-a76"  # with dot products and half precision, for which ncnn has kernels of their own
 FLOAT_ATOL = 1e-4

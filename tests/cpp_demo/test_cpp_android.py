@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from skyedge_ctypes import YUV420, CFrame, CMask, load_library
 
+pytestmark = pytest.mark.slow
 ANDROID = Path("cpp_demo") / "android" / "app" / "src" / "main"
 PROGRAM = """
 package io.skyedge;

@@ -19,6 +19,8 @@ from edge_runtime.benchmark.results import SCHEMA_PATH, Rule, judge, read_result
 from edge_runtime.errors import InputError
 from skyedge.report.build import ReportConfig, report
 
+pytestmark = pytest.mark.slow
+
 
 def bench(skyedge: Path, *words: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run `skyedge bench` for a moment."""

@@ -14,6 +14,7 @@ from skyedge_ctypes import BGRA, NV12, NV21, RGB, RGBA, YUV420, CFrame, CMask, l
 
 from edge_runtime.images.resize import resize_rgb
 
+pytestmark = pytest.mark.slow
 TURNS = {0: None, 90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
 
 

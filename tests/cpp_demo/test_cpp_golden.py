@@ -20,6 +20,7 @@ from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.resize import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 
+pytestmark = pytest.mark.slow
 # Masks may differ where two roundings of nearly the same float fall to two sides; the contract allows 2 of 255.
 MASK_ATOL = 2
 EXTREMES = (  # height and width in, height and width out

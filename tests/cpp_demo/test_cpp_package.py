@@ -16,6 +16,8 @@ from skyedge_ctypes import RGB, CFrame, CMask, load_library
 
 from edge_runtime.segmenter import Segmenter
 
+pytestmark = pytest.mark.slow
+
 
 def run(*words: str | Path, cwd: Path | None = None, **settings: str) -> str:
     """Run a command that must succeed; return its stdout."""

@@ -15,6 +15,7 @@ from edge_runtime.masks.refine import refine
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
 
+pytestmark = pytest.mark.slow
 # Sums in another order; and OpenCV rounds a half to even where the mean of the image's pixels is taken.
 ATOL, SHARE = 2, 0.999
 

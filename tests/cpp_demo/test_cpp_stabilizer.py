@@ -12,6 +12,7 @@ import pytest
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.masks import stabilize
 
+pytestmark = pytest.mark.slow
 FRAMES, SIDE = 12, 192
 
 

@@ -19,6 +19,7 @@ from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.resize import to_mask8
 from edge_runtime.segmenter import Segmenter
 
+pytestmark = pytest.mark.slow
 FRAMES = 5
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
 SDIST = "ncnn-1.0.20261020.tar.gz"
 
 

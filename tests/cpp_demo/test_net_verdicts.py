@@ -13,6 +13,7 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.backends.checks.ncnn_check import KEYS, check_ncnn
 from edge_runtime.errors import InputError
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 DRIVER = """
 #include <fstream>

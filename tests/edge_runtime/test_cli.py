@@ -196,6 +196,7 @@ def test_names_and_pipes_of_every_kind() -> None:
     much.stderr.close()
 
 
+@pytest.mark.slow
 def test_config_file_of_a_real_command(artifacts: dict[str, Path], config: Path) -> None:
     config.write_text(f"folders: [{artifacts['onnx-fp32']}]\nthreads: 2\n")
     result = subprocess.run(

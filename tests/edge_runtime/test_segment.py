@@ -57,6 +57,7 @@ def times(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_folders_and_files(image_dir: Path, model: Path, tmp_path: Path) -> None:
     extra = tmp_path / "extra.name.JPEG"
     Image.new("RGB", (50, 30), (90, 140, 230)).save(extra)
@@ -96,6 +97,7 @@ def write_odd_images(folder: Path) -> dict[str, tuple[int, int]]:
     return sizes | {"one_pixel": (1, 1), "wide": (2, 1200), "tall": (800, 2), "rotated": (60, 40)}
 
 
+@pytest.mark.slow
 def test_images_of_every_kind(model: Path, tmp_path: Path) -> None:
     sizes = write_odd_images(tmp_path / "odd")
     run([tmp_path / "odd"], model, tmp_path / "out", overlay=True)
@@ -107,6 +109,7 @@ def test_images_of_every_kind(model: Path, tmp_path: Path) -> None:
     assert masks["all_sky"] > masks["no_sky"]
 
 
+@pytest.mark.slow
 def test_bad_images_are_named_and_the_others_done(image_dir: Path, model: Path, tmp_path: Path) -> None:
     names = {path.stem for path in image_dir.iterdir()}
     (image_dir / "corrupt.jpg").write_bytes(b"\xff\xd8\xff\xe0 no image")
@@ -122,6 +125,7 @@ def test_bad_images_are_named_and_the_others_done(image_dir: Path, model: Path, 
     assert {path.stem for path in (tmp_path / "out").iterdir()} == names
 
 
+@pytest.mark.slow
 def test_bad_usage_writes_nothing(image_dir: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     for words, message in (
@@ -142,6 +146,7 @@ def test_bad_usage_writes_nothing(image_dir: Path, model: Path, tmp_path: Path) 
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_two_inputs_of_one_stem(image_dir: Path, model: Path, tmp_path: Path) -> None:
     stem = sorted(image_dir.iterdir())[0].stem
     Image.new("RGB", (9, 9)).save(tmp_path / f"{stem}.jpg")
@@ -150,6 +155,7 @@ def test_two_inputs_of_one_stem(image_dir: Path, model: Path, tmp_path: Path) ->
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_an_input_is_never_overwritten(image_dir: Path, model: Path) -> None:
     before = {path: path.read_bytes() for path in image_dir.iterdir()}
     with pytest.raises(InputError, match="is an input and would be overwritten"):
@@ -164,6 +170,7 @@ def test_one_image_named_twice_is_done_once(image_dir: Path, tmp_path: Path) -> 
     assert len(plan(found, tmp_path)) == 3 and not failures and not skipped
 
 
+@pytest.mark.slow
 def test_without_resume_everything_is_written_afresh(image_dir: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     run([image_dir], model, out)
@@ -173,6 +180,7 @@ def test_without_resume_everything_is_written_afresh(image_dir: Path, model: Pat
     assert {path.name: path.read_bytes() for path in out.iterdir()} == content  # the same bytes
 
 
+@pytest.mark.slow
 def test_resume_keeps_only_what_still_holds(
     image_dir: Path, model: Path, artifacts: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,6 +218,7 @@ def test_resume_keeps_only_what_still_holds(
     assert redone(overlay=True, artifact=other) == []
 
 
+@pytest.mark.slow
 def test_resume_after_a_kill(image_dir: Path, model: Path, tmp_path: Path) -> None:
     """SIGKILL leaves whole masks and at most one hidden partial file; --resume does the rest, byte for byte."""
     many = tmp_path / "many"
@@ -239,6 +248,7 @@ def test_resume_after_a_kill(image_dir: Path, model: Path, tmp_path: Path) -> No
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "straight" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_an_image_too_long_for_jpeg_does_not_stop_the_others(image_dir: Path, model: Path, tmp_path: Path) -> None:
     Image.new("L", (65_501, 1)).save(image_dir / "long.png")
     with pytest.raises(InputError, match="1 of 4 inputs failed"):

@@ -49,6 +49,7 @@ def damaged(artifacts: dict[str, Path], tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_golden_pairs_hold(artifacts: dict[str, Path]) -> None:
     folders = [artifacts[f"{name}-fp32"] for name in ("onnx", "tflite", "ncnn", "torch")]
     result = verify(*folders, "--threads", "2")
@@ -60,6 +61,7 @@ def test_golden_pairs_hold(artifacts: dict[str, Path]) -> None:
         assert "max abs difference" in line and "tolerance" in line
 
 
+@pytest.mark.slow
 def test_a_golden_pair_that_does_not_hold(wrong_golden: Path, artifacts: dict[str, Path]) -> None:
     result = verify(wrong_golden, artifacts["onnx-fp32"])
     assert result.returncode == 1
@@ -68,6 +70,7 @@ def test_a_golden_pair_that_does_not_hold(wrong_golden: Path, artifacts: dict[st
     assert str(artifacts["onnx-fp32"]) not in result.stderr
 
 
+@pytest.mark.slow
 def test_unreadable_artifacts_and_all_others_tried(
     damaged: Path, wrong_golden: Path, artifacts: dict[str, Path], tmp_path: Path
 ) -> None:

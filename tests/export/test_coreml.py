@@ -18,6 +18,7 @@ from export import to_coreml
 from export.consumers import environments
 from export.pipeline import ExportConfig
 
+pytestmark = pytest.mark.slow
 # What Xcode shows of the package, and its weights.
 LOOK = """
 import sys

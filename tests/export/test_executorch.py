@@ -16,6 +16,7 @@ from export import to_executorch
 from export.consumers import environments
 from export.pipeline import ExportConfig
 
+pytestmark = pytest.mark.slow
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 # One and two threads take turns, which replaces ExecuTorch's pool each time; then four threads share one backend.
 TURNS = """

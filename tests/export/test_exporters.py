@@ -21,6 +21,7 @@ from export.network import Network, load_network
 from export.pipeline import Converted, ExportConfig, run_export
 from train.models import Checkpoint, load_checkpoint, save_checkpoint
 
+pytestmark = pytest.mark.slow
 EXPORTERS = {"onnx": to_onnx, "tflite": to_tflite, "ncnn": to_ncnn, "torch": to_torch}
 
 

@@ -17,6 +17,7 @@ from edge_runtime.segmenter import Segmenter
 from export.from_classes import FromClassesConfig, export, read_class_map
 from scenes.render import generate
 
+pytestmark = pytest.mark.slow
 MEAN, STD = torch.tensor([103.5, 116.0, 123.7]), torch.tensor([57.0, 58.0, 59.0])  # BGR
 
 

@@ -18,6 +18,8 @@ from export.consumers import onnx_checks, tflite_checks, verdict
 from export.consumers.verdict import Verdict, compared, replay
 from export.lint import BEGIN, END, LintConfig, markdown
 
+pytestmark = pytest.mark.slow
+
 
 def test_every_program_takes_the_float_onnx(artifacts: dict[str, Path]) -> None:
     found = {each.consumer: each for each in lint.lint(read_artifact(artifacts["onnx-fp32"]))}

@@ -17,6 +17,8 @@ from export.parity import parity_images
 from export.pipeline import ExportConfig
 from quantize.int8 import Int8Config, quantize
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def exported(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:

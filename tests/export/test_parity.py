@@ -9,6 +9,8 @@ from edge_runtime.errors import GateError
 from edge_runtime.images.network_input import Size
 from export.parity import SCENES, Parity, check_parity, compare, parity_images
 
+pytestmark = pytest.mark.slow
+
 
 def _parity(max_abs: float, agreement: float, sky_share: float = 0.5, span: float = 1.0) -> Parity:
     return Parity(max_abs, agreement, 7, sky_share, span)

@@ -18,6 +18,7 @@ from quantize.int8 import Int8Config, quantize
 from train.engine.channel_choice import Rule, prune_to
 from train.models import Checkpoint, count_macs, load_checkpoint, plan_of, save_checkpoint
 
+pytestmark = pytest.mark.slow
 SIZE = 64
 
 

@@ -17,6 +17,8 @@ from edge_runtime.segmenter import Segmenter
 from export.consumers import skyseg
 from scenes.render import generate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def drop_in(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -14,6 +14,7 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.images.network_input import Size
 from export.graphs.tflite_graph import ENDS, IoType, finish, read_graph, tidy
 
+pytestmark = pytest.mark.slow
 RELEASED = Path(__file__).parents[2] / "models" / "unet_lite_s" / "tflite-int8"
 
 

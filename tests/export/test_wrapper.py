@@ -13,6 +13,8 @@ from edge_runtime.images.network_input import Size
 from export.network import SkyProbability, fold_batch_norm, load_network
 from train.models import MODELS, count_parameters, load_checkpoint, save_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("arch", ["unet_lite", "unet_lite_s", "u2netp"])
 def test_folding_batch_norm_changes_nothing(arch: str) -> None:

@@ -20,6 +20,8 @@ from export.graphs.tflite_graph import read_graph
 from quantize.calibration.calibration_set import divide, fingerprint
 from quantize.int8 import Int8Config, quantize
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(scene_dir: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:

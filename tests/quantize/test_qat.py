@@ -16,6 +16,8 @@ from quantize.int8 import Int8Config, quantize
 from quantize.qat import QatConfig, train
 from train.models import load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.full  # NNCF compiles its C++ functions at the first use, which takes minutes
 def test_checkpoint_is_plain_and_quantizes(tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path, project_root: Path) -> None:

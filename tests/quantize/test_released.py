@@ -9,6 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from export.graphs.tflite_graph import read_graph
 
+pytestmark = pytest.mark.slow
 MODELS = Path(__file__).parents[2] / "models"
 INTEGER = sorted(path.relative_to(MODELS).as_posix() for path in MODELS.glob("*/tflite-int8*"))
 PIECES = {"u2netp": 2, "u2netp_p5": 2}  # XNNPACK refuses one of their operators; the others are one piece

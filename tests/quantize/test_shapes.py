@@ -10,6 +10,8 @@ import pytest
 from edge_runtime.segmenter import Segmenter
 from quantize.int8 import Int8Config, quantize
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(("size", "shape"), [("96x128", (128, 96)), ("160x96", (96, 160))])
 def test_masks_keep_the_shape_of_the_input(

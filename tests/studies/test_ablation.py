@@ -15,6 +15,8 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair
 from studies.ablation import STUDY, AblationConfig, measure, part_by_group
 
+pytestmark = pytest.mark.slow
+
 
 def pair(number: int, source: str, group: str) -> Pair:
     return Pair(f"{source}{number}", Path(f"{number}.png"), None, source, "", group)

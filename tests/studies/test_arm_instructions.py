@@ -11,6 +11,8 @@ import pytest
 from edge_runtime.errors import InputError
 from studies.arm_instructions import CPUS, PROGRAM, STUDY, build_plugin, count
 
+pytestmark = pytest.mark.slow
+
 
 def test_one_program_has_one_count(tmp_path: Path) -> None:
     program = PROGRAM.parent.parent / "skyedge"

@@ -13,6 +13,7 @@ import pytest
 from scenes.moving import Frame
 from studies.flicker import COLUMNS, KINDS, METHODS, Lag, Sums
 
+pytestmark = pytest.mark.slow
 SHAPE = (20, 30)
 
 

@@ -12,6 +12,7 @@ import pytest
 from edge_runtime.errors import InputError
 from studies.harness import RESULTS, Study, StudyConfig, require, table
 
+pytestmark = pytest.mark.slow
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 FILES = {path.stem: path for path in sorted((PROJECT_ROOT / "studies").glob("*.py"))}
 STUDIES = [name for name, path in FILES.items() if "\nSTUDY = " in path.read_text()]

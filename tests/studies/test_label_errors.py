@@ -16,6 +16,8 @@ from scenes.render import main as render
 from studies.label_errors import LabelErrorsConfig, find_label_errors, suspect_cells
 from train.data.corrections import read_corrections
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_region_is_suspect_where_all_opinions_are_sure_of_the_opposite() -> None:
     sky = np.zeros((100, 200), np.float32)

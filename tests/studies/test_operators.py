@@ -10,6 +10,7 @@ from edge_runtime.errors import InputError
 from studies.operators import STUDY, OperatorsConfig, measure
 from train.models import count_macs, load_checkpoint
 
+pytestmark = pytest.mark.slow
 MODELS = Path(__file__).parents[2] / "models"
 
 

@@ -10,6 +10,8 @@ import pytest
 from edge_runtime.errors import InputError
 from studies.published import PUBLISHED, STUDY, PublishedConfig, measure
 
+pytestmark = pytest.mark.slow
+
 
 def test_committed_table_is_that_of_the_released_metrics(project_root: Path) -> None:
     text = (project_root / PublishedConfig().out / "published.md").read_text(encoding="utf-8")

@@ -13,6 +13,8 @@ import pytest
 from scenes.render import generate
 from studies.refinement import KINDS, METHODS, Case, compare, fade
 
+pytestmark = pytest.mark.slow
+
 
 def half(shape: tuple[int, int] = (60, 80)) -> np.ndarray:
     sky = np.zeros(shape, np.float32)

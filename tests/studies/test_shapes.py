@@ -14,6 +14,8 @@ from export import to_onnx
 from export.pipeline import ExportConfig
 from studies.shapes import STUDY, ShapesConfig, crop, has_shape
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("size", "ratio", "expected"),

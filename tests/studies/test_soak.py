@@ -10,6 +10,8 @@ import pytest
 from edge_runtime.errors import GateError
 from studies.soak import STUDY, SoakConfig, judge
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.full
 def test_all_programs_are_watched(tmp_path: Path) -> None:

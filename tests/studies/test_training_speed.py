@@ -10,6 +10,8 @@ import pytest
 from edge_runtime.errors import InputError
 from studies.training_speed import STUDY, TrainingSpeedConfig, measure
 
+pytestmark = pytest.mark.slow
+
 
 def test_it_measures(tmp_path: Path) -> None:
     settings = {"networks": ("unet_lite_s",), "variants": ("fp32", "bf16"), "batch": 1, "rounds": 2}

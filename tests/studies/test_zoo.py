@@ -11,6 +11,8 @@ import pytest
 from edge_runtime.errors import InputError
 from studies.zoo import STUDY, ZooConfig, measure
 
+pytestmark = pytest.mark.slow
+
 
 def test_finished_networks_are_skipped(split_scenes: Callable[..., Path], scene_dir: Path, tmp_path: Path) -> None:
     data = split_scenes(tmp_path / "data", train=3, val=1)

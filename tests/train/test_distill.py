@@ -18,6 +18,8 @@ from edge_runtime.images.mask_file import VOID
 from train.distill import DistillConfig, soften
 from train.evaluate import open_model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:

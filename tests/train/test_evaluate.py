@@ -20,6 +20,7 @@ from edge_runtime.metrics.iou import METRIC_NAMES, ImageMetrics, evaluate_image
 from train.evaluate import EvaluateConfig, evaluate, open_model
 from train.evaluation.plots import plot_distributions, plot_violins, worst_order, worst_sheet
 
+pytestmark = pytest.mark.slow
 PLOTS = {"violins.png", "distributions.png", "reliability.png", "worst_iou.png", "worst_mae.png"}
 FILES = {"metrics.json", "per_image.csv", *PLOTS}
 

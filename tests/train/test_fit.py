@@ -28,6 +28,7 @@ from train.engine.run import Run
 from train.fit import fit
 from train.models import MODELS, load_checkpoint
 
+pytestmark = pytest.mark.slow
 SMALL = FitConfig("unet_lite_s", sizes=(64,), steps=(10,), batches=(2,), precision="fp32", warmup=2, val_every=5)
 
 

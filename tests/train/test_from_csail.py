@@ -14,6 +14,8 @@ from train.models import MODELS, count_parameters, load_checkpoint
 from train.models.csail import csail_resnet50_ppm
 from train.models.encoder_weights import IMAGENET_MEAN, IMAGENET_STD
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_sky_class_of_a_reference_pass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(MODELS, "csail_resnet50_ppm", lambda: csail_resnet50_ppm(widths=(4, 8, 16, 32)))

@@ -14,6 +14,7 @@ from train.model_card import card, recipe
 from train.models import load_checkpoint
 from train.prune import PRESETS as PRUNED
 
+pytestmark = pytest.mark.slow
 RELEASED = sorted(path.parent.name for path in (Path(__file__).parents[2] / "models").glob("*/checkpoint.pt"))
 
 

@@ -17,6 +17,7 @@ from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_o
 from train.models.channel_plan import apply_plan
 from train.prune import PruneConfig, parts_left, prune
 
+pytestmark = pytest.mark.slow
 MAGNITUDE = Rule("l2", 1.0, 4, {})
 
 

@@ -20,7 +20,7 @@ from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.resize import to_mask8
 from skyedge.report.rows import make_lines
 
-pytestmark = pytest.mark.timeout(1500)  # the scenarios run in the first test
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # the scenarios run in the first test
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = ROOT / "edge_runtime" / "benchmark" / "results.schema.json"

@@ -19,6 +19,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.resize import resize_probability, resize_rgb, to_mask8
 from scenes.render import generate
 
+pytestmark = pytest.mark.slow
 Units = Callable[[Path, dict[str, Any]], None]
 
 # In: height, width; out: height, width. Smaller, larger, the same, one pixel, and prime numbers.

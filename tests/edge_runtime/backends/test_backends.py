@@ -100,6 +100,7 @@ def altered(
     return read_artifact(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_golden_pair_holds(segmenters: dict[str, Segmenter], name: str) -> None:
     segmenter = segmenters[name]
@@ -110,6 +111,7 @@ def test_golden_pair_holds(segmenters: dict[str, Segmenter], name: str) -> None:
     assert segmenter.backend.name == INTERPRETERS[name]
 
 
+@pytest.mark.slow
 def test_all_backends_agree(segmenters: dict[str, Segmenter], scenes: list[np.ndarray]) -> None:
     for scene in scenes:
         results = {name: segmenter.backend.run(scene) for name, segmenter in segmenters.items()}
@@ -119,6 +121,7 @@ def test_all_backends_agree(segmenters: dict[str, Segmenter], scenes: list[np.nd
     assert np.ptp(segmenters["torch"].backend.run(scenes[0])) > 0.5  # a mask, not a constant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_results_are_repeatable_and_own_their_memory(
     segmenters: dict[str, Segmenter], scenes: list[np.ndarray], name: str
@@ -134,6 +137,7 @@ def test_results_are_repeatable_and_own_their_memory(
     assert np.array_equal(backend.run(scenes[0]), kept)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_two_threads_give_the_same(artifacts: dict[str, Path], segmenters: dict[str, Segmenter], name: str) -> None:
     golden = segmenters[name].artifact.golden()
@@ -141,6 +145,7 @@ def test_two_threads_give_the_same(artifacts: dict[str, Path], segmenters: dict[
     assert np.abs(two - segmenters[name].backend.run(golden.input)).max() <= 1e-5
 
 
+@pytest.mark.slow
 def test_threads_reach_the_interpreter(segmenters: dict[str, Segmenter]) -> None:
     two = {name: open_backend(segmenters[name].artifact, threads=2) for name in ("onnx", "ncnn", "torch")}
     assert two["onnx"].session.get_session_options().intra_op_num_threads == 2  # type: ignore[attr-defined]
@@ -152,12 +157,14 @@ def test_threads_reach_the_interpreter(segmenters: dict[str, Segmenter]) -> None
     assert torch.get_num_threads() == 1
 
 
+@pytest.mark.slow
 def test_ncnn_computes_in_float32_everywhere(segmenters: dict[str, Segmenter]) -> None:
     options = segmenters["ncnn"].backend.net.opt  # type: ignore[attr-defined]
     assert not (options.use_fp16_packed or options.use_fp16_storage or options.use_fp16_arithmetic)
     assert not (options.use_bf16_storage or options.use_vulkan_compute)
 
 
+@pytest.mark.slow
 def test_int8_tflite(int8_artifact: Artifact, segmenters: dict[str, Segmenter], scenes: list[np.ndarray]) -> None:
     backend = open_backend(int8_artifact)
     output = int8_artifact.spec.output.quant
@@ -209,6 +216,7 @@ CASES = [(name, case) for name in FORMATS for case in MISMATCHES]
 CASES = [case for case in CASES if case not in (("torch", "output name"), ("ncnn", "size"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "mismatch"), CASES)
 def test_a_spec_of_another_model_is_refused(artifacts: dict[str, Path], tmp_path: Path, name: str, mismatch: str) -> None:
     artifact = altered(artifacts[f"{name}-fp32"], tmp_path / "a", MISMATCHES[mismatch])
@@ -216,11 +224,13 @@ def test_a_spec_of_another_model_is_refused(artifacts: dict[str, Path], tmp_path
         open_backend(artifact)
 
 
+@pytest.mark.slow
 def test_ncnn_of_another_size_fails_its_golden_pair(artifacts: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="golden input"):
         altered(artifacts["ncnn-fp32"], tmp_path / "a", half_size).golden()
 
 
+@pytest.mark.slow
 def test_int8_quantization_is_checked_against_the_model(int8_artifact: Artifact, tmp_path: Path) -> None:
     quant = int8_artifact.spec.input.quant
     assert quant is not None
@@ -230,6 +240,7 @@ def test_int8_quantization_is_checked_against_the_model(int8_artifact: Artifact,
             open_backend(artifact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_corrupt_model_is_refused(artifacts: dict[str, Path], tmp_path: Path, name: str) -> None:
     """The checksum is right here, so that it is the interpreter that meets the damage."""
@@ -244,6 +255,7 @@ def artifacts_bytes(folder: Path) -> bytes:
     return artifact.file(sorted(artifact.spec.files)[-1]).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_missing_interpreter_names_the_extra(artifacts: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     for name, module in (("onnx", "onnxruntime"), ("ncnn", "ncnn"), ("torch", "torch")):
         artifact = read_artifact(artifacts[f"{name}-fp32"])
@@ -258,6 +270,7 @@ def test_a_missing_interpreter_names_the_extra(artifacts: dict[str, Path], monke
             open_backend(read_artifact(artifacts["tflite-fp32"]))
 
 
+@pytest.mark.slow
 def test_threads_and_devices_are_checked(artifacts: dict[str, Path]) -> None:
     for name in FORMATS:
         artifact = read_artifact(artifacts[f"{name}-fp32"])
@@ -270,6 +283,7 @@ def test_threads_and_devices_are_checked(artifacts: dict[str, Path]) -> None:
                 open_backend(artifact, device="cuda")
 
 
+@pytest.mark.slow
 def test_torch_on_cuda(artifacts: dict[str, Path]) -> None:
     artifact = read_artifact(artifacts["torch-fp32"])
     if not torch.cuda.is_available():
@@ -280,6 +294,7 @@ def test_torch_on_cuda(artifacts: dict[str, Path]) -> None:
     assert np.abs(open_backend(artifact, device="cuda").run(golden.input) - golden.output).max() <= 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 def test_images_of_another_size_are_refused(segmenters: dict[str, Segmenter], name: str) -> None:
     height, width = segmenters[name].artifact.size
@@ -288,6 +303,7 @@ def test_images_of_another_size_are_refused(segmenters: dict[str, Segmenter], na
             segmenters[name].backend.run(wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (7, 5), (240, 320), (333, 999)])
 def test_segmenter_gives_the_images_own_size(segmenters: dict[str, Segmenter], shape: tuple[int, int]) -> None:
     image = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)

@@ -16,6 +16,7 @@ from edge_runtime.backends.device_images import DeviceImages
 from edge_runtime.errors import InputError
 from edge_runtime.images.resize import resize_rgb
 
+pytestmark = pytest.mark.slow
 SIZES = ((50, 70), (192, 192), (481, 641), (100, 999), (192, 300), (1, 1))  # height, width
 
 

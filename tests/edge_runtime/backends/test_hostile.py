@@ -330,6 +330,7 @@ def test_ncnn_files_like_ours_are_accepted() -> None:
             check_ncnn(artifact.file("param").read_bytes(), artifact.file("bin").read_bytes()[:-4], artifact.size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FORMATS, "torch-fp32"])
 def test_one_segmenter_serves_many_threads(artifacts: dict[str, Path], name: str) -> None:
     segmenter = Segmenter.load(artifacts[name] if name in artifacts else RELEASED / name)

@@ -27,6 +27,7 @@ from edge_runtime.benchmark.timing import summarize
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 
+pytestmark = pytest.mark.slow
 KINDS = ("infer", "end_to_end")
 SCHEMA = json.loads((Path(__file__).parents[3] / "edge_runtime" / "benchmark" / "results.schema.json").read_text())
 

@@ -225,6 +225,7 @@ def test_walls_of_another_color_are_sharpened() -> None:
     assert iou(refine(image, p), sky) > iou(resize_probability(p, *sky.shape), sky) + 0.003
 
 
+@pytest.mark.slow
 def test_segment_refine(artifacts: dict[str, Path], trees: list[Scene], tmp_path: Path) -> None:
     """The command: masks of the image's size that follow its edges, remade by --resume where the option differs."""
     model, image_dir = artifacts["onnx-fp32"], tmp_path / "image_dir"

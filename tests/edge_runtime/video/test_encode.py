@@ -18,6 +18,7 @@ from edge_runtime.video.io import VideoSource
 from edge_runtime.video.pipeline import VideoOptions, segment_video, summary
 from edge_runtime.video.sink import VideoSink, count_frames
 
+pytestmark = pytest.mark.slow
 PYAV = "av==18.1.0"
 ODD, COUNT, RATE = (47, 65), 30, 25.0
 

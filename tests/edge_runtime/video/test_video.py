@@ -28,6 +28,7 @@ from edge_runtime.video.sink import VideoSink
 from edge_runtime.video.threads import QUEUE, Pipe
 from scenes.moving import moving_scene
 
+pytestmark = pytest.mark.slow
 SIZE = (72, 128)
 FRAMES = 20
 

@@ -16,6 +16,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.network_input import Size
 from quantize.calibration.calibration_set import check_distinct, divide, fingerprint, read_resized
 
+pytestmark = pytest.mark.slow
 SIZE = Size(height=16, width=24)
 
 

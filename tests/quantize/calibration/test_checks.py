@@ -20,6 +20,7 @@ from quantize.calibration.ranking import rank
 from quantize.int8 import Int8Config, quantize
 from scenes.render import generate
 
+pytestmark = pytest.mark.slow
 SIZE = Size.square(64)
 
 

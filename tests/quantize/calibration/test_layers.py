@@ -29,6 +29,7 @@ from quantize.formats import ncnn_int8, onnx_int8
 from quantize.int8 import FORMATS, Int8Config, quantize
 from studies import quantizers
 
+pytestmark = pytest.mark.slow
 SIZE = Size.square(64)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from quantize.calibration.ranges import BINS, METHODS, Histogram, Method, count_magnitudes, limit
 
+pytestmark = pytest.mark.slow
+
 
 def test_limits_of_known_distributions() -> None:
     rng = np.random.default_rng(4)

@@ -11,6 +11,7 @@ import pytest
 from edge_runtime.errors import InputError
 from quantize.formats.ncnn_file import Net, Weights, format_bin, format_param, parse_bin, parse_param, read_net, write_net
 
+pytestmark = pytest.mark.slow
 PARAM = (
     "7767517\n"
     "4 5\n"

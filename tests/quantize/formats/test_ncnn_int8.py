@@ -28,6 +28,8 @@ from quantize.formats.ncnn_file import DEPTHWISE, Net, Weights, read_net, write_
 from quantize.formats.ncnn_int8 import Calibrated, find_limits
 from quantize.int8 import FORMATS, Int8Config, quantize
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(scene_dir: Path, tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Artifact, str]:

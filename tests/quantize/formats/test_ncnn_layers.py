@@ -18,6 +18,7 @@ from quantize.calibration.ranges import METHODS, Method
 from quantize.formats.ncnn_file import DEPTHWISE, Layer, Net, Weights, format_param, parse_param, read_net, write_net
 from quantize.formats.ncnn_int8 import METHOD, find_limits, keep_float, quantize_net, round_to_int8
 
+pytestmark = pytest.mark.slow
 # ncnn's x86 kernel of depthwise layers takes the reciprocal of a scale from the CPU's estimate (rcpps), which is good to
 # 1.5 * 2^-12 of its value; all others divide. Sums are exact in 32 bits, so that nothing else but float32 rounding differs.
 RECIPROCAL = 1.5 * 2.0**-12

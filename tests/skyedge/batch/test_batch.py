@@ -13,13 +13,10 @@ import pytest
 from export.consumers import environments
 
 HERE = Path(__file__).parent
-LONG = ("inside_faults", "inside_node", "inside_s3", "inside_many")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(path.stem, marks=[pytest.mark.full] if path.stem in LONG else []) for path in sorted(HERE.glob("inside_*.py"))],
-)
+@pytest.mark.full
+@pytest.mark.parametrize("name", [path.stem for path in sorted(HERE.glob("inside_*.py"))])
 @pytest.mark.timeout(1800)
 def test_in_the_environment_of_ray(name: str, project_root: Path, tmp_path: Path) -> None:
     python = environments.make("ray")

@@ -22,6 +22,7 @@ from edge_runtime.benchmark.run import default_out
 from edge_runtime.errors import InputError
 from skyedge.devices.measure import DeviceJob, measure_device
 
+pytestmark = pytest.mark.slow
 SERVER = Path(__file__).with_name("adb_server.py")
 EMULATOR = "qemu-aarch64 -cpu cortex-a53"
 LIMIT_BYTES = 1 << 20

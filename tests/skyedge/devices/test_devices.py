@@ -19,6 +19,7 @@ from skyedge.devices.link import Link, open_link
 from skyedge.devices.measure import find_emulator, format_run
 from skyedge.devices.state import measure_energy, on_charger, parse_state, shell_functions
 
+pytestmark = pytest.mark.slow
 HOST = open_link("host")
 RELEASED = Path(__file__).parents[3] / "models" / "unet_lite_s"
 

@@ -20,6 +20,7 @@ from skyedge.devices.cache import Cache
 from skyedge.devices.call import Bench
 from skyedge.devices.link import BEGIN, END, open_link, wrap
 
+pytestmark = pytest.mark.slow
 SHELLS = [shell for shell in ("sh", "bash", "mksh", "busybox") if shutil.which(shell)]
 PROGRAM = "program"
 FAKE = """#!/bin/sh

@@ -26,6 +26,7 @@ from skyedge.devices.cache import list_files
 from skyedge.devices.measure import DeviceJob, measure_device
 from skyedge.report.build import ReportConfig, report
 
+pytestmark = pytest.mark.slow
 LIMIT_BYTES = 1 << 20  # the program is larger
 
 

@@ -24,6 +24,7 @@ from skyedge.replace.relight import Look, replace_sky, shoulder
 from skyedge.replace.run import Replace, main
 from skyedge.replace.view import Horizon, View, Window
 
+pytestmark = pytest.mark.slow
 AS_IT_IS = Look(relight=0, halo=0)
 EXACT = Look(relight=0, halo=0, sharp=False)
 

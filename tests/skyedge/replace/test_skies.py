@@ -18,6 +18,7 @@ from skyedge.replace.presets import PRESETS, make_sky
 from skyedge.replace.texture import Texture
 from skyedge.replace.view import Horizon, View, find_horizon
 
+pytestmark = pytest.mark.slow
 LEVEL = Horizon(0.8, 0.0, True)
 
 

@@ -17,6 +17,7 @@ from skyedge.batch.results import BINS, LABEL_FOLDER, SUMMARY_FILE, Low, Step, S
 from skyedge.report.archive import write_page
 from skyedge.report.build import ReportConfig, main
 
+pytestmark = pytest.mark.slow
 URI = "s3://archive/street/00_<b>x.jpg"
 SUMMARY = Summary(
     schema_version=1,

@@ -26,6 +26,7 @@ from skyedge.report.markdown import BEGIN, END, replace_section
 from skyedge.report.plots import latency_svg, network_colors, pareto_svg, standalone
 from skyedge.report.rows import Line, int8_sentences, make_lines, pareto_front, precision_effects, shortlist
 
+pytestmark = pytest.mark.slow
 Change = Callable[[dict[str, Any]], None]
 
 

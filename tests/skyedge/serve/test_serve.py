@@ -68,6 +68,7 @@ def scenes() -> list[np.ndarray]:
     return [generate(seed, (120 + 10 * seed, 160), "mountain", "clear").image for seed in range(1, 7)]
 
 
+@pytest.mark.slow
 def test_masks_and_images_without_sky(server: str, scenes: list[np.ndarray]) -> None:
     segmenter = Segmenter.load("unet_lite_s")
     with ThreadPoolExecutor(6) as pool:
@@ -78,6 +79,7 @@ def test_masks_and_images_without_sky(server: str, scenes: list[np.ndarray]) -> 
     assert status == 200 and np.array_equal(pixels(content), remove_sky(scenes[0]))
 
 
+@pytest.mark.slow
 def test_health_says_what_runs(server: str) -> None:
     with urllib.request.urlopen(f"{server}/health", timeout=60) as answer:
         said = json.load(answer)
@@ -85,6 +87,7 @@ def test_health_says_what_runs(server: str) -> None:
     assert (said["max_bytes"], said["max_pixels"]) == (200_000, 50_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "kind", "status", "message"),
     [
@@ -103,6 +106,7 @@ def test_what_is_refused(server: str, content: bytes, kind: str, status: int, me
         assert answer.status == 200
 
 
+@pytest.mark.slow
 def test_a_body_without_a_length_is_bounded_too(server: str) -> None:
     request = urllib.request.Request(f"{server}/mask", iter([b"x" * 100_000] * 3), {"Content-Type": "image/png"})
     with pytest.raises((urllib.error.HTTPError, ConnectionError, urllib.error.URLError)) as raised:

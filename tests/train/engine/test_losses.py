@@ -9,6 +9,8 @@ import torch
 
 from train.engine.losses import dice_loss, masked_bce, near_edges, sky_loss, soft_target
 
+pytestmark = pytest.mark.slow
+
 
 def sample(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)

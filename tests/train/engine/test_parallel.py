@@ -18,6 +18,8 @@ from torch import nn
 from train.engine.parallel import GlobalBatchNorm2d, globalise
 from train.models import MODELS, load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:

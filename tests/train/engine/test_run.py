@@ -20,6 +20,8 @@ from edge_runtime.errors import GateError, InputError
 from train.engine.presets import FitConfig
 from train.fit import fit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def begun(split_scenes: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> FitConfig:
