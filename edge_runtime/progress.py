@@ -18,6 +18,11 @@ def one_line(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def say(text: str) -> None:
+    """Write a line of progress to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def tell_unending(process: int) -> None:
     """Say on stderr that a killed process goes on: the system holds it, as when it reads from a network drive that is gone."""
     print(f"process {process} does not end although it was killed; the system holds it, look at it with ps", file=sys.stderr)

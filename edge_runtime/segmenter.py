@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.artifact.golden import not_golden, replay
 from edge_runtime.backends import Backend, open_backend
-from edge_runtime.backends.classical_artifact import SmoothedArtifact, read_model
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import from_pillow, read_rgb
 from edge_runtime.images.resize import check_rgb, resize_probability, resize_rgb
+from edge_runtime.models import SmoothedArtifact, read_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,16 +36,20 @@ class Segmenter:
     backend: Backend
 
     @classmethod
-    def load(cls, model: Path | str, threads: int = 1, device: str = "cpu") -> Segmenter:
+    def load(cls, model: Path | str, threads: int = 1, device: str = "cpu", check: bool = False) -> Segmenter:
         """Read, check and open an artifact.
 
         `model` is a folder with `model.json`, the name of a released network such as `unet_lite_s`, or another name of
-        `edge_runtime.backends.classical_artifact`. `threads` are CPU threads of the interpreter; `device` may be `cuda` for
+        `edge_runtime.models`. `threads` are CPU threads of the interpreter; `device` may be `cuda` for
         the formats torch and onnx, `tensorrt` for onnx. Raises `InputError` where the artifact is missing, damaged or not what
-        its spec says, or where its interpreter is not installed or cannot use the device.
+        its spec says, or where its interpreter is not installed or cannot use the device. `check` replays the golden pair, one
+        run of the network, and raises `GateError` where the result is another one.
         """
         artifact = read_model(model)
-        return cls(artifact, _open(artifact, threads, device))
+        backend = _open(artifact, threads, device)
+        if check and (fault := replay(artifact, backend.run).fault):
+            raise not_golden(f"{model} ({fault})")
+        return cls(artifact, backend)
 
     def __repr__(self) -> str:
         """Name the artifact and the interpreter."""
@@ -67,15 +72,15 @@ class Segmenter:
         size is that after EXIF orientation. Raises `TypeError` for anything else, `InputError` for a broken image.
         """
         pixels = to_rgb(image, color)
-        if (whole := getattr(self.backend, "whole", None)) is not None:
-            return whole.probability(pixels)
+        if self.backend.device_images is not None:
+            return self.backend.device_images.probability(pixels)
         return resize_probability(self.low_res(pixels), *pixels.shape[:2])
 
     def mask(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
         """Return where `image` is sky, (H, W) bool; on a GPU, torch artifacts compare with the threshold there."""
         pixels = to_rgb(image, color)
-        if (whole := getattr(self.backend, "whole", None)) is not None:
-            return whole.mask(pixels, self.threshold)
+        if self.backend.device_images is not None:
+            return self.backend.device_images.mask(pixels, self.threshold)
         return self(pixels) >= self.threshold
 
     def batch(self, images: Iterable[ImageLike], color: Color = "RGB") -> list[np.ndarray]:
@@ -135,14 +140,14 @@ class Ensemble:
         return np.clip(mean, 0.0, 1.0, out=mean)
 
 
-def load_models(models: Sequence[Path | str], threads: int = 1, device: str = "cpu") -> Segmenter | Ensemble:
+def load_models(models: Sequence[Path | str], threads: int = 1, device: str = "cpu", check: bool = False) -> Segmenter | Ensemble:
     """Open one model, or several as an ensemble; see `Segmenter.load`. A model that is given twice is an `InputError`."""
     if not models:
         raise InputError("got no model, expected one or more; released ones are in models/, e.g. models/unet_lite/onnx-int8")
     twice = sorted({str(model) for model in models if [str(other) for other in models].count(str(model)) > 1})
     if twice:
         raise InputError(f"got model {', '.join(twice)} twice, expected each once: the average would be the same mask")
-    members = tuple(Segmenter.load(model, threads, device) for model in models)
+    members = tuple(Segmenter.load(model, threads, device, check) for model in models)
     return members[0] if len(members) == 1 else Ensemble(members)
 
 

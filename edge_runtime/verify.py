@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
 
-from edge_runtime.artifact.golden import FP32_MASK, unpack_mask
+from edge_runtime.artifact.golden import not_golden, replay
 from edge_runtime.backends import Device
 from edge_runtime.cli import run_command
-from edge_runtime.errors import GateError, InputError
-from edge_runtime.metrics.iou import agreement
+from edge_runtime.errors import InputError
 from edge_runtime.segmenter import Segmenter
-
-MIN_AGREEMENT = 0.9  # mask IoU with the float32 network on the golden image
 
 
 @dataclass(frozen=True)
@@ -35,55 +31,6 @@ class Verify:
     """cuda is for artifacts of the formats torch and onnx, tensorrt for onnx."""
 
 
-@dataclass(frozen=True)
-class Replay:
-    """What the golden pair of one artifact showed.
-
-    Attributes
-    ----------
-    max_abs, atol
-        The largest difference in probability, and the one that is allowed.
-    span
-        Difference between the largest and the smallest golden probability.
-    agreement
-        Mask IoU with the float32 network on the golden image; None where the artifact does not record its mask.
-    """
-
-    max_abs: float
-    atol: float
-    span: float
-    agreement: float | None = None
-
-    @property
-    def fault(self) -> str | None:
-        """Why the golden pair does not hold; None where it does."""
-        if self.span <= self.atol:
-            return f"its values differ by {self.span:.3g}, so that a constant mask would hold too: it proves nothing"
-        if not self.max_abs <= self.atol:
-            return "another result on this machine"
-        if self.agreement is not None and not self.agreement >= MIN_AGREEMENT:
-            return f"agreement with fp32 is {self.agreement:.3f}, expected at least {MIN_AGREEMENT}"
-        return None
-
-    @property
-    def ok(self) -> bool:
-        """Whether the golden pair holds."""
-        return self.fault is None
-
-
-def replay(segmenter: Segmenter) -> Replay:
-    """Run the golden input of an opened artifact and compare with its golden output, and with the mask of float32.
-
-    Raises `InputError` where the golden pair is broken or the backend gives no probabilities.
-    """
-    spec, golden = segmenter.artifact.spec, segmenter.artifact.golden()
-    got = segmenter.backend.run(golden.input)
-    agreed = None
-    if FP32_MASK in spec.provenance:
-        agreed = agreement(got, unpack_mask(spec.provenance[FP32_MASK], got.shape).astype(np.float32))
-    return Replay(float(np.abs(got - golden.output).max()), spec.golden.atol, float(np.ptp(golden.output)), agreed)
-
-
 def main(config: Verify) -> None:
     """Verify every folder, then raise `InputError` or `GateError` if one did not pass."""
     if not config.folders:
@@ -93,7 +40,7 @@ def main(config: Verify) -> None:
     for folder in config.folders:
         try:
             segmenter = Segmenter.load(folder, config.threads, config.device)
-            found = replay(segmenter)
+            found = replay(segmenter.artifact, segmenter.backend.run)
         except (InputError, OSError) as error:
             unreadable.append(str(folder))
             print(f"{folder}: cannot be verified", flush=True)
@@ -109,9 +56,7 @@ def main(config: Verify) -> None:
         count = f"{len(unreadable)} of {len(config.folders)}"
         raise InputError(f"{count} artifacts cannot be verified: {', '.join(unreadable)}")
     if failed:
-        raise GateError(
-            f"the golden pair does not hold for {', '.join(failed)}; update the interpreter, or take another precision"
-        )
+        raise not_golden(", ".join(failed))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from edge_runtime.artifact.golden import agreement
 from edge_runtime.backends import Backend
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.network_input import Size, to_nchw
 from edge_runtime.images.resize import resize_rgb
-from edge_runtime.metrics.iou import agreement
 from export.network import SkyProbability
 from scenes.render import generate
 

@@ -15,6 +15,7 @@ VERBS = {  # verb -> module, its config dataclass, what it does
     "correct": ("skyedge.correct.run", "Correct", "repair a mask with strokes"),
     "verify": ("edge_runtime.verify", "Verify", "replay the golden pairs of artifacts"),
     "benchmark": ("edge_runtime.benchmark.run", "BenchmarkConfig", "measure artifacts on this machine"),
+    "devices": ("skyedge.devices.run", "Devices", "measure ncnn artifacts on a phone or board"),
     "report": ("skyedge.report.build", "ReportConfig", "make a page of benchmark results"),
     "batch": ("skyedge.batch.run", "Batch", "segment archives of images, with Ray"),
     "serve": ("skyedge.serve.run", "Serve", "answer images with masks over HTTP"),

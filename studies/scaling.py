@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edge_runtime.backends.classical_artifact import read_model
 from edge_runtime.benchmark.machine import describe_machine
+from edge_runtime.models import read_model
 from scenes.render import generate
 from skyedge.batch.results import STAGES
 from studies.harness import PROJECT_ROOT, RESULTS, Figures, Study, StudyConfig, model_facts, require, table

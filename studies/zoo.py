@@ -18,10 +18,10 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import open_backend
-from edge_runtime.backends.classical_artifact import SMOOTH
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import Pair, find_pairs, spread
 from edge_runtime.metrics.iou import evaluate_pairs, pool
+from edge_runtime.models import SMOOTH
 from edge_runtime.records import parse_json, read_text
 from edge_runtime.segmenter import Segmenter
 from export import to_onnx

@@ -7,16 +7,21 @@ import math
 import re
 import stat
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edge_runtime.errors import InputError
+from edge_runtime.errors import GateError, InputError
+
+if TYPE_CHECKING:
+    from edge_runtime.artifact.artifact import Artifact
 
 DIGESTS = "golden_sha256"  # in `provenance`: SHA-256 of the files of the input and of the output
 FP32_MASK = "golden_fp32_mask"  # in `provenance`: the packed mask of the float32 network on the golden image
+MIN_AGREEMENT = 0.9  # mask IoU with the float32 network on the golden image
 NPY_MAGIC = b"\x93NUMPY\x01\x00"
 NPY_HEADER = re.compile(  # as numpy.save writes it; NumPy's own parser evaluates the text
     rb"\{'descr': '(?P<dtype>[|<>]\w{1,20})', 'fortran_order': (?P<order>True|False), 'shape': (?P<shape>\([0-9, ]*\)), \} *\n"
@@ -29,6 +34,70 @@ class GoldenPair:
 
     input: np.ndarray
     output: np.ndarray
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What the golden pair of one artifact showed.
+
+    Attributes
+    ----------
+    max_abs, atol
+        The largest difference in probability, and the one that is allowed.
+    span
+        Difference between the largest and the smallest golden probability.
+    agreement
+        Mask IoU with the float32 network on the golden image; None where the artifact does not record its mask.
+    """
+
+    max_abs: float
+    atol: float
+    span: float
+    agreement: float | None = None
+
+    @property
+    def fault(self) -> str | None:
+        """Why the golden pair does not hold; None where it does."""
+        if self.span <= self.atol:
+            return f"its values differ by {self.span:.3g}, so that a constant mask would hold too: it proves nothing"
+        if not self.max_abs <= self.atol:
+            return f"another result on this machine: a difference of {self.max_abs:.3g}, expected at most {self.atol:.3g}"
+        if self.agreement is not None and not self.agreement >= MIN_AGREEMENT:
+            return f"agreement with fp32 is {self.agreement:.3f}, expected at least {MIN_AGREEMENT}"
+        return None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the golden pair holds."""
+        return self.fault is None
+
+
+def not_golden(names: str) -> GateError:
+    """Return the error for artifacts whose golden pairs do not hold."""
+    return GateError(f"the golden pair does not hold for {names}; update the interpreter, or take another precision")
+
+
+def replay(artifact: Artifact, run: Callable[[np.ndarray], np.ndarray]) -> Replay:
+    """Run the golden input of an artifact and compare with its golden output, and with the mask of float32.
+
+    `run` is that of the artifact's `Backend`. Raises `InputError` where the golden pair is broken or the backend gives no
+    probabilities.
+    """
+    spec, golden = artifact.spec, artifact.golden()
+    got = run(golden.input)
+    agreed = None
+    if FP32_MASK in spec.provenance:
+        agreed = agreement(got, unpack_mask(spec.provenance[FP32_MASK], got.shape).astype(np.float32))
+    return Replay(float(np.abs(got - golden.output).max()), spec.golden.atol, float(np.ptp(golden.output)), agreed)
+
+
+def agreement(p: np.ndarray, q: np.ndarray) -> float:
+    """Return the IoU of the masks (>= 0.5) of two (H, W) probability maps; 1.0 where both are empty."""
+    if p.shape != q.shape:
+        raise InputError(f"got maps of {p.shape} and {q.shape}, expected equal shapes")
+    first, second = p >= 0.5, q >= 0.5
+    union = np.count_nonzero(first | second)
+    return np.count_nonzero(first & second) / union if union else 1.0
 
 
 def read_golden(image_path: Path, sky_path: Path, size: tuple[int, int]) -> GoldenPair:

@@ -3,60 +3,100 @@
 from __future__ import annotations
 
 import importlib
-from typing import Literal, Protocol
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.errors import InputError
 
-# Modules are imported when an artifact of their format is opened: a device has one interpreter, rarely all.
-BACKENDS: dict[str, tuple[str, str]] = {  # format -> module, class
-    "onnx": ("edge_runtime.backends.ort", "OrtBackend"),
-    "tflite": ("edge_runtime.backends.tflite", "TfliteBackend"),
-    "ncnn": ("edge_runtime.backends.ncnn_net", "NcnnBackend"),
-    "openvino": ("edge_runtime.backends.openvino", "OpenvinoBackend"),
-    "executorch": ("edge_runtime.backends.executorch", "ExecutorchBackend"),
-    "coreml": ("edge_runtime.backends.coreml", "CoremlBackend"),
-    "torch": ("edge_runtime.backends.torch_ref", "TorchBackend"),
-    "classical": ("edge_runtime.backends.classical", "ClassicalBackend"),
-}
+if TYPE_CHECKING:
+    from edge_runtime.backends.device_images import DeviceImages
+
 Device = Literal["cpu", "cuda", "tensorrt"]
-DEVICES: dict[str, tuple[str, ...]] = {  # format -> devices
-    "onnx": ("cpu", "cuda", "tensorrt"),
-    "tflite": ("cpu",),
-    "ncnn": ("cpu",),
-    "openvino": ("cpu",),
-    "executorch": ("cpu",),
-    "coreml": ("cpu",),
-    "torch": ("cpu", "cuda"),
-    "classical": ("cpu",),
-}
 MOST_THREADS = 64  # as in C++
 
 
+@dataclass(frozen=True)
+class Format:
+    """How artifacts of one format are run.
+
+    Attributes
+    ----------
+    module, name
+        Module of `edge_runtime.backends` and its class. It is imported when an artifact is opened: a device has one interpreter,
+        rarely all.
+    interpreters
+        Modules of the interpreter, any of which will do, best first; none where nothing more is needed.
+    devices
+        Where it can run.
+    """
+
+    module: str
+    name: str
+    interpreters: tuple[str, ...]
+    devices: tuple[str, ...] = ("cpu",)
+
+    def installed(self) -> list[str]:
+        """Return the modules of `interpreters` whose package is installed; none is imported."""
+        return [module for module in self.interpreters if importlib.util.find_spec(module.partition(".")[0]) is not None]
+
+
+# A new backend needs an entry here, its files in `edge_runtime.artifact.spec.FILE_NAMES`, and its module.
+FORMATS: dict[str, Format] = {
+    "onnx": Format("ort", "OrtBackend", ("onnxruntime",), ("cpu", "cuda", "tensorrt")),
+    "tflite": Format(
+        "tflite",
+        "TfliteBackend",
+        ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter"),
+    ),
+    "ncnn": Format("ncnn_net", "NcnnBackend", ("ncnn",)),
+    "openvino": Format("openvino", "OpenvinoBackend", ("openvino",)),
+    "executorch": Format("executorch", "ExecutorchBackend", ("executorch.runtime",)),
+    "coreml": Format("coreml", "CoremlBackend", ("coremltools",)),
+    "torch": Format("torch_ref", "TorchBackend", ("torch",), ("cpu", "cuda")),
+    "classical": Format("classical", "ClassicalBackend", ()),
+}
+
+
 class Backend(Protocol):
-    """A loaded network; threads may share one. `name` is the interpreter, e.g. `onnxruntime`."""
+    """A loaded network; threads may share one.
+
+    Attributes
+    ----------
+    name
+        The interpreter, e.g. `onnxruntime`.
+    device_images
+        Segments images of any size without leaving the device; None where the CPU prepares images and enlarges masks.
+    """
 
     name: str
+    device_images: DeviceImages | None = None
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Return the probability of sky, (H, W) float32 in [0, 1], of (H, W, 3) uint8 RGB at the network's input size."""
         ...
 
+    def bind(self, image: np.ndarray) -> Callable[[], Any]:
+        """Put the input tensor of an image on the device; return a call that runs the network there, from memory to memory."""
+        return lambda: self.run(image)
+
 
 def open_backend(artifact: Artifact, threads: int = 1, device: str = "cpu") -> Backend:
     """Load an artifact that `read_artifact` has checked into the interpreter of its format.
 
-    `threads` are CPU threads, 1 to `MOST_THREADS`; `device` is one of `DEVICES` for the format. Raises `InputError` where
+    `threads` are CPU threads, 1 to `MOST_THREADS`; `device` is one that `FORMATS` has for the format. Raises `InputError` where
     the interpreter is missing, cannot load the model or use the device, or sees other tensors than model.json says.
     """
-    artifact_format = artifact.spec.format
+    entry = FORMATS[artifact.spec.format]
     if not 1 <= threads <= MOST_THREADS:
         raise InputError(f"got {threads} threads, expected 1 to {MOST_THREADS}")
-    if device not in DEVICES[artifact_format]:
-        expected = " or ".join(DEVICES[artifact_format])
-        raise InputError(f"got device {device!r}, expected {expected} for an artifact of format {artifact_format}")
-    module, name = BACKENDS[artifact_format]
-    backend: Backend = getattr(importlib.import_module(module), name)(artifact, threads, device)
+    if device not in entry.devices:
+        expected = " or ".join(entry.devices)
+        raise InputError(f"got device {device!r}, expected {expected} for an artifact of format {artifact.spec.format}")
+    module = importlib.import_module(f"edge_runtime.backends.{entry.module}")
+    backend: Backend = getattr(module, entry.name)(artifact, threads, device)
     return backend

@@ -9,7 +9,7 @@ from edge_runtime.backends import Backend
 from edge_runtime.backends.classical_methods import METHODS, smooth
 
 
-class ClassicalBackend:
+class ClassicalBackend(Backend):
     """A method of `classical_methods`. OpenCV has one thread count for the process, which the caller sets."""
 
     name = "opencv"
@@ -22,7 +22,7 @@ class ClassicalBackend:
         return self._method(image)
 
 
-class SmoothedBackend:
+class SmoothedBackend(Backend):
     """Another backend, with its probabilities smoothed."""
 
     def __init__(self, inner: Backend) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends import Backend
 from edge_runtime.backends.tensors import (
     InputEncoder,
     TensorInfo,
@@ -31,7 +32,7 @@ MOST_BYTES = 1 << 31  # of a member, unpacked
 FLOAT32 = 65568  # ArrayFeatureType.ArrayDataType of Core ML's FeatureTypes.proto
 
 
-class CoremlBackend:
+class CoremlBackend(Backend):
     """A loaded Core ML model on the CPU; see `Backend`. Core ML has no number of threads to set."""
 
     name = "coreml"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends import Backend
 from edge_runtime.backends.tensors import (
     InputEncoder,
     TensorInfo,
@@ -41,7 +42,7 @@ class _Pool:
             cls.number += 1
 
 
-class ExecutorchBackend:
+class ExecutorchBackend(Backend):
     """A loaded ExecuTorch program; see `Backend`. The format names no tensors, so their names are not checked.
 
     ExecuTorch has one number of threads for the whole process. A backend that wants another loads its program again, and only

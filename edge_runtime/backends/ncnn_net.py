@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends import Backend
 from edge_runtime.backends.checks.ncnn_check import check_ncnn
 from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, import_interpreter
 from edge_runtime.errors import InputError
@@ -22,7 +23,7 @@ SAME_EVERYWHERE = (
 )  # fmt: skip
 
 
-class NcnnBackend:
+class NcnnBackend(Backend):
     """An ncnn network; see `Backend`."""
 
     name = "ncnn"

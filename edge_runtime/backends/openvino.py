@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends import Backend
 from edge_runtime.backends.tensors import (
     InputEncoder,
     TensorInfo,
@@ -22,7 +23,7 @@ from edge_runtime.errors import InputError
 CONFIG = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
 
 
-class OpenvinoBackend:
+class OpenvinoBackend(Backend):
     """A compiled OpenVINO model; see `Backend`. Each calling thread has an infer request of its own."""
 
     name = "openvino"

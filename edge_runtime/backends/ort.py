@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends import Backend
 from edge_runtime.backends.checks.file_checks import check_onnx
 from edge_runtime.backends.tensors import (
     InputEncoder,
@@ -32,7 +33,7 @@ PROVIDERS: dict[str, list[Provider]] = {
 ERRORS_ONLY = 3  # onnxruntime's log severity: its warnings concern optimizations
 
 
-class OrtBackend:
+class OrtBackend(Backend):
     """An onnxruntime session; see `Backend`. Operators run one after another, each on `threads` threads.
 
     On a GPU, input and output are bound to its memory, and `run_on_device` leaves the mask there.
@@ -78,13 +79,13 @@ class OrtBackend:
 
         `.numpy()` brings it down, (1, 1, H, W) float32. Unlike `run`, it does not check the values.
         """
-        return self.hold(image)()
+        return self.bind(image)()
 
-    def hold(self, image: np.ndarray) -> Callable[[], Any]:
+    def bind(self, image: np.ndarray) -> Callable[[], Any]:
         """Put the input tensor of an image on the device; return a call that runs the network there, from memory to memory."""
         tensor, binding = self.encode(image), self.session.io_binding()
 
-        def bind() -> None:
+        def send() -> None:
             binding.bind_ortvalue_input(self.spec.input.name, self.ort.OrtValue.ortvalue_from_numpy(tensor, self.memory, 0))
 
         def call() -> Any:
@@ -92,7 +93,7 @@ class OrtBackend:
             self.session.run_with_iobinding(binding)
             return binding.get_outputs()[0]
 
-        self._call(bind)
+        self._call(send)
         return lambda: self._call(call)
 
     def _call(self, call: Callable[[], Any]) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import threading
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.artifact.spec import Quant
+from edge_runtime.backends import FORMATS, Backend
 from edge_runtime.backends.checks.file_checks import check_tflite
 from edge_runtime.backends.tensors import (
     InputEncoder,
@@ -22,16 +22,8 @@ from edge_runtime.backends.tensors import (
 )
 from edge_runtime.errors import InputError
 
-# Modules that hold a class `Interpreter`, the maintained and lightest first.
-INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 
-
-def available_interpreters() -> list[str]:
-    """Return the modules of `INTERPRETERS` whose package is installed, best first; none is imported."""
-    return [module for module in INTERPRETERS if importlib.util.find_spec(module.partition(".")[0]) is not None]
-
-
-class TfliteBackend:
+class TfliteBackend(Backend):
     """A TFLite interpreter with its default delegate, XNNPACK; see `Backend`. `name` is its package, e.g. `ai_edge_litert`."""
 
     def __init__(self, artifact: Artifact, threads: int, device: str = "cpu") -> None:
@@ -72,12 +64,12 @@ class TfliteBackend:
 def _import_interpreter() -> tuple[Any, str]:
     """Return the first interpreter class that can be imported, and its package's name."""
     reasons = []
-    for module in available_interpreters():
+    for module in FORMATS["tflite"].installed():
         try:
             return importlib.import_module(module).Interpreter, module.partition(".")[0]
         except (ImportError, AttributeError) as error:  # e.g. tflite-runtime, built for numpy 1, under numpy 2
             reasons.append(f"{module}: {error}")
-    packages = " or ".join(module.partition(".")[0] for module in INTERPRETERS)
+    packages = " or ".join(module.partition(".")[0] for module in FORMATS["tflite"].interpreters)
     raise missing_interpreter(packages, "tflite", "; ".join(reasons) or "none is installed")
 
 

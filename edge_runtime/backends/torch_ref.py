@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.backends import Backend
 from edge_runtime.backends.checks.pt2_graph import read_program
 from edge_runtime.backends.device_images import DeviceImages
 from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, import_interpreter, run_failed
 from edge_runtime.errors import InputError
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """An exported torch program; see `Backend`. The format names no outputs, so `output.name` is not checked.
 
     Torch has one number of threads for the whole process; every run sets its own. On CUDA, TF32 is switched off in the
-    process, so that float32 means float32. There, `whole` segments images of any size without leaving the device.
+    process, so that float32 means float32. There, `device_images` segments images of any size without leaving the device.
     """
 
     name = "torch"
@@ -44,7 +45,7 @@ class TorchBackend:
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         self.program = program.to(device)
         images = DeviceImages(torch, artifact.spec, device, self.program)
-        self.whole = images if device != "cpu" else None  # on the CPU, Pillow and OpenCV are faster
+        self.device_images = images if device != "cpu" else None  # on the CPU, Pillow and OpenCV are faster
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities, back on the CPU."""
@@ -57,7 +58,7 @@ class TorchBackend:
             raise run_failed(self.spec, "torch", error) from error
         return decode_output(output, self.spec.output, *image.shape[:2])
 
-    def hold(self, image: np.ndarray) -> Callable[[], Any]:
+    def bind(self, image: np.ndarray) -> Callable[[], Any]:
         """Put the input tensor of an image on the device; return a call that runs the network there, from memory to memory."""
         tensor = self.torch.from_numpy(self.encode(image)).to(self.device)
 

@@ -8,14 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from edge_runtime.artifact.artifact import SPEC_FILE, Artifact
-from edge_runtime.backends.classical_artifact import SMOOTH, is_named, read_model
+from edge_runtime.backends import MOST_THREADS
 from edge_runtime.benchmark.memory import measure_apart
 from edge_runtime.benchmark.results import ArtifactFacts
 from edge_runtime.errors import InputError
+from edge_runtime.models import SMOOTH, is_named, read_model
 
 
-def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
-    """Read every artifact in `folders` and one level below. Keys are names, with the folder if names clash."""
+def check_threads(threads: tuple[int, ...]) -> None:
+    """Raise `InputError` unless `threads` are counts that an interpreter can have, each once."""
+    if not threads or any(not 1 <= count <= MOST_THREADS for count in threads):
+        raise InputError(f"got --threads {threads}, expected counts of 1 to {MOST_THREADS}")
+    if len(set(threads)) != len(threads):
+        raise InputError(f"got --threads {threads}, expected each count once")
+
+
+def find_artifacts(folders: tuple[Path, ...], reference: str = "") -> dict[str, Artifact]:
+    """Read every artifact in `folders` and one level below. Keys are names, with the folder if names clash.
+
+    Raises `InputError` where there is none, one is given twice, or none has the key `reference`.
+    """
     found: dict[Path, Artifact] = {}
     for folder in folders:
         alone = is_named(folder) or (folder / SPEC_FILE).is_file()
@@ -31,6 +43,8 @@ def find_artifacts(folders: tuple[Path, ...]) -> dict[str, Artifact]:
     for place, artifact in found.items():
         name = artifact.spec.name
         keys[name if names[name] == 1 else f"{name} ({place.parent.name}/{place.name})"] = artifact
+    if reference and reference not in keys:
+        raise InputError(f"got --reference {reference!r}, expected one of {', '.join(keys)}")
     return keys
 
 

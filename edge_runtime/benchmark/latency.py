@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.artifact.golden import replay
 from edge_runtime.benchmark.machine import Gpu, busy_seconds, load_average
 from edge_runtime.benchmark.memory import camera_frame
 from edge_runtime.benchmark.results import Load, Row, Rule, judge
@@ -21,7 +22,6 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import set_threads
 from edge_runtime.images.resize import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
-from edge_runtime.verify import replay
 
 PAUSE_SECONDS = 0.02  # the thread pool of the previous runtime stops spinning in this time
 
@@ -35,7 +35,7 @@ class Runner:
             self.segmenter = Segmenter.load(artifact.folder, threads=threads, device=device)
             self.frame = camera_frame(artifact)
             self.small = resize_rgb(self.frame, *artifact.size)
-            self.golden = replay(self.segmenter)
+            self.golden = replay(artifact, self.segmenter.backend.run)
         self.samples_ns: dict[str, list[int]] = {}
         self.cpu_seconds: dict[str, float] = {}
         self.calls: dict[str, Callable[[], object]] = {}
@@ -51,7 +51,7 @@ class Runner:
     def add_compute(self) -> None:
         """Time `compute` too, of a backend that can hold its input."""
         with naming(self.key, "holding its input"):
-            self.add("compute", self.segmenter.backend.hold(self.small))  # type: ignore[attr-defined]
+            self.add("compute", self.segmenter.backend.bind(self.small))
 
     def time_slice(self, kind: str, rule: Rule) -> None:
         """Time a slice of `kind`, after an untimed run that fills the caches and sets torch's threads."""

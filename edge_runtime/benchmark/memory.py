@@ -21,21 +21,17 @@ import numpy as np
 import tyro
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.backends.classical_artifact import read_model
-from edge_runtime.backends.tflite import available_interpreters
+from edge_runtime.backends import FORMATS
 from edge_runtime.benchmark.results import Memory
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.images.resize import resize_rgb, to_mask8
+from edge_runtime.models import read_model
 from edge_runtime.segmenter import Segmenter
 
 STATUS = Path("/proc/self/status")
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
 LIMIT_SECONDS = 900  # for opening an artifact and three masks
-INTERPRETERS = {
-    "onnx": ("onnxruntime",), "ncnn": ("ncnn",), "openvino": ("openvino",), "executorch": ("executorch.runtime",),
-    "coreml": ("coremltools",), "torch": ("torch",), "classical": (),
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -94,7 +90,7 @@ def camera_frame(artifact: Artifact) -> np.ndarray:
 
 def _import_interpreter(artifact_format: str) -> None:
     """Import what the backend will import. If nothing can be imported, opening the artifact says what is missing."""
-    for name in available_interpreters() if artifact_format == "tflite" else INTERPRETERS[artifact_format]:
+    for name in FORMATS[artifact_format].installed():
         try:
             importlib.import_module(name)
         except ImportError:

@@ -6,9 +6,11 @@ follows from them. The readers here add these, so that both programs are judged 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -296,6 +298,37 @@ def _is_time(text: str) -> bool:
         return datetime.strptime(text, UTC_TIME).strftime(UTC_TIME) == text
     except ValueError:
         return False
+
+
+def default_out(results: Results) -> Path:
+    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick result, so that it replaces no full one.
+
+    Results of another device go to results/devices/, since they measure the C++ program.
+    """
+    device = re.sub(r"[^a-z0-9]+", "-", results.machine.name.lower()).strip("-")
+    runtimes = "-".join(sorted({fact.format for fact in results.artifacts}))
+    threads = "-".join(f"t{count}" for count in sorted({row.threads for row in results.rows}))
+    quick = "_quick" * results.quick
+    folder = Path("results", "devices") if results.device_run else Path("results")
+    return folder / f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}{quick}.json"
+
+
+def try_to_write(out: Path) -> None:
+    """Raise `InputError` for a place where no result can be written, before anything is measured."""
+    missing: list[Path] = []
+    try:
+        if out.exists() and not out.is_file():
+            raise InputError(f"got {out} as --out, which is no file; expected a file such as results.json")
+        missing = [folder for folder in out.absolute().parents if not folder.exists()]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=out.parent):
+            out.exists()  # fails where the name is too long
+    except OSError as error:
+        raise InputError(f"got --out {out}, where nothing can be written ({error}); choose another file") from error
+    finally:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def write_results(results: Results, path: Path) -> None:

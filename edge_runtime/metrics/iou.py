@@ -213,15 +213,6 @@ def evaluate_image(probability: np.ndarray, sky: np.ndarray, valid: np.ndarray) 
     )
 
 
-def agreement(p: np.ndarray, q: np.ndarray) -> float:
-    """Return the IoU of the masks (>= 0.5) of two (H, W) probability maps; 1.0 where both are empty."""
-    if p.shape != q.shape:
-        raise InputError(f"got maps of {p.shape} and {q.shape}, expected equal shapes")
-    first, second = p >= THRESHOLD, q >= THRESHOLD
-    union = np.count_nonzero(first | second)
-    return np.count_nonzero(first & second) / union if union else 1.0
-
-
 def pool(images: Sequence[ImageMetrics]) -> PooledMetrics:
     """Return the figures of a set of images; all None where the set is empty."""
     figures = _figures(images, np.ones((1, len(images))))

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
+from edge_runtime.artifact.golden import agreement
 from edge_runtime.backends.tensors import InputEncoder, decode_output
-from edge_runtime.metrics.iou import agreement
 
 FOREIGN = Path(__file__).with_name("foreign.py")
 SOURCE = re.compile(r"/|\S+\.(cpp|h|py):")  # a word of a message that names a file

@@ -155,7 +155,5 @@ def _check_room(done: Finished, link: Link, folder: str) -> None:
     said = "; ".join(line.strip() for line in done.err.splitlines()[-3:]) or f"exit code {done.code}"
     where = folder or link.cache.strip('"')
     if any(reason in done.err for reason in NO_ROOM):
-        raise InputError(
-            f"got no space on {link.shown} in {where}: {said}; free some, or choose another folder with --device-cache"
-        )
-    raise InputError(f"cannot write to {where} on {link.shown}: {said}; choose a writable folder with --device-cache")
+        raise InputError(f"got no space on {link.shown} in {where}: {said}; free some, or choose another folder with --cache")
+    raise InputError(f"cannot write to {where} on {link.shown}: {said}; choose a writable folder with --cache")

@@ -145,7 +145,7 @@ class Bench:
         advice = "do what it says, then run again"
         if code == 126:
             advice = f"expected a program for this device, in a folder from which programs may run; {self.cache.folder} may "
-            advice += "forbid it: try --binary or --device-cache"
+            advice += "forbid it: try --binary or --cache"
         elif code == 127:
             advice = "expected its libraries on the device: install them, or give a static program with --binary"
         elif code == 124:

@@ -174,7 +174,7 @@ def open_link(device: str, ssh_config: Path | None = None) -> Link:
     except ValueError as error:
         raise InputError(f"got --device {device!r}: {error}; {EXPECTED}") from error
     if not host or host.startswith("-") or (user or "").startswith("-") or url.password or url.path.strip("/") or url.query:
-        raise InputError(f"got --device {device!r}, {EXPECTED}; passwords belong to ssh-agent, folders to --device-cache")
+        raise InputError(f"got --device {device!r}, {EXPECTED}; passwords belong to ssh-agent, folders to --cache")
     words = ["ssh", "-T", *(part for option in SSH_OPTIONS for part in ("-o", option))]
     words += ["-F", str(ssh_config)] if ssh_config else []
     words += ["-p", str(port)] if port else []

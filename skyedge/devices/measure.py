@@ -1,4 +1,4 @@
-"""Measure ncnn artifacts on a device with the C++ program, for `edge_runtime.benchmark --device`.
+"""Measure ncnn artifacts on a device with the C++ program.
 
 The program and the artifacts go to a folder on the device. `skyedge bench --json` runs there, and its JSON becomes a result
 file of the usual format. The device needs nothing but a shell.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.artifact.artifact import SPEC_FILE, Artifact
+from edge_runtime.benchmark.artifacts import shown_path
 from edge_runtime.benchmark.device_record import DeviceRun, Window, find_drift
 from edge_runtime.benchmark.results import ArtifactFacts, Load, Results, Row, Rule
 from edge_runtime.errors import InputError
@@ -25,74 +26,81 @@ from skyedge.devices.link import Link, connect, disconnect, open_link
 FORMAT = "ncnn"
 WINDOW_SECONDS = 30.0  # of a short run for drift; less if `FEWEST_WINDOWS` of them would not fit into the minutes
 FEWEST_WINDOWS = 6
+MOST_MINUTES = 600
 X86_FLAGS = {"sse4_2", "avx", "avx2", "fma", "f16c"}
 DRIFT_WARNING = 0.05
 
 
 @dataclass(frozen=True)
-class DeviceJob:
-    """What to measure and where. `BenchmarkConfig` describes the other fields.
+class Devices:
+    """Measure the latency of ncnn artifacts on another device, which needs nothing but a shell."""
 
-    Attributes
-    ----------
-    artifacts
-        Key in the result file -> artifact.
-    shown
-        Key -> folder in the result file.
-    name
-        Name of the device in the result, or "".
-    """
-
+    models: tuple[Path, ...]
+    """Artifact folders, or folders that hold some, of format ncnn."""
     device: str
-    artifacts: Mapping[str, Artifact]
-    shown: Mapping[str, str]
-    threads: tuple[int, ...]
-    rule: Rule
+    """host (this machine), ssh://user@host:port or adb://SERIAL."""
+    threads: tuple[int, ...] = (1,)
+    """Thread counts. Each gives a row for every artifact."""
+    quick: bool = False
+    """At least 20 runs instead of 100 runs and 10 s. The result is marked as quick."""
     minutes: float = 0.0
-    name: str = ""
+    """Repeat short runs for this long, to measure how latency drifts while the device warms up."""
+    device_name: str = ""
+    """Name of the device in the result, such as "Raspberry Pi 5". Default: its own name."""
+    reference: str = ""
+    """Name of the artifact that ratios refer to."""
     binary: Path | None = None
+    """The program to run. Default: the one that `make cpp` or `make cpp-arm` built for the device's architecture."""
     cache: str = ""
+    """Folder on the device. Default: ~/.cache/skyedge; with adb /data/local/tmp/skyedge."""
     keep_cache: bool = True
+    """Leave the program and the artifacts on the device for the next run."""
     prefix: str = ""
+    """Words before the program, such as "taskset f0"."""
     ssh_config: Path | None = None
+    """Configuration for ssh instead of your own (host keys, keys, names)."""
+    out: Path | None = None
+    """Result file to write. Default: results/devices/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick one."""
 
 
-def measure_device(job: DeviceJob, log: Callable[[str], None]) -> Results:
-    """Return the results of a device, without a reference. `device_run` tells how it was measured.
+def measure_device(job: Devices, artifacts: Mapping[str, Artifact], rule: Rule, log: Callable[[str], None]) -> Results:
+    """Return the results of a device; `artifacts` are key -> artifact. `device_run` tells how it was measured.
 
     Raises `InputError` for an artifact of another format and for a device that cannot be used or is lost. Nothing keeps running
     there, and only the cache stays.
     """
-    for key, artifact in job.artifacts.items():
+    if not 0.0 <= job.minutes <= MOST_MINUTES:
+        raise InputError(f"got --minutes {job.minutes:g}, expected 0 to {MOST_MINUTES}")
+    for key, artifact in artifacts.items():
         if artifact.spec.format != FORMAT or not (artifact.folder / SPEC_FILE).is_file():
             raise InputError(
-                f"got {key} of format {artifact.spec.format} with --device, expected {FORMAT}, the format of the program there; "
+                f"got {key} of format {artifact.spec.format}, expected {FORMAT}, the format of the program there; "
                 "export one with export/to_ncnn.py"
             )
     try:
         shlex.split(job.prefix)
     except ValueError as error:
-        raise InputError(f"got --device-prefix {job.prefix!r}: {error}; expected words as in a shell") from error
+        raise InputError(f"got --prefix {job.prefix!r}: {error}; expected words as in a shell") from error
     link = open_link(job.device, job.ssh_config)
     connected = connect(link)
     try:
-        return _measure(job, link, log)
+        return _measure(job, artifacts, rule, link, log)
     finally:
         if connected:
             disconnect(link)
 
 
-def _measure(job: DeviceJob, link: Link, log: Callable[[str], None]) -> Results:
+def _measure(job: Devices, artifacts: Mapping[str, Artifact], rule: Rule, link: Link, log: Callable[[str], None]) -> Results:
     device = ask_device(link)
     program = choose_program(device, job.binary, link.shown)
-    files = [path for artifact in job.artifacts.values() for path in list_files(artifact).values()]
+    files = [path for artifact in artifacts.values() for path in list_files(artifact).values()]
     cache, brought = fill_cache(link, job.cache, program, files)
     log(f"{link.shown}: {device.architecture}, {brought / 1e6:.2f} MB brought to {cache.folder}")
     try:
-        bench = Bench(cache, cache.digests[program], tuple(job.artifacts.values()), job.prefix, job.name or device.name)
+        bench = Bench(cache, cache.digests[program], tuple(artifacts.values()), job.prefix, job.device_name or device.name)
         started = time.monotonic()
-        outcomes = [bench.call(threads, job.rule, log) for threads in job.threads]
-        windows, charging = _watch_drift(bench, job, started, log)
+        outcomes = [bench.call(threads, rule, log) for threads in job.threads]
+        windows, charging = _watch_drift(bench, list(artifacts), job, started, log)
     except LostError:
         raise  # the cache cannot be removed
     except BaseException:
@@ -100,7 +108,7 @@ def _measure(job: DeviceJob, link: Link, log: Callable[[str], None]) -> Results:
         raise
     _forget(job, cache.forget)
     for outcome in outcomes:
-        _check_sha(job, outcome.results, link.shown)
+        _check_sha(artifacts, outcome.results, link.shown)
     emulator = find_emulator(device, outcomes[0].results, job.prefix)
     run = DeviceRun(
         link=link.kind,
@@ -112,18 +120,19 @@ def _measure(job: DeviceJob, link: Link, log: Callable[[str], None]) -> Results:
         windows=windows,
         drift=find_drift(windows),
     )
-    return _merge(job, device, outcomes, run, charging)
+    return _merge(job, artifacts, device, outcomes, run, charging)
 
 
-def _forget(job: DeviceJob, forget: Callable[[], None]) -> None:
+def _forget(job: Devices, forget: Callable[[], None]) -> None:
     if not job.keep_cache:
         forget()
 
 
-def _watch_drift(bench: Bench, job: DeviceJob, started: float, log: Callable[[str], None]) -> tuple[tuple[Window, ...], bool]:
+def _watch_drift(
+    bench: Bench, keys: list[str], job: Devices, started: float, log: Callable[[str], None]
+) -> tuple[tuple[Window, ...], bool]:
     """Run in short windows for `job.minutes`, at least two; return them and whether a charger was connected."""
     seconds = min(WINDOW_SECONDS, job.minutes * 60.0 / FEWEST_WINDOWS)
-    keys = list(job.artifacts)
     rule = Rule(turns=2, min_runs=2, min_seconds=round(seconds / (2 * len(keys) * len(job.threads)), 3))
     end = time.monotonic() + job.minutes * 60.0
     windows: list[Window] = []
@@ -156,20 +165,23 @@ def find_emulator(device: Device, results: Results, prefix: str) -> str | None:
     return f"run through {shlex.split(prefix)[0]}" if "qemu" in prefix else None
 
 
-def _check_sha(job: DeviceJob, results: Results, shown: str) -> None:
+def _check_sha(artifacts: Mapping[str, Artifact], results: Results, shown: str) -> None:
     """Refuse results of other artifacts than those sent."""
-    for artifact, fact in zip(job.artifacts.values(), results.artifacts, strict=True):
+    for artifact, fact in zip(artifacts.values(), results.artifacts, strict=True):
         if artifact.sha256 != fact.sha256:
             raise InputError(f"got a result of {fact.name} with SHA-256 {fact.sha256} from {shown}, expected {artifact.sha256}")
 
 
-def _merge(job: DeviceJob, device: Device, outcomes: list[Outcome], run: DeviceRun, charging: bool) -> Results:
+def _merge(
+    job: Devices, artifacts: Mapping[str, Artifact], device: Device, outcomes: list[Outcome], run: DeviceRun, charging: bool
+) -> Results:
     """Merge the results of all thread counts into one, with the keys and folders of this machine."""
     first, last = outcomes[0].results, outcomes[-1].results
-    keys = list(job.artifacts)
+    keys = list(artifacts)
     rows = {threads: _rows_in_order(outcome.results) for threads, outcome in zip(job.threads, outcomes, strict=True)}
     facts: list[ArtifactFacts] = [
-        dataclasses.replace(fact, key=key, folder=job.shown[key]) for key, fact in zip(keys, first.artifacts, strict=True)
+        dataclasses.replace(fact, key=key, folder=shown_path(artifacts[key].folder))
+        for key, fact in zip(keys, first.artifacts, strict=True)
     ]
     busy = [outcome.results.load.other_cores_busy for outcome in outcomes]
     known = [value for value in busy if value is not None]
@@ -179,6 +191,7 @@ def _merge(job: DeviceJob, device: Device, outcomes: list[Outcome], run: DeviceR
         machine=dataclasses.replace(first.machine, name=name, os=device.os or first.machine.os),
         load=Load(first.load.before, last.load.after, max(known) if known else None),
         warnings=_warnings(outcomes, run, charging or any(outcome.charging for outcome in outcomes)),
+        reference=job.reference or None,
         artifacts=tuple(facts),
         rows=tuple(
             dataclasses.replace(rows[threads][index], artifact=key) for index, key in enumerate(keys) for threads in job.threads

@@ -19,19 +19,19 @@ ELSEWHERE: tuple[tuple[str, Callable[[Results], bool], str], ...] = (
     (
         "Android phone",
         lambda results: results.device_run is not None and results.device_run.link == "adb",
-        f"python -m edge_runtime.benchmark --device adb://SERIAL {ON_DEVICE}",
+        f"python -m skyedge.devices --device adb://SERIAL {ON_DEVICE}",
     ),
     (
         "64-bit Arm board",
         lambda results: results.machine.architecture == "aarch64",
-        f"python -m edge_runtime.benchmark --device ssh://user@board:22 {ON_DEVICE}",
+        f"python -m skyedge.devices --device ssh://user@board:22 {ON_DEVICE}",
     ),
     ("PC with AVX2 and no AVX-512", lambda results: results.machine.instruction_set.startswith("AVX2"), f"{MEASURE} --data DIR"),
     (
         "NVIDIA GPU (torch, full precision)",
         lambda results: results.machine.gpu is not None,
         "python export/to_torch.py --checkpoint models/u2netp/checkpoint.pt --out build/u2netp-torch && "
-        "python -m edge_runtime.benchmark --models build/u2netp-torch --accelerator cuda",
+        "python -m edge_runtime.benchmark --models build/u2netp-torch --device cuda",
     ),
     ("another computer", lambda results: False, f"{MEASURE} --data DIR"),
 )

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.artifact.artifact import SPEC_FILE
-from edge_runtime.backends.classical_artifact import CLASSICAL, read_model
 from edge_runtime.benchmark.results import Results
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs
@@ -18,6 +17,7 @@ from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.images.resize import resize_rgb
+from edge_runtime.models import CLASSICAL, read_model
 from edge_runtime.segmenter import Segmenter
 from skyedge.report.rows import Line
 

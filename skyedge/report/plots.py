@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -18,22 +19,14 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
+from edge_runtime.backends import FORMATS
 from edge_runtime.escape import plain
 from edge_runtime.escape import svg as escaped
 from skyedge.report.rows import Line, count_threads
 
 # They stand out on white and on near-black and differ for the color-blind. Networks take them in order.
 COLORS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
-MARKERS = {
-    "onnx": "o",
-    "tflite": "s",
-    "ncnn": "^",
-    "openvino": "v",
-    "executorch": "<",
-    "coreml": ">",
-    "torch": "D",
-    "classical": "P",
-}
+MARKERS = dict(zip(FORMATS, itertools.cycle("os^v<>DP*Xhp"), strict=False))  # format -> shape
 FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
 INK = "#12345e"  # a placeholder for the page's text color, used for nothing else
 REAL_TIME_MS = 1000.0 / 30.0

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from edge_runtime import Segmenter
-from edge_runtime.artifact.golden import pack_mask, unpack_mask
-from edge_runtime.errors import InputError
-from edge_runtime.verify import Replay, replay
+from edge_runtime.artifact.golden import Replay, pack_mask, replay, unpack_mask
+from edge_runtime.errors import GateError, InputError
+from edge_runtime.segmenter import load_models
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -68,6 +68,8 @@ def test_a_golden_pair_that_does_not_hold(wrong_golden: Path, artifacts: dict[st
     assert result.stdout.splitlines()[0].endswith(", FAILED") and result.stdout.splitlines()[1].endswith(", ok")
     assert "gate failed" in result.stderr and str(wrong_golden) in result.stderr
     assert str(artifacts["onnx-fp32"]) not in result.stderr
+    with pytest.raises(GateError, match=r"does not hold for .*wrong_golden .another result on this machine.*; update the"):
+        load_models([artifacts["onnx-fp32"], wrong_golden], check=True)
 
 
 @pytest.mark.slow
@@ -119,6 +121,7 @@ def test_int8_that_lost_the_sky_fails_although_it_repeats_itself(tmp_path: Path)
         sky = np.load(folder / "golden_out.npy")
         values["provenance"]["golden_fp32_mask"] = pack_mask(1 - sky if flipped else sky)
         (folder / "model.json").write_text(json.dumps(values))
-        found = replay(Segmenter.load(folder))
+        segmenter = Segmenter.load(folder)
+        found = replay(segmenter.artifact, segmenter.backend.run)
         assert found.ok is not flipped and found.agreement is not None
     assert "agreement with fp32 is 0.0" in str(found.fault)

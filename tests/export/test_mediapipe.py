@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_runtime.artifact.golden import agreement
 from edge_runtime.images.resize import resize_rgb
-from edge_runtime.metrics.iou import agreement
 from edge_runtime.segmenter import Segmenter
 from export.consumers import environments
 from quantize.int8 import Int8Config, quantize

@@ -11,8 +11,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from edge_runtime.artifact.golden import agreement
 from edge_runtime.errors import InputError
-from edge_runtime.metrics.iou import agreement
 from edge_runtime.segmenter import Segmenter
 from export.consumers import skyseg
 from scenes.render import generate

@@ -19,7 +19,7 @@ import pytest
 from edge_runtime import Segmenter
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import GateError, InputError
-from edge_runtime.verify import Verify, main, replay
+from edge_runtime.verify import Verify, main
 
 RELEASED = Path(__file__).resolve().parents[2] / "models" / "unet_lite_s"
 KINDS = ("onnx-int8", "tflite-int8", "ncnn-fp16")
@@ -190,12 +190,12 @@ def test_damaged_models(tmp_path: Path, kind: str, role: str, name: str) -> None
     content = CONTENTS[name](read_artifact(folder).file(role).read_bytes())
     rehashed(folder, role, content)
     try:
-        found = replay(Segmenter.load(folder))
+        Segmenter.load(folder, check=True)
     except InputError as error:
         assert "export" in str(error)
     else:
         # TFLite ignores what follows its data, and onnxruntime takes the later of two equal messages.
-        assert name == "twice" and role == "model" and found.max_abs <= found.atol
+        assert name == "twice" and role == "model"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 

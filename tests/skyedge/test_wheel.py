@@ -71,7 +71,7 @@ def test_the_wheel_is_small_and_holds_the_runtime_alone(wheels: Path) -> None:
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"edge_runtime", "skyedge"}
-    assert "edge_runtime/models/unet_lite_s/onnx-int8/model.onnx" in names
+    assert "edge_runtime/weights/unet_lite_s/onnx-int8/model.onnx" in names
 
 
 def test_pip_install_gives_a_command_with_weights(lean: Path, scene: Path, tmp_path: Path) -> None:

@@ -55,9 +55,9 @@ def test_masks_on_the_device_are_those_of_the_cpu(whole: DeviceImages, segmenter
 
 
 def test_segmenters_use_it(segmenter: Segmenter, whole: DeviceImages) -> None:
-    """A `Segmenter` on CUDA holds `whole`; here it is given to one on the CPU."""
+    """A `Segmenter` on CUDA holds `device_images`; here it is given to one on the CPU."""
     on_device = Segmenter.load(segmenter.artifact.folder)
-    on_device.backend.whole = whole
+    on_device.backend.device_images = whole
     image = images()[0]
     assert np.array_equal(on_device(image), whole.probability(image))
     assert np.array_equal(on_device.mask(image[..., ::-1], color="BGR"), whole.mask(image, 0.5))

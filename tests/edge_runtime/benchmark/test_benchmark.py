@@ -21,8 +21,8 @@ from edge_runtime.benchmark.accuracy import measure_accuracies
 from edge_runtime.benchmark.latency import Runner, find_warnings, take_turns
 from edge_runtime.benchmark.machine import busy_seconds, describe_machine, name_instruction_set
 from edge_runtime.benchmark.memory import measure_apart
-from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule
-from edge_runtime.benchmark.run import BenchmarkConfig, benchmark, default_out
+from edge_runtime.benchmark.results import FULL, QUICK, ArtifactFacts, Load, Results, Rule, default_out
+from edge_runtime.benchmark.run import BenchmarkConfig, benchmark
 from edge_runtime.benchmark.timing import summarize
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
@@ -53,7 +53,7 @@ def results(artifacts: dict[str, Path], scene_dir: Path, tmp_path_factory: pytes
     folder = tmp_path_factory.mktemp("benchmark")
     for name in ("onnx-fp32", "torch-fp32"):
         shutil.copytree(artifacts[name], folder / "models" / name)
-    flags = ("--quick", "--data", scene_dir, "--eval-count", "4", "--accelerator", "cpu")
+    flags = ("--quick", "--data", scene_dir, "--eval-count", "4", "--device", "cpu")
     done = run("--models", "models", *flags, "--device-name", "test machine", "--out", "out/r.json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "quick" in done.stdout and "end_to_end" in done.stdout and done.stdout.rstrip().endswith("r.json")

@@ -9,12 +9,12 @@ import pytest
 from metric_cases import evaluate, horizon, soft_pair
 from PIL import Image
 
+from edge_runtime.artifact.golden import agreement
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs
 from edge_runtime.metrics.histograms import BETA_SQUARED, BINS, bin_of
 from edge_runtime.metrics.iou import (
     METRIC_NAMES,
-    agreement,
     bootstrap,
     evaluate_pairs,
     group_by_source,

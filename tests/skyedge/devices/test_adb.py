@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import resource
 import shutil
@@ -17,13 +16,13 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.artifact.artifact import read_artifact
-from edge_runtime.benchmark.results import Results, Rule
-from edge_runtime.benchmark.run import default_out
+from edge_runtime.benchmark.results import FULL, Results, Rule, default_out
 from edge_runtime.errors import InputError
-from skyedge.devices.measure import DeviceJob, measure_device
+from skyedge.devices.measure import Devices, measure_device
 
 pytestmark = pytest.mark.slow
 SERVER = Path(__file__).with_name("adb_server.py")
+SHORT = Rule(turns=2, min_runs=2, min_seconds=0.0)
 EMULATOR = "qemu-aarch64 -cpu cortex-a53"
 LIMIT_BYTES = 1 << 20
 
@@ -73,16 +72,11 @@ def device(adb: None, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], s
     process.wait()
 
 
-def job(address: str, tiny: Path, cache: Path) -> DeviceJob:
-    return DeviceJob(
-        device=address,
-        artifacts={"tiny": read_artifact(tiny)},
-        shown={"tiny": "tiny"},
-        threads=(1,),
-        rule=Rule(turns=2, min_runs=2, min_seconds=0.0),
-        cache=str(cache),
-        prefix=EMULATOR,
-    )
+def measure(
+    address: str, tiny: Path, cache: Path, hear: Callable[[str], None] = print, binary: Path | None = None, rule: Rule = SHORT
+) -> Results:
+    config = Devices((tiny,), address, cache=str(cache), prefix=EMULATOR, binary=binary)
+    return measure_device(config, {"tiny": read_artifact(tiny)}, rule, hear)
 
 
 def listed_devices() -> str:
@@ -95,7 +89,7 @@ def test_the_arm_program_runs_and_is_called_an_emulator(
     device: tuple[subprocess.Popen[str], str], tiny: Path, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    results: Results = measure_device(job(device[1], tiny, tmp_path / "dev"), lines.append)
+    results: Results = measure(device[1], tiny, tmp_path / "dev", lines.append)
     assert results.machine.architecture == "aarch64" and results.rows[0].artifact == "tiny"
     assert results.device_run is not None and results.device_run.link == "adb"
     assert results.device_run.emulator == f"a program for aarch64 on {results.machine.cpu}"
@@ -104,14 +98,14 @@ def test_the_arm_program_runs_and_is_called_an_emulator(
     assert "aarch64, 6." in lines[0]  # MB of the program
     assert [path.name for path in (tmp_path / "dev").iterdir()] == ["files"]
     assert listed_devices() == ""  # it connected, so it disconnected
-    measure_device(job(device[1], tiny, tmp_path / "dev"), lines.append)
+    measure(device[1], tiny, tmp_path / "dev", lines.append)
     assert any("0.00 MB brought" in line for line in lines)
 
 
 def test_a_program_for_another_architecture(device: tuple[subprocess.Popen[str], str], tiny: Path, tmp_path: Path) -> None:
     x86 = Path(__file__).parents[3] / "cpp_demo" / "build" / "skyedge"
     with pytest.raises(InputError, match="for x86_64, expected a program for aarch64"):
-        measure_device(dataclasses.replace(job(device[1], tiny, tmp_path / "dev"), binary=x86), print)
+        measure(device[1], tiny, tmp_path / "dev", binary=x86)
     assert not (tmp_path / "dev").exists()
 
 
@@ -122,9 +116,8 @@ def test_a_device_lost_in_the_middle(device: tuple[subprocess.Popen[str], str], 
         if "turn 1 of" in line:
             process.kill()
 
-    slow = dataclasses.replace(job(address, tiny, tmp_path / "dev"), rule=Rule(turns=10, min_runs=100, min_seconds=10.0))
     with pytest.raises(InputError, match="lost adb://.* in the middle"):
-        measure_device(slow, lose)
+        measure(address, tiny, tmp_path / "dev", lose, rule=FULL)
     end = time.monotonic() + 20.0
     while [path.name for path in (tmp_path / "dev").iterdir()] != ["files"]:  # what ran there saw its stdin end
         assert time.monotonic() < end
@@ -140,7 +133,7 @@ def test_no_room(adb: None, tiny: Path, tmp_path: Path) -> None:
     process, address = start_device(tmp_path / "bin", small_files_only)
     try:
         with pytest.raises(InputError, match="got no space on adb://.*File too large"):
-            measure_device(job(address, tiny, tmp_path / "dev"), print)
+            measure(address, tiny, tmp_path / "dev")
     finally:
         process.kill()
         process.wait()
@@ -151,6 +144,6 @@ def test_nobody_there(adb: None, tiny: Path, tmp_path: Path) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         with pytest.raises(InputError, match="adb over network"):
-            measure_device(job(f"adb://127.0.0.1:{closed.getsockname()[1]}", tiny, tmp_path), print)
+            measure(f"adb://127.0.0.1:{closed.getsockname()[1]}", tiny, tmp_path)
     with pytest.raises(InputError, match="'nosuch' not found.*expected a device that is ready"):
-        measure_device(job("adb://nosuch", tiny, tmp_path), print)
+        measure("adb://nosuch", tiny, tmp_path)

@@ -11,12 +11,12 @@ import pytest
 
 from edge_runtime.benchmark.device_record import Call, DeviceRun, Drift, Energy, State, Window, find_drift
 from edge_runtime.benchmark.results import read_results, write_results
-from edge_runtime.benchmark.run import BenchmarkConfig, benchmark
 from edge_runtime.errors import InputError
 from skyedge.devices.cache import Device, choose_program
 from skyedge.devices.errors import LostError
 from skyedge.devices.link import Link, open_link
-from skyedge.devices.measure import find_emulator, format_run
+from skyedge.devices.measure import Devices, find_emulator, format_run
+from skyedge.devices.run import main
 from skyedge.devices.state import measure_energy, on_charger, parse_state, shell_functions
 
 pytestmark = pytest.mark.slow
@@ -182,12 +182,11 @@ def test_programs_by_architecture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"device": "host"}, "of format onnx with --device, expected ncnn"),
-        ({"device": "host", "data": Path("x")}, "--data with --device"),
-        ({"device": "host", "reference": "other"}, "--reference 'other'"),
-        ({"device": "host", "minutes": 1e9}, "--minutes"),
-        ({"minutes": 1.0}, "expected --device host"),
-        ({"device": "host", "device_prefix": "'"}, "--device-prefix"),
+        ({}, "of format onnx, expected ncnn"),
+        ({"reference": "other"}, "--reference 'other'"),
+        ({"threads": (1, 1)}, "each count once"),
+        ({"minutes": 1e9}, "--minutes"),
+        ({"prefix": "'"}, "--prefix"),
         ({"device": "nowhere"}, "expected host, ssh"),
         ({"device": "ssh://x", "ssh_config": Path("no-such-file")}, "--ssh-config"),
     ],
@@ -195,7 +194,7 @@ def test_programs_by_architecture(tmp_path: Path) -> None:
 def test_bad_flags_are_refused(flags: dict[str, Any], message: str) -> None:
     folder = RELEASED / ("onnx-fp32" if "onnx" in message else "ncnn-fp16")
     with pytest.raises(InputError, match=message):
-        benchmark(BenchmarkConfig(**{"models": (folder,), "quick": True} | flags))
+        main(Devices(**{"models": (folder,), "device": "host", "quick": True} | flags))
 
 
 def test_this_machine_through_the_same_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,7 +202,8 @@ def test_this_machine_through_the_same_door(tmp_path: Path, monkeypatch: pytest.
     if not (Path(__file__).parents[3] / "cpp_demo" / "build" / "skyedge").is_file():
         pytest.skip("cpp_demo/build/skyedge is not built; run `make cpp`")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    results = benchmark(BenchmarkConfig(models=(RELEASED / "ncnn-fp16",), device="host", quick=True))
+    main(Devices(models=(RELEASED / "ncnn-fp16",), device="host", quick=True, out=tmp_path / "r.json"))
+    results = read_results(tmp_path / "r.json")
     assert results.device_run is not None and results.device_run.emulator is None
     assert [path.name for path in (tmp_path / "skyedge").iterdir()] == ["files"]
     arm = dataclasses.replace(results, machine=dataclasses.replace(results.machine, architecture="aarch64"))
@@ -211,8 +211,8 @@ def test_this_machine_through_the_same_door(tmp_path: Path, monkeypatch: pytest.
         assert "aarch64 on" in (find_emulator(Device("aarch64", "", "", ""), arm, "") or "")
     assert find_emulator(Device("x86_64", "", "", ""), results, "") is None
     assert "run through qemu" in (find_emulator(Device("x86_64", "", "", ""), results, "qemu-x86_64 -d x") or "")
-    write_results(results, tmp_path / "r.json")
-    assert read_results(tmp_path / "r.json") == results  # the file holds all of it
+    write_results(results, tmp_path / "again.json")
+    assert read_results(tmp_path / "again.json") == results  # the file holds all of it
 
 
 def test_committed_results_stay_readable(project_root: Path) -> None:

@@ -23,7 +23,7 @@ from edge_runtime.artifact.artifact import file_sha256, read_artifact
 from edge_runtime.benchmark.results import Results, Rule, read_results
 from edge_runtime.errors import InputError
 from skyedge.devices.cache import list_files
-from skyedge.devices.measure import DeviceJob, measure_device
+from skyedge.devices.measure import Devices, measure_device
 from skyedge.report.build import ReportConfig, report
 
 pytestmark = pytest.mark.slow
@@ -40,23 +40,16 @@ class Server:
     cache: Path
 
     def flags(self) -> tuple[str, ...]:
-        """Return flags of the benchmark that lead here."""
-        return ("--device", self.address, "--ssh-config", str(self.config), "--device-cache", str(self.cache))
+        """Return flags that lead here."""
+        return ("--device", self.address, "--ssh-config", str(self.config), "--cache", str(self.cache))
 
     def measure(self, models: Path, **changes: Any) -> tuple[Results, float]:
         """Measure for a moment; return the result and how many MB traveled."""
         lines: list[str] = []
         artifact = read_artifact(models / "tiny")
-        job = DeviceJob(
-            device=self.address,
-            artifacts={"tiny": artifact},
-            shown={"tiny": "tiny"},
-            threads=(1,),
-            rule=Rule(turns=2, min_runs=2, min_seconds=0.0),
-            cache=str(self.cache),
-            ssh_config=self.config,
-        )
-        results = measure_device(dataclasses.replace(job, **changes), lines.append)
+        config = Devices((models,), self.address, cache=str(self.cache), ssh_config=self.config)
+        rule = Rule(turns=2, min_runs=2, min_seconds=0.0)
+        results = measure_device(dataclasses.replace(config, **changes), {"tiny": artifact}, rule, lines.append)
         assert any("turn 2 of 2" in line for line in lines)
         return results, float(lines[0].partition(" MB brought")[0].split()[-1])
 
@@ -134,7 +127,7 @@ def models(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 def command(*words: str | Path) -> list[str]:
-    return [sys.executable, "-m", "edge_runtime.benchmark", "--models", "tiny", "--out", "out/r.json", *map(str, words)]
+    return [sys.executable, "-m", "skyedge.devices", "--models", "tiny", "--out", "out/r.json", *map(str, words)]
 
 
 def running_in(folder: Path) -> list[str]:
@@ -235,7 +228,7 @@ def test_an_interrupt_ends_what_runs_there(server: Server, models: Path) -> None
 def test_no_room_by_a_limit(models: Path, tmp_path: Path) -> None:
     small = start_sshd(tmp_path, small_files_only)
     try:
-        with pytest.raises(InputError, match="got no space .*(File too large|Wrote only).*--device-cache"):
+        with pytest.raises(InputError, match="got no space .*(File too large|Wrote only).*--cache"):
             small.measure(models)
     finally:
         stop(small)
@@ -257,7 +250,7 @@ def test_no_room_on_a_full_disk(server: Server, models: Path, tmp_path: Path) ->
 def test_a_host_key_that_is_not_known(server: Server, models: Path, tmp_path: Path) -> None:
     (tmp_path / "known").touch()
     config = write_ssh_config(tmp_path / "config", tmp_path / "known", server.config.parent / "user_key")
-    words = command("--device", server.address, "--ssh-config", config, "--device-cache", server.cache)
+    words = command("--device", server.address, "--ssh-config", config, "--cache", server.cache)
     done = subprocess.run(words, cwd=models, capture_output=True, text=True)
     assert done.returncode == 2 and done.stdout == "" and not (models / "out").exists()
     port = server.address.rpartition(":")[2]

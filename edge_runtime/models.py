@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact, GoldenPair, file_sha256, read_artifact
 from edge_runtime.artifact.spec import SCHEMA_VERSION, FileEntry, Golden, InputSpec, ModelSpec, OutputSpec, Quantization
-from edge_runtime.backends import classical_methods
+from edge_runtime.backends import FORMATS, classical_methods
 from edge_runtime.errors import InputError
 
 CLASSICAL, SMOOTH = "classical:", "smooth:"
@@ -93,12 +93,13 @@ def read_model(model: Path | str) -> Artifact:
 
 
 def released_roots() -> list[Path]:
-    """Return the folders of released networks that are here: of a checkout, of the wheel, of the package with all."""
-    project = SOURCE.parents[2]
+    """Return the folders of released networks that are here: of a checkout, of the package with all, of the wheel."""
+    house = Path(__file__).parent
+    project = house.parent
     roots = [project / "models"] if (project / "pyproject.toml").is_file() else []
     spec = importlib.util.find_spec(MODELS_PACKAGE)
     more = [] if spec is None else [Path(place) for place in spec.submodule_search_locations or ()]
-    return [*roots, *more, SOURCE.parents[1] / "models"]
+    return [*roots, *more, house / "weights"]
 
 
 def _released(name: str) -> Path | None:
@@ -109,7 +110,7 @@ def _released(name: str) -> Path | None:
     if not RELEASED_NAME.fullmatch(name):
         return None
     network, _, kind = name.partition("/")
-    kinds = [kind] if kind else [each for each in RELEASED_KINDS if _is_installed(each.partition("-")[0])]
+    kinds = [kind] if kind else [each for each in RELEASED_KINDS if FORMATS[each.partition("-")[0]].installed()]
     roots = released_roots()
     found = next((root / network / each for root in roots for each in kinds if (root / network / each).is_dir()), None)
     if found is None:
@@ -119,11 +120,6 @@ def _released(name: str) -> Path | None:
             f"network, of which {here or 'none'} is here; pip install skyedge-models brings all"
         )
     return found
-
-
-def _is_installed(artifact_format: str) -> bool:
-    modules = {"tflite": "ai_edge_litert", "onnx": "onnxruntime"}
-    return importlib.util.find_spec(modules.get(artifact_format, artifact_format)) is not None
 
 
 def _classical(text: str) -> ClassicalArtifact:
