@@ -51,6 +51,7 @@ def test_the_trace_sees_a_look_up(tmp_path: Path) -> None:
     assert "AF_INET" in run_traced(tmp_path, "-c", look_up)
 
 
+@pytest.mark.slow
 def test_nncf_sends_nothing(tmp_path: Path) -> None:
     pytest.importorskip("nncf")
     program = "import edge_runtime; from nncf.telemetry.wrapper import telemetry; telemetry.start_session('nncf')"

@@ -19,6 +19,8 @@ from edge_runtime.benchmark.results import read_results
 from edge_runtime.files import STALE
 from train.models import load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 COPIES = 8  # of each scene: then segmenting takes longer than starting
 
 
@@ -66,7 +68,6 @@ def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*") if STALE.fullmatch(path.name)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kills", [3, many(20)])
 def test_segment(kills: int, project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
     images, out = tmp_path / "images", tmp_path / "out"
@@ -93,7 +94,6 @@ def test_segment(kills: int, project_root: Path, scene_dir: Path, tmp_path: Path
     print(f"segment: {killed} kills, {within} of them after some masks and before the last")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kills", [many(16)])  # tests/train/test_fit.py has one
 def test_fit(kills: int, project_root: Path, split_scenes: Callable[..., Path], tmp_path: Path) -> None:
     data, out = split_scenes(tmp_path / "data", train=6, val=2), tmp_path / "out"
@@ -141,7 +141,6 @@ def benchmark_words(data: Path, out: Path, *models: str) -> list[str | Path]:
     return ["-m", "edge_runtime.benchmark", "--models", *folders, "--quick", "--data", data, "--out", out]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kills", [2, many(14)])
 def test_benchmark(kills: int, project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
     out, part = tmp_path / "r.json", tmp_path / "r.json.part"

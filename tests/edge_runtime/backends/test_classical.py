@@ -166,6 +166,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_benchmark_and_its_report(pairs: Path, tmp_path: Path) -> None:
     models = ["classical:contour", "classical:color", f"smooth:{MODEL}"]
     words = ["--models", *models, "--data", str(pairs), "--split", "", "--quick", "--out", str(tmp_path / "r.json")]

@@ -131,6 +131,7 @@ def export(arch: str, exporter: Any, folder: Path) -> None:
     assert artifact.spec.arch == arch and artifact.spec.metrics["parity"]["max_abs"] < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "exporter"),
     [(arch, to_onnx) for arch in NARROW] + [("unet", to_tflite), ("unet", to_ncnn), ("fcn_resnet50", to_ncnn)],
