@@ -120,7 +120,7 @@ def _about(lines: Sequence[Line], file: str) -> list[str]:
     if data:
         name = "generated scenes" if data.iou_name == "scenes" else "/".join(filter(None, (data.iou_name, data.split)))
         parts.append(
-            f"Pooled IoU on {data.count} images of {markdown(name)}; no-sky: the share of pixels predicted as sky in images without sky."
+            f"Pooled IoU on {data.count} images of {markdown(name)}; no-sky: pixels predicted as sky in images without sky."
         )
     reference = min((line for line in lines if line.is_reference), key=lambda line: line.threads, default=None)
     if reference:
