@@ -17,7 +17,7 @@ VERBS = {  # verb -> module, its config dataclass, what it does
     "benchmark": ("edge_runtime.benchmark.run", "BenchmarkConfig", "measure artifacts on this machine"),
     "devices": ("skyedge.devices.run", "Devices", "measure ncnn artifacts on a phone or board"),
     "report": ("skyedge.report.build", "ReportConfig", "make a page of benchmark results"),
-    "batch": ("skyedge.batch.run", "Batch", "segment archives of images, with Ray"),
+    "batch": ("skyedge.batch.run", "Batch", "segment archives of images, on one machine or several"),
     "serve": ("skyedge.serve.run", "Serve", "answer images with masks over HTTP"),
 }
 # What a verb needs beyond the lean installation.

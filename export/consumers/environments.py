@@ -20,20 +20,7 @@ FOLDER = PROJECT_ROOT / ".cache" / "envs"
 LIMIT_S = 1800.0  # for one step, such as a download
 PACKAGES = {
     "mediapipe": ("mediapipe==1.2.2",),  # brings opencv-contrib, which would replace our OpenCV
-    "ray": (  # more than 1 GB, for skyedge.batch alone; the others are those of requirements.txt
-        "ray[data]==2.60.0",
-        "pyarrow==26.0.1",
-        "moto[server]==5.2.5",
-        "psutil==7.2.2",
-        "numpy==2.4.6",
-        "onnxruntime==1.31.1",
-        "opencv-python-headless==5.0.0.93",
-        "pillow==13.0.0",
-        "tyro==0.9.17",
-        "rich==15.0.0",
-        "pytest==9.2.0",
-        "pytest-timeout==2.4.0",
-    ),
+    "archives": ("s3fs==2026.9.0", "pys3local==0.2.1", "pyarrow==26.0.1"),  # stores and Parquet, for skyedge.batch
     "notebooks": ("jupytext==1.19.6", "nbconvert==7.17.2", "ipykernel==7.4.0"),
     "executorch": ("executorch==1.5.1",),  # brings pandas, scikit-learn, coremltools and 20 more
     "coreml": ("coremltools==9.0",),
@@ -42,7 +29,7 @@ PACKAGES = {
     "sbom": ("cyclonedx-bom==7.5.0",),
 }
 # Exporters and backends run there too: the environment sees this project and its packages behind its own.
-LAYERED = frozenset({"executorch", "coreml"})
+LAYERED = frozenset({"archives", "executorch", "coreml"})
 
 
 @dataclass(frozen=True)

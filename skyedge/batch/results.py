@@ -6,6 +6,7 @@ import heapq
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 SCHEMA_VERSION = 1
 SUMMARY_FILE = "summary.json"
@@ -19,13 +20,16 @@ STAGES = ("read", "decode", "infer", "encode", "write")
 
 @dataclass(frozen=True)
 class Low:
-    """An image whose mask is worth a look: `row` counts in its shard."""
+    """An image whose mask is worth a look: `row` counts in its shard; for `container`, `start` and `size` see `sources.Item`."""
 
     uri: str
     shard: str
     row: int
     confidence: float
     sky_share: float
+    container: str = ""
+    start: int = 0
+    size: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Manifest:
     id
         SHA-256, 16 digits, of all that decides the records: model, options, and every image's URI, identity and columns.
     file, sha256, bytes
-        The Parquet file, by its name in shards/.
+        The file with its records, by its name in shards/.
     images, failed, errors
         Rows; rows with an error; these by kind.
     retried
@@ -99,22 +103,8 @@ class Summary:
     lowest: tuple[Low, ...]
 
 
-@dataclass(frozen=True)
-class Totals:
-    """Sums over manifests."""
-
-    shards: int
-    images: int
-    failed: int
-    errors: dict[str, int]
-    retried: int
-    stage_seconds: dict[str, float]
-    sky_shares: tuple[int, ...]
-    lowest: tuple[Low, ...]
-
-
-def total(manifests: Iterable[Manifest]) -> Totals:
-    """Add up manifests."""
+def total(manifests: Iterable[Manifest]) -> dict[str, Any]:
+    """Add up manifests; returns fields of a `Summary`."""
     shards = images = failed = retried = 0
     errors: dict[str, int] = {}
     stages = dict.fromkeys(STAGES, 0.0)
@@ -128,7 +118,16 @@ def total(manifests: Iterable[Manifest]) -> Totals:
             stages[stage] = round(stages[stage] + seconds, 3)
         shares = [mine + its for mine, its in zip(shares, each.sky_shares, strict=True)]
         lowest = heapq.nsmallest(MOST_LOWEST, (*lowest, *each.lowest), key=lambda low: (low.confidence, low.uri))
-    return Totals(shards, images, failed, errors, retried, stages, tuple(shares), tuple(lowest))
+    return {
+        "shards": shards,
+        "images": images,
+        "failed": failed,
+        "errors": errors,
+        "retried": retried,
+        "stage_seconds": stages,
+        "sky_shares": tuple(shares),
+        "lowest": tuple(lowest),
+    }
 
 
 def timeline(done: Iterable[tuple[float, Manifest]], seconds: float) -> tuple[Step, ...]:

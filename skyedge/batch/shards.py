@@ -9,98 +9,75 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import tempfile
 import zlib
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-from pyarrow import parquet
 
 from edge_runtime.errors import InputError
 from edge_runtime.records import build, parse_json
 from skyedge.batch.results import Manifest
-from skyedge.batch.storage import Place, listed, read_bytes, remove, upload_file, write
+from skyedge.batch.sources import Item
+from skyedge.batch.storage import Place, listed, read_bytes, remove, write
 
 SHARDS, MANIFESTS, PLAN = "shards", "manifests", "plan"
+PLAN_FILE = "shards.json"  # in plan/; written last
 ID_DIGITS = 16
-SHARDS_OF_A_PLAN_FILE = 64
 READERS = 16  # manifests that are read at once
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A shard to do: row group `group` of the plan's file `file` lists its images."""
+    """A shard to do; plan/ID.jsonl lists its images."""
 
     id: str
-    file: str
-    group: int
     images: int
 
 
-def cut(batches: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+def cut(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Yield the images in shards of about `size`: at least half, at most twice of it, but for the last."""
     least, most, every = max(1, size // 2), 2 * size, max(1, size // 2)
-    held: list[pa.Table] = []
-    count = 0
-    for batch in batches:
-        start = 0
-        for index, uri in enumerate(batch.column("uri").to_pylist()):
-            count += 1
-            if count >= most or (count >= least and zlib.crc32(uri.encode(errors="surrogatepass")) % every == 0):
-                yield pa.concat_tables([*held, batch.slice(start, index + 1 - start)])
-                held, start, count = [], index + 1, 0
-        held.append(batch.slice(start))
-    if count:
-        yield pa.concat_tables(held)
+    held: list[Item] = []
+    for item in items:
+        held.append(item)
+        if len(held) >= most or (len(held) >= least and zlib.crc32(item.uri.encode(errors="surrogatepass")) % every == 0):
+            yield held
+            held = []
+    if held:
+        yield held
 
 
-def shard_id(shard: pa.Table, decides: str) -> str:
-    """Return what names a shard: a digest of `decides` (model and options) and of every row."""
+def shard_id(shard: Iterable[Item], decides: str) -> str:
+    """Return what names a shard: a digest of `decides` (model and options) and of every image."""
     digest = hashlib.sha256(decides.encode())
-    columns = [shard.column(name).to_pylist() for name in shard.column_names]
-    for row in zip(*columns, strict=True):
-        digest.update(json.dumps(row, default=str).encode())
+    for item in shard:
+        digest.update(json.dumps([item.uri, item.identity, item.columns], default=str).encode())
     return digest.hexdigest()[:ID_DIGITS]
 
 
-def write_plan(shards: Iterable[tuple[str, pa.Table]], dest: Place, token: str) -> list[Planned]:
-    """Write the images of the shards to plan/ files, one row group a shard; only one shard is in memory."""
+def write_plan(shards: Iterable[tuple[str, list[Item]]], dest: Place) -> list[Planned]:
+    """Write the images of the shards to plan/, one line of JSON an image, and last what there is to do."""
     planned: list[Planned] = []
-    waiting = iter(shards)
-    with tempfile.TemporaryDirectory() as folder:
-        while first := next(waiting, None):
-            name = f"{token}-{len(planned) // SHARDS_OF_A_PLAN_FILE:06d}.parquet"
-            local = Path(folder) / name
-            with parquet.ParquetWriter(local, first[1].schema) as writer:
-                for group, (id, shard) in enumerate(_first_of(first, waiting)):
-                    writer.write_table(shard, row_group_size=len(shard))
-                    planned.append(Planned(id, name, group, len(shard)))
-            upload_file(local, dest / PLAN / name)
-            local.unlink()
+    for id, shard in shards:
+        lines = (json.dumps(dataclasses.astuple(item), default=str) for item in shard)
+        write(dest / PLAN / f"{id}.jsonl", "\n".join(lines).encode())
+        planned.append(Planned(id, len(shard)))
+    write(dest / PLAN / PLAN_FILE, json.dumps([dataclasses.astuple(each) for each in planned]).encode())
     return planned
 
 
-def _first_of(first: tuple[str, pa.Table], rest: Iterator[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
-    yield first
-    for _, item in zip(range(SHARDS_OF_A_PLAN_FILE - 1), rest, strict=False):
-        yield item
+def read_plan(dest: Place) -> list[Planned] | None:
+    """Return the shards of the run that is at work in DEST, None where there is none."""
+    try:
+        return [Planned(*each) for each in json.loads(read_bytes(dest / PLAN / PLAN_FILE))]
+    except InputError:
+        return None
 
 
-def read_planned(dest: Place, planned: Planned) -> pa.Table:
+def read_planned(dest: Place, planned: Planned) -> list[Item]:
     """Return the images of a planned shard."""
-    where = dest / PLAN / planned.file
-    with parquet.ParquetFile(where.filesystem.open_input_file(where.path)) as file:
-        return file.read_row_group(planned.group)
-
-
-def remove_plan(dest: Place) -> None:
-    """Remove the plan's files, of earlier runs too."""
-    for name in listed(dest / PLAN):
-        remove(dest / PLAN / name)
+    return [Item(*json.loads(line)) for line in read_bytes(dest / PLAN / f"{planned.id}.jsonl").splitlines()]
 
 
 def commit(dest: Place, manifest: Manifest) -> None:
@@ -110,7 +87,7 @@ def commit(dest: Place, manifest: Manifest) -> None:
 
 def to_json(value: Any) -> str:
     """Return a dataclass as JSON."""
-    return json.dumps(dataclasses.asdict(value), ensure_ascii=False, allow_nan=False)
+    return json.dumps(dataclasses.asdict(value), allow_nan=False)
 
 
 def read_manifest(dest: Place, id: str) -> Manifest | None:

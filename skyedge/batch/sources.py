@@ -1,151 +1,254 @@
-"""SOURCE as a stream of images: folders, globs, and Parquet or CSV lists, with the columns that are carried along.
+"""SOURCE as a stream of images: folders, globs, webdataset tars, and lists, with the columns that are carried along.
 
-Every batch is a table with `uri`, `identity` (what else tells one content from another: size and time of change where the
-listing or the disk says them, else empty) and the carried columns. Memory does not grow with the number of images.
+Memory does not grow with the number of images.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 import os
 import posixpath
 import re
+import tarfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
-
-import pyarrow as pa
-from pyarrow import dataset as arrow_dataset
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import IMAGE_SUFFIXES
-from skyedge.batch.storage import LIST_EXPECTED, Place, kind_of, place, walk
+from skyedge.batch.storage import SOURCE_EXPECTED, Entry, Place, kind_of, path_of, place, read_bytes, walk
 
-ROWS = 8192  # of a batch
 MOST_SKIPPED = 100_000  # that are remembered
-LIST_SUFFIXES = {".parquet": "parquet", ".csv": "csv"}
-URI_COLUMNS = ("uri", "url", "path", "image", "file")
+LISTS = (".parquet", ".csv", ".jsonl")
+URI_COLUMNS = ("uri", "url", "path", "image", "file", "jpg", "bytes")
+DELIMITERS = ",;\t|"
 WILD = re.compile(r"[*\[]")
+
+
+@dataclass(frozen=True)
+class Item:
+    """An image of SOURCE.
+
+    Attributes
+    ----------
+    uri
+        Where it is, as its record says: a path, a URI, TAR#MEMBER or PARQUET#ROW.
+    identity
+        What else tells one content from another: size, and time of change or tag, where the listing or the disk says them.
+    columns
+        The carried columns.
+    container, start, size
+        Of an image inside a file: that file, and where. In a tar these are bytes, in Parquet the row group and its row.
+    """
+
+    uri: str
+    identity: str
+    columns: dict[str, Any] = field(default_factory=dict)
+    container: str = ""
+    start: int = 0
+    size: int = 0
 
 
 def images(
     source: str, columns: Sequence[str] = (), uri_column: str | None = None, skipped: list[str] | None = None
-) -> Iterator[pa.Table]:
-    """Yield the images of SOURCE, in its order, in batches; see the module.
+) -> Iterator[Item]:
+    """Yield the images of SOURCE, in its order.
 
     `skipped` gets a line for each file of a folder that is no image by its name, up to `MOST_SKIPPED`.
     Raises `InputError` where SOURCE does not exist, or a list lacks a column.
     """
-    bare = source.partition("?")[0] if "://" in source else source
-    suffix = posixpath.splitext(bare)[1].lower()
-    if WILD.search(bare):
-        if columns:
-            raise InputError(f"got --columns with the glob {source}, expected them with a Parquet or CSV list; leave them out")
-        return _batches(_matching(source))
+    source = path_of(source)
+    glob = WILD.search(source) is not None
+    suffix = posixpath.splitext(source)[1].lower()
+    if suffix in LISTS:
+        wanted = tuple(columns), uri_column
+        if glob:
+            return (item for entry, folder in _matching(source) for item in _list(folder.at(entry.path), *wanted))
+        if kind_of(where := place(source)) == "file":
+            return _list(where, *wanted)
+    if columns:
+        raise InputError(f"got --columns with {source}, expected them with a list ({', '.join(LISTS)}); leave them out")
+    if glob:
+        return (item for entry, folder in _matching(source) for item in _images_of(folder, entry, None))
     where = place(source)
     kind = kind_of(where)
-    if suffix in LIST_SUFFIXES and kind != "nothing":
-        return _list(where, LIST_SUFFIXES[suffix], columns, uri_column)
+    if kind == "file" and suffix == ".tar":
+        return _members(where)
     if kind != "folder":
         got = "an image, for which edge_runtime.segment is made" if kind == "file" else "which does not exist"
-        raise InputError(f"got SOURCE {source}, {got}, expected {LIST_EXPECTED}")
-    if columns:
-        raise InputError(f"got --columns with the folder {source}, expected them with a Parquet or CSV list; leave them out")
-    return _batches(_row(where, info) for info in walk(where) if _is_image(info.path, skipped))
+        raise InputError(f"got SOURCE {source}, {got}, expected {SOURCE_EXPECTED}")
+    return (item for entry in walk(where) for item in _images_of(where, entry, skipped))
 
 
-def _is_image(path: str, skipped: list[str] | None = None) -> bool:
-    found = posixpath.splitext(path)[1].lower() in IMAGE_SUFFIXES
-    if not found and skipped is not None and len(skipped) < MOST_SKIPPED:
-        skipped.append(f"{path}: not an image by its name")
-    return found
+def _images_of(folder: Place, entry: Entry, skipped: list[str] | None) -> Iterator[Item]:
+    suffix = posixpath.splitext(entry.path)[1].lower()
+    if suffix == ".tar":
+        yield from _members(folder.at(entry.path))
+    elif suffix in IMAGE_SUFFIXES:
+        yield Item(folder.at(entry.path).uri, f"{entry.size} {entry.stamp}")
+    elif skipped is not None and len(skipped) < MOST_SKIPPED:
+        skipped.append(f"{entry.path}: not an image by its name")
 
 
-def _row(folder: Place, info: Any) -> tuple[str, str]:
-    """Return URI and identity of a listed file."""
-    return folder.at(info.path).uri, f"{info.size} {info.mtime_ns}"
-
-
-def _batches(rows: Iterator[tuple[str, str]]) -> Iterator[pa.Table]:
-    uris: list[str] = []
-    identities: list[str] = []
-    for uri, identity in rows:
-        uris.append(uri)
-        identities.append(identity)
-        if len(uris) == ROWS:
-            yield pa.table({"uri": uris, "identity": identities})
-            uris, identities = [], []
-    if uris:
-        yield pa.table({"uri": uris, "identity": identities})
-
-
-def _matching(source: str) -> Iterator[tuple[str, str]]:
+def _matching(source: str) -> Iterator[tuple[Entry, Place]]:
     """Yield what a glob matches: * and [...] within a name, ** over any number of folders."""
-    bare, mark, query = source.partition("?") if "://" in source else (source, "", "")
-    start = WILD.search(bare)
+    from fsspec.utils import glob_translate
+
+    start = WILD.search(source)
     assert start is not None
-    fixed = bare[: bare.rfind("/", 0, start.start()) + 1]
-    folder = place((fixed.rstrip("/") or ("/" if fixed else ".")) + mark + query)
-    pattern = re.compile(glob_pattern(bare[len(fixed) :]))
-    for info in walk(folder, recursive="/" in bare[len(fixed) :] or "**" in bare):
-        if pattern.fullmatch(posixpath.relpath(info.path, folder.path)) and _is_image(info.path):
-            yield _row(folder, info)
+    fixed = source[: source.rfind("/", 0, start.start()) + 1]
+    rest = source[len(fixed) :]
+    folder = place(fixed.rstrip("/") or ("/" if fixed else "."))
+    pattern = re.compile(glob_translate(rest))
+    for entry in walk(folder, recursive="/" in rest or "**" in rest):
+        if pattern.fullmatch(posixpath.relpath(entry.path, folder.path)):
+            yield entry, folder
 
 
-def glob_pattern(glob: str) -> str:
-    """Return a glob as a regular expression; * and [...] stay within a name, ** goes over any number of folders."""
-    out = []
-    for part in re.findall(r"\*\*/|\*\*|\*|\[[^\]/]+\]|.", glob, re.DOTALL):
-        if part in ("**/", "**"):
-            out.append("(?:[^/]+/)*" if part == "**/" else ".*")
-        elif part == "*":
-            out.append("[^/]*")
-        elif len(part) > 1:
-            out.append("[" + part[1:-1].replace("\\", r"\\").replace("!", "^", part[1] == "!") + "]")
-        else:
-            out.append(re.escape(part))
-    return "".join(out)
-
-
-def _list(where: Place, kind: str, columns: Sequence[str], uri_column: str | None) -> Iterator[pa.Table]:
+def _members(where: Place) -> Iterator[Item]:
+    """Yield the images of a tar that is not compressed, so that each can be read by itself."""
+    stamp = _identity(where.uri)
     try:
-        data = arrow_dataset.dataset(where.path, filesystem=where.filesystem, format=kind)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the list {where.uri}: {error}; expected {LIST_EXPECTED}") from error
-    names = data.schema.names
+        with where.filesystem.open(where.path, "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            for member in tar:
+                name = posixpath.basename(member.name)
+                if member.isfile() and posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):
+                    uri = f"{where.uri}#{member.name}"
+                    yield Item(uri, f"{stamp} {member.size}", {}, where.uri, member.offset_data, member.size)
+                tar.members.clear()  # type: ignore[attr-defined]  # which would hold all of them
+    except (tarfile.TarError, OSError) as error:
+        raise InputError(f"cannot read the tar {where.uri}: {error}; expected a whole one, not compressed") from error
+
+
+def _list(where: Place, columns: Sequence[str], uri_column: str | None) -> Iterator[Item]:
+    """Return the images that a list names, or holds; the columns are checked at once."""
+    kind = posixpath.splitext(where.path)[1].lower()
+    try:
+        if kind == ".parquet":
+            return _parquet(where, columns, uri_column)
+        rows = _csv_rows(where) if kind == ".csv" else _json_rows(where)
+        names = next(rows)
+        uri_name = _check_columns(where, list(names), columns, uri_column)
+        return (_listed(where, row.get(uri_name), {name: row.get(name) for name in columns}) for row in rows)
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"cannot read the list {where.uri}: {error}; expected {SOURCE_EXPECTED}") from error
+
+
+def _check_columns(where: Place, names: Sequence[str], columns: Sequence[str], uri_column: str | None) -> str:
+    """Return the name of the column with the images; raises `InputError` where the list lacks it or another column."""
     uri_name = uri_column or next((name for name in URI_COLUMNS if name in names), None)
-    missing = [name for name in (uri_name or " or ".join(URI_COLUMNS), *columns) if name not in names]
-    if missing:
+    if missing := [name for name in (uri_name or " or ".join(URI_COLUMNS), *columns) if name not in names]:
         raise InputError(
             f"the list {where.uri} has no column {', '.join(missing)}, expected columns among {', '.join(names)}; "
             "--uri-column names the one with the images"
         )
-    if not (pa.types.is_string(data.schema.field(uri_name).type) or pa.types.is_large_string(data.schema.field(uri_name).type)):
-        raise InputError(f"column {uri_name} of {where.uri} is {data.schema.field(uri_name).type}, expected text: paths or URIs")
-    return _list_batches(where, data, str(uri_name), columns)
+    return str(uri_name)
 
 
-def _list_batches(where: Place, data: Any, uri_name: str, columns: Sequence[str]) -> Iterator[pa.Table]:
-    folder = where.at(posixpath.dirname(where.path))
-    wanted = list(dict.fromkeys((uri_name, *columns)))
+def _csv_rows(where: Place) -> Iterator[dict[str, Any]]:
+    """Yield the header as keys, then the rows: commas, semicolons, tabs or bars, whichever the header has most of."""
+    with where.filesystem.open(where.path, "rb") as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        header = text.readline()
+        delimiter = max(DELIMITERS, key=header.count)
+        names = next(csv.reader([header], delimiter=delimiter), [])
+        yield dict.fromkeys(names)
+        rows = csv.reader(text, delimiter=delimiter)
+        for row in rows:
+            if row and len(row) != len(names):
+                got = f"got {len(row)} fields in line {rows.line_num + 1} of {where.uri}"
+                raise InputError(f"{got}, expected {len(names)}, as in its header, parted by {delimiter!r}")
+            if row:
+                yield dict(zip(names, row, strict=True))
+
+
+def _json_rows(where: Place) -> Iterator[dict[str, Any]]:
+    """Yield the keys of the first line, then every line, an object each."""
+    with where.filesystem.open(where.path, "rb") as file:
+        for number, line in enumerate(filter(bytes.strip, file), 1):
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"cannot read line {number} of {where.uri}: {error}; expected a JSON object") from error
+            if not isinstance(row, dict):
+                raise InputError(f"got {line[:80]!r} in line {number} of {where.uri}, expected a JSON object")
+            if number == 1:
+                yield dict.fromkeys(row)
+            yield row
+        if file.tell() == 0:
+            raise InputError(f"got the empty list {where.uri}, expected a JSON object in each line")
+
+
+def _listed(where: Place, uri: Any, columns: dict[str, Any]) -> Item:
+    if not isinstance(uri, str) or not uri:
+        raise InputError(f"the list {where.uri} has a row with {uri!r} for its image, expected text in every row: paths or URIs")
+    uri = path_of(uri)
+    if "://" not in uri and not uri.startswith("/"):  # a relative path counts from the list's folder
+        uri = (where.folder / uri).uri
+    return Item(uri, _identity(uri), columns)
+
+
+def _parquet(where: Place, columns: Sequence[str], uri_column: str | None) -> Iterator[Item]:
+    """Return the images of a Parquet file: paths or URIs as text, or the images as bytes (or a struct with `bytes`)."""
+    with _parquet_file(where.uri) as file:
+        schema, groups = file.schema_arrow, file.num_row_groups
+    uri_name = _check_columns(where, schema.names, columns, uri_column)
+    kind = str(schema.field(uri_name).type)
+    if kind not in ("string", "large_string", "binary", "large_binary") and not kind.startswith("struct<bytes: binary"):
+        raise InputError(f"column {uri_name} of {where.uri} is {kind}, expected text (paths or URIs) or the bytes of images")
+    stamp = _identity(where.uri)
+
+    def rows() -> Iterator[Item]:
+        number = 0
+        for group in range(groups):
+            with _parquet_file(where.uri) as file:
+                wanted = [*columns, *([uri_name] if "string" in kind else [])]
+                found = file.read_row_group(group, columns=wanted).to_pylist()
+                count = file.metadata.row_group(group).num_rows
+            for row in range(count):
+                carried = {name: found[row][name] for name in columns}
+                if "string" in kind:
+                    yield _listed(where, found[row][uri_name], carried)
+                else:
+                    yield Item(f"{where.uri}#{number}", stamp, carried, f"{where.uri}#{uri_name}", group, row)
+                number += 1
+
+    return rows()
+
+
+def _parquet_file(uri: str) -> Any:
     try:
-        # Little read-ahead: a list of 10^8 rows must not lie in memory.
-        for batch in data.to_batches(columns=wanted, batch_size=ROWS, batch_readahead=1, fragment_readahead=1, use_threads=False):
-            uris = [_absolute(uri, folder) for uri in _uris(batch.column(uri_name), where)]
-            yield pa.table({"uri": uris, "identity": list(map(_identity, uris))} | {name: batch.column(name) for name in columns})
-    except pa.ArrowInvalid as error:
-        raise InputError(f"cannot read the list {where.uri}: {error}; expected {LIST_EXPECTED}") from error
+        from pyarrow import parquet
+    except ImportError as error:
+        raise InputError(f"got {uri}, which needs pyarrow ({error}); install it: pip install pyarrow") from error
+    where = place(uri)
+    try:
+        return parquet.ParquetFile(where.filesystem.open(where.path, "rb"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read the list {uri}: {error}; expected a Parquet file") from error
 
 
-def _uris(column: Any, where: Place) -> list[str]:
-    if column.null_count:
-        raise InputError(f"the list {where.uri} has {column.null_count} rows without a URI, expected one in every row")
-    return column.to_pylist()
+def content_of(item: Item) -> bytes:
+    """Return the bytes of an image file. Raises `InputError` and `OSError` as `read_bytes` does."""
+    if not item.container:
+        return read_bytes(place(item.uri))
+    if item.container.endswith(".tar"):
+        return read_bytes(place(item.container), item.start, item.size)
+    value = _row_group(item.container, item.start)[item.size].as_py()
+    content = value.get("bytes") if isinstance(value, dict) else value
+    if content is None:
+        raise InputError(f"got {item.uri} without bytes, expected an image")
+    return bytes(content)
 
 
-def _absolute(uri: str, folder: Place) -> str:
-    """Return what a list names: a relative path counts from the list's folder."""
-    if "://" in uri:
-        return uri.removeprefix("file://")
-    return uri if uri.startswith("/") else (folder / uri).uri
+@lru_cache(maxsize=4)
+def _row_group(container: str, group: int) -> Any:
+    uri, _, column = container.rpartition("#")
+    with _parquet_file(uri) as file:
+        return file.read_row_group(group, columns=[column]).column(0)
 
 
 def _identity(uri: str) -> str:
@@ -156,4 +259,4 @@ def _identity(uri: str) -> str:
         found = os.stat(uri)
     except OSError:
         return "missing"
-    return f"{found.st_size} {found.st_mtime_ns}"
+    return f"{found.st_size} {found.st_mtime}"

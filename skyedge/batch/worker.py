@@ -1,9 +1,7 @@
-"""What one actor of the pool does: takes shards, reads ahead, has each image segmented, and commits the shard's records."""
+"""What one worker of a run does: reads ahead, has each image of a shard segmented, and commits the shard's records."""
 
 from __future__ import annotations
 
-import dataclasses
-import errno
 import hashlib
 import os
 import platform
@@ -11,47 +9,30 @@ import secrets
 import tempfile
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-from pyarrow import parquet
 
 from edge_runtime.errors import InputError
+from skyedge.batch.records import SUFFIX, Masks, Row, write_rows
 from skyedge.batch.results import BINS, LOWEST_OF_SHARD, SCHEMA_VERSION, STAGES, Low, Manifest
-from skyedge.batch.shards import SHARDS, Planned, commit, read_manifest, read_planned, to_json
+from skyedge.batch.shards import SHARDS, Planned, commit, read_planned
 from skyedge.batch.single import Answer, Process, Settings
-from skyedge.batch.storage import StoreError, place, read_bytes, sha256_of, upload_file, write
+from skyedge.batch.sources import Item, content_of
+from skyedge.batch.storage import StoreError, place, upload_file, write
 
 MASKS = "masks"
-ROW_GROUP = 32  # records in memory before they are written
 READERS, AHEAD = 4, 8  # threads that read images; images that wait, read
-RECORD_FIELDS = (
-    ("sha256", pa.string()),
-    ("width", pa.int32()),
-    ("height", pa.int32()),
-    ("sky_share", pa.float32()),
-    ("confidence", pa.float32()),
-    ("horizon", pa.float32()),
-    ("model_sha256", pa.string()),
-    ("seconds", pa.float32()),
-    ("error", pa.string()),
-    ("error_kind", pa.string()),
-)
-MASK_FIELD = {"parquet": ("mask", pa.binary()), "png": ("mask_path", pa.string())}
-RESERVED = frozenset(name for name, _ in (*RECORD_FIELDS, *MASK_FIELD.values())) | {"uri", "identity"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """What all actors do alike; `masks` is `parquet` or `png`, `root` the part of the URIs that paths of masks leave out."""
+    """What all workers do alike; `root` is the part of the URIs that the paths of PNG files leave out."""
 
     dest: str
     settings: Settings
-    masks: str
+    masks: Masks
     root: str
 
 
@@ -69,38 +50,34 @@ class _Tally:
 
 
 class Worker:
-    """An actor of Ray Data: rows of planned shards in, rows with their manifests out."""
+    """A process that segments, and the threads that feed it; `count` is called for each image with its kind of error or None."""
 
-    def __init__(self, task: Task) -> None:
-        self._task = task
+    def __init__(self, task: Task, number: int, count: Callable[[str | None], None]) -> None:
+        self._task, self._number, self._count = task, number, count
         self._dest = place(task.dest)
         self._process = Process(task.settings)
         self._readers = ThreadPoolExecutor(READERS)
 
-    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, list[str]]]:
-        """Do the shards of a batch. What every shard would meet, such as a full disk, is returned as `fatal`."""
-        for row in zip(*(batch[each.name].tolist() for each in dataclasses.fields(Planned)), strict=True):
-            try:
-                manifest, fatal = to_json(self.do(Planned(*row))), ""
-            except (InputError, OSError) as error:
-                full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-                manifest, fatal = "", f"{error}" + "; free some room, then run it again: finished shards are kept" * full
-            yield {"manifest": [manifest], "fatal": [fatal]}
+    def close(self) -> None:
+        """End the process and the threads."""
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._process.close()
 
     def do(self, planned: Planned) -> Manifest:
-        """Do a shard, unless an actor that was lost since has committed it."""
-        if done := read_manifest(self._dest, planned.id):
-            return done
+        """Do a shard and commit it. Raises `InputError` and `OSError` for what every shard would meet, such as a full disk."""
         started, tally = time.time(), _Tally()
-        name = f"{planned.id}-{secrets.token_hex(4)}.parquet"  # of this try: two that write at once do not meet
-        shard = read_planned(self._dest, planned).drop_columns(["identity"])
+        name = f"{planned.id}-{secrets.token_hex(4)}{SUFFIX[self._task.masks]}"  # of this try: two that write do not meet
+        shard = read_planned(self._dest, planned)
+        columns = {name: [item.columns[name] for item in shard] for name in shard[0].columns}
         with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
             local = Path(folder) / name
-            self._write_records(local, shard, planned.id, tally)
+            write_rows(local, self._rows(shard, planned.id, tally), columns)
             at = time.perf_counter()
             upload_file(local, self._dest / SHARDS / name)
             tally.stages["write"] += time.perf_counter() - at
-            sha256, size = sha256_of(local), local.stat().st_size
+            with local.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            size = local.stat().st_size
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             id=planned.id,
@@ -113,7 +90,7 @@ class Worker:
             retried=tally.retried,
             started=round(started, 3),
             seconds=round(time.time() - started, 3),
-            worker=f"{platform.node()}:{os.getpid()}",
+            worker=f"{platform.node()}:{os.getpid()}:{self._number}",
             stage_seconds={stage: round(seconds, 4) for stage, seconds in tally.stages.items()},
             sky_shares=tuple(tally.shares),
             lowest=tuple(sorted(tally.lowest, key=lambda low: (low.confidence, low.uri))[:LOWEST_OF_SHARD]),
@@ -121,68 +98,61 @@ class Worker:
         commit(self._dest, manifest)
         return manifest
 
-    def _write_records(self, local: Path, shard: pa.Table, id: str, tally: _Tally) -> None:
-        schema = pa.schema([*shard.schema, *RECORD_FIELDS, MASK_FIELD[self._task.masks]])
-        with parquet.ParquetWriter(local, schema) as writer:
-            rows: list[dict[str, Any]] = []
-            for given, record in zip(_rows(shard), self._records(shard, id, tally), strict=True):
-                rows.append(given | record)
-                if len(rows) == ROW_GROUP:
-                    writer.write_table(pa.Table.from_pylist(rows, schema))
-                    rows = []
-            writer.write_table(pa.Table.from_pylist(rows, schema))
-
-    def _records(self, shard: pa.Table, id: str, tally: _Tally) -> Iterator[dict[str, Any]]:
-        uris = iter(shard.column("uri").to_pylist())
-        reading: deque[tuple[str, Future[tuple[bytes | Answer, float]]]] = deque()
+    def _rows(self, shard: list[Item], id: str, tally: _Tally) -> Iterator[Row]:
+        items = iter(shard)
+        reading: deque[tuple[Item, Future[tuple[bytes | Answer, float]]]] = deque()
         for row in range(len(shard)):
-            while len(reading) < AHEAD and (uri := next(uris, None)) is not None:
-                reading.append((uri, self._readers.submit(_read, uri)))
-            uri, future = reading.popleft()
+            while len(reading) < AHEAD and (item := next(items, None)) is not None:
+                reading.append((item, self._readers.submit(_read, item)))
+            item, future = reading.popleft()
             content, seconds = future.result()
             tally.stages["read"] += seconds
             at = time.perf_counter()
             answer = content if isinstance(content, Answer) else self._process.segment(content)
-            record = answer.record | {
+            uri = printable(item.uri)
+            record: Row = dict.fromkeys(("width", "height", "sky_share", "confidence", "horizon")) | answer.record
+            record |= {
                 "sha256": hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else None,
                 "model_sha256": self._task.settings.model_sha256,
+                "seconds": round(time.perf_counter() - at, 4),
                 "error": answer.error,
                 "error_kind": answer.kind,
-                "seconds": time.perf_counter() - at,
             }
-            yield record | self._keep_mask(uri, answer.mask, tally)
-            _count(tally, answer, Low(uri, id, row, record.get("confidence", 0.0), record.get("sky_share", 0.0)))
+            yield {"uri": uri} | item.columns | record | self._keep_mask(uri, answer.mask, tally)
+            found = (record["confidence"] or 0.0, record["sky_share"] or 0.0)
+            _add(tally, answer, Low(uri, id, row, *found, item.container, item.start, item.size))
+            self._count(answer.kind)
 
-    def _keep_mask(self, uri: str, mask: bytes | None, tally: _Tally) -> dict[str, Any]:
-        if self._task.masks == "parquet":
+    def _keep_mask(self, uri: str, mask: bytes | None, tally: _Tally) -> Row:
+        if self._task.masks != "png":
             return {"mask": mask}
         if mask is None:
             return {"mask_path": None}
         at = time.perf_counter()
-        path = mask_path(uri, self._task.root)
-        write(self._dest / MASKS / path, mask)
+        path = f"{MASKS}/{mask_path(uri, self._task.root)}"
+        write(self._dest / path, mask)
         tally.stages["write"] += time.perf_counter() - at
-        return {"mask_path": f"{MASKS}/{path}"}
+        return {"mask_path": path}
+
+
+def printable(uri: str) -> str:
+    """Return a URI for a record: bytes of a file name that are not UTF-8 are written out as escapes."""
+    return uri.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def mask_path(uri: str, root: str) -> str:
     """Return where below masks/ the mask of an image lies: its URI below `root`, else all of it, with .png added."""
-    bare = uri.partition("?")[0] if "://" in uri else uri
-    parts = [part for part in bare.removeprefix(root).rpartition("://")[2].split("/") if part not in ("", ".", "..")]
+    rest = uri.removeprefix(root)
+    parts = [part for part in rest.rpartition("://")[2].replace("#", "/").split("/") if part not in ("", ".", "..")]
     return "/".join(parts) + ".png"
 
 
-def _rows(shard: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in shard.to_batches(max_chunksize=ROW_GROUP):
-        yield from batch.to_pylist()
-
-
-def _read(uri: str) -> tuple[bytes | Answer, float]:
+def _read(item: Item) -> tuple[bytes | Answer, float]:
     """Return the bytes of an image, or why there are none; and the seconds."""
     start = time.perf_counter()
     content: bytes | Answer
     try:
-        content = read_bytes(place(uri))
+        content = content_of(item)
     except InputError as error:
         content = Answer({}, None, {}, str(error), "missing")
     except OSError as error:
@@ -190,7 +160,7 @@ def _read(uri: str) -> tuple[bytes | Answer, float]:
     return content, time.perf_counter() - start
 
 
-def _count(tally: _Tally, answer: Answer, low: Low) -> None:
+def _add(tally: _Tally, answer: Answer, low: Low) -> None:
     tally.images += 1
     tally.retried += answer.retried
     if answer.kind is not None:

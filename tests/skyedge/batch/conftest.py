@@ -1,4 +1,4 @@
-"""What the tests inside the environment of Ray share: images, the command, and reading what it wrote."""
+"""What the tests of archives share: images, the command, and reading what it wrote."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ class Archive:
     dest: str
     flags: tuple[str, ...] = ("--workers", "2", "--shard", "8")
     environment: tuple[tuple[str, str], ...] = ()
+    python: tuple[str | Path, ...] = (sys.executable,)
 
     def start(self, *flags: str | Path) -> subprocess.Popen[str]:
         words = [
-            sys.executable,
+            *self.python,
             "-m",
             "skyedge.batch",
             self.source,
@@ -41,41 +42,34 @@ class Archive:
             *self.flags,
             *flags,
         ]
-        ours = {"PYTHONPATH": os.pathsep.join((*self._paths(), str(ROOT))), "RAY_worker_niceness": "0"}  # Ray takes 15
-        environment = os.environ | ours | dict(self.environment)
+        paths = (*(value for name, value in self.environment if name == "EXTRA_PATH"), str(ROOT))
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | dict(self.environment)
         process = subprocess.Popen(
             list(map(str, words)), cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         STARTED.append(process)
         return process
 
-    def _paths(self) -> tuple[str, ...]:
-        return tuple(value for name, value in self.environment if name == "EXTRA_PATH")
-
     def run(self, *flags: str | Path, code: int = 0) -> str:
         """Run it to its end; returns what it said on stdout and stderr."""
         return ended(self.start(*flags), code)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the records of all committed shards, in the order of their URIs."""
-        from pyarrow import parquet
-
+    def rows(self, dest: Path | None = None) -> list[dict[str, Any]]:
+        """Return the records of all committed shards with their masks, in the order of their URIs."""
+        from skyedge.batch.records import read_rows
         from skyedge.batch.shards import SHARDS, finished
         from skyedge.batch.storage import place
 
-        dest = place(self.dest)
+        folder = place(str(dest or self.dest))
         found: list[dict[str, Any]] = []
-        for manifest in finished(dest).values():
-            where = dest / SHARDS / manifest.file
-            rows = parquet.read_table(where.filesystem.open_input_file(where.path)).to_pylist()
+        for manifest in finished(folder).values():
+            rows = list(read_rows(folder, folder / SHARDS / manifest.file))
             assert len(rows) == manifest.images and sum(row["error"] is not None for row in rows) == manifest.failed
             found += rows
         return sorted(found, key=lambda row: row["uri"])
 
     def summary(self) -> dict[str, Any]:
-        from skyedge.batch.storage import place, read_bytes
-
-        return json.loads(read_bytes(place(self.dest) / "summary.json"))
+        return json.loads((Path(self.dest) / "summary.json").read_text())
 
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> str:

@@ -1,0 +1,192 @@
+"""An object store: an S3 server on loopback, behind a proxy that fails and dawdles; and Parquet."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.server
+import json
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from export.consumers import environments
+
+pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
+COUNT = 600
+FAIL_EVERY, SLOW_EVERY, SLOW_S = 20, 97, 1.5  # of the requests
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+class Proxy(http.server.ThreadingHTTPServer):
+    """Passes requests on to `port`; while `faults` is set, every 20th gets a 500 and every 97th waits."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target, self.faults, self.said = port, False, Counter[str]()
+        self.count_lock = threading.Lock()
+
+    def next(self, method: str) -> int:
+        with self.count_lock:
+            self.said[method] += 1
+            return sum(self.said[each] for each in ("GET", "PUT", "HEAD", "POST", "DELETE"))
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Proxy
+
+    def answer(self) -> None:
+        number = self.server.next(self.command)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.server.faults and number % FAIL_EVERY == 0:
+            self.server.said["failed"] += 1
+            return self._send(500, {}, b"<Error><Code>InternalError</Code></Error>")
+        if self.server.faults and number % SLOW_EVERY == 0:
+            self.server.said["slow"] += 1
+            time.sleep(SLOW_S)
+        onward = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
+        onward.request(self.command, self.path, body, {name: value for name, value in self.headers.items() if name != "Expect"})
+        reply = onward.getresponse()
+        self._send(reply.status, dict(reply.headers), reply.read())
+        onward.close()
+
+    do_GET = do_PUT = do_HEAD = do_POST = do_DELETE = answer
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if name.lower() not in ("transfer-encoding", "connection", "content-length", "server", "date"):
+                self.send_header(name, value)
+        length = headers.get("Content-Length", str(len(body))) if self.command == "HEAD" else str(len(body))
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """Return the interpreter of the environment with s3fs, the S3 server and pyarrow."""
+    return environments.make("archives")
+
+
+@pytest.fixture
+def proxy(python: Path, tmp_path: Path) -> Iterator[Proxy]:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    words = ["-m", "pys3local.cli", "serve", "--path", tmp_path / "store", "--listen", f"127.0.0.1:{port}"]
+    with (tmp_path / "server.log").open("w") as log:
+        server = subprocess.Popen([python, *words, "--allow-bucket-creation"], stdout=log, stderr=log)
+    try:
+        end = time.monotonic() + 120
+        while socket.socket().connect_ex(("127.0.0.1", port)):
+            assert time.monotonic() < end and server.poll() is None, (tmp_path / "server.log").read_text()
+            time.sleep(0.1)
+        proxy = Proxy(port)
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        yield proxy
+        proxy.shutdown()
+        proxy.server_close()
+    finally:
+        server.kill()
+        server.wait()
+
+
+PUT = """
+import sys, fsspec
+store = fsspec.filesystem("s3")
+store.mkdir("archive")
+store.put(sys.argv[1] + "/", "archive/50 % ü/", recursive=True)
+"""
+
+
+def test_an_archive_in_a_store_that_fails_and_dawdles(
+    proxy: Proxy, python: Path, make_images: Callable[..., Path], tools: Any, tmp_path: Path
+) -> None:
+    folder = make_images(tmp_path / "images", COUNT)
+    (folder / "broken.jpg").write_bytes(b"no image")
+    names = sorted(f"{path.name[1:3]}/{path.name}" for path in folder.iterdir())
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / Path(name).name).rename(folder / name)
+    keys = KEYS | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{proxy.server_address[1]}"}
+    subprocess.run([python, "-c", PUT, folder], env=os.environ | keys, check=True, timeout=500)
+
+    proxy.faults = True
+    flags = ("--workers", "1", "--shard", "50", "--masks", "tar", "--allow-failed", "0.01")
+    archive = tools.Archive("s3://archive/50 % ü", "s3://archive/dest", flags, tuple(keys.items()), (python,))
+    run, helper = archive.start(), archive.start("--join")
+    tools.wait_for(lambda: proxy.said["GET"] > COUNT // 3, run, 500)
+    run.kill()  # the machine that planned, in the middle
+    run.wait()
+    tools.ended(helper)
+    said = archive.run()
+    assert f"{COUNT + 1} images to do" not in said, said
+    proxy.faults = False
+
+    dest = tmp_path / "store" / "archive" / "objects" / "dest"  # the server keeps objects as files
+    rows, summary = archive.rows(dest), json.loads((dest / "summary.json").read_text())
+    assert [row["uri"] for row in rows] == [f"s3://archive/50 % ü/{name}" for name in names] and len(rows) == COUNT + 1
+    assert (summary["images"], summary["failed"], summary["errors"]) == (COUNT + 1, 1, {"unreadable": 1})
+    for name, row in zip(names, rows, strict=True):
+        assert row["sha256"] == sha256((folder / name).read_bytes()).hexdigest() and bool(row["mask"]) == (
+            not name.endswith("broken.jpg")
+        )
+    assert proxy.said["failed"] > COUNT // 100 and proxy.said["slow"] > COUNT // 500, proxy.said
+    assert (dest / "label_next" / "manifest.csv").read_bytes().count(b"\n") == 25
+    print(f"requests: {dict(proxy.said)}")
+
+
+MAKE = """
+import sys, pyarrow as pa
+from pathlib import Path
+from pyarrow import parquet
+folder = Path(sys.argv[1])
+files = sorted(folder.glob("*.jpg"))
+images = [None if path.stem == "00003" else path.read_bytes() for path in files]
+columns = {"lat": [number / 2 for number in range(len(files))], "image": images}
+parquet.write_table(pa.table(columns), folder / "bytes.parquet", row_group_size=4)
+rows = [{"bytes": content, "path": None} for content in images]
+parquet.write_table(pa.table(columns | {"image": rows}), folder / "struct.parquet")
+parquet.write_table(pa.table({"url": [path.name for path in files], "lat": columns["lat"]}), folder / "names.parquet")
+"""
+READ = """
+import json, sys
+from pyarrow import dataset
+rows = dataset.dataset(sys.argv[1]).to_table().to_pylist()
+print(json.dumps([row | {"mask": row["mask"] and row["mask"].hex()} for row in rows]))
+"""
+
+
+def test_parquet_with_names_and_with_bytes_gives_parquet(
+    python: Path, make_images: Callable[..., Path], tools: Any, tmp_path: Path
+) -> None:
+    folder = make_images(tmp_path / "images", 10)
+    subprocess.run([python, "-c", MAKE, folder], check=True, timeout=60)
+    masks = []
+    for name in ("names", "bytes", "struct"):
+        flags = ("--masks", "parquet", "--columns", "lat", "--workers", "1")
+        archive = tools.Archive(str(folder / f"{name}.parquet"), str(tmp_path / name), flags, (), (python,))
+        said = archive.run(code=0 if name == "names" else 2)
+        assert "10 images in 1 shards" in said and ("1 missing" in said) == (name != "names")
+        read = subprocess.run([python, "-c", READ, tmp_path / name / "shards"], capture_output=True, check=True, timeout=60)
+        rows = json.loads(read.stdout)
+        assert [row["lat"] for row in rows] == [number / 2 for number in range(10)]
+        masks.append([row["mask"] for number, row in enumerate(rows) if number != 3])
+        assert len(list((tmp_path / name / "label_next" / "images").iterdir())) == 10 - (name != "names")
+    assert masks[0] == masks[1] == masks[2] and all(masks[0])
