@@ -1,21 +1,44 @@
-"""JSON files as frozen dataclasses: the one reader of `model.json` and of result files.
+"""JSON files as frozen dataclasses: the one reader of `model.json`, of result files and of records that are read again.
 
-Nothing is converted and nothing is filled in: every field must be there unless the dataclass has a default for it, and an
-unknown key is refused. Numbers are finite and texts can be written as UTF-8.
+`msgspec` checks types and the bounds of `Annotated[..., Meta(...)]`. Nothing is converted and nothing is filled in: every field
+must be there unless the dataclass has a default for it, and an unknown key is refused. Numbers are finite, texts are Unicode.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import types
 import typing
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
 
 from edge_runtime.errors import InputError
 
 T = TypeVar("T")
+MOST_INT = 2**63 - 1
+Text = Annotated[str, Meta(min_length=1, description="a text that is not empty")]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$", max_length=64, description="64 lower-case hex digits")]
+Count = Annotated[int, Meta(ge=0, le=MOST_INT, description="a whole number, 0 or more")]
+Positive = Annotated[int, Meta(ge=1, le=MOST_INT, description="a whole number, 1 or more")]
+Amount = Annotated[float, Meta(ge=0, description="a number, 0 or more")]
+Share = Annotated[float, Meta(ge=0, le=1, description="a number from 0 to 1")]
+
+
+def choice(*names: str) -> Meta:
+    """Return the bound of a text that is one of `names`; Python's `$` alone would allow a line end behind."""
+    return Meta(pattern=f"^({'|'.join(map(re.escape, names))})$(?!\\n)", description=f"one of {', '.join(names)}")
+
+
+PART = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")  # of the path in an error of msgspec: `.field`, `[0]`, `[...]` for any key
+WORDS = {
+    "int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "array": "a list",
+    "object": "an object",
+}  # fmt: skip
 
 
 def read_text(path: Path, expected: str) -> str:
@@ -29,80 +52,106 @@ def read_text(path: Path, expected: str) -> str:
 def parse_json(text: str, expected: str) -> Any:
     """Return the value of a JSON text without repeated keys, NaN or infinity; `expected` names the file in the error."""
     try:
-        return json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        text.encode()
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite)
+        if "\\u" in text:  # half of a surrogate pair is no text
+            json.dumps(value, ensure_ascii=False).encode()
     except InputError:
         raise
     except ValueError as error:  # not JSON, or a number of more than 4,300 digits
         raise InputError(f"got text that is not JSON ({error}), expected {expected}") from error
     except RecursionError as error:
         raise InputError(f"got JSON that is nested too deeply, expected {expected}") from error
+    return value
 
 
 def build(kind: type[T], value: Any, key: str = "") -> T:
     """Return the JSON value `value` as the dataclass `kind`; raises `InputError` that names the key, what it is and should be."""
-    return typing.cast(T, _build(kind, value, key))
+    try:
+        built = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise _explained(kind, value, key, str(error)) from error
+    _refuse_unknown(built, value, key)
+    return built
 
 
-def _build(kind: Any, value: Any, key: str) -> Any:
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType or origin is typing.Union:  # only `X | None` occurs
-        return None if value is None else _build(arguments[0], value, key)
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, value, key)
-    if origin is tuple:
-        return _build_tuple(arguments, value, key)
-    if origin is dict:
-        _expect(isinstance(value, dict), key, value, "an object")
-        return {_text(name, key): _build(arguments[1], item, _join(key, name)) for name, item in value.items()}
-    if kind is Any:
-        return value
-    if kind is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        _expect(number and abs(value) < 1e300, key, value, "a number")
-        return float(value)
-    if kind is int:
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        _expect(whole and abs(value) < 2**63, key, value, "a whole number of 64 bits")
-        return value
-    _expect(isinstance(value, kind), key, value, {str: "a text", bool: "true or false"}[kind])
-    return _text(value, key) if kind is str else value
+def schema(kind: type[Any], title: str) -> dict[str, Any]:
+    """Return the JSON schema of the dataclass `kind`; it refuses unknown keys, as `build` does."""
+    made = msgspec.json.schema(kind)
+    for definition in made["$defs"].values():
+        definition["additionalProperties"] = False
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **made}
 
 
-def _build_tuple(arguments: tuple[Any, ...], value: Any, key: str) -> tuple[Any, ...]:
-    _expect(isinstance(value, list), key, value, "a list")
-    if arguments[-1] is not ...:
-        _expect(len(value) == len(arguments), key, value, f"a list of {len(arguments)}")
-    elif arguments[0] is int and all(type(item) is int and 0 <= item < 2**63 for item in value):
-        return tuple(value)  # raw samples come by the thousand
-    else:
-        arguments = arguments[:1] * len(value)
-    kinds = zip(arguments, value, strict=True)
-    return tuple(_build(kind, item, f"{key}[{index}]") for index, (kind, item) in enumerate(kinds))
+def _refuse_unknown(built: Any, value: Any, key: str) -> None:
+    if built is value:
+        return
+    if dataclasses.is_dataclass(built):
+        names = [field.name for field in dataclasses.fields(built)]
+        if unknown := set(value) - set(names):
+            listed = ", ".join(_join(key, f"{name!a:.80}"[1:-1]) for name in sorted(unknown))
+            raise InputError(f"unknown key {listed}; expected exactly {', '.join(names)}")
+        for name in value:
+            _refuse_unknown(getattr(built, name), value[name], _join(key, name))
+    elif isinstance(built, dict):
+        for name, item in built.items():
+            _refuse_unknown(item, value[name], _join(key, name))
+    elif isinstance(built, tuple) and built and not isinstance(built[0], int | float | str):  # raw samples come by the thousand
+        for index, item in enumerate(built):
+            _refuse_unknown(item, value[index], f"{key}[{index}]")
 
 
-def _build_dataclass(kind: Any, value: Any, key: str) -> Any:
-    _expect(isinstance(value, dict), key, value, "an object")
-    hints = typing.get_type_hints(kind)
-    optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
-    for names, fault in ((set(value) - set(hints), "unknown"), (set(hints) - set(value) - optional, "missing")):
-        if names:
-            listed = ", ".join(_join(key, f"{name!a:.80}"[1:-1]) for name in sorted(names))
-            raise InputError(f"{fault} key {listed}; expected exactly {', '.join(hints)}")
-    return kind(**{name: _build(hint, value[name], _join(key, name)) for name, hint in hints.items() if name in value})
+def _explained(kind: Any, value: Any, key: str, text: str) -> InputError:
+    """Return the error for what msgspec says about a value, `Expected ... - at `$.path``, with key and value."""
+    message, _, path = text.rpartition(" - at `$")
+    for name, index in PART.findall(path):
+        kind = _bare(kind)
+        if name:
+            kind, value, key = typing.get_type_hints(kind, include_extras=True)[name], value[name], _join(key, name)
+        elif index == "...":
+            kind = get_args(kind)[1]
+            name = next(name for name in value if not _fits(kind, value[name]))
+            value, key = value[name], _join(key, name)
+        else:
+            kinds = get_args(kind)
+            kind, value = kinds[0 if kinds[-1] is ... else int(index)], value[int(index)]
+            key = f"{key}[{index}]"
+    message = message or text
+    if message.startswith("Object missing"):
+        names = typing.get_type_hints(_bare(kind))
+        return InputError(f"missing key {_join(key, message.split('`')[1])}; expected exactly {', '.join(names)}")
+    return InputError(f"{key or 'the whole file'}: got {ascii(value):.80}, expected {_expected(kind, message)}")
 
 
-def _text(value: str, key: str) -> str:
-    _expect(not any("\ud800" <= char <= "\udfff" for char in value), key, value, "text without lone surrogates")
-    return value
+def _expected(kind: Any, message: str) -> str:
+    """Return what a value of `kind` should be: its description, its choices, or what msgspec expected."""
+    options = get_args(kind) if get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
+    or_null = " or null" if type(None) in options else ""
+    if get_origin(options[0]) is Annotated:
+        described = [each.description for each in options[0].__metadata__ if isinstance(each, Meta) and each.description]
+        if described:
+            return described[-1] + or_null
+    text = message.removeprefix("Expected ").partition(", got ")[0]
+    return re.sub(r"`([^`]*)`", lambda found: " or ".join(WORDS.get(word, word) for word in found[1].split(" | ")), text)
+
+
+def _bare(kind: Any) -> Any:
+    """Return a type without its bounds, and without None."""
+    while get_origin(kind) in (Annotated, types.UnionType, typing.Union):
+        kind = get_args(kind)[0]
+    return kind
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _join(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
-
-
-def _expect(good: bool, key: str, got: Any, expected: str) -> None:
-    if not good:
-        raise InputError(f"{key or 'the whole file'}: got {ascii(got):.80}, expected {expected}")
 
 
 def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -115,3 +164,7 @@ def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise InputError(f"got the number {name}, expected a finite one")
+
+
+def _finite(text: str) -> float:
+    return float(text) if abs(float(text)) < 1e300 else _no_constant(f"{text:.40}")

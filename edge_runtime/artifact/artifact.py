@@ -16,7 +16,6 @@ import numpy as np
 from edge_runtime.artifact.golden import DIGESTS, GoldenPair, check_regular, read_golden
 from edge_runtime.artifact.spec import (
     FILE_NAMES,
-    PRECISIONS,
     SCHEMA_PATH,
     SCHEMA_VERSION,
     Calibration,
@@ -27,7 +26,6 @@ from edge_runtime.artifact.spec import (
     OutputSpec,
     Quant,
     Quantization,
-    check_spec,
     format_spec,
     parse_spec,
 )
@@ -35,8 +33,8 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import partial_folder
 
 __all__ = [
-    "FILE_NAMES", "GOLDEN_FILES", "PRECISIONS", "SCHEMA_PATH", "SCHEMA_VERSION", "SPEC_FILE", "Artifact", "Calibration",
-    "FileEntry", "Golden", "GoldenPair", "InputSpec", "ModelSpec", "OutputSpec", "Quant", "Quantization", "check_spec",
+    "FILE_NAMES", "GOLDEN_FILES", "SCHEMA_PATH", "SCHEMA_VERSION", "SPEC_FILE", "Artifact", "Calibration",
+    "FileEntry", "Golden", "GoldenPair", "InputSpec", "ModelSpec", "OutputSpec", "Quant", "Quantization",
     "file_sha256", "format_spec", "parse_spec", "read_artifact", "write_artifact",
 ]  # fmt: skip
 

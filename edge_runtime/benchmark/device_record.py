@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from edge_runtime.records import Amount, Positive, Sha256, Text, choice
 
 
 @dataclass(frozen=True)
@@ -19,8 +24,8 @@ class State:
         Sensor -> degrees Celsius.
     """
 
-    governors: tuple[str, ...]
-    clocks_mhz: dict[str, float]
+    governors: tuple[Text, ...]
+    clocks_mhz: dict[str, Amount]
     temperatures_c: dict[str, float]
 
 
@@ -34,21 +39,21 @@ class Energy:
         "rapl": counters of the CPU packages. "battery": sampled current times voltage of the whole device.
     """
 
-    method: str
-    joules: float
-    seconds: float
-    watts: float
+    method: Annotated[str, choice("rapl", "battery")]
+    joules: Amount
+    seconds: Amount
+    watts: Amount
 
 
 @dataclass(frozen=True)
 class Call:
     """One run of `skyedge bench`, and the device before and after it; None: unknown."""
 
-    threads: int
-    command: str
+    threads: Positive
+    command: Text
     before: State
     after: State
-    seconds: float | None
+    seconds: Amount | None
     energy: Energy | None
 
 
@@ -56,8 +61,8 @@ class Call:
 class Window:
     """A short run for drift, `start_seconds` after the first run began; `p50_ms` is artifact -> `infer`."""
 
-    start_seconds: float
-    p50_ms: dict[str, float]
+    start_seconds: Amount
+    p50_ms: Annotated[dict[str, Amount], Meta(min_length=1)]
     call: Call
 
 
@@ -65,11 +70,11 @@ class Window:
 class Drift:
     """Latency (`infer` p50) of one row over the windows; `change` is last / first - 1, so 0.1 is 10 % slower."""
 
-    artifact: str
-    threads: int
-    first_p50_ms: float
-    last_p50_ms: float
-    slowest_p50_ms: float
+    artifact: Text
+    threads: Positive
+    first_p50_ms: Amount
+    last_p50_ms: Amount
+    slowest_p50_ms: Amount
     change: float
 
 
@@ -93,12 +98,12 @@ class DeviceRun:
         Duration of the short runs after the calls, these runs, and the drift of each row.
     """
 
-    link: str
+    link: Annotated[str, choice("host", "ssh", "adb")]
     prefix: str
     emulator: str | None
-    binary_sha256: str
-    calls: tuple[Call, ...]
-    minutes: float
+    binary_sha256: Sha256
+    calls: Annotated[tuple[Call, ...], Meta(min_length=1)]
+    minutes: Amount
     windows: tuple[Window, ...]
     drift: tuple[Drift, ...]
 

@@ -1,4 +1,4 @@
-"""Facts about the machine of a measurement. Standard library only, so that it runs on any board."""
+"""Facts about the machine of a measurement. Read from the system, so that it runs on any board."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.cores import usable_cores
+from edge_runtime.records import Amount, Count, Positive, Text
 
 # The CPU flags that matter for fp16 and int8 networks, by their Linux names (x86, then Arm).
 RELEVANT_FLAGS = (
@@ -43,8 +44,8 @@ CPU_FOLDER = Path("/sys/devices/system/cpu")
 class Gpu:
     """A CUDA device as torch sees it."""
 
-    name: str
-    memory_bytes: int
+    name: Text
+    memory_bytes: Count
     cuda: str
 
 
@@ -67,18 +68,18 @@ class Machine:
         Versions of Python and of the packages of `TOOLS` that are installed.
     """
 
-    name: str
-    cpu: str
-    cpu_flags: tuple[str, ...]
-    instruction_set: str
-    architecture: str
-    cores: int
+    name: Text
+    cpu: Text
+    cpu_flags: tuple[Text, ...]
+    instruction_set: Text
+    architecture: Text
+    cores: Positive
     governor: str | None
-    max_mhz: float | None
+    max_mhz: Amount | None
     virtual: bool
-    memory_bytes: int | None
-    os: str
-    kernel: str
+    memory_bytes: Count | None
+    os: Text
+    kernel: Text
     gpu: Gpu | None
     tools: dict[str, str]
 

@@ -15,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from edge_runtime.artifact.spec import FILE_NAMES
 from edge_runtime.benchmark.device_record import DeviceRun
@@ -24,15 +26,12 @@ from edge_runtime.benchmark.timing import Timing, complete_timing
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 from edge_runtime.metrics.iou import PooledMetrics
-from edge_runtime.records import build, parse_json, read_text
+from edge_runtime.records import Amount, Count, Positive, Sha256, Share, Text, build, choice, parse_json, read_text, schema
 
 SCHEMA_VERSION = 2
 RAW_VERSION = 1  # of what the C++ program writes
 SCHEMA_PATH = Path(__file__).with_name("results.schema.json")
-FORMATS = (*FILE_NAMES, "classical")
-PRECISIONS = ("fp32", "fp16", "int8", "uint8")  # uint8: classical methods
 UTC_TIME = "%Y-%m-%dT%H:%M:%SZ"
-SHA256 = re.compile(r"[0-9a-f]{64}")
 # Cores that other processes may keep busy without a warning. The load average before the start is recorded but causes no warning,
 # since the memory measurement before it raises it.
 BUSY_CORES = 0.1
@@ -43,9 +42,9 @@ STARVED_CORES = 0.95  # a row that got less of a core was interrupted
 class Rule:
     """How long each row is measured: at least `min_runs` and `min_seconds` in `turns` slices, for each kind of latency."""
 
-    turns: int
-    min_runs: int
-    min_seconds: float
+    turns: Positive
+    min_runs: Positive
+    min_seconds: Amount
 
     @property
     def slice_runs(self) -> int:
@@ -66,11 +65,11 @@ QUICK = Rule(turns=4, min_runs=20, min_seconds=0.4)
 class Row:
     """One artifact at one thread count; `label` names runtime, precision and device of the measurement. `compute`: on GPUs."""
 
-    artifact: str
-    label: str
-    runtime: str
-    device: str
-    threads: int
+    artifact: Text
+    label: Text
+    runtime: Text
+    device: Annotated[str, Meta(pattern="^(cpu|browser|(cuda|tensorrt): .+)$", description="cpu, browser or cuda: NAME")]
+    threads: Positive
     infer: Timing
     end_to_end: Timing
     compute: Timing | None = None
@@ -90,20 +89,20 @@ class Memory:
         Peak up to the end of `frames` end-to-end runs.
     """
 
-    method: str
-    baseline_bytes: int
-    peak_bytes: int
-    frames: int
-    threads: int
+    method: Annotated[str, choice("VmHWM", "ru_maxrss")]
+    baseline_bytes: Count
+    peak_bytes: Count
+    frames: Positive
+    threads: Positive
 
 
 @dataclass(frozen=True)
 class Accuracy:
     """Metrics over the images of the data set, pooled and per source; `iou_interval` is the 95 % bootstrap interval of IoU."""
 
-    count: int
+    count: Positive
     pooled: PooledMetrics
-    iou_interval: tuple[float, float] | None
+    iou_interval: tuple[Share, Share] | None
     per_source: dict[str, PooledMetrics]
 
 
@@ -114,18 +113,18 @@ class ArtifactFacts:
     `memory` is None in a browser, which does not tell.
     """
 
-    key: str
-    name: str
-    arch: str
-    format: str
-    precision: str
-    folder: str
-    sha256: str
-    size_bytes: int
-    input_height: int
-    input_width: int
-    macs: int | None
-    parameters: int | None
+    key: Text
+    name: Text
+    arch: Text
+    format: Annotated[str, choice(*FILE_NAMES, "classical")]
+    precision: Annotated[str, choice("fp32", "fp16", "int8", "uint8")]  # uint8: classical methods
+    folder: Text
+    sha256: Sha256
+    size_bytes: Positive
+    input_height: Positive
+    input_width: Positive
+    macs: Count | None
+    parameters: Count | None
     weights_license: str
     memory: Memory | None
     accuracy: Accuracy | None
@@ -135,28 +134,28 @@ class ArtifactFacts:
 class DataFacts:
     """The labeled images: `iou_name` heads the IoU column, `count` of `total` images were used."""
 
-    iou_name: str
+    iou_name: Text
     split: str
-    count: int
-    total: int
+    count: Positive
+    total: Positive
 
 
 @dataclass(frozen=True)
 class Load:
     """Load averages before and after, and the cores that other processes kept busy meanwhile; None: unknown."""
 
-    before: tuple[float, float, float] | None
-    after: tuple[float, float, float] | None
-    other_cores_busy: float | None
+    before: tuple[Amount, Amount, Amount] | None
+    after: tuple[Amount, Amount, Amount] | None
+    other_cores_busy: Amount | None
 
 
 @dataclass(frozen=True)
 class Frame:
     """The decoded image that end_to_end starts from."""
 
-    height: int
-    width: int
-    content: str
+    height: Positive
+    width: Positive
+    content: Text
 
 
 @dataclass(frozen=True)
@@ -166,19 +165,24 @@ class Results:
     `device_run` tells how another device was measured; None, or missing in the file, if the machine measured itself.
     """
 
-    schema_version: int
-    created_utc: str
+    schema_version: Annotated[int, Meta(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
+    created_utc: Text
     quick: bool
     rule: Rule
     machine: Machine
     load: Load
-    warnings: tuple[str, ...]
+    warnings: tuple[Text, ...]
     data: DataFacts | None
     frame: Frame
     reference: str | None
-    artifacts: tuple[ArtifactFacts, ...]
-    rows: tuple[Row, ...]
+    artifacts: Annotated[tuple[ArtifactFacts, ...], Meta(min_length=1, description="one or more")]
+    rows: Annotated[tuple[Row, ...], Meta(min_length=1, description="one or more")]
     device_run: DeviceRun | None = None
+
+
+def results_schema() -> dict[str, Any]:
+    """Return the JSON schema of a result file."""
+    return schema(Results, "skyedge benchmark results")
 
 
 def read_results(path: Path) -> Results:
@@ -265,32 +269,10 @@ def _rules(results: Results) -> Iterator[tuple[str, Any, bool, str]]:
     """Yield (key, value, whether it is good, what is expected) for every rule beyond the types."""
     keys = [artifact.key for artifact in results.artifacts]
     yield "created_utc", results.created_utc, _is_time(results.created_utc), "a time such as 2026-01-31T12:00:00Z"
-    yield "artifacts", keys, 0 < len(set(keys)) == len(keys), "one or more, each with a key of its own"
-    yield "rows", [], bool(results.rows), "one or more"
+    yield "artifacts", keys, len(set(keys)) == len(keys), "each with a key of its own"
     yield "reference", results.reference, results.reference in (None, *keys), f"null or one of {', '.join(keys)}"
-    yield "machine.cores", results.machine.cores, results.machine.cores > 0, "1 or more"
-    for index, artifact in enumerate(results.artifacts):
-        where = f"artifacts[{index}]"
-        yield f"{where}.format", artifact.format, artifact.format in FORMATS, f"one of {', '.join(FORMATS)}"
-        yield f"{where}.precision", artifact.precision, artifact.precision in PRECISIONS, f"one of {', '.join(PRECISIONS)}"
-        for name in ("size_bytes", "input_height", "input_width"):
-            yield f"{where}.{name}", getattr(artifact, name), getattr(artifact, name) > 0, "1 or more"
-        yield f"{where}.sha256", artifact.sha256, bool(SHA256.fullmatch(artifact.sha256)), "64 lower-case hex digits"
-        if artifact.memory:
-            yield f"{where}.memory.peak_bytes", artifact.memory.peak_bytes, artifact.memory.peak_bytes >= 0, "0 or more"
-        for name, share in dataclasses.asdict(artifact.accuracy.pooled).items() if artifact.accuracy else ():
-            good = share is None or share >= 0 and (share <= 1 or name.startswith("count"))
-            yield f"{where}.accuracy.pooled.{name}", share, good, "null or 0 to 1"
     for index, row in enumerate(results.rows):
         yield f"rows[{index}].artifact", row.artifact, row.artifact in keys, f"one of the file's artifacts: {', '.join(keys)}"
-        yield f"rows[{index}].threads", row.threads, row.threads > 0, "1 or more"
-        for kind, timing in (("infer", row.infer), ("end_to_end", row.end_to_end), ("compute", row.compute)):
-            if timing is None:
-                continue
-            for name in ("p50_ms", "p90_ms", "p95_ms"):
-                value = getattr(timing, name)
-                yield f"rows[{index}].{kind}.{name}", value, 1e-4 <= value < 1e9, "0.0001 to 1e9 ms"
-            yield f"rows[{index}].{kind}.samples_us", timing.samples_us[:3], bool(timing.samples_us), "one sample or more"
 
 
 def _is_time(text: str) -> bool:

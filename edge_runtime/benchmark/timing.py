@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from edge_runtime.errors import InputError
-from edge_runtime.records import build
+from edge_runtime.records import Amount, Count, Positive, build
+
+Milliseconds = Annotated[float, Meta(ge=1e-4, lt=1e9, description="0.0001 to 1e9 ms")]
+Samples = Annotated[tuple[Count, ...], Meta(min_length=1, description="one sample or more")]
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,13 @@ class Timing:
         All timed runs, in the order of measurement.
     """
 
-    p50_ms: float
-    p90_ms: float
-    p95_ms: float
-    runs: int
-    seconds: float
-    cores_used: float | None
-    samples_us: tuple[int, ...]
+    p50_ms: Milliseconds
+    p90_ms: Milliseconds
+    p95_ms: Milliseconds
+    runs: Positive
+    seconds: Amount
+    cores_used: Amount | None
+    samples_us: Samples
 
 
 def summarize(samples_ns: list[int], cpu_seconds: float) -> Timing:
@@ -50,8 +54,8 @@ def summarize(samples_ns: list[int], cpu_seconds: float) -> Timing:
 class RawTiming:
     """Latency as the C++ program writes it: CPU seconds of all runs together, and every run in the order of measurement."""
 
-    cpu_seconds: float
-    samples_us: tuple[int, ...]
+    cpu_seconds: Amount
+    samples_us: Samples
 
 
 def complete_timing(value: Any, key: str) -> dict[str, Any]:

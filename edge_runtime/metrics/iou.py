@@ -16,6 +16,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, read_pair
 from edge_runtime.metrics.boundary import around_edges, band_counts, contour_counts
 from edge_runtime.metrics.histograms import BINS, auroc, bin_of, fbeta_max, ratio
+from edge_runtime.records import Count, Share
 
 THRESHOLD = 0.5
 RESAMPLES = 1000
@@ -120,23 +121,23 @@ class PooledMetrics:
         Images, and images with sky.
     """
 
-    iou: float | None
-    iou_per_image: float | None
-    iou_excluding_edges: float | None
-    boundary_iou: float | None
-    boundary_iou_per_image: float | None
-    boundary_f: float | None
-    mae: float | None
-    accuracy: float | None
-    mcr: float | None
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    fbeta_max: float | None
-    auroc: float | None
-    nosky_fpr: float | None
-    count: int
-    count_sky: int
+    iou: Share | None
+    iou_per_image: Share | None
+    iou_excluding_edges: Share | None
+    boundary_iou: Share | None
+    boundary_iou_per_image: Share | None
+    boundary_f: Share | None
+    mae: Share | None
+    accuracy: Share | None
+    mcr: Share | None
+    precision: Share | None
+    recall: Share | None
+    f1: Share | None
+    fbeta_max: Share | None
+    auroc: Share | None
+    nosky_fpr: Share | None
+    count: Count
+    count_sky: Count
 
 
 METRIC_NAMES = tuple(field.name for field in dataclasses.fields(PooledMetrics) if not field.name.startswith("count"))
