@@ -110,6 +110,7 @@ SPOILS: dict[str, Callable[[dict[str, Any]], object]] = {
     "quant missing": lambda spec: spec["input"].update(quant=None),
     "quant too much": lambda spec: spec["output"].update(dtype="float32"),
     "zero point": lambda spec: spec["output"]["quant"].update(zero_point=300),
+    "zero point of uint8": lambda spec: spec["output"].update(dtype="uint8"),
     "format": lambda spec: spec.update(format="pickle"),
     "list": lambda spec: spec.update(metrics=[]),
 }
@@ -142,11 +143,12 @@ def test_reader_refuses_what_python_refuses_and_names_the_key(units: Units, rele
     assert "input.mirror" in said[3] and "golden" in said[4] and "files.model.path" in said[9]
 
 
-def test_every_released_artifact_of_the_page_is_read(units: Units, project_root: Path, tmp_path: Path) -> None:
-    folder = project_root / "models" / "unet_lite_s"
-    texts = [(folder / kind / "model.json").read_text(encoding="utf-8") for kind in ("tflite-int8", "onnx-int8", "onnx-fp32")]
+def test_every_released_artifact_is_read(units: Units, project_root: Path, tmp_path: Path) -> None:
+    found = sorted((project_root / "models").glob("*/*/model.json"))
+    texts = [path.read_text(encoding="utf-8") for path in found if path.parent.name.startswith(("onnx", "tflite"))]
+    assert any('"dtype": "uint8"' in text for text in texts)
     units(tmp_path, {"specs": texts, "said": str(tmp_path / "said.json")})
-    assert json.loads((tmp_path / "said.json").read_text(encoding="utf-8")) == [None, None, None]
+    assert json.loads((tmp_path / "said.json").read_text(encoding="utf-8")) == [None] * len(texts)
 
 
 def test_samples_of_the_page_are_generated_scenes(project_root: Path) -> None:

@@ -7,7 +7,7 @@ import type { Provider } from "./engine/backend";
 import { SkyedgeError } from "./engine/errors";
 import { detectFeatures, requireSimd } from "./engine/features";
 import { type ProbabilityMap, toMask8 } from "./engine/probability";
-import type { BenchReply, BenchRequest, OpenReply, OpenRequest, Reply, SegmentReply, SegmentRequest, StageTimes } from "./engine/protocol";
+import type { Methods, Reply, StageTimes } from "./engine/protocol";
 import type { Planes } from "./engine/refine";
 import type { ModelSpec } from "./engine/spec";
 
@@ -51,14 +51,8 @@ export async function load(modelUrl: string, { runtimeUrl = "runtime/", provider
   const calls = new Calls(worker);
   const absolute = (url: string): string => new URL(url, document.baseURI).href;
   try {
-    const request: OpenRequest = {
-      kind: "open",
-      modelUrl: absolute(modelUrl),
-      runtimeUrl: absolute(runtimeUrl),
-      provider,
-      threads: threads === undefined ? null : [threads],
-    };
-    return new Skyedge(calls, await calls.ask<OpenReply>(request));
+    const counts = threads === undefined ? null : [threads];
+    return new Skyedge(calls, await calls.ask("open", { modelUrl: absolute(modelUrl), runtimeUrl: absolute(runtimeUrl), provider, threads: counts }));
   } catch (error) {
     worker.terminate();
     throw error;
@@ -76,7 +70,7 @@ export class Skyedge {
 
   constructor(
     private readonly calls: Calls,
-    { spec, runtime, threads, goldenDifference }: OpenReply,
+    { spec, runtime, threads, goldenDifference }: Methods["open"]["answer"],
   ) {
     this.spec = spec;
     this.runtime = runtime;
@@ -87,14 +81,13 @@ export class Skyedge {
   /** Finds the sky. Takes the bitmap or frame over, and closes it; a canvas stays as it is. */
   async segment(source: Source, { refine = false } = {}): Promise<Mask> {
     const owned = source instanceof HTMLCanvasElement ? await createImageBitmap(source) : source;
-    const request: SegmentRequest = { kind: "segment", source: owned, refine };
-    const { width, height, map, planes, times } = await this.calls.ask<SegmentReply>(request, [owned]);
+    const { width, height, map, planes, times } = await this.calls.ask("segment", { source: owned, refine }, [owned]);
     return new Mask(width, height, map, planes, times);
   }
 
   /** Times the network on an image of this size for at least so many runs and milliseconds. */
-  bench(options: Omit<BenchRequest, "kind">): Promise<BenchReply> {
-    return this.calls.ask<BenchReply>({ kind: "bench", ...options });
+  bench(argument: Methods["bench"]["argument"]): Promise<Methods["bench"]["answer"]> {
+    return this.calls.ask("bench", argument);
   }
 
   /** Ends the worker; requests under way fail. */
@@ -102,8 +95,6 @@ export class Skyedge {
     this.calls.end("the network was closed");
   }
 }
-
-type Ask = OpenRequest | SegmentRequest | BenchRequest;
 
 /** Pairs the worker's replies with the promises that wait for them. */
 class Calls {
@@ -120,11 +111,11 @@ class Calls {
     worker.onerror = (event) => this.end(event.message || "the worker could not be started");
   }
 
-  ask<T>(request: Ask, transfer: Transferable[] = []): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
+  ask<K extends keyof Methods>(kind: K, argument: Methods[K]["argument"], transfer: Transferable[] = []): Promise<Methods[K]["answer"]> {
+    return new Promise((resolve, reject) => {
       const id = this.next++;
       this.waiting.set(id, { resolve, reject });
-      this.worker.postMessage({ ...request, id }, transfer);
+      this.worker.postMessage({ id, kind, argument }, transfer);
     });
   }
 

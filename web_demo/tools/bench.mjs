@@ -1,34 +1,27 @@
 /**
- * Measures the page in headless chromium: `node tools/bench.mjs --out FILE [--quick] [--engine ID]... [--camera CLIP] [--native DIR]`.
+ * Measures the page in headless chromium: `node tools/bench.mjs --out FILE [--quick] [--engine ID]... [--camera CLIP]`.
  *
  * Writes a result file of the schema of edge_runtime.benchmark, one row for each engine. What the page cannot know about
  * this computer (its CPU, its load) is filled in here. --camera plays a .y4m clip to the page's camera, in the viewport of
- * a phone, and prints frames and CPU time. --native takes turns with an artifact in Python and prints the ratio.
+ * a phone, and prints frames and CPU time.
  */
-import { spawn } from "node:child_process";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { arch, cpus, loadavg, release, totalmem } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { createInterface } from "node:readline";
+import { dirname, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { launch, openPage, serve } from "./browser.mjs";
 
-const ROOT = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
 const PHONE = { viewport: { width: 412, height: 915 } };
-const TURNS = 10;
-const TURN_RUNS = 30;
 const CAMERA_SECONDS = 10;
 
 const words = process.argv.slice(2);
 const valuesOf = (name) => words.flatMap((word, at) => (word === name ? [words[at + 1]] : []));
-const [out, clip, native] = ["--out", "--camera", "--native"].map((name) => valuesOf(name)[0]);
+const [out, clip] = ["--out", "--camera"].map((name) => valuesOf(name)[0]);
 const quick = words.includes("--quick");
 
 const server = await serve();
 if (out) await measure(valuesOf("--engine").length > 0 ? valuesOf("--engine") : ["litert", "onnx-fp32"], resolve(out));
 if (clip) await watchCamera(resolve(clip));
-if (native) await compare(resolve(native));
 process.exit(0); // helpers of the browser may linger
 
 async function measure(engines, path) {
@@ -84,27 +77,4 @@ async function watchCamera(path) {
   const cpuMs = (1000 * ((await cpuSeconds()) - firstCpu)) / count;
   console.log(`camera: ${(count / seconds).toFixed(1)} frames a second for ${seconds.toFixed(0)} s, ${cpuMs.toFixed(1)} CPU ms a frame in all processes, load ${loadavg()[0].toFixed(1)} on ${cpus().length} cores`);
   await browser.close();
-}
-
-async function compare(artifact) {
-  const browser = await launch();
-  const page = await openPage(await browser.newContext(), server.url);
-  const times = { browser: [], native: [] };
-  // One thread: on a busy computer, several wait for each other, and the ratio says nothing.
-  await page.evaluate(() => globalThis.skyedge.use("litert", 1));
-  const helper = spawn(join(ROOT, ".venv/bin/python"), [join(ROOT, "web_demo/tools/native.py"), artifact, "1"], { cwd: ROOT, stdio: ["pipe", "pipe", "inherit"] });
-  const lines = createInterface(helper.stdout)[Symbol.asyncIterator]();
-  for (let turn = 0; turn < TURNS; turn++) {
-    const slice = { width: 640, height: 480, minRuns: TURN_RUNS, minMs: 0 };
-    times.browser.push(...(await page.evaluate(async (options) => (await (await globalThis.skyedge.network()).bench(options)).infer, slice)));
-    helper.stdin.write(`${TURN_RUNS}\n`);
-    times.native.push(...JSON.parse((await lines.next()).value));
-  }
-  helper.stdin.end();
-  await browser.close();
-  const at = (values, share) => [...values].sort((a, b) => a - b)[Math.floor(share * (values.length - 1))];
-  for (const share of [0.1, 0.25, 0.5]) {
-    const [mine, theirs] = [at(times.browser, share), at(times.native, share)];
-    console.log(`p${100 * share}: browser ${mine.toFixed(2)} ms, native ${theirs.toFixed(2)} ms, ratio ${(mine / theirs).toFixed(2)}, 1 thread, load ${loadavg()[0].toFixed(1)}`);
-  }
 }

@@ -7,7 +7,7 @@ export interface Backend {
   readonly runtime: string;
   readonly threads: number;
   /** Runs the network once; the output is the caller's to keep. */
-  run(input: TensorData): Promise<Float32Array | Int8Array>;
+  run(input: TensorData): Promise<TensorData>;
   close(): void;
 }
 

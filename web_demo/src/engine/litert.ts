@@ -10,13 +10,13 @@ import { SkyedgeError } from "./errors";
 import { detectFeatures, type Features } from "./features";
 import { fetchGzip } from "./files";
 import type { Dtype } from "./spec";
-import type { TensorData } from "./tensors";
+import { ARRAYS, type TensorData } from "./tensors";
 
 type Wasm = LiteRt["liteRtWasm"];
 type Variant = "threaded" | "simd" | "compat";
 type Factory = (options: object) => Promise<Wasm>;
 
-const ELEMENT: Record<number, Dtype> = { 1: "float32", 9: "int8" }; // LiteRT's numbers of the types
+const ELEMENT: Record<number, Dtype> = { 1: "float32", 3: "uint8", 9: "int8" }; // LiteRT's numbers of the types
 const LABELS: Record<Variant, string> = { threaded: "relaxed-simd threads", simd: "relaxed-simd", compat: "simd" };
 
 // One module a worker: it is compiled once, whatever number of models is opened.
@@ -41,7 +41,6 @@ export async function openLiteRt({ spec, model, runtimeUrl, threads }: OpenOptio
   expectType("output", outputType.elementType().value, spec.output.dtype);
   outputType.delete();
   const { READ, WRITE } = wasm.LiteRtTensorBufferLockMode;
-  const OutputArray = spec.output.dtype === "int8" ? Int8Array : Float32Array;
 
   return {
     runtime: `LiteRT wasm ${LABELS[variant]}`,
@@ -55,7 +54,7 @@ export async function openLiteRt({ spec, model, runtimeUrl, threads }: OpenOptio
       const bytes = wasm.HEAPU8.slice(from, from + outputs[0].packedSize());
       outputs[0].unlock();
       for (const output of outputs) output.delete();
-      return new OutputArray(bytes.buffer);
+      return new ARRAYS[spec.output.dtype](bytes.buffer);
     },
     close() {
       input.delete();

@@ -3,6 +3,7 @@ import type { InferenceSession } from "onnxruntime-web";
 import type { Backend, OpenOptions } from "./backend";
 import { SkyedgeError } from "./errors";
 import { fetchGzip } from "./files";
+import type { TensorData } from "./tensors";
 
 const BUILDS = { wasm: "ort-wasm-simd-threaded", webgpu: "ort-wasm-simd-threaded.asyncify" } as const;
 
@@ -25,7 +26,7 @@ export async function openOnnx({ spec, model, runtimeUrl, provider, threads }: O
     async run(tensor) {
       const input = new ort.Tensor(dtype, tensor, shape);
       const { [spec.output.name]: output } = await session.run({ [name]: input }, [spec.output.name]);
-      return output.data as Float32Array;
+      return output.data as TensorData;
     },
     close() {
       void session.release();

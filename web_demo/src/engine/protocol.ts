@@ -1,31 +1,9 @@
-/** Messages between the page and the worker that holds the network. */
+/** What the page asks of the worker that holds the network: each method with its argument and its answer. */
 import type { Provider } from "./backend";
 import type { Fault } from "./errors";
+import type { ProbabilityMap } from "./probability";
 import type { Planes } from "./refine";
-
-export interface OpenRequest {
-  kind: "open";
-  modelUrl: string;
-  runtimeUrl: string;
-  provider: Provider;
-  threads: number[] | null;
-}
-
-export interface SegmentRequest {
-  kind: "segment";
-  source: ImageBitmap | VideoFrame;
-  refine: boolean;
-}
-
-export interface BenchRequest {
-  kind: "bench";
-  width: number;
-  height: number;
-  minRuns: number;
-  minMs: number;
-}
-
-export type Request = (OpenRequest | SegmentRequest | BenchRequest) & { id: number };
+import type { ModelSpec } from "./spec";
 
 /** Milliseconds; `refine` is 0 where it was not asked for. */
 export interface StageTimes {
@@ -36,25 +14,21 @@ export interface StageTimes {
   total: number;
 }
 
-export interface OpenReply {
-  spec: import("./spec").ModelSpec;
-  runtime: string;
-  threads: number;
-  goldenDifference: number;
+export interface Methods {
+  open: {
+    argument: { modelUrl: string; runtimeUrl: string; provider: Provider; threads: number[] | null };
+    answer: { spec: ModelSpec; runtime: string; threads: number; goldenDifference: number };
+  };
+  segment: {
+    argument: { source: ImageBitmap | VideoFrame; refine: boolean };
+    answer: { width: number; height: number; map: ProbabilityMap; planes: Planes; times: StageTimes };
+  };
+  /** Milliseconds of every timed run, on an image of this size, for at least so many runs and milliseconds. */
+  bench: {
+    argument: { width: number; height: number; minRuns: number; minMs: number };
+    answer: { infer: number[]; endToEnd: number[] };
+  };
 }
 
-export interface SegmentReply {
-  width: number;
-  height: number;
-  map: { width: number; height: number; data: Float32Array<ArrayBuffer> };
-  planes: Planes;
-  times: StageTimes;
-}
-
-/** Milliseconds of every timed run. */
-export interface BenchReply {
-  infer: number[];
-  endToEnd: number[];
-}
-
-export type Reply = { id: number; value: OpenReply | SegmentReply | BenchReply } | { id: number; fault: Fault; message: string };
+export type Request = { [K in keyof Methods]: { id: number; kind: K; argument: Methods[K]["argument"] } }[keyof Methods];
+export type Reply = { id: number; value: Methods[keyof Methods]["answer"] } | { id: number; fault: Fault; message: string };

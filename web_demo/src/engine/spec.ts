@@ -5,61 +5,57 @@
  */
 import { SkyedgeError } from "./errors";
 
-export interface FileEntry {
-  path: string;
-  sha256: string;
-  bytes: number;
-}
-
-/** real = (q - zero_point) * scale */
-export interface Quant {
-  scale: number;
-  zero_point: number;
-}
-
-export type Dtype = "float32" | "int8";
-
-export interface InputSpec {
-  name: string;
-  shape: number[];
-  layout: "NHWC" | "NCHW";
-  dtype: Dtype;
-  color: "RGB";
-  resize: "pillow_bilinear";
-  mean: number[];
-  std: number[];
-  quant: Quant | null;
-}
-
-export interface OutputSpec {
-  name: string;
-  meaning: "probability";
-  threshold: number;
-  dtype: Dtype;
-  quant: Quant | null;
-}
-
-export interface ModelSpec {
-  schema_version: 1;
-  name: string;
-  arch: string;
-  format: "onnx" | "tflite";
-  files: { model: FileEntry };
-  input: InputSpec;
-  output: OutputSpec;
-  quantization: {
-    precision: "fp32" | "fp16" | "int8";
-    weights: string;
-    activations: string;
-    calibration: { sha256: string; count: number } | null;
-  };
-  golden: { input: string; output: string; atol: number };
-  provenance: Record<string, unknown>;
-  metrics: Record<string, unknown>;
-  weights_license: string;
-}
-
 type Reader<T> = (value: unknown, key: string) => T;
+type Read<R> = R extends Reader<infer T> ? T : never;
+
+const text = textLike("a text that is not empty", (value) => value.length > 0);
+const plainName = textLike("a plain file name inside the artifact", (value) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(value));
+const sha256 = textLike("64 lower-case hex digits", (value) => /^[0-9a-f]{64}$/.test(value));
+const share = numberLike("a number from 0 to 1", (value) => value >= 0 && value <= 1);
+const positive = numberLike("a number above 0", (value) => value > 0);
+const finite = numberLike("a finite number", () => true);
+const whole = numberLike("a whole number", Number.isInteger);
+const count = numberLike("a whole number of at least 1", (value) => Number.isInteger(value) && value >= 1);
+const anything: Reader<Record<string, unknown>> = (value, key) => asObject(value, key);
+const dtype = oneOf("float32", "int8", "uint8");
+/** real = (q - zero_point) * scale */
+const quant = orNull(record({ scale: positive, zero_point: whole }));
+
+const readSpec = record({
+  schema_version: oneOf(1),
+  name: plainName,
+  arch: text,
+  format: oneOf("onnx", "tflite"),
+  files: record({ model: record({ path: plainName, sha256, bytes: count }) }),
+  input: record({
+    name: text,
+    shape: list(count, 4),
+    layout: oneOf("NHWC", "NCHW"),
+    dtype,
+    color: oneOf("RGB"),
+    resize: oneOf("pillow_bilinear"),
+    mean: list(finite, 3),
+    std: list(positive, 3),
+    quant,
+  }),
+  output: record({ name: text, meaning: oneOf("probability"), threshold: share, dtype, quant }),
+  quantization: record({
+    precision: oneOf("fp32", "fp16", "int8"),
+    weights: text,
+    activations: text,
+    calibration: orNull(record({ sha256, count })),
+  }),
+  golden: record({ input: plainName, output: plainName, atol: share }),
+  provenance: anything,
+  metrics: anything,
+  weights_license: text,
+});
+
+export type ModelSpec = Read<typeof readSpec>;
+export type Dtype = Read<typeof dtype>;
+
+/** Smallest and largest value of an integer tensor. */
+export const LIMITS = { int8: [-128, 127], uint8: [0, 255] } as const;
 
 /** Parses and checks the text of a model.json; throws `SkyedgeError` naming the key that is wrong. */
 export function parseSpec(json: string): ModelSpec {
@@ -70,7 +66,18 @@ export function parseSpec(json: string): ModelSpec {
     throw new SkyedgeError("contract", `got text that is not JSON (${String(error)}), expected a model.json`);
   }
   const spec = readSpec(value, "");
-  checkTensors(spec.input, spec.output);
+  const { shape, layout } = spec.input;
+  if (shape[0] !== 1 || shape[layout === "NHWC" ? 3 : 1] !== 3) refuse("input.shape", shape, `one RGB image, ${layout}`);
+  for (const key of ["input", "output"] as const) {
+    const tensor = spec[key];
+    if ((tensor.quant === null) !== (tensor.dtype === "float32")) {
+      refuse(`${key}.quant`, tensor.quant, "null for float32, scale and zero_point for int8 and uint8");
+    }
+    if (tensor.quant === null || tensor.dtype === "float32") continue;
+    const [low, high] = LIMITS[tensor.dtype];
+    const { zero_point } = tensor.quant;
+    if (zero_point < low || zero_point > high) refuse(`${key}.quant.zero_point`, zero_point, `${low} to ${high}`);
+  }
   return spec;
 }
 
@@ -80,85 +87,18 @@ export function inputSize(spec: ModelSpec): [number, number] {
   return layout === "NHWC" ? [shape[1], shape[2]] : [shape[2], shape[3]];
 }
 
-const text = textLike("a text that is not empty", (value) => value.length > 0);
-const plainName = textLike("a plain file name inside the artifact", (value) => /^[A-Za-z0-9_][A-Za-z0-9._-]*$/.test(value));
-const sha256 = textLike("64 lower-case hex digits", (value) => /^[0-9a-f]{64}$/.test(value));
-const share = numberLike("a number from 0 to 1", (value) => value >= 0 && value <= 1);
-const positive = numberLike("a number above 0", (value) => value > 0);
-const finite = numberLike("a finite number", () => true);
-const count = numberLike("a whole number of at least 1", (value) => Number.isInteger(value) && value >= 1);
-const byte = numberLike("a whole number from -128 to 127", (value) => Number.isInteger(value) && value >= -128 && value <= 127);
-const anything: Reader<Record<string, unknown>> = (value, key) => asObject(value, key);
-
-const quant = record<Quant>({ scale: positive, zero_point: byte });
-const fileEntry = record<FileEntry>({ path: plainName, sha256, bytes: count });
-
-const readSpec = record<ModelSpec>({
-  schema_version: oneOf(1),
-  name: plainName,
-  arch: text,
-  format: oneOf("onnx", "tflite"),
-  files: record<ModelSpec["files"]>({ model: fileEntry }),
-  input: record<InputSpec>({
-    name: text,
-    shape: list(count, 4),
-    layout: oneOf("NHWC", "NCHW"),
-    dtype: oneOf("float32", "int8"),
-    color: oneOf("RGB"),
-    resize: oneOf("pillow_bilinear"),
-    mean: list(finite, 3),
-    std: list(positive, 3),
-    quant: orNull(quant),
-  }),
-  output: record<OutputSpec>({
-    name: text,
-    meaning: oneOf("probability"),
-    threshold: share,
-    dtype: oneOf("float32", "int8"),
-    quant: orNull(quant),
-  }),
-  quantization: record<ModelSpec["quantization"]>({
-    precision: oneOf("fp32", "fp16", "int8"),
-    weights: text,
-    activations: text,
-    calibration: orNull(record({ sha256, count })),
-  }),
-  golden: record<ModelSpec["golden"]>({ input: plainName, output: plainName, atol: share }),
-  provenance: anything,
-  metrics: anything,
-  weights_license: text,
-});
-
-function checkTensors(input: InputSpec, output: OutputSpec): void {
-  const channel = input.layout === "NHWC" ? 3 : 1;
-  if (input.shape[0] !== 1 || input.shape[channel] !== 3) {
-    refuse("input.shape", input.shape, `one RGB image, ${input.layout}`);
-  }
-  for (const [key, tensor] of [["input", input], ["output", output]] as const) {
-    if ((tensor.quant === null) !== (tensor.dtype === "float32")) {
-      refuse(`${key}.quant`, tensor.quant, "null for float32, scale and zero_point for int8");
-    }
-  }
-}
-
-function record<T extends object>(fields: { [K in keyof T]: Reader<T[K]> }): Reader<T> {
-  const names = Object.keys(fields) as (keyof T & string)[];
+function record<F extends Record<string, Reader<unknown>>>(fields: F): Reader<{ [K in keyof F]: Read<F[K]> }> {
+  const expected = `expected exactly ${Object.keys(fields).join(", ")}`;
   return (value, key) => {
     const object = asObject(value, key);
-    const prefix = key === "" ? "" : `${key}.`;
-    for (const name of Object.keys(object)) {
-      if (!Object.hasOwn(fields, name)) {
-        throw new SkyedgeError("contract", `unknown key ${prefix}${name}; expected exactly ${names.join(", ")}`);
-      }
-    }
-    const result: Partial<T> = {};
-    for (const name of names) {
-      if (!Object.hasOwn(object, name)) {
-        throw new SkyedgeError("contract", `missing key ${prefix}${name}; expected exactly ${names.join(", ")}`);
-      }
-      result[name] = fields[name](object[name], prefix + name);
-    }
-    return result as T;
+    const path = (name: string): string => (key === "" ? name : `${key}.${name}`);
+    const unknown = Object.keys(object).find((name) => !Object.hasOwn(fields, name));
+    if (unknown !== undefined) throw new SkyedgeError("contract", `unknown key ${path(unknown)}; ${expected}`);
+    const entries = Object.entries(fields).map(([name, read]) => {
+      if (!Object.hasOwn(object, name)) throw new SkyedgeError("contract", `missing key ${path(name)}; ${expected}`);
+      return [name, read(object[name], path(name))];
+    });
+    return Object.fromEntries(entries) as { [K in keyof F]: Read<F[K]> };
   };
 }
 

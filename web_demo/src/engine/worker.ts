@@ -3,7 +3,7 @@ import { asSkyedgeError, SkyedgeError } from "./errors";
 import { detectFeatures, threadCounts } from "./features";
 import { fetchArtifact, Network } from "./network";
 import { PixelReader, type Pixels } from "./pixels";
-import type { BenchReply, BenchRequest, OpenReply, OpenRequest, Reply, Request, SegmentReply, SegmentRequest } from "./protocol";
+import type { Methods, Reply, Request } from "./protocol";
 import { fitPlanes, plainPlanes } from "./refine";
 import { PillowResizer } from "./resize";
 
@@ -12,19 +12,16 @@ const reader = new PixelReader();
 let opened: { network: Network; resizer: PillowResizer } | null = null;
 let queue: Promise<void> = Promise.resolve();
 
+const methods: { [K in keyof Methods]: (argument: Methods[K]["argument"]) => Promise<Methods[K]["answer"]> } = { open, segment, bench };
+
 scope.onmessage = ({ data: request }: MessageEvent<Request>) => {
   queue = queue.then(() => answer(request));
 };
 
-async function answer(request: Request): Promise<void> {
-  const { id } = request;
+async function answer({ id, kind, argument }: Request): Promise<void> {
   try {
-    if (request.kind === "open") send({ id, value: await open(request) });
-    else if (request.kind === "bench") send({ id, value: await bench(request) });
-    else {
-      const value = await segment(request);
-      send({ id, value }, [value.map.data.buffer, value.planes.data.buffer]);
-    }
+    const value = await methods[kind](argument as never);
+    send({ id, value }, "map" in value ? [value.map.data.buffer, value.planes.data.buffer] : []);
   } catch (error) {
     const { fault, message } = asSkyedgeError(error, "runtime");
     send({ id, fault, message });
@@ -35,7 +32,7 @@ function send(reply: Reply, transfer: Transferable[] = []): void {
   scope.postMessage(reply, transfer);
 }
 
-async function open({ modelUrl, runtimeUrl, provider, threads }: OpenRequest): Promise<OpenReply> {
+async function open({ modelUrl, runtimeUrl, provider, threads }: Methods["open"]["argument"]): Promise<Methods["open"]["answer"]> {
   const network = await Network.open(await fetchArtifact(modelUrl), runtimeUrl, {
     provider,
     threads: threads ?? (provider === "wasm" ? threadCounts(detectFeatures()) : [1]),
@@ -45,14 +42,9 @@ async function open({ modelUrl, runtimeUrl, provider, threads }: OpenRequest): P
   return { spec: network.spec, runtime, threads: used, goldenDifference: network.goldenDifference };
 }
 
-async function segment({ source, refine }: SegmentRequest): Promise<SegmentReply> {
+async function segment({ source, refine }: Methods["segment"]["argument"]): Promise<Methods["segment"]["answer"]> {
   const start = performance.now();
-  let pixels: Pixels;
-  try {
-    pixels = await reader.read(source);
-  } finally {
-    source.close();
-  }
+  const pixels = await reader.read(source).finally(() => source.close());
   const decoded = performance.now();
   const { map, rgb, times } = await runNetwork(pixels);
   const before = performance.now();
@@ -73,10 +65,10 @@ async function runNetwork({ rgba, width, height }: Pixels) {
 }
 
 /** Times decoded pixels to probabilities at their own size, as `edge_runtime.benchmark` does, and the network alone. */
-async function bench({ width, height, minRuns, minMs }: BenchRequest): Promise<BenchReply> {
+async function bench({ width, height, minRuns, minMs }: Methods["bench"]["argument"]): Promise<Methods["bench"]["answer"]> {
   const rgba = new Uint8Array(width * height * 4).map((_, i) => (i * 7919) >> 5);
   const { toMask8 } = await import("./probability");
-  const reply: BenchReply = { infer: [], endToEnd: [] };
+  const reply: Methods["bench"]["answer"] = { infer: [], endToEnd: [] };
   const begun = performance.now();
   while (reply.infer.length < minRuns || performance.now() - begun < minMs) {
     const start = performance.now();
