@@ -56,13 +56,14 @@ $(STAMP): requirements.txt requirements-cpu.txt requirements-cuda.txt pyproject.
 
 .PHONY: lock audit licenses
 lock: $(STAMP)  ## requirements.in -> requirements*.txt with hashes; UPGRADE="NAME ..." lets versions of other packages rise
-	$(PY) tools/lock.py $(if $(UPGRADE),--upgrade $(UPGRADE))
+	$(PY) -m tools.lock $(if $(UPGRADE),--upgrade $(UPGRADE))
 
 licenses: $(STAMP)  ## docs/licenses.md from the installed packages
-	$(PY) tools/licenses.py
+	$(PY) -m tools.licenses
 
 audit: $(STAMP)  ## look the pinned packages up in the database of known vulnerabilities (needs an index that serves it)
-	$(PY) tools/audit.py
+	$(PY) -m export.consumers.environments audit
+	.cache/envs/audit/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.txt -r requirements-cuda.txt
 
 .PHONY: venv-package
 venv-package:
@@ -286,7 +287,7 @@ $(ZIG): $(STAMP)
 	touch $@
 
 dist: $(STAMP) $(ZIG)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, SBOM, sha256 sums
-	$(PY) tools/make_dist.py --zig $(ZIG)
+	$(PY) -m tools.make_dist --zig $(ZIG)
 
 clean:  ## remove what the commands here made, but for .venv and .cache
 	rm -rf build cpp_demo/build web_demo/dist web_demo/dist-lib web_demo/public/models web_demo/public/runtime

@@ -1,4 +1,4 @@
-"""List the license of every dependency: `python tools/licenses.py` (`make licenses`) writes docs/licenses.md.
+"""List the license of every dependency: `python -m tools.licenses` (`make licenses`) writes docs/licenses.md.
 
 Licenses are what the installed packages declare. What their wheels carry beside their own code is noted in `CARRIED`.
 """
@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata
-from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from edge_runtime.cli import run_command
 from edge_runtime.files import write_text
+from tools.shell import PROJECT
 
-PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs" / "licenses.md"
 # Read in the license files of these packages, which declare none.
 UNDECLARED = {
@@ -59,16 +56,11 @@ def blocks(text: str) -> dict[str, str]:
     return {block.partition("==")[0]: block for block in re.split(r"(?m)^(?=[a-z0-9])", text)[1:]}
 
 
-@cache
-def pinned() -> dict[str, tuple[str, list[str]]]:
-    """Return version and users of each package that requirements.txt installs on this platform, by its canonical name."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    for name, block in blocks((PROJECT / "requirements.txt").read_text(encoding="utf-8")).items():
-        requirement = Requirement(block.partition("\\")[0])
-        if requirement.marker is None or requirement.marker.evaluate():
-            (version,) = requirement.specifier
-            found[canonicalize_name(name)] = (version.version, re.findall(r"(?m)#(?:  | via) ([a-z0-9][\w.-]*)$", block))
-    return found
+def pinned() -> dict[str, str]:
+    """Return the version of each package that requirements.txt installs on this platform, by its canonical name."""
+    lines = [block.partition("\\")[0] for block in blocks((PROJECT / "requirements.txt").read_text(encoding="utf-8")).values()]
+    wanted = [each for each in map(Requirement, lines) if each.marker is None or each.marker.evaluate()]
+    return {canonicalize_name(each.name): str(each.specifier).removeprefix("==") for each in wanted}
 
 
 def license_of(name: str) -> str:
@@ -83,51 +75,18 @@ def license_of(name: str) -> str:
     return found.removeprefix("OSI Approved :: ") or "not declared"
 
 
-def uses() -> dict[str, str]:
-    """Return what each package that we ask for serves: extras of pyproject.toml, or a heading of requirements.in."""
-    headings: dict[str, str] = {}
-    found: dict[str, list[str]] = {}
-    heading = ""
-    for line in (PROJECT / "requirements.in").read_text(encoding="utf-8").splitlines():
-        if line.startswith("# "):
-            heading = line[2:]
-        elif line:
-            headings[canonicalize_name(Requirement(line).name)] = heading
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for extra, wanted in {"the runtime": project["dependencies"], **project["optional-dependencies"]}.items():
-        for name in {canonicalize_name(Requirement(line).name) for line in wanted}:
-            found.setdefault(name, []).append(extra if extra == "the runtime" else f"`{extra}`")
-    return headings | {name: ", ".join(extras) for name, extras in found.items()}
-
-
 def page() -> str:
     """Return the page."""
-    used = uses()
-    rows = ["| package | version | license | for |", "|---|---|---|---|"]
-    for name, (version, users) in pinned().items():
+    rows = ["| package | version | license |", "|---|---|---|"]
+    for name, version in pinned().items():
         terms = license_of(name)
         terms = f"**{terms}**" if COPYLEFT.search(terms) else terms
-        carried = f"; {CARRIED[name]}" if name in CARRIED else ""
-        rows.append(f"| {name} | {version} | {terms}{carried} | {used.get(name) or 'used by ' + ', '.join(users[:4])} |")
+        rows.append(f"| {name} | {version} | {terms}{f'; {CARRIED[name]}' if name in CARRIED else ''} |")
     web = json.loads((PROJECT / "web_demo" / "package-lock.json").read_text(encoding="utf-8"))["packages"]
     shipped = {path.partition("node_modules/")[2]: part for path, part in web.items() if path and not part.get("dev")}
-    npm = ["| package | version | license |", "|---|---|---|"]
-    npm += [f"| {name} | {part['version']} | {part['license']} |" for name, part in sorted(shipped.items())]
-    return "\n".join(
-        [
-            HEAD,
-            "## Python",
-            "",
-            *rows,
-            "",
-            "## The web page",
-            "",
-            "Without the packages that only build and test it.",
-            "",
-            *npm,
-            "",
-        ]
-    )
+    npm = [f"| {name} | {part['version']} | {part['license']} |" for name, part in sorted(shipped.items())]
+    about = "Without the packages that only build and test it."
+    return "\n".join([HEAD, "## Python", "", *rows, "", "## The web page", "", about, "", *rows[:2], *npm, ""])
 
 
 def main(_: LicensesConfig) -> None:

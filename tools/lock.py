@@ -1,4 +1,4 @@
-"""Pin what requirements.in asks for, with hashes: `python tools/lock.py [--upgrade NAME...]` (`make lock`).
+"""Pin what requirements.in asks for, with hashes: `python -m tools.lock [--upgrade NAME...]` (`make lock`).
 
 uv resolves for every platform and Python and writes the hash of every file that the index lists. requirements.txt gets all
 packages but CUDA's, which requirements-cuda.txt gets: PyPI's torch for Linux needs them, a CPU build does not. Where pip's
@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.cli import run_command
-from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 from export.consumers import environments
 from tools.licenses import blocks
+from tools.shell import PROJECT, run
 
-PROJECT = Path(__file__).resolve().parents[1]
 INPUT = PROJECT / "requirements.in"
 LOCK = PROJECT / "requirements.txt"
 CUDA_LOCK = PROJECT / "requirements-cuda.txt"
@@ -39,14 +37,6 @@ class LockConfig:
 
     upgrade: tuple[str, ...] = ()
     """Packages whose version may rise."""
-
-
-def run(*words: str | Path) -> str:
-    """Run a command in the project and return its output."""
-    done = subprocess.run([str(word) for word in words], cwd=PROJECT, capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"{Path(words[0]).name} failed: {done.stderr.strip()[-1000:]}; correct requirements.in")
-    return done.stdout
 
 
 def resolve(upgrade: tuple[str, ...]) -> str:

@@ -1,28 +1,40 @@
-"""Fill dist/ with what users download: `python tools/make_dist.py --zig PATH` (`make dist`).
+"""Fill dist/ with what users download: `python -m tools.make_dist --zig PATH` (`make dist`).
 
-For Linux and Android on aarch64 and x86-64, Zig's compiler makes one static binary, the static libraries and the headers.
-The wheel, the released models, a bill of materials (CycloneDX) and a list of sha256 sums lie beside them. Standard library only.
+Zig's compiler makes a static binary, the static libraries and the headers for each of `TARGETS`. The wheels, the released models,
+a bill of materials (CycloneDX) and a list of sha256 sums lie beside them.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import hashlib
 import shutil
-import subprocess
 import sys
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parents[1]
+from edge_runtime.artifact.artifact import file_sha256
+from edge_runtime.cli import run_command
+from edge_runtime.errors import InputError
+from tools.make_sbom import write_sbom
+from tools.shell import PROJECT, run
+
 SUMS = "SHA256SUMS"
 TARGETS = ("aarch64-linux-musl", "x86_64-linux-musl")
 
 
-def run(*words: str | Path) -> None:
-    """Run a command; its output goes to stderr."""
-    subprocess.run([str(word) for word in words], check=True, cwd=PROJECT, stdout=sys.stderr)
+@dataclass(frozen=True)
+class DistConfig:
+    """Build everything that is downloaded into one folder."""
+
+    zig: Path
+    """zig of the PyPI package ziglang."""
+    out: Path = PROJECT / "dist"
+    """The folder; it is replaced when all parts are built."""
+    targets: tuple[str, ...] = TARGETS
+    """Targets of Zig."""
+    jobs: int = 2
+    """Compilers at a time."""
 
 
 def build_native(zig: Path, target: str, out: Path, jobs: int) -> None:
@@ -53,43 +65,43 @@ def pack(folder: Path, archive: Path) -> None:
         packed.add(folder, folder.name, filter=plain)
 
 
-def build_wheel(out: Path) -> None:
-    """Write the wheel of the runtime."""
-    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", out, PROJECT)
+def build_wheels(out: Path) -> list[Path]:
+    """Write the wheels of the runtime and of the released models, and return them."""
+    flags = ("--quiet", "--disable-pip-version-check", "--no-deps", "--no-build-isolation")
+    run(sys.executable, "-m", "pip", "wheel", *flags, "--wheel-dir", out, PROJECT, PROJECT / "models")
+    return sorted(out.glob("*.whl"))
 
 
-def pack_models(out: Path) -> None:
-    """Pack every released artifact."""
-    for spec in sorted((PROJECT / "models").glob("*/*/model.json")):
-        pack(spec.parent, out / f"{spec.parent.parent.name}-{spec.parent.name}.tar.gz")
+def install(wheels: list[Path], folder: Path) -> Path:
+    """Install wheels into a new environment, try the command that they bring, and return the interpreter."""
+    run(sys.executable, "-m", "venv", "--clear", folder)
+    python = folder / "bin" / "python"
+    run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wheels)
+    run(folder / "bin" / "skyedge", "verify", "unet_lite_s", folder=folder)  # outside the project, whose folders would be found
+    return python
 
 
 def write_sums(out: Path) -> int:
     """Write SHA256SUMS of all files in `out`; return how many there are. Every other step comes before this one."""
     files = sorted(path for path in out.iterdir() if path.name != SUMS)
-    (out / SUMS).write_text("".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files))
+    (out / SUMS).write_text("".join(f"{file_sha256(path)}  {path.name}\n" for path in files))
     return len(files)
 
 
-def main() -> None:
-    """Run the steps into a partial folder, which becomes dist/ when all of them are done."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--zig", type=Path, required=True, help="zig of the PyPI package ziglang")
-    parser.add_argument("--out", type=Path, default=PROJECT / "dist")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--targets", nargs="*", default=TARGETS, help="targets of Zig (default: %(default)s)")
-    options = parser.parse_args()
-    if not options.zig.is_file():
-        parser.error(f"got --zig {options.zig}, expected the program; run `make dist`, which fetches it")
-    out: Path = options.out.resolve()
+def main(config: DistConfig) -> None:
+    """Run the steps into a partial folder, which becomes the folder when all of them are done."""
+    if not config.zig.is_file():
+        raise InputError(f"got --zig {config.zig}, expected the program; run `make dist`, which fetches it")
+    out, zig = config.out.resolve(), config.zig.resolve()
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    build_wheel(partial)
-    pack_models(partial)
-    for target in options.targets:
-        build_native(options.zig.resolve(), target, partial, options.jobs)
-    run(sys.executable, PROJECT / "tools" / "make_sbom.py", "--zig", options.zig.resolve(), "--out", partial / "sbom.cdx.json")
+    python = install(build_wheels(partial), PROJECT / "build" / "dist" / "env")
+    for spec in sorted((PROJECT / "models").glob("*/*/model.json")):
+        pack(spec.parent, partial / f"{spec.parent.parent.name}-{spec.parent.name}.tar.gz")
+    for target in config.targets:
+        build_native(zig, target, partial, config.jobs)
+    write_sbom(partial / "sbom.cdx.json", python, zig)
     count = write_sums(partial)
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
@@ -97,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main, DistConfig)
