@@ -1,6 +1,7 @@
-"""Which programs take an artifact, and why others do not: `python export/lint.py ARTIFACT [ARTIFACT ...] [--page FILE]`.
+"""Which programs take an artifact, and why others do not: `python export/lint.py ARTIFACT [ARTIFACT ...] [--data DIR]`.
 
-Programs that install here are run on the golden pair. For others, the checker or the list of operators of their makers decides.
+Programs that install here are run on the golden pair, and with --data on photographs. For others, the checker or the list of
+operators of their makers decides.
 """
 
 from __future__ import annotations
@@ -10,43 +11,85 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 
 from edge_runtime.artifact.artifact import Artifact, read_artifact
-from edge_runtime.backends import open_backend
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.files import write_text
+from edge_runtime.images.dataset import find_pairs, splits
+from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.resize import resize_rgb
 from export.consumers import onnx_checks, tflite_checks
-from export.consumers.verdict import Verdict, compared
+from export.consumers.verdict import Verdict, own, sample
+from export.network import PROJECT_ROOT
 from export.pipeline import quiet, say
 
 BEGIN, END = "<!-- consumers:begin -->", "<!-- consumers:end -->"
 TITLES = {"onnx": "ONNX", "tflite": "TFLite", "ncnn": "ncnn", "torch": "torch"}
+MIN_PHOTOS = 50
+Found = Sequence[tuple[Artifact, list[Verdict]]]
 
 
 @dataclass(frozen=True)
 class LintConfig:
-    """Say which programs take artifacts. Exit code 1 where one gives wrong masks without an error."""
+    """Say which programs take artifacts. Exit code 1 where one gives other masks without an error."""
 
     artifacts: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Artifact folders."""
+    data: Path | None = None
+    """Photographs to compare masks on too: a folder of images, or with images/, or with test/images."""
+    count: int = MIN_PHOTOS
+    """Photographs to compare, spread evenly over the folder."""
     page: Path | None = None
-    """Markdown page that gets the tables, between its marks <!-- consumers:begin --> and <!-- consumers:end -->."""
+    """Markdown page that gets the overview, between its marks <!-- consumers:begin --> and <!-- consumers:end -->."""
+    details: Path = PROJECT_ROOT / "results" / "consumers" / "details.md"
+    """With --page: the page of the verdict on every artifact."""
 
 
-def lint(artifact: Artifact) -> list[Verdict]:
+def lint(artifact: Artifact, photos: Sequence[Path] = ()) -> list[Verdict]:
     """Return the verdict of every consumer of the artifact's format."""
     with quiet():
-        if artifact.spec.format == "onnx":
-            return onnx_checks.check(artifact)
-        if artifact.spec.format == "tflite":
-            return tflite_checks.check(artifact)
-        backend = open_backend(artifact)
-        return [compared(backend.name, artifact, backend.run(artifact.golden().input))]
+        given = sample(artifact, [resize_rgb(read_rgb(path), *artifact.size) for path in photos])
+        checks = {"onnx": onnx_checks.check, "tflite": tflite_checks.check}
+        return checks.get(artifact.spec.format, lambda given: [own(artifact.spec.format, given)])(given)
 
 
-def markdown(found: Sequence[tuple[Artifact, list[Verdict]]]) -> str:
+def photographs(config: LintConfig) -> list[Path]:
+    """Return the photographs to compare masks on; raises `InputError` where --data has fewer than --count."""
+    if config.data is None:
+        return []
+    split = "test" if "test" in splits(config.data) else None
+    paths = [pair.image for pair in find_pairs(config.data, split, masks=False)]
+    if config.count < MIN_PHOTOS or len(paths) < config.count:
+        expected = f"{MIN_PHOTOS} or more, and as many images in the folder"
+        raise InputError(f"got --count {config.count} and {len(paths)} images in {config.data}, expected {expected}")
+    return paths[:: len(paths) // config.count][: config.count]
+
+
+def overview(found: Found) -> str:
+    """Return a table with a row for every program: how many float and int8 files it takes, and how near its masks are."""
+    lines = ["| program | files | float | int8 |", "|---|---|---|---|"]
+    for artifact_format, title in TITLES.items():
+        groups: dict[str, dict[bool, list[Verdict]]] = {}
+        for artifact, verdicts in found:
+            for verdict in verdicts if artifact.spec.format == artifact_format else ():
+                name = verdict.consumer if verdict.how == "run" else f"{verdict.consumer} ({verdict.how})"
+                groups.setdefault(name, {True: [], False: []})[artifact.precision == "int8"].append(verdict)
+        lines += [f"| {name} | {title} | {_summary(two[False])} | {_summary(two[True])} |" for name, two in groups.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(verdicts: list[Verdict]) -> str:
+    if not verdicts:
+        return ""
+    taken = f"{sum(bool(verdict.takes) for verdict in verdicts)} of {len(verdicts)}"
+    photos = [value for verdict in verdicts for value in verdict.photos]
+    return f"{taken}; mean {np.mean(photos):.4f}, worst {min(photos):.2f}" if photos else taken
+
+
+def markdown(found: Found) -> str:
     """Return a table for every format, artifacts in rows and consumers in columns, and the reasons below it."""
     parts = []
     for artifact_format, title in TITLES.items():
@@ -54,7 +97,7 @@ def markdown(found: Sequence[tuple[Artifact, list[Verdict]]]) -> str:
         if not rows:
             continue
         names = [verdict.consumer for verdict in rows[0][1]]
-        lines = [f"### {title}", "", f"| artifact | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        lines = [f"## {title}", "", f"| artifact | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
         reasons: dict[tuple[str, str], list[str]] = {}
         for artifact, verdicts in rows:
             lines.append(f"| {_name(artifact)} | {' | '.join(map(_cell, verdicts))} |")
@@ -73,9 +116,10 @@ def _name(artifact: Artifact) -> str:
 
 def _cell(verdict: Verdict) -> str:
     word = {True: "yes", False: "**no**", None: "?"}[verdict.takes]
-    if verdict.agreement is not None:
-        return f"{word}, {verdict.agreement:.4f}"
-    return word if verdict.how == "run" else f"{word} ({verdict.how})"
+    if verdict.agreement is None:
+        return word if verdict.how == "run" else f"{word} ({verdict.how})"
+    photos = f"; photographs {np.mean(verdict.photos):.4f}, worst {min(verdict.photos):.2f}" if verdict.photos else ""
+    return f"{word}, {verdict.agreement:.4f}{photos}"
 
 
 def _fill(page: Path, tables: str) -> None:
@@ -91,15 +135,17 @@ def main(config: LintConfig) -> None:
     """Print the tables; `GateError` where a consumer computes something else in silence."""
     if not config.artifacts:
         raise InputError("got no artifact, expected one or more artifact folders")
-    found = []
+    found, photos = [], photographs(config)
     for folder in config.artifacts:
         say(f"checking {folder}")
         artifact = read_artifact(folder)
-        found.append((artifact, lint(artifact)))
+        found.append((artifact, lint(artifact, photos)))
     tables = markdown(found)
     print(tables, end="")
     if config.page is not None:
-        _fill(config.page, tables)
+        _fill(config.page, overview(found))
+        on = f", and on {len(photos)} photographs of the data set" if photos else ""
+        write_text(config.details, f"# Programs that take the artifacts\n\nMask IoU with the golden output{on}.\n\n{tables}")
     silent = [
         f"{_name(artifact)} in {verdict.consumer}"
         for artifact, verdicts in found
@@ -107,7 +153,7 @@ def main(config: LintConfig) -> None:
         if verdict.takes is False and verdict.agreement is not None
     ]
     if silent:
-        raise GateError(f"wrong masks without an error: {', '.join(silent)}; do not use the artifact there")
+        raise GateError(f"other masks without an error: {', '.join(silent)}; take another file there")
 
 
 if __name__ == "__main__":

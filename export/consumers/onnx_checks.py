@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.backends import open_backend
-from export.consumers.verdict import Verdict, compared, replay
+from export.consumers.verdict import Sample, Verdict, listed, own, replay
 
 if TYPE_CHECKING:
     import onnx
 
 # Operators of the networks here that the documentation of a runtime lists. onnxruntime-web: js/web/docs/webgpu-operators.md, and
-# lib/wasm/jsep/webgpu/op-resolve-rules.ts for DepthToSpace; TensorRT: onnx-tensorrt's docs/operators.md, whose quantization has
-# no zero point.
+# lib/wasm/jsep/webgpu/op-resolve-rules.ts for DepthToSpace; it runs others in WebAssembly, with a copy on each side. TensorRT:
+# onnx-tensorrt's docs/operators.md, whose quantization has no zero point.
 WEBGPU = frozenset({
     "Add", "Cast", "Clip", "Concat", "Conv", "DepthToSpace", "DequantizeLinear", "MaxPool", "Relu", "Reshape", "Resize",
     "Sigmoid", "Transpose",
@@ -22,14 +20,13 @@ WEBGPU = frozenset({
 TENSORRT = WEBGPU | {"QuantizeLinear", "SpaceToDepth"}
 
 
-def check(artifact: Artifact) -> list[Verdict]:
+def check(given: Sample) -> list[Verdict]:
     """Return the verdicts on an ONNX artifact."""
     import onnx
 
-    model = onnx.load(artifact.file("model"))
-    own = compared("onnxruntime", artifact, open_backend(artifact).run(artifact.golden().input))
-    ran = [replay("OpenVINO", artifact, "openvino"), replay("OpenCV DNN", artifact, "opencv")]
-    return [own, *_mobile(artifact), _webgpu(model), *ran, _tensorrt(model)]
+    rules = by_rules(onnx.load(given.artifact.file("model")))
+    ran = [replay("OpenVINO", given, "openvino"), replay("OpenCV DNN", given, "opencv")]
+    return [own("onnxruntime", given), *_mobile(given.artifact), *ran, *rules]
 
 
 def _mobile(artifact: Artifact) -> list[Verdict]:
@@ -53,27 +50,17 @@ def _mobile(artifact: Artifact) -> list[Verdict]:
     return verdicts
 
 
-def _webgpu(model: onnx.ModelProto) -> Verdict:
-    objections = []
-    if ceil := _count_attribute(model, "ceil_mode"):
-        objections.append(f"MaxPool with ceil_mode ({ceil})")
-    operators = Counter(node.op_type for node in model.graph.node)
-    if unknown := sorted(operators.keys() - WEBGPU):
-        objections.append(f"{', '.join(unknown)} run in WebAssembly, with a copy on each side")
-    return Verdict("onnxruntime-web WebGPU", "list", not objections, None, "; ".join(objections))
-
-
-def _tensorrt(model: onnx.ModelProto) -> Verdict:
+def by_rules(model: onnx.ModelProto) -> list[Verdict]:
+    """Return the verdicts of the lists of operators."""
     from onnx import numpy_helper
 
-    operators = Counter(node.op_type for node in model.graph.node)
-    objections = [f"unknown: {', '.join(unknown)}"] if (unknown := sorted(operators.keys() - TENSORRT)) else []
+    nodes = model.graph.node
+    operators = [node.op_type for node in nodes]
+    ceil = sum(each.name == "ceil_mode" and each.i != 0 for node in nodes for each in node.attribute)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    points = {node.input[2] for node in model.graph.node if node.op_type == "QuantizeLinear" and len(node.input) > 2}
-    if any(numpy_helper.to_array(constants[name]).any() for name in points if name in constants):
-        objections.append("activations with a zero point; TensorRT wants symmetric int8")
-    return Verdict("TensorRT", "list", not objections, None, "; ".join(objections))
-
-
-def _count_attribute(model: onnx.ModelProto, name: str) -> int:
-    return sum(each.name == name and each.i != 0 for node in model.graph.node for each in node.attribute)
+    points = {node.input[2] for node in nodes if node.op_type == "QuantizeLinear" and len(node.input) > 2}
+    shifted = any(numpy_helper.to_array(constants[name]).any() for name in points if name in constants)
+    return [
+        listed("onnxruntime-web WebGPU", operators, WEBGPU, f"MaxPool with ceil_mode ({ceil})" if ceil else ""),
+        listed("TensorRT", operators, TENSORRT, "zero points; TensorRT wants symmetric int8" if shifted else ""),
+    ]

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,11 +17,13 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.artifact.golden import agreement
+from edge_runtime.backends import open_backend
 from edge_runtime.backends.tensors import InputEncoder, decode_output
+from export.parity import holds_both, sky_share
 
 FOREIGN = Path(__file__).with_name("foreign.py")
 SOURCE = re.compile(r"/|\S+\.(cpp|h|py):")  # a word of a message that names a file
-MIN_AGREEMENT_INT8 = 0.995  # mask IoU with the golden output
+MIN_AGREEMENT_INT8 = 0.995  # mask IoU with the golden output, and on average with the masks of photographs
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Verdict:
         Mask IoU with the golden output; None where it did not run.
     why
         What it objects to, or what is worth knowing; may be empty.
+    photos
+        Mask IoU with the artifact's own interpreter on each photograph that holds sky and ground; empty without any.
     """
 
     consumer: str
@@ -45,39 +51,72 @@ class Verdict:
     takes: bool | None
     agreement: float | None
     why: str
+    photos: tuple[float, ...] = ()
 
 
-def replay(consumer: str, artifact: Artifact, program: str, python: Path | str = sys.executable) -> Verdict:
-    """Give the golden input to a program of foreign.py; it objects by an exception, and some crash."""
-    golden, spec = artifact.golden(), artifact.spec
-    tensor = golden.input if program == "mediapipe" else InputEncoder(spec.input)(golden.input)
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An artifact, images at its input size, (H, W, 3) uint8 RGB, and its masks, (H, W) float32; the golden pair comes first."""
+
+    artifact: Artifact
+    images: list[np.ndarray]
+    expected: list[np.ndarray]
+
+
+def sample(artifact: Artifact, photos: Sequence[np.ndarray] = ()) -> Sample:
+    """Return the golden pair, and photographs with the masks of the artifact's own interpreter."""
+    golden, backend = artifact.golden(), open_backend(artifact)
+    return Sample(artifact, [golden.input, *photos], [golden.output, *map(backend.run, photos)])
+
+
+def own(consumer: str, given: Sample) -> Verdict:
+    """Return the verdict on the artifact's own interpreter."""
+    return compared(consumer, given, [open_backend(given.artifact).run(given.images[0])])
+
+
+def replay(consumer: str, given: Sample, program: str, python: Path | str = sys.executable) -> Verdict:
+    """Give the images to a program of foreign.py; it objects by an exception, and some crash."""
+    artifact, encode = given.artifact, InputEncoder(given.artifact.spec.input)
+    tensors = given.images if program == "mediapipe" else [encode(image) for image in given.images]
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
-        given, made = Path(folder) / "input.npy", Path(folder) / "output.npy"
-        np.save(given, tensor)
-        words = [python, FOREIGN, program, artifact.file("model"), given, made]
+        inputs, outputs = Path(folder) / "inputs.npy", Path(folder) / "outputs.npy"
+        np.save(inputs, np.stack(tensors))
+        words = [python, FOREIGN, program, artifact.file("model"), inputs, outputs]
         done = subprocess.run(list(map(str, words)), capture_output=True, text=True, errors="replace", timeout=600)
         if done.returncode < 0:
             return Verdict(consumer, "run", False, None, f"it crashes ({signal.Signals(-done.returncode).name})")
         if done.returncode > 0:
             return Verdict(consumer, "run", False, None, objection(done.stderr))
-        output = np.load(made)
+        made = np.load(outputs)
     try:
-        mask = output.reshape(artifact.size) if program == "mediapipe" else decode_output(output, spec.output, *artifact.size)
+        if program == "mediapipe":
+            return compared(consumer, given, list(made.reshape(-1, *artifact.size)))
+        return compared(consumer, given, [decode_output(each, artifact.spec.output, *artifact.size) for each in made])
     except ValueError as error:  # another shape, or no probabilities
         return Verdict(consumer, "run", False, None, objection(str(error)))
-    return compared(consumer, artifact, mask)
 
 
-def compared(consumer: str, artifact: Artifact, mask: np.ndarray) -> Verdict:
-    """Return the verdict on a consumer's (H, W) probabilities for the golden input.
+def compared(consumer: str, given: Sample, masks: Sequence[np.ndarray]) -> Verdict:
+    """Return the verdict on a consumer's (H, W) probabilities for the golden input, and for photographs where it has more.
 
     Int8 kernels round differently, and single pixels at edges move far: there the masks decide, elsewhere the probabilities.
     """
-    golden = artifact.golden().output
-    largest, agreed = float(np.abs(mask - golden).max()), agreement(mask, golden)
-    takes = bool(agreed >= MIN_AGREEMENT_INT8 if artifact.precision == "int8" else largest <= artifact.spec.golden.atol)
-    why = "" if takes else f"wrong probabilities, off by up to {largest:.2f}, without an error"
-    return Verdict(consumer, "run", takes, agreed, why)
+    pairs = list(zip(masks, given.expected, strict=False))
+    differences, agreed = [float(np.abs(mask - golden).max()) for mask, golden in pairs], agreement(*pairs[0])
+    photos = tuple(agreement(*pair) for pair in pairs[1:] if holds_both(sky_share(pair[1])))
+    if given.artifact.precision == "int8":
+        takes = agreed >= MIN_AGREEMENT_INT8 and (not photos or float(np.mean(photos)) >= MIN_AGREEMENT_INT8)
+    else:
+        takes = max(differences) <= given.artifact.spec.golden.atol
+    why = "" if takes else f"other probabilities, off by up to {max(differences):.2f}, without an error"
+    return Verdict(consumer, "run", bool(takes), agreed, why, photos)
+
+
+def listed(consumer: str, operators: Iterable[str], known: frozenset[str], *objections: str) -> Verdict:
+    """Return the verdict of a list of operators that a consumer's documentation gives; empty `objections` count for nothing."""
+    unknown = sorted(Counter(operators).keys() - known)
+    found = [*([f"unknown: {', '.join(unknown)}"] if unknown else []), *filter(None, objections)]
+    return Verdict(consumer, "list", not found, None, "; ".join(found))
 
 
 def objection(stderr: str) -> str:

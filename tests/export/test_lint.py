@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
@@ -15,8 +16,8 @@ from edge_runtime.artifact.artifact import Artifact, read_artifact
 from edge_runtime.errors import GateError, InputError
 from export import lint
 from export.consumers import onnx_checks, tflite_checks, verdict
-from export.consumers.verdict import Verdict, compared, replay
-from export.lint import BEGIN, END, LintConfig, markdown
+from export.consumers.verdict import Sample, Verdict, compared, replay, sample
+from export.lint import BEGIN, END, LintConfig, markdown, overview
 
 pytestmark = pytest.mark.slow
 
@@ -49,8 +50,8 @@ def test_rules_of_programs_that_are_not_here() -> None:
     ]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 4, 4]) for name in ("image", "sky")]
     model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], [scale, point]))
-    web, tensorrt = onnx_checks._webgpu(model), onnx_checks._tensorrt(model)
-    assert not web.takes and "MaxPool with ceil_mode (1)" in web.why and "Einsum, QuantizeLinear run in WebAssembly" in web.why
+    web, tensorrt = onnx_checks.by_rules(model)
+    assert not web.takes and "MaxPool with ceil_mode (1)" in web.why and "unknown: Einsum, QuantizeLinear" in web.why
     assert not tensorrt.takes and "unknown: Einsum" in tensorrt.why and "symmetric int8" in tensorrt.why
 
 
@@ -66,16 +67,23 @@ def artifact(artifacts: dict[str, Path]) -> Artifact:
 
 
 def test_wrong_masks_are_told_from_right_ones(artifact: Artifact) -> None:
-    golden = artifact.golden().output
-    assert compared("it", artifact, golden) == Verdict("it", "run", True, 1.0, "")
-    wrong = compared("it", artifact, 1.0 - golden)
+    given = sample(artifact)
+    golden = given.expected[0]
+    assert compared("it", given, [golden]) == Verdict("it", "run", True, 1.0, "")
+    wrong = compared("it", given, [1.0 - golden])
     assert wrong.takes is False and wrong.agreement == 0.0 and wrong.why.endswith("without an error")
     stored = dataclasses.replace(artifact.spec.quantization, precision="int8")
-    int8 = dataclasses.replace(artifact, spec=dataclasses.replace(artifact.spec, quantization=stored))
-    assert compared("it", int8, 1.0 - golden).takes is False and compared("it", int8, golden).takes is True
+    changed = dataclasses.replace(artifact, spec=dataclasses.replace(artifact.spec, quantization=stored))
+    int8 = dataclasses.replace(given, artifact=changed)
+    assert compared("it", int8, [1.0 - golden]).takes is False and compared("it", int8, [golden]).takes is True
     one_pixel = golden.copy()
     one_pixel[0, 0] = 1.0 - one_pixel[0, 0]
-    assert compared("it", int8, one_pixel).takes is True and compared("it", artifact, one_pixel).takes is False
+    assert compared("it", int8, [one_pixel]).takes is True and compared("it", given, [one_pixel]).takes is False
+    # A photograph counts where the artifact's own mask of it holds sky and ground.
+    photos = Sample(changed, given.images * 3, [golden, golden, np.zeros_like(golden)])
+    good, shifted = compared("it", photos, [golden] * 3), compared("it", photos, [golden, np.roll(golden, 9, axis=0), golden])
+    assert good.takes is True and good.photos == (1.0,)
+    assert shifted.takes is False and shifted.agreement == 1.0 and 0.5 < shifted.photos[0] < 0.99
 
 
 @pytest.mark.parametrize(
@@ -87,39 +95,56 @@ def test_crashes_and_objections_are_verdicts(
 ) -> None:
     (tmp_path / "foreign.py").write_text(f"import os\n{program}\n")
     monkeypatch.setattr(verdict, "FOREIGN", tmp_path / "foreign.py")
-    found = replay("it", artifact, "it")
+    found = replay("it", sample(artifact), "it")
     assert found.takes is False and found.agreement is None and re.fullmatch(why, found.why)
 
 
 def test_command_fills_the_page_and_fails_on_silent_faults(
     artifacts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    page = tmp_path / "page.md"
+    page, details = tmp_path / "page.md", tmp_path / "details.md"
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    lint.main(LintConfig((artifacts["ncnn-fp32"],), page))
+    config = LintConfig((artifacts["ncnn-fp32"],), page=page, details=details)
+    lint.main(config)
     text = page.read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "| yes, 1.0000 |" in text
-    assert capsys.readouterr().out in text
+    assert (
+        text.startswith("before\n") and text.endswith("after\n") and "old" not in text and "| ncnn | ncnn | 1 of 1 |  |" in text
+    )
+    assert "| yes, 1.0000 |" in details.read_text() and capsys.readouterr().out in details.read_text()
     page.write_text("no marks")
     with pytest.raises(InputError, match="without the marks"):
-        lint.main(LintConfig((artifacts["ncnn-fp32"],), page))
-    monkeypatch.setattr(lint, "lint", lambda _: [Verdict("it", "run", False, 0.2, "wrong")])
-    with pytest.raises(GateError, match=r"wrong masks without an error: \S+/ncnn-fp32 in it"):
+        lint.main(config)
+    monkeypatch.setattr(lint, "lint", lambda *_: [Verdict("it", "run", False, 0.2, "wrong")])
+    with pytest.raises(GateError, match=r"other masks without an error: \S+/ncnn-fp32 in it"):
         lint.main(LintConfig((artifacts["ncnn-fp32"],)))
     with pytest.raises(InputError, match="got no artifact"):
         lint.main(LintConfig(()))
 
 
+def test_photographs_are_compared(artifacts: dict[str, Path], scene_dir: Path) -> None:
+    images = sorted((scene_dir / "test" / "images").iterdir())
+    (found,) = lint.lint(read_artifact(artifacts["ncnn-fp32"]), images[:2])
+    assert found.takes is True and found.photos == ()  # its own interpreter is what others are compared with
+    onnx_found = {each.consumer: each for each in lint.lint(read_artifact(artifacts["onnx-fp32"]), images)}
+    assert len(onnx_found["OpenVINO"].photos) > 5 and min(onnx_found["OpenVINO"].photos) > 0.999
+    with pytest.raises(InputError, match="got --count 50 and 12 images in"):
+        lint.photographs(LintConfig((), scene_dir))
+
+
 def test_table_names_what_differs(artifact: Artifact) -> None:
-    table = markdown([(artifact, [Verdict("A", "run", True, 0.99951, ""), Verdict("B", "checker", False, None, "no such node")])])
+    verdicts = [Verdict("A", "run", True, 0.99951, "", (0.99, 0.97)), Verdict("B", "checker", False, None, "no such node")]
+    table = markdown([(artifact, verdicts)])
     name = f"{artifact.folder.parent.name}/{artifact.folder.name}"
-    assert f"| {name} | yes, 0.9995 | **no** (checker) |" in table
+    assert f"| {name} | yes, 0.9995; photographs 0.9800, worst 0.97 | **no** (checker) |" in table
     assert table.endswith(f"- B: no such node ({name})\n")
+    assert "| A | ONNX | 1 of 1; mean 0.9800, worst 0.97 |  |\n| B (checker) | ONNX | 0 of 1 |  |\n" in overview(
+        [(artifact, verdicts)]
+    )
 
 
 def test_an_int8_file_for_mediapipe_needs_other_ends(project_root: Path, tmp_path: Path) -> None:
     folder = project_root / "models" / "unet_lite_s" / "tflite-int8"
-    found = tflite_checks.mediapipe(read_artifact(folder))
+    found = tflite_checks.mediapipe(sample(read_artifact(folder)))
     assert found.takes in (None, False) and ("INT8" in found.why or "not installed" in found.why)
     shutil.copytree(folder, tmp_path / "copy")  # an artifact may lie anywhere
     assert tflite_checks.partitions(tmp_path / "copy" / "model.tflite") >= 1
