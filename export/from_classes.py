@@ -8,9 +8,6 @@ sets; a file of your own, {"classes": 150, "sky": [2]}, can be named instead.
 
 from __future__ import annotations
 
-import dataclasses
-import importlib.metadata
-import platform
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,23 +20,13 @@ import onnxruntime
 import tyro
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_runtime.artifact.artifact import (
-    SCHEMA_VERSION,
-    Artifact,
-    Golden,
-    GoldenPair,
-    ModelSpec,
-    Quantization,
-    file_sha256,
-    write_artifact,
-)
-from edge_runtime.backends import open_backend
+from edge_runtime.artifact.artifact import Artifact, Quantization, file_sha256
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.images.network_input import MEAN, STD, Size
 from edge_runtime.records import parse_json, read_text
 from export import parity
-from export.pipeline import Converted, default_out, input_spec, output_spec, print_artifact, shown_flags, write_candidate
+from export.pipeline import Converted, Origin, draft, input_spec, output_spec, print_artifact, shown_flags, write_compared
 
 CLASS_MAPS = Path(__file__).with_name("class_maps.json")
 OPSET = 13  # from here on Softmax, ReduceSum and Resize are as they are used below
@@ -102,39 +89,15 @@ def export(config: FromClassesConfig) -> Artifact:
     wrapped = wrap(model, chosen, config, size)
     images = parity.parity_images(size)
     expected = np.stack([reference(model, image, chosen, config) for image in images])
+    command = " ".join(["python export/from_classes.py", *shown_flags(config)])
+    facts = {"command": command, "model_sha256": file_sha256(config.model)}
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(wrapped, str(path))
-        converted = Converted(
-            {"model": path}, input_spec("image", size, "NCHW"), output_spec("sky"), "float32", "float32", ("onnx",)
-        )
-        draft = _draft(config, converted, size)
-        got = parity.run_backend(open_backend(write_candidate(Path(folder), draft, converted, images[0])), images)
-        measured = parity.compare(expected, got)
-        parity.check_parity(measured, "fp32")
-        draft = dataclasses.replace(
-            draft, metrics={"parity": {"to": "the network as it was given"} | dataclasses.asdict(measured)}
-        )
-        return write_artifact(config.out or default_out(draft.name), draft, converted.files, GoldenPair(images[0], got[0]))
-
-
-def _draft(config: FromClassesConfig, converted: Converted, size: Size) -> ModelSpec:
-    command = " ".join(["python export/from_classes.py", *shown_flags(config)])
-    versions = {"python": platform.python_version(), "onnx": importlib.metadata.version("onnx")}
-    return ModelSpec(
-        schema_version=SCHEMA_VERSION,
-        name=f"{config.model.stem}-{size}-fp32-onnx",
-        arch=config.model.stem,
-        format="onnx",
-        files={},
-        input=converted.input,
-        output=converted.output,
-        quantization=Quantization("fp32", converted.weights, converted.activations, None),
-        golden=Golden("", "", parity.GOLDEN_ATOL["fp32"]),
-        provenance={"command": command, "model_sha256": file_sha256(config.model), "versions": versions},
-        metrics={},
-        weights_license=config.weights_license,
-    )
+        made = Converted({"model": path}, input_spec("image", size, "NCHW"), output_spec("sky"), "float32", "float32", ("onnx",))
+        origin = Origin(config.model.stem, size, config.weights_license, facts)
+        spec = draft(origin, "onnx", made, Quantization("fp32", made.weights, made.activations, None))
+        return write_compared(config.out, spec, made, images, expected, "the network as it was given")
 
 
 def _read_model(path: Path) -> onnx.ModelProto:

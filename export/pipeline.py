@@ -10,7 +10,7 @@ import platform
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -30,7 +30,7 @@ from edge_runtime.artifact.artifact import (
     write_artifact,
 )
 from edge_runtime.backends import open_backend
-from edge_runtime.cli import DEBUG
+from edge_runtime.cli import DEBUG, run_command
 from edge_runtime.images.network_input import MEAN, STD, Size
 from export import parity
 from export.network import PROJECT_ROOT, Network, load_network
@@ -80,6 +80,31 @@ class Converted:
 
 
 Convert = Callable[[Network, str, Path], Converted]  # network, precision, folder for the files
+Write = Callable[[frozenset[str], Path], Converted]  # of a calibrated network: convolutions that stay float, folder
+STORED = {"fp32": "float32", "fp16": "float16"}
+
+
+def converted(
+    network: Network,
+    files: dict[str, Path],
+    weights: str,
+    tools: tuple[str, ...],
+    layout: str = "NCHW",
+    names: tuple[str, str] = ("image", "sky"),
+    activations: str = "float32",
+) -> Converted:
+    """Return files whose input and output are float32; `names` are those of the two ends."""
+    return Converted(files, input_spec(names[0], network.size, layout), output_spec(names[1]), weights, activations, tools)
+
+
+def int8_weights(kept: Collection[str], symmetric: str = "per_channel_symmetric") -> str:
+    """Return how the weights of an int8 network are stored, whose convolutions `kept` stay float."""
+    return symmetric + (f", {len(kept)} layers float32" if kept else "")
+
+
+def export_command(export: Callable[[ExportConfig], Artifact]) -> None:
+    """Run an exporter as a command, which prints what was written."""
+    run_command(lambda config: print_artifact(export(config)), ExportConfig)
 
 
 def run_export(
@@ -103,28 +128,36 @@ def run_export(
     expected = parity.run_torch(network.reference, images)
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
         with quiet():
-            converted = convert(network, config.precision, Path(folder))
-        quantization = Quantization(config.precision, converted.weights, converted.activations, None)
-        draft = draft_spec(network, artifact_format, converted, quantization, created_by(config, artifact_format))
-        candidate = write_candidate(Path(folder), draft, converted, images[0])
-        if check is not None:
-            with quiet():
-                check(candidate)
-            say(f"not compared with torch: {not_run}")
-            got, figures = expected, {"not_run": not_run}
-            parity.check_parity(parity.compare(expected, got), config.precision)
-        else:
+            made = convert(network, config.precision, Path(folder))
+        quantization = Quantization(config.precision, made.weights, made.activations, None)
+        command = " ".join([f"python export/to_{artifact_format}.py", *shown_flags(config)])
+        spec = draft_spec(network, artifact_format, made, quantization, command)
+        if check is None:
             say(f"comparing with torch on {len(images)} images")
-            with quiet():
-                backend = open_backend(candidate)
-            got = parity.run_backend(backend, images)
-            measured = parity.compare(expected, got)
-            parity.check_parity(measured, config.precision)
-            figures = dataclasses.asdict(measured)
-        metrics = {"parity": {"to": "torch fp32", **figures}}
-        draft = dataclasses.replace(draft, metrics=metrics)
-        out = config.out or default_out(draft.name)
-        return write_artifact(out, draft, converted.files, GoldenPair(images[0], got[0]))
+            return write_compared(config.out, spec, made, images, expected, "torch fp32")
+        with quiet():
+            check(write_candidate(Path(folder), spec, made, images[0]))
+        say(f"not compared with torch: {not_run}")
+        parity.check_parity(parity.compare(expected, expected), config.precision)
+        spec = dataclasses.replace(spec, metrics={"parity": {"to": "torch fp32", "not_run": not_run}})
+        return write_artifact(config.out or default_out(spec.name), spec, made.files, GoldenPair(images[0], expected[0]))
+
+
+def write_compared(
+    out: Path | None, spec: ModelSpec, made: Converted, images: list[np.ndarray], expected: np.ndarray, to: str
+) -> Artifact:
+    """Run what was converted on `images`, and write the artifact if it gives `expected`, the output of the network `to`.
+
+    The first image becomes the golden input. Raises `GateError` where parity does not hold: nothing is written then.
+    """
+    with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
+        with quiet():
+            backend = open_backend(write_candidate(Path(folder), spec, made, images[0]))
+        got = parity.run_backend(backend, images)
+    measured = parity.compare(expected, got)
+    parity.check_parity(measured, spec.quantization.precision)
+    spec = dataclasses.replace(spec, metrics={"parity": {"to": to, **dataclasses.asdict(measured)}})
+    return write_artifact(out or default_out(spec.name), spec, made.files, GoldenPair(images[0], got[0]))
 
 
 def print_artifact(artifact: Artifact) -> None:
@@ -143,37 +176,46 @@ def from_here(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here) else path
 
 
-def draft_spec(
-    network: Network, artifact_format: str, converted: Converted, quantization: Quantization, command: str
-) -> ModelSpec:
+def draft_spec(network: Network, artifact_format: str, made: Converted, quantization: Quantization, command: str) -> ModelSpec:
     """Return the spec of an artifact whose files are not written yet."""
+    facts = {"checkpoint_sha256": network.sha256, "parameters": network.parameters, "macs": network.macs}
+    origin = Origin(network.checkpoint.name, network.size, network.checkpoint.weights_license, {"command": command, **facts})
+    return draft(origin, artifact_format, dataclasses.replace(made, tools=("torch", *made.tools)), quantization)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a network comes from: its name, its size, the terms of its weights, and facts for `provenance`."""
+
+    name: str
+    size: Size
+    weights_license: str
+    facts: dict[str, Any]
+
+
+def draft(origin: Origin, artifact_format: str, made: Converted, quantization: Quantization) -> ModelSpec:
+    """Return the spec of an artifact whose files are not written yet."""
+    versions = {name: importlib.metadata.version(name) for name in sorted(set(made.tools))}
     return ModelSpec(
         schema_version=SCHEMA_VERSION,
-        name=f"{network.checkpoint.name}-{network.size}-{quantization.precision}-{artifact_format}",
-        arch=network.checkpoint.name,
+        name=f"{origin.name}-{origin.size}-{quantization.precision}-{artifact_format}",
+        arch=origin.name,
         format=artifact_format,
         files={},
-        input=converted.input,
-        output=converted.output,
+        input=made.input,
+        output=made.output,
         quantization=quantization,
         golden=Golden("", "", parity.GOLDEN_ATOL[quantization.precision]),
-        provenance={
-            "command": command,
-            "checkpoint_sha256": network.sha256,
-            "parameters": network.parameters,
-            "macs": network.macs,
-            "versions": {"python": platform.python_version()}
-            | {name: importlib.metadata.version(name) for name in sorted({"torch", *converted.tools})},
-        },
+        provenance=origin.facts | {"versions": {"python": platform.python_version()} | versions},
         metrics={},
-        weights_license=network.checkpoint.weights_license,
+        weights_license=origin.weights_license,
     )
 
 
-def write_candidate(folder: Path, draft: ModelSpec, converted: Converted, image: np.ndarray) -> Artifact:
+def write_candidate(folder: Path, spec: ModelSpec, made: Converted, image: np.ndarray) -> Artifact:
     """Write an artifact to be measured under the temporary `folder`; its golden output is a stand-in."""
     blank = np.zeros(image.shape[:2], np.float32)
-    return write_artifact(folder / "candidate", draft, converted.files, GoldenPair(image, blank))
+    return write_artifact(folder / "candidate", spec, made.files, GoldenPair(image, blank))
 
 
 def input_spec(name: str, size: Size, layout: str, quant: Quant | None = None, dtype: str = "float32") -> InputSpec:
@@ -191,11 +233,6 @@ def output_spec(name: str, quant: Quant | None = None, dtype: str = "float32") -
 def default_out(name: str) -> Path:
     """Return the folder for the artifact NAME where --out was not given."""
     return PROJECT_ROOT / "build" / name
-
-
-def created_by(config: ExportConfig, artifact_format: str) -> str:
-    """Return the command line that makes the same artifact, without the folders of this machine."""
-    return " ".join([f"python export/to_{artifact_format}.py", *shown_flags(config)])
 
 
 def shown_flags(config: Any) -> list[str]:

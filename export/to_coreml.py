@@ -8,6 +8,7 @@ Parity is measured on macOS, where Core ML predicts. Elsewhere the description o
 from __future__ import annotations
 
 import platform
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,26 +16,16 @@ import torch
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends.coreml import check_description, pack, unpacked
 from edge_runtime.backends.tensors import import_interpreter
-from edge_runtime.cli import run_command
 from export.network import Network
-from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
+from export.pipeline import STORED, Converted, converted, export_command, run_export
 
 TOOLS = ("torch", "coremltools")
 NOT_RUN = "Core ML predicts only on macOS"
 
 
-def export(config: ExportConfig) -> Artifact:
-    """Write the Core ML artifact of a checkpoint."""
-    import_interpreter("coremltools", "coreml")
-    if platform.system() == "Darwin":
-        return run_export(config, "coreml", convert)
-    return run_export(config, "coreml", convert, _check, NOT_RUN)
-
-
 def convert(network: Network, precision: str, folder: Path) -> Converted:
     """Write `folder`/model.mlpackage.zip: input `image` (1, 3, H, W) float32, output `sky` (1, 1, H, W) float32."""
-    import coremltools
-
+    coremltools = import_interpreter("coremltools", "coreml")
     half = precision == "fp16"
     model = coremltools.convert(
         torch.jit.trace(network.folded, network.example),
@@ -48,9 +39,7 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
     package, path = folder / "model.mlpackage", folder / "model.mlpackage.zip"
     model.save(str(package))
     pack(package, path)
-    kind = "float16" if half else "float32"
-    tensors = input_spec("image", network.size, "NCHW"), output_spec("sky")
-    return Converted({"model": path}, *tensors, kind, kind, TOOLS)
+    return converted(network, {"model": path}, STORED[precision], TOOLS, activations=STORED[precision])
 
 
 def _check(artifact: Artifact) -> None:
@@ -61,10 +50,8 @@ def _check(artifact: Artifact) -> None:
         check_description(artifact, coremltools.utils.load_spec(str(package)).description)
 
 
-def main(config: ExportConfig) -> None:
-    """Export and print where to."""
-    print_artifact(export(config))
-
+check = None if platform.system() == "Darwin" else _check
+export = partial(run_export, artifact_format="coreml", convert=convert, check=check, not_run=NOT_RUN)
 
 if __name__ == "__main__":
-    run_command(main, ExportConfig)
+    export_command(export)

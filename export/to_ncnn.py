@@ -5,42 +5,30 @@ pnnx converts a traced module. fp16 stores weights as float16; whether ncnn also
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.cli import run_command
 from export.network import Network
-from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
+from export.pipeline import STORED, Converted, converted, export_command, run_export
 
 INPUT_BLOB, OUTPUT_BLOB = "in0", "out0"  # pnnx names blobs by position
-
-
-def export(config: ExportConfig) -> Artifact:
-    """Write the ncnn artifact of a checkpoint."""
-    return run_export(config, "ncnn", convert)
 
 
 def convert(network: Network, precision: str, folder: Path) -> Converted:
     """Write `folder`/model.ncnn.param and .bin: blobs `in0` (3, H, W) and `out0` (1, H, W), float32."""
     import pnnx
 
-    half = precision == "fp16"
     traced = folder / "model.pt"
     # Tracing itself runs the network; running it again to compare (check_trace) would say no more than the parity gate.
     with torch.no_grad():
-        pnnx.export(network.folded, str(traced), (network.example,), check_trace=False, fp16=half)
+        pnnx.export(network.folded, str(traced), (network.example,), check_trace=False, fp16=precision == "fp16")
     files = {"param": folder / "model.ncnn.param", "bin": folder / "model.ncnn.bin"}
-    stored = "float16" if half else "float32"
-    tensors = input_spec(INPUT_BLOB, network.size, "NCHW"), output_spec(OUTPUT_BLOB)
-    return Converted(files, *tensors, stored, "float32", ("ncnn", "pnnx"))
+    return converted(network, files, STORED[precision], ("ncnn", "pnnx"), names=(INPUT_BLOB, OUTPUT_BLOB))
 
 
-def main(config: ExportConfig) -> None:
-    """Export and print where to."""
-    print_artifact(export(config))
-
+export = partial(run_export, artifact_format="ncnn", convert=convert)
 
 if __name__ == "__main__":
-    run_command(main, ExportConfig)
+    export_command(export)

@@ -6,22 +6,16 @@ speed of fp32. Half arithmetic would be slower on CPUs, since onnxruntime has fe
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.cli import run_command
 from export.graphs.onnx_graph import TOOLS, to_model_proto
 from export.network import Network
-from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
+from export.pipeline import STORED, Converted, converted, export_command, run_export
 
 if TYPE_CHECKING:
     import onnx
-
-
-def export(config: ExportConfig) -> Artifact:
-    """Write the ONNX artifact of a checkpoint."""
-    return run_export(config, "onnx", convert)
 
 
 def convert(network: Network, precision: str, folder: Path) -> Converted:
@@ -34,9 +28,7 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
     onnx.checker.check_model(model)
     path = folder / "model.onnx"
     onnx.save(model, str(path))
-    weights = "float16" if precision == "fp16" else "float32"
-    tensors = input_spec("image", network.size, "NCHW"), output_spec("sky")
-    return Converted({"model": path}, *tensors, weights, "float32", TOOLS)
+    return converted(network, {"model": path}, STORED[precision], TOOLS)
 
 
 def halve_weights(model: onnx.ModelProto) -> None:
@@ -59,10 +51,7 @@ def halve_weights(model: onnx.ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
-def main(config: ExportConfig) -> None:
-    """Export and print where to."""
-    print_artifact(export(config))
-
+export = partial(run_export, artifact_format="onnx", convert=convert)
 
 if __name__ == "__main__":
-    run_command(main, ExportConfig)
+    export_command(export)

@@ -5,29 +5,22 @@ The IR is made from the ONNX graph. fp16 stores weights as float16, which OpenVI
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.cli import run_command
 from export.graphs.onnx_graph import TOOLS as ONNX_TOOLS
 from export.graphs.onnx_graph import to_model_proto
 from export.network import Network
-from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
+from export.pipeline import STORED, Converted, converted, export_command, run_export
 
 TOOLS = (*ONNX_TOOLS, "openvino")
-
-
-def export(config: ExportConfig) -> Artifact:
-    """Write the OpenVINO artifact of a checkpoint."""
-    return run_export(config, "openvino", convert)
 
 
 def convert(network: Network, precision: str, folder: Path) -> Converted:
     """Write `folder`/model.xml and model.bin: input `image` (1, 3, H, W) float32, output `sky` (1, 1, H, W) float32."""
     files = save(to_model(network), folder, halve=precision == "fp16")
-    weights = "float16" if precision == "fp16" else "float32"
-    return Converted(files, input_spec("image", network.size, "NCHW"), output_spec("sky"), weights, "float32", TOOLS)
+    return converted(network, files, STORED[precision], TOOLS)
 
 
 def to_model(network: Network) -> Any:
@@ -47,10 +40,7 @@ def save(model: Any, folder: Path, halve: bool) -> dict[str, Path]:
     return {"xml": path, "bin": path.with_suffix(".bin")}
 
 
-def main(config: ExportConfig) -> None:
-    """Export and print where to."""
-    print_artifact(export(config))
-
+export = partial(run_export, artifact_format="openvino", convert=convert)
 
 if __name__ == "__main__":
-    run_command(main, ExportConfig)
+    export_command(export)

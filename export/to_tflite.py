@@ -7,21 +7,15 @@ TFLite Metadata, so MediaPipe Tasks takes it as it is.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.cli import run_command
 from export.graphs.tflite_graph import finish, tidy
 from export.network import Network
-from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
+from export.pipeline import STORED, Converted, converted, export_command, run_export
 
 TOOLS = ("ai-edge-litert", "ai-edge-quantizer", "litert-converter", "litert-torch")
-
-
-def export(config: ExportConfig) -> Artifact:
-    """Write the TFLite artifact of a checkpoint."""
-    return run_export(config, "tflite", convert)
 
 
 def convert(network: Network, precision: str, folder: Path) -> Converted:
@@ -31,9 +25,7 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
         content = halve_weights(content)
     path = folder / "model.tflite"
     path.write_bytes(finish(content, network.size, network.checkpoint.weights_license))
-    weights = "float16" if precision == "fp16" else "float32"
-    tensors = input_spec("image", network.size, "NHWC"), output_spec("sky")
-    return Converted({"model": path}, *tensors, weights, "float32", TOOLS)
+    return converted(network, {"model": path}, STORED[precision], TOOLS, "NHWC")
 
 
 def to_flatbuffer(network: Network) -> bytes:
@@ -66,10 +58,7 @@ def halve_weights(content: bytes) -> bytes:
     return tidy(bytes(halved))
 
 
-def main(config: ExportConfig) -> None:
-    """Export and print where to."""
-    print_artifact(export(config))
-
+export = partial(run_export, artifact_format="tflite", convert=convert)
 
 if __name__ == "__main__":
-    run_command(main, ExportConfig)
+    export_command(export)

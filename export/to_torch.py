@@ -8,16 +8,15 @@ program under `torch.autocast` to compute in half.
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.cli import run_command
 from export.network import Network
-from export.pipeline import Converted, ExportConfig, input_spec, output_spec, print_artifact, run_export
+from export.pipeline import STORED, Converted, converted, export_command, run_export
 
 
 class Widen(nn.Module):
@@ -28,24 +27,16 @@ class Widen(nn.Module):
         return stored.float()
 
 
-def export(config: ExportConfig) -> Artifact:
-    """Write the torch artifact of a checkpoint."""
-    return run_export(config, "torch", convert)
-
-
 def convert(network: Network, precision: str, folder: Path) -> Converted:
     """Write `folder`/model.pt2: input `image` (1, 3, H, W) float32, output (1, 1, H, W) float32."""
-    half = precision == "fp16"
-    module = halve_weights(network.folded) if half else network.folded
+    module = halve_weights(network.folded) if precision == "fp16" else network.folded
     program = torch.export.export(module, (network.example,))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # it holds the folders of the machine that exports
     program.example_inputs = None  # else the tensor of zeros that it was traced with is saved too
     path = folder / "model.pt2"
     torch.export.save(program, path)
-    weights = "float16" if half else "float32"
-    tensors = input_spec("image", network.size, "NCHW"), output_spec("sky")
-    return Converted({"model": path}, *tensors, weights, "float32", ("torch",))
+    return converted(network, {"model": path}, STORED[precision], ("torch",))
 
 
 def halve_weights(module: nn.Module) -> nn.Module:
@@ -59,10 +50,7 @@ def halve_weights(module: nn.Module) -> nn.Module:
     return halved.requires_grad_(False)
 
 
-def main(config: ExportConfig) -> None:
-    """Export and print where to."""
-    print_artifact(export(config))
-
+export = partial(run_export, artifact_format="torch", convert=convert)
 
 if __name__ == "__main__":
-    run_command(main, ExportConfig)
+    export_command(export)

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from edge_runtime.errors import GateError, InputError
 from export.graphs.tflite_graph import IoType
 from export.network import Network, load_network
 from export.parity import built_in_scenes
-from export.pipeline import Converted, default_out, draft_spec, from_here, quiet, say, shown_flags, write_candidate
+from export.pipeline import Converted, Write, default_out, draft_spec, from_here, quiet, say, shown_flags, write_candidate
 from quantize.calibration.calibration_set import check_distinct, divide, fingerprint, read_resized
 from quantize.calibration.checks import Checks, gate, measure, prepare
 from quantize.calibration.layers import check_names
@@ -34,23 +34,15 @@ from quantize.calibration.ranges import Method
 from quantize.calibration.ranking import rank
 from quantize.formats import executorch_int8, ncnn_int8, onnx_int8, openvino_int8, tflite_int8
 
-
-class Calibrated(Protocol):
-    """A network that was exported and whose ranges are known: it can be written with any set of layers in float."""
-
-    def write(self, keep: frozenset[str], folder: Path) -> Converted:
-        """Write the files into `folder`, with the convolutions of these names in float."""
-        ...
-
-
 Format = Literal["onnx", "tflite", "ncnn", "openvino", "executorch"]
-Calibrate = Callable[[Network, Sequence[np.ndarray], Path, Method | None], Calibrated]
+Calibrate = Callable[[Network, Sequence[np.ndarray], Path, Method | None], Write]
 AUTO = "AUTO"
 RANKED_ON = 32  # images that rank the layers, and as many to find their ranges: enough for an order
 FORMATS: dict[Format, Calibrate] = {
     "onnx": onnx_int8.calibrate, "tflite": tflite_int8.calibrate, "ncnn": ncnn_int8.calibrate,
     "openvino": openvino_int8.calibrate, "executorch": executorch_int8.calibrate,
 }  # fmt: skip
+OWN_RANGES = ("openvino", "executorch")  # their quantizers find ranges by rules of their own
 
 
 @dataclass(frozen=True)
@@ -149,8 +141,8 @@ def _quantize_one(job: _Job, name: Format) -> Artifact:
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
         with quiet():
             calibrate = functools.partial(tflite_int8.calibrate, io=config.io) if name == "tflite" else FORMATS[name]
-            calibrated = calibrate(job.network, job.images, Path(folder), config.method)
-        attempt_with = functools.partial(_attempt, job, name, calibrated, Path(folder))
+            write = calibrate(job.network, job.images, Path(folder), config.method)
+        attempt_with = functools.partial(_attempt, job, name, write, Path(folder))
         auto = config.keep_float == (AUTO,)
         attempt = attempt_with(() if auto else config.keep_float)
         if auto and attempt.failure is not None:
@@ -185,10 +177,10 @@ def _fewest(attempt_with: Callable[[Sequence[str]], _Attempt], ranking: Sequence
     return best
 
 
-def _attempt(job: _Job, name: Format, calibrated: Calibrated, folder: Path, keep: Sequence[str]) -> _Attempt:
+def _attempt(job: _Job, name: Format, write: Write, folder: Path, keep: Sequence[str]) -> _Attempt:
     place = Path(tempfile.mkdtemp(dir=folder))
     with quiet():
-        converted = calibrated.write(frozenset(keep), place)
+        converted = write(frozenset(keep), place)
     quantization = Quantization("int8", converted.weights, converted.activations, job.calibration)
     command = " ".join(["python quantize/int8.py", *shown_flags(dataclasses.replace(job.config, format=(name,)))])
     draft = draft_spec(job.network, name, converted, quantization, command)
@@ -232,6 +224,9 @@ def _check(config: Int8Config) -> None:
         raise InputError(f"got --format {' '.join(unknown) or 'without a name'}, expected some of {', '.join(FORMATS)}")
     if len(set(config.format)) < len(config.format):
         raise InputError(f"got --format {' '.join(config.format)}, expected every format once")
+    for name in OWN_RANGES:
+        if name in config.format and config.method is not None:
+            raise InputError(f"got --method {config.method} for {name}, expected none: its quantizer finds the ranges")
     if not 0.0 <= config.min_agreement <= 1.0:
         raise InputError(f"got --min-agreement {config.min_agreement}, expected a mask IoU, 0 to 1")
     if not math.isfinite(config.max_drop):

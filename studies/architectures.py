@@ -161,7 +161,7 @@ def _untrained(shape: Shape, folder: Path) -> tuple[bytes, dict[str, int]]:
         calibrated = tflite_int8.calibrate(
             network, [rng.integers(0, 256, (shape.size, shape.size, 3), dtype=np.uint8) for _ in range(6)], folder
         )
-        return calibrated.write(frozenset(), folder).files["model"].read_bytes(), facts
+        return calibrated(frozenset(), folder).files["model"].read_bytes(), facts
 
 
 def _add(name: str, content: bytes, facts: dict[str, Any], rows: list[dict[str, Any]], runs: list[Callable[[], Any]]) -> None:

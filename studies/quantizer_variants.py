@@ -103,7 +103,7 @@ def _exported(exporter: Any, precision: str, inputs: CalibrationInputs, folder: 
 
 
 def _quantized(quantizer: Any, choices: tuple[Any, ...], inputs: CalibrationInputs, folder: Path) -> Converted:
-    return quantizer(inputs.network, inputs.images, folder, *choices).write(frozenset(), folder)
+    return quantizer(inputs.network, inputs.images, folder, *choices)(frozenset(), folder)
 
 
 def _floats() -> Iterator[CompressionMethod]:

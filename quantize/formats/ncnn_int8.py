@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from edge_runtime.backends.ncnn_net import SAME_EVERYWHERE
 from edge_runtime.errors import GateError
 from edge_runtime.images.network_input import MEAN, STD, to_nchw
 from export.network import Network
-from export.pipeline import Converted
+from export.pipeline import Converted, Write
 from export.to_ncnn import INPUT_BLOB
 from export.to_ncnn import convert as convert_float
 from quantize.calibration.layers import layers_of
@@ -40,32 +40,24 @@ INPUT_LIMIT = max(MEAN, 255.0 - MEAN) / STD  # every byte of an image must fit, 
 WINOGRAD_MOST = (2**31 - 1) // 576
 
 
-@dataclass(frozen=True, eq=False)
-class Calibrated:
-    """The float32 network, read, and the magnitude that becomes 127 in the input blob of every convolution."""
-
-    network: Network
-    exported: Converted
-    net: Net
-    limits: Mapping[str, float]
-
-    def write(self, keep: frozenset[str], folder: Path) -> Converted:
-        """Write `folder`/int8.param and int8.bin, in which the convolutions of `keep` and of `keep_float` stay float."""
-        shapes = {layer.name: self.net.weights[layer.name].values for layer in self.net.layers if layer.is_convolution}
-        chosen = frozenset(layers_of(self.network, keep, shapes).values())
-        files = {"param": folder / "int8.param", "bin": folder / "int8.bin"}
-        made = quantize_net(self.net, self.limits, keep_float(self.net) | chosen)
-        ncnn_file.write_net(made, files["param"], files["bin"])
-        stored = "per_channel_symmetric, first and depthwise layers float16"
-        stored += f", {len(keep)} more chosen" if keep else ""
-        return dataclasses.replace(self.exported, files=files, weights=stored, activations="per_tensor")
-
-
-def calibrate(network: Network, images: Sequence[np.ndarray], folder: Path, method: Method | None = None) -> Calibrated:
+def calibrate(network: Network, images: Sequence[np.ndarray], folder: Path, method: Method | None = None) -> Write:
     """Export into `folder`, and find limits on (H, W, 3) uint8 RGB images by `method`, entropy without one."""
     exported = convert_float(network, "fp32", folder)
     net = ncnn_file.read_net(exported.files["param"], exported.files["bin"])
-    return Calibrated(network, exported, net, find_limits(net, exported.files, images, method or METHOD))
+    return partial(_write, network, exported, net, find_limits(net, exported.files, images, method or METHOD))
+
+
+def _write(
+    network: Network, exported: Converted, net: Net, limits: Mapping[str, float], keep: frozenset[str], folder: Path
+) -> Converted:
+    """Write `folder`/int8.param and int8.bin, in which the convolutions of `keep` and of `keep_float` stay float."""
+    shapes = {layer.name: net.weights[layer.name].values for layer in net.layers if layer.is_convolution}
+    chosen = frozenset(layers_of(network, keep, shapes).values())
+    files = {"param": folder / "int8.param", "bin": folder / "int8.bin"}
+    ncnn_file.write_net(quantize_net(net, limits, keep_float(net) | chosen), files["param"], files["bin"])
+    stored = "per_channel_symmetric, first and depthwise layers float16"
+    stored += f", {len(keep)} more chosen" if keep else ""
+    return dataclasses.replace(exported, files=files, weights=stored, activations="per_tensor")
 
 
 def keep_float(net: Net) -> frozenset[str]:

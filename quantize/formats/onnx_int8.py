@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ import numpy as np
 from edge_runtime.images.network_input import MEAN, STD, to_nchw
 from export.graphs.onnx_graph import TOOLS, compact, to_model_proto
 from export.network import Network
-from export.pipeline import Converted, input_spec, output_spec
+from export.pipeline import Converted, Write, converted, int8_weights
 from quantize.calibration.layers import layers_of
 from quantize.calibration.observe import Range, observe
 from quantize.calibration.ranges import Method
@@ -43,59 +44,55 @@ class Variant:
 AS_RELEASED = Variant()  # the only one that onnxruntime runs faster than float32, see studies/quantizers.py
 
 
-@dataclass(frozen=True, eq=False)
-class Calibrated:
-    """The float32 model, and the range of every tensor in it."""
-
-    network: Network
-    model: onnx.ModelProto
-    ranges: Mapping[str, Range]
-    image: np.ndarray
-    variant: Variant
-
-    def write(self, keep: frozenset[str], folder: Path) -> Converted:
-        """Write `folder`/model.onnx, in which the convolutions of `keep` stay float: float32 in and out, 8 bits between."""
-        import onnx
-        from onnx import numpy_helper
-        from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-
-        path = folder / "model.onnx"
-        model = onnx.ModelProto()
-        model.CopyFrom(self.model)  # quantize_static changes what it is given
-        weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-        nodes = {node.name: weights[node.input[1]] for node in model.graph.node if node.op_type == "Conv"}
-        kept = sorted(layers_of(self.network, keep, nodes).values())
-        ends = {name: _ends(each.low, each.high) for name, each in self.ranges.items()}
-        # The input's are those of a byte. The output's are those of a probability: sky and not sky are the two peaks of its
-        # histogram, so `entropy` would clip the sky's, and no pixel would reach 0.5.
-        ends |= {"image": _ends((0 - MEAN) / STD, (255 - MEAN) / STD), "sky": _ends(0.0, 1.0)}
-        scales = weight_scales(model, kept) if self.variant.per_channel else {}
-        quantize_static(
-            model,
-            path,
-            _reader(self.image),
-            quant_format=QuantFormat.QDQ,
-            per_channel=self.variant.per_channel,
-            activation_type=QuantType.QUInt8 if self.variant.activations == "uint8" else QuantType.QInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=kept,
-            extra_options={"TensorQuantOverrides": {**ends, **scales}},
-        )
-        quantized = onnx.load(path)
-        compact(quantized)
-        onnx.save(quantized, path)
-        tensors = input_spec("image", self.network.size, "NCHW"), output_spec("sky")
-        stored = "per_channel_symmetric" if self.variant.per_channel else "per_tensor_symmetric"
-        stored += f", {len(kept)} layers float32" if kept else ""
-        return Converted({"model": path}, *tensors, stored, "per_tensor", TOOLS)
-
-
 def calibrate(
     network: Network, images: Sequence[np.ndarray], folder: Path, method: Method | None = None, variant: Variant = AS_RELEASED
-) -> Calibrated:
+) -> Write:
     """Export, and find ranges on (H, W, 3) uint8 RGB images by `method`; None takes minimum and maximum over all images."""
     model = to_model_proto(network)
-    return Calibrated(network, model, observe(_all_tensors(model), images, method or METHOD), images[0], variant)
+    return partial(_write, network, model, observe(_all_tensors(model), images, method or METHOD), images[0], variant)
+
+
+def _write(
+    network: Network,
+    exported: onnx.ModelProto,
+    ranges: Mapping[str, Range],
+    image: np.ndarray,
+    variant: Variant,
+    keep: frozenset[str],
+    folder: Path,
+) -> Converted:
+    """Write `folder`/model.onnx, in which the convolutions of `keep` stay float: float32 in and out, 8 bits between."""
+    import onnx
+    from onnx import numpy_helper
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    path = folder / "model.onnx"
+    model = onnx.ModelProto()
+    model.CopyFrom(exported)  # quantize_static changes what it is given
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    nodes = {node.name: weights[node.input[1]] for node in model.graph.node if node.op_type == "Conv"}
+    kept = sorted(layers_of(network, keep, nodes).values())
+    ends = {name: _ends(each.low, each.high) for name, each in ranges.items()}
+    # The input's are those of a byte. The output's are those of a probability: sky and not sky are the two peaks of its
+    # histogram, so `entropy` would clip the sky's, and no pixel would reach 0.5.
+    ends |= {"image": _ends((0 - MEAN) / STD, (255 - MEAN) / STD), "sky": _ends(0.0, 1.0)}
+    scales = weight_scales(model, kept) if variant.per_channel else {}
+    quantize_static(
+        model,
+        path,
+        _reader(image),
+        quant_format=QuantFormat.QDQ,
+        per_channel=variant.per_channel,
+        activation_type=QuantType.QUInt8 if variant.activations == "uint8" else QuantType.QInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_exclude=kept,
+        extra_options={"TensorQuantOverrides": {**ends, **scales}},
+    )
+    quantized = onnx.load(path)
+    compact(quantized)
+    onnx.save(quantized, path)
+    stored = int8_weights(kept, "per_channel_symmetric" if variant.per_channel else "per_tensor_symmetric")
+    return converted(network, {"model": path}, stored, TOOLS, activations="per_tensor")
 
 
 def _ends(low: float, high: float) -> list[dict[str, np.float32]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from edge_runtime.errors import GateError
 from edge_runtime.images.network_input import MEAN, STD, normalize
 from export.graphs.tflite_graph import ENDS, IoType, convolutions, finish, read_graph, tidy
 from export.network import Network
-from export.pipeline import Converted, input_spec, output_spec
+from export.pipeline import Converted, Write, input_spec, int8_weights, output_spec
 from export.to_tflite import TOOLS, to_flatbuffer
 from quantize.calibration.layers import layers_of
 from quantize.calibration.observe import observe
@@ -25,32 +25,6 @@ from quantize.calibration.ranges import Method
 METHOD: Method = "minmax"
 
 
-@dataclass(frozen=True, eq=False)
-class Calibrated:
-    """The float32 model, and the range of every tensor in it, in ai-edge-quantizer's form."""
-
-    network: Network
-    exported: bytes
-    ranges: Mapping[str, Any]
-    io: IoType
-
-    def write(self, keep: frozenset[str], folder: Path) -> Converted:
-        """Write `folder`/model.tflite, in which the convolutions of `keep` stay float.
-
-        Raises `GateError` where the quantizer left other floating point in the graph, or quantized its ends differently.
-        """
-        kept = sorted(layers_of(self.network, keep, convolutions(self.exported)).values())
-        made = _quantizer(self.exported, kept).quantize(dict(self.ranges), enable_progress_report=False)
-        content = tidy(bytes(made.quantized_model))
-        _check(content, bool(kept))
-        path, size = folder / "model.tflite", self.network.size
-        path.write_bytes(finish(content, size, self.network.checkpoint.weights_license, self.io))
-        first, last = ENDS[self.io]
-        tensors = input_spec("image", size, "NHWC", first, self.io), output_spec("sky", last, self.io)
-        stored = "per_channel_symmetric" + (f", {len(kept)} layers float32" if kept else "")
-        return Converted({"model": path}, *tensors, stored, "per_tensor", TOOLS)
-
-
 def calibrate(
     network: Network,
     images: Sequence[np.ndarray],
@@ -58,7 +32,7 @@ def calibrate(
     method: Method | None = None,
     moving_average: bool = False,
     io: IoType = "int8",
-) -> Calibrated:
+) -> Write:
     """Export, and find ranges on (H, W, 3) uint8 RGB images by `method`, minmax without one.
 
     With `moving_average`, ranges are ai-edge-quantizer's own: the moving average of every image's minimum and maximum.
@@ -76,7 +50,26 @@ def calibrate(
         found = observe(_all_tensors(exported, list(ranges)), images, method or METHOD)
         ranges = {name: _ends(each.low, each.high) for name, each in found.items()}
     # All bytes must have a value of their own, whatever bytes the calibration images hold.
-    return Calibrated(network, exported, ranges | {"image": _ends((0 - MEAN) / STD, (255 - MEAN) / STD)}, io)
+    ranges |= {"image": _ends((0 - MEAN) / STD, (255 - MEAN) / STD)}
+    return partial(_write, network, exported, ranges, io)
+
+
+def _write(
+    network: Network, exported: bytes, ranges: Mapping[str, Any], io: IoType, keep: frozenset[str], folder: Path
+) -> Converted:
+    """Write `folder`/model.tflite, in which the convolutions of `keep` stay float; `ranges` are of every tensor of `exported`.
+
+    Raises `GateError` where the quantizer left other floating point in the graph, or quantized its ends differently.
+    """
+    kept = sorted(layers_of(network, keep, convolutions(exported)).values())
+    made = _quantizer(exported, kept).quantize(dict(ranges), enable_progress_report=False)
+    content = tidy(bytes(made.quantized_model))
+    _check(content, bool(kept))
+    path = folder / "model.tflite"
+    path.write_bytes(finish(content, network.size, network.checkpoint.weights_license, io))
+    first, last = ENDS[io]
+    tensors = input_spec("image", network.size, "NHWC", first, io), output_spec("sky", last, io)
+    return Converted({"model": path}, *tensors, int8_weights(kept), "per_tensor", TOOLS)
 
 
 def _ends(low: float, high: float) -> dict[str, np.ndarray]:

@@ -138,9 +138,9 @@ def test_auto_leaves_as_few_layers_as_it_takes(
                 broken.folded.network.get_submodule("head").bias.fill_(-1e3)
             self.bad = ncnn_int8.calibrate(broken, images, folder, method)
 
-        def write(self, keep: frozenset[str], folder: Path) -> Converted:
+        def __call__(self, keep: frozenset[str], folder: Path) -> Converted:
             tried.append(len(keep))
-            return (self.good if keep >= needed else self.bad).write(frozenset(), folder)
+            return (self.good if keep >= needed else self.bad)(frozenset(), folder)
 
     monkeypatch.setitem(FORMATS, "ncnn", Fragile)
     rest = [name for name in convolution_weights(load_network(tiny_checkpoint, "64")) if name not in worst]
@@ -193,7 +193,7 @@ def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> 
 
 
 def test_clipping_methods_spare_the_probability(network: Network, labeled: LabeledSet, tmp_path: Path) -> None:
-    onnx_int8.calibrate(network, labeled.images, tmp_path, "entropy").write(frozenset(), tmp_path)
+    onnx_int8.calibrate(network, labeled.images, tmp_path, "entropy")(frozenset(), tmp_path)
     graph = onnx.load(tmp_path / "model.onnx").graph
     values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     (last,) = (node for node in graph.node if "sky" in node.output)
