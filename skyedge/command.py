@@ -19,6 +19,7 @@ VERBS = {  # verb -> module, its config dataclass, what it does
     "report": ("skyedge.report.build", "ReportConfig", "make a page of benchmark results"),
     "batch": ("skyedge.batch.run", "Batch", "segment archives of images, on one machine or several"),
     "serve": ("skyedge.serve.run", "Serve", "answer images with masks over HTTP"),
+    "skyseg": ("skyedge.skyseg", "Skyseg", "make a file in place of the public skyseg.onnx"),
 }
 # What a verb needs beyond the lean installation.
 EXTRAS = {"serve": "serve", "batch": "batch", "report": "host", "benchmark": "host"}

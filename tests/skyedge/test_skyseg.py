@@ -14,8 +14,8 @@ import pytest
 from edge_runtime.artifact.golden import agreement
 from edge_runtime.errors import InputError
 from edge_runtime.segmenter import Segmenter
-from export.consumers import skyseg
 from scenes.render import generate
+from skyedge import skyseg
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def drop_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("skyseg") / "skyseg.onnx"
-    command = [sys.executable, "-m", "export.consumers.skyseg", "--out", out]
+    command = [sys.executable, "-m", "skyedge", "skyseg", "--model", "unet_lite/onnx-fp32", "--out", out]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and "max-abs" in done.stdout, done.stderr
     return out
@@ -65,14 +65,21 @@ def test_masks_are_those_of_segmenter(drop_in: Path, tmp_path: Path) -> None:
 def test_a_file_that_is_there_stays(drop_in: Path, tmp_path: Path) -> None:
     before = drop_in.read_bytes()
     with pytest.raises(InputError, match="skyseg.onnx"):
-        skyseg.export(skyseg.SkysegConfig(out=drop_in))
+        skyseg.make(skyseg.Skyseg(out=drop_in))
     assert drop_in.read_bytes() == before
-    skyseg.export(skyseg.SkysegConfig(cut=0.5, out=drop_in, overwrite=True))
+    skyseg.make(skyseg.Skyseg(cut=0.5, out=drop_in, overwrite=True))
     assert drop_in.read_bytes() != before
 
 
 @pytest.mark.parametrize("cut", [0.0, 1.0, -1.0, float("nan")])
 def test_the_cut_lies_between_0_and_1(cut: float, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected a number between 0 and 1"):
-        skyseg.export(skyseg.SkysegConfig(cut=cut, out=tmp_path / "out.onnx"))
+        skyseg.make(skyseg.Skyseg(cut=cut, out=tmp_path / "out.onnx"))
+    with pytest.raises(InputError, match="got an artifact of format ncnn, expected onnx"):
+        skyseg.make(skyseg.Skyseg("unet_lite_s/ncnn-fp16", out=tmp_path / "out.onnx"))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_int8_network_of_the_wheel_becomes_one_too(tmp_path: Path) -> None:
+    assert skyseg.make(skyseg.Skyseg("unet_lite_s/onnx-int8", out=tmp_path / "out.onnx")) < 0.1
+    assert (tmp_path / "out.onnx").stat().st_size < 5e5
