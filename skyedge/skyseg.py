@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.backends.classical_artifact import read_model
 from edge_runtime.backends.tensors import import_interpreter
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.files import write_bytes
 from edge_runtime.images.resize import resize_probability, resize_rgb
+from edge_runtime.models import read_model
 
 SIDE = 320
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of values in 0..1, RGB

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from rich.progress import track
 from edge_runtime.artifact.artifact import file_sha256
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.files import partial_file, write_text
+from edge_runtime.files import partial_file, write_json
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.mask_file import VOID, marked
@@ -33,11 +32,10 @@ from train.data.balance import UNLABELED
 from train.data.corrections import correct
 from train.data.datasets import gather, of_sources
 from train.data.links import link_or_copy
+from train.data.teachers import RECORD, describe_teacher, read_record
 from train.engine.limits import check_limits
 from train.engine.losses import soft_target
 from train.evaluate import Model, open_model
-
-RECORD = "distill.json"
 
 
 @dataclass(frozen=True)
@@ -131,18 +129,16 @@ def _claim(config: DistillConfig, teachers: Sequence[Model]) -> None:
     record |= {"corrections": file_sha256(config.corrections)} if config.corrections else {}
     path = config.out / RECORD
     if path.is_file():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise InputError(f"cannot read {path}: {error}; remove {config.out} or choose another --out") from error
-        if found != record:
+        found = read_record(config.out)
+        if {name: value for name, value in found.items() if name != "about"} != record:
             raise InputError(
                 f"got --out {config.out}, made by other teachers, corrections or weights; remove it or choose another"
             )
     elif config.out.is_dir() and any(config.out.iterdir()):
         raise InputError(f"got --out {config.out}, which holds something else, expected a new or empty folder")
     config.out.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(record) + "\n")
+    about = [describe_teacher(path, teacher.facts) for path, teacher in zip(config.teachers, teachers, strict=True)]
+    write_json(path, record | {"about": about})
 
 
 def _write_mask(target: np.ndarray, path: Path) -> None:

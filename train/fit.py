@@ -25,6 +25,7 @@ from train.data.conditions import CONDITIONS
 from train.data.corrections import correct
 from train.data.datasets import Samples, gather
 from train.data.resident import hold
+from train.data.teachers import teachers_of
 from train.engine.curves import plot_curves
 from train.engine.limits import TRAINING_LIMITS, check_limits, check_sizes
 from train.engine.loop import Batch, Pace, Schedule, load_batches, pooled_iou, run_loop, train_step
@@ -89,9 +90,10 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
 
     def save() -> None:
         run.save(out / STATE_FILE, state_facts)
-        before = {"before": load_checkpoint(config.init).training} if config.init else {}
+        origin: dict[str, Any] = {"sources_seen": sorted({pair.source for pair in pairs}), "teachers": teachers_of(config.data)}
+        origin |= {"before": load_checkpoint(config.init).training} if config.init else {}
         dtype = torch.float16 if config.store == "fp16" else torch.float32
-        run.save_average(config.arch, config.sizes[-1], config.weights_license, facts | before, out / CHECKPOINT_FILE, dtype)
+        run.save_average(config.arch, config.sizes[-1], config.weights_license, facts | origin, out / CHECKPOINT_FILE, dtype)
         write_text(out / "log.jsonl", "".join(json.dumps(row) + "\n" for row in run.log))
         plot_curves(run.log, out / "curves.png", title=config.arch)
 

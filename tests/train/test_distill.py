@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edge_runtime.artifact.artifact import file_sha256
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.mask_file import VOID
+from train.data.teachers import teachers_of
 from train.distill import DistillConfig, soften
 from train.evaluate import open_model
+from train.models import load_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -59,6 +62,9 @@ def test_targets_are_the_mix(data: Path, loose: Path, tiny_checkpoint: Path, tmp
         assert got.valid.all(), "a soft value was written as void"
         assert np.abs(got.sky - expected).max() < 1.6 / 255
     assert {pair.source for pair in written} == {data.name, loose.name}
+    (teacher,) = teachers_of([config.out, data])
+    assert teacher["sha256"] == file_sha256(tiny_checkpoint) and teacher["name"] == "unet_lite_s-192"
+    assert teacher["training"] == load_checkpoint(tiny_checkpoint).training and "non-commercial" in teacher["weights_license"]
 
 
 def test_a_killed_run_goes_on(data: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
