@@ -48,8 +48,6 @@ class FromClassesConfig:
     """Order of its input channels."""
     output: str | None = None
     """Name of the output with one map for each class. Default: the first output."""
-    scores: Literal["logits", "probabilities"] = "logits"
-    """What the maps hold."""
     weights_license: str = "unknown: ask whoever made the network"
     """Terms of the weights."""
     out: Path | None = None
@@ -157,10 +155,9 @@ def wrap(model: onnx.ModelProto, chosen: ClassMap, config: FromClassesConfig, si
     if given == "image":
         for node in graph.node:
             node.input[:] = ["skyedge_given" if name == "image" else name for name in node.input]
-    shares = "skyedge_shares" if config.scores == "logits" else scores
-    after = [helper.make_node("Softmax", [scores], [shares], axis=1)] if config.scores == "logits" else []
-    after += [
-        helper.make_node("Gather", [shares, "skyedge_sky"], ["skyedge_classes"], axis=1),
+    after = [
+        helper.make_node("Softmax", [scores], ["skyedge_shares"], axis=1),
+        helper.make_node("Gather", ["skyedge_shares", "skyedge_sky"], ["skyedge_classes"], axis=1),
         helper.make_node("ReduceSum", ["skyedge_classes", "skyedge_axis"], ["skyedge_small"], keepdims=1),
         helper.make_node("Resize", ["skyedge_small", "", "", "skyedge_sizes"], ["skyedge_large"], mode="linear",
                          coordinate_transformation_mode="half_pixel"),
@@ -186,10 +183,8 @@ def reference(model: onnx.ModelProto, image: np.ndarray, chosen: ClassMap, confi
     if scores.ndim != 4 or scores.shape[:2] != (1, chosen.classes):
         expected = f"(1, {chosen.classes}, h, w) for --classes {config.classes}"
         raise InputError(f"got an output of shape {scores.shape}, expected {expected}")
-    if config.scores == "logits":
-        powers = np.exp(scores - scores.max(1, keepdims=True))
-        scores = powers / powers.sum(1, keepdims=True)
-    small = scores[0, list(chosen.sky)].sum(0)
+    powers = np.exp(scores - scores.max(1, keepdims=True))
+    small = (powers / powers.sum(1, keepdims=True))[0, list(chosen.sky)].sum(0)
     return np.asarray(cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
 
 

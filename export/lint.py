@@ -85,41 +85,28 @@ def _summary(verdicts: list[Verdict]) -> str:
     if not verdicts:
         return ""
     taken = f"{sum(bool(verdict.takes) for verdict in verdicts)} of {len(verdicts)}"
-    photos = [value for verdict in verdicts for value in verdict.photos]
-    return f"{taken}; mean {np.mean(photos):.4f}, worst {min(photos):.2f}" if photos else taken
+    photos = _spread([value for verdict in verdicts for value in verdict.photos])
+    return f"{taken}; {photos}" if photos else taken
 
 
-def markdown(found: Found) -> str:
-    """Return a table for every format, artifacts in rows and consumers in columns, and the reasons below it."""
-    parts = []
-    for artifact_format, title in TITLES.items():
-        rows = [(artifact, verdicts) for artifact, verdicts in found if artifact.spec.format == artifact_format]
-        if not rows:
-            continue
-        names = [verdict.consumer for verdict in rows[0][1]]
-        lines = [f"## {title}", "", f"| artifact | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-        reasons: dict[tuple[str, str], list[str]] = {}
-        for artifact, verdicts in rows:
-            lines.append(f"| {_name(artifact)} | {' | '.join(map(_cell, verdicts))} |")
-            for verdict in verdicts:
-                if verdict.why:
-                    reasons.setdefault((verdict.consumer, verdict.why), []).append(_name(artifact))
-        notes = [f"- {consumer}: {why} ({', '.join(names)})" for (consumer, why), names in reasons.items()]
-        parts.append("\n".join([*lines, "", *notes]))
-    return "\n\n".join(parts) + "\n"
+def details(found: Found) -> str:
+    """Return a table with a row for every artifact and program."""
+    lines = ["| artifact | program | takes | golden | photographs | remark |", "|---|---|---|---|---|---|"]
+    for artifact, verdicts in found:
+        for each in verdicts:
+            word = {True: "yes", False: "**no**", None: "?"}[each.takes] + ("" if each.how == "run" else f" ({each.how})")
+            golden = "" if each.agreement is None else f"{each.agreement:.4f}"
+            lines.append(f"| {_name(artifact)} | {each.consumer} | {word} | {golden} | {_spread(each.photos)} | {each.why} |")
+    return "\n".join(lines) + "\n"
+
+
+def _spread(photos: Sequence[float]) -> str:
+    return f"mean {np.mean(photos):.4f}, worst {min(photos):.2f}" if photos else ""
 
 
 def _name(artifact: Artifact) -> str:
     """Return the folder, as in unet_lite_s/onnx-int8: networks of one kind share the name in `model.json`."""
     return "/".join(artifact.folder.resolve().parts[-2:])
-
-
-def _cell(verdict: Verdict) -> str:
-    word = {True: "yes", False: "**no**", None: "?"}[verdict.takes]
-    if verdict.agreement is None:
-        return word if verdict.how == "run" else f"{word} ({verdict.how})"
-    photos = f"; photographs {np.mean(verdict.photos):.4f}, worst {min(verdict.photos):.2f}" if verdict.photos else ""
-    return f"{word}, {verdict.agreement:.4f}{photos}"
 
 
 def _fill(page: Path, tables: str) -> None:
@@ -132,7 +119,7 @@ def _fill(page: Path, tables: str) -> None:
 
 
 def main(config: LintConfig) -> None:
-    """Print the tables; `GateError` where a consumer computes something else in silence."""
+    """Print the table; `GateError` where a consumer computes something else in silence."""
     if not config.artifacts:
         raise InputError("got no artifact, expected one or more artifact folders")
     found, photos = [], photographs(config)
@@ -140,12 +127,12 @@ def main(config: LintConfig) -> None:
         say(f"checking {folder}")
         artifact = read_artifact(folder)
         found.append((artifact, lint(artifact, photos)))
-    tables = markdown(found)
-    print(tables, end="")
+    table = details(found)
+    print(table, end="")
     if config.page is not None:
         _fill(config.page, overview(found))
         on = f", and on {len(photos)} photographs of the data set" if photos else ""
-        write_text(config.details, f"# Programs that take the artifacts\n\nMask IoU with the golden output{on}.\n\n{tables}")
+        write_text(config.details, f"# Programs that take the artifacts\n\nMask IoU with the golden output{on}.\n\n{table}")
     silent = [
         f"{_name(artifact)} in {verdict.consumer}"
         for artifact, verdicts in found

@@ -20,6 +20,7 @@ MAX_ABS_FP32 = 1e-4  # largest difference in probability between two float32 run
 MIN_AGREEMENT_FP16 = 0.999  # mask IoU with float32
 MIN_SHARE = 0.01  # of the pixels: masks with less sky or less ground than this prove nothing by agreeing
 MIN_SPAN = 100 * MAX_ABS_FP32  # of probabilities: an output that hardly varies proves nothing by being equal
+UNTRAINED = "nothing was written. Train the network"
 
 # What a backend may differ by from the golden output, which the exporter's own backend gave. fp32: the order of additions. fp16:
 # interpreters that also compute in half (ncnn and XNNPACK on Arm v8.2) were seen to differ by 2e-2. int8: kernels round
@@ -131,12 +132,13 @@ def holds_both(share: float) -> bool:
     return MIN_SHARE <= share <= 1.0 - MIN_SHARE
 
 
-def one_class(where: str, share: float) -> str:
-    """Return the start of the error for images, named by `where`, in which the float32 network finds one class only."""
-    return (
-        f"the float32 network finds sky in {share:.1%} of the pixels of {where}, expected sky and ground, "
-        f"{MIN_SHARE:.0%} or more of each: masks of one class agree, whatever was lost"
-    )
+def require_both(share: float, where: str, advice: str, error: type[Exception] = GateError) -> None:
+    """Raise `error` unless a share of sky, in the float32 masks of the images `where`, leaves both classes; see `holds_both`."""
+    if not holds_both(share):
+        raise error(
+            f"the float32 network finds sky in {share:.1%} of the pixels of {where}, expected sky and ground, "
+            f"{MIN_SHARE:.0%} or more of each: masks of one class agree, whatever was lost; {advice}"
+        )
 
 
 def check_parity(parity: Parity, precision: str) -> None:
@@ -147,10 +149,10 @@ def check_parity(parity: Parity, precision: str) -> None:
     if not parity.span >= MIN_SPAN:
         raise GateError(
             f"the probabilities of the float32 network differ by {parity.span:.1e} over all test images, expected at least "
-            f"{MIN_SPAN:.0e}; nothing was compared and nothing was written. Train the network"
+            f"{MIN_SPAN:.0e}; nothing was compared and {UNTRAINED}"
         )
-    if precision == "fp16" and not holds_both(parity.sky_share):
-        raise GateError(f"{one_class('the built-in scenes', parity.sky_share)}; nothing was written. Train the network")
+    if precision == "fp16":
+        require_both(parity.sky_share, "the built-in scenes", UNTRAINED)
     if precision == "fp32" and not parity.max_abs <= MAX_ABS_FP32:
         raise GateError(
             f"parity with torch is {parity.max_abs:.2e} (max-abs), expected at most {MAX_ABS_FP32:.0e}; nothing was written. "

@@ -63,5 +63,7 @@ def test_anything_else_is_found() -> None:
     assert faults({"sources": []}, "MIT") == ["source all sources"]
     assert faults(public | {"before": {"sources": ["ade20k_sub"]}}, "MIT") == ["u2netp_public_384.pt: source ade20k_sub"]
     assert faults(good | {"teachers": [{"sha256": "12"}]}, "MIT") == ["teacher 12: source all sources"]
+    released = {"sha256": file_sha256(MODELS / OPEN[0] / "checkpoint.pt")}
+    assert faults(good | {"teachers": [released]}, "MIT") == []
     research = load_checkpoint(MODELS / "unet_lite" / "checkpoint.pt")
     assert faults(research.training, research.weights_license)

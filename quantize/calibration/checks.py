@@ -12,7 +12,7 @@ from edge_runtime.backends import Backend
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import find_pairs
 from export.network import Network
-from export.parity import built_in_scenes, holds_both, one_class, pooled_agreement, run_backend, run_torch, sky_share
+from export.parity import UNTRAINED, built_in_scenes, pooled_agreement, require_both, run_backend, run_torch, sky_share
 from quantize.calibration.labeled import LabeledSet
 
 
@@ -52,14 +52,10 @@ def prepare(network: Network, held_out: list[np.ndarray], labeled: Path | None, 
     """
     images = built_in_scenes(network.size)
     scenes = Comparison(images, run_torch(network.reference, images))
-    share = sky_share(scenes.expected)
-    if not holds_both(share):
-        raise GateError(f"{one_class('the built-in scenes', share)}; nothing was written. Train the network")
+    require_both(sky_share(scenes.expected), "the built-in scenes", UNTRAINED)
     compared = Comparison(held_out, run_torch(network.reference, held_out))
-    share = sky_share(compared.expected)
-    if not holds_both(share):
-        kept_back = f"the {len(held_out)} images of --calib that are kept back for the check"
-        raise InputError(f"{one_class(kept_back, share)}; add images of the other kind to --calib")
+    kept_back = f"the {len(held_out)} images of --calib that are kept back for the check"
+    require_both(sky_share(compared.expected), kept_back, "add images of the other kind to --calib", InputError)
     if labeled is None:
         return Checks(compared, scenes, None, 0.0, {})
     found = LabeledSet(find_pairs(labeled, split), network.size)

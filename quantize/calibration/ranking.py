@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from edge_runtime.errors import InputError
 from edge_runtime.progress import track
 from export.network import Network, SkyProbability
-from export.parity import holds_both, one_class, pooled_agreement, run_torch, sky_share
+from export.parity import pooled_agreement, require_both, run_torch, sky_share
 from quantize.calibration.labeled import LabeledSet
 from quantize.calibration.observe import Range, observe
 from quantize.calibration.ranges import Method
@@ -59,8 +59,7 @@ def rank(network: Network, calibration: Sequence[np.ndarray], labeled: LabeledSe
     ranges = _ranges(model, layers, calibration, method)
     ratios = _signal_to_noise(model, layers, ranges, labeled.images)
     expected = run_torch(model, labeled.images)
-    if not holds_both(share := sky_share(expected)):
-        raise InputError(f"{one_class('the labeled images', share)}. Give --data with both")
+    require_both(sky_share(expected), "the labeled images", "give --data with both", InputError)
     iou = labeled.iou(expected)
     scores = []
     for name in track(list(layers), "ranking layers"):
