@@ -5,11 +5,13 @@ pnnx converts a traced module. fp16 stores weights as float16; whether ncnn also
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
 import torch
 
+from export.graphs.facts import layer_name
 from export.network import Network
 from export.pipeline import STORED, Converted, converted, export_command, run_export
 
@@ -25,6 +27,9 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
     with torch.no_grad():
         pnnx.export(network.folded, str(traced), (network.example,), check_trace=False, fp16=precision == "fp16")
     files = {"param": folder / "model.ncnn.param", "bin": folder / "model.ncnn.bin"}
+    label = layer_name(network.checkpoint.name, network.checkpoint.weights_license)
+    lines = files["param"].read_text(encoding="ascii")
+    files["param"].write_text(re.sub(rf"(?m)^(Input +){INPUT_BLOB} ", rf"\g<1>{label} ", lines), encoding="ascii")
     return converted(network, files, STORED[precision], ("ncnn", "pnnx"), names=(INPUT_BLOB, OUTPUT_BLOB))
 
 

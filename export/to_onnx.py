@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.graphs.onnx_graph import TOOLS, to_model_proto
+from export.graphs.onnx_graph import TOOLS, describe, to_model_proto
 from export.network import Network
 from export.pipeline import STORED, Converted, converted, export_command, run_export
 
@@ -25,6 +25,7 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
     model = to_model_proto(network)
     if precision == "fp16":
         halve_weights(model)
+    describe(model, network)
     onnx.checker.check_model(model)
     path = folder / "model.onnx"
     onnx.save(model, str(path))

@@ -24,7 +24,7 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
     if precision == "fp16":
         content = halve_weights(content)
     path = folder / "model.tflite"
-    path.write_bytes(finish(content, network.size, network.checkpoint.weights_license))
+    path.write_bytes(finish(content, network.checkpoint.name, network.size, network.checkpoint.weights_license))
     return converted(network, {"model": path}, STORED[precision], TOOLS, "NHWC")
 
 

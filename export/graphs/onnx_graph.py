@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from typing import TYPE_CHECKING
 
 import torch
 
+from export.graphs.facts import PRODUCER, facts, sentence
 from export.network import Network
 
 if TYPE_CHECKING:
@@ -74,6 +76,16 @@ def _name_resize_inputs(model: onnx.ModelProto) -> None:
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
+
+
+def describe(model: onnx.ModelProto, network: Network) -> None:
+    """Write into a model what it is, how to feed it, and the terms of its weights."""
+    name, terms = network.checkpoint.name, network.checkpoint.weights_license
+    model.producer_name, model.producer_version = PRODUCER, importlib.metadata.version(PRODUCER)
+    model.graph.name, model.doc_string = name, sentence(name, network.size, terms)
+    del model.metadata_props[:]
+    for key, value in facts(name, network.size, terms).items():
+        model.metadata_props.add(key=key, value=value)
 
 
 def compact(model: onnx.ModelProto) -> None:

@@ -85,7 +85,7 @@ def tidy(content: bytes) -> bytes:
     return _pack(_unpack(content))
 
 
-def finish(content: bytes, size: Size, license_text: str, io: IoType | None = None) -> bytes:
+def finish(content: bytes, name: str, size: Size, weights_license: str, io: IoType | None = None) -> bytes:
     """Return a model as it is released: with metadata, and a full-integer one with ends of type `io`.
 
     A QUANTIZE or DEQUANTIZE at each end converts: uint8 gives the bits of int8. Moves of pixels into channels and back become
@@ -98,7 +98,7 @@ def finish(content: bytes, size: Size, license_text: str, io: IoType | None = No
     if io is not None and io != "int8":
         _set_ends(model, io)
     buffer, entry = BufferT(), MetadataT()
-    buffer.data = np.frombuffer(metadata(size, license_text), np.uint8)
+    buffer.data = np.frombuffer(metadata(name, size, weights_license), np.uint8)
     model.buffers.append(buffer)
     entry.name, entry.buffer = NAME, len(model.buffers) - 1
     model.metadata = [*(each for each in model.metadata or [] if each.name != NAME), entry]

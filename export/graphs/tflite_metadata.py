@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edge_runtime.images.network_input import MEAN, STD, Size
+from export.graphs.facts import sentence, terms
 
 NAME = b"TFLITE_METADATA"
 LABELS = "labels.txt"
@@ -20,8 +21,8 @@ RGB, AXIS_LABELS = 1, 2  # ColorSpaceType.RGB, AssociatedFileType.TENSOR_AXIS_LA
 IMAGE_PROPERTIES, NORMALIZATION = 2, 1  # members of the unions ContentProperties and ProcessUnitOptions
 
 
-def metadata(size: Size, license_text: str) -> bytes:
-    """Return the metadata of a network here: an RGB image of `size`, (pixel - 127) / 128, to the probability of sky."""
+def metadata(name: str, size: Size, weights_license: str) -> bytes:
+    """Return the metadata of the network `name`: an RGB image of `size`, (pixel - 127) / 128, to the probability of sky."""
     import flatbuffers
 
     make = _Tables(flatbuffers.Builder(1024))
@@ -34,7 +35,9 @@ def metadata(size: Size, license_text: str) -> bytes:
     labels = make.table({0: make.text(LABELS), 2: ("Int8", AXIS_LABELS)})
     sky = make.table({0: make.text("sky"), 1: make.text("Probability of sky at every pixel"), 6: make.tables([labels])})
     graph = make.table({2: make.tables([image]), 3: make.tables([sky])})
-    model = {0: make.text("Sky segmentation"), 3: make.tables([graph]), 5: make.text(license_text), 7: make.text(PARSER_VERSION)}
+    about, license_text = sentence(name, size, weights_license), terms(name, weights_license)
+    model = {0: make.text(name), 1: make.text(about), 3: make.tables([graph])}
+    model |= {5: make.text(license_text), 7: make.text(PARSER_VERSION)}
     make.builder.Finish(make.table(model), b"M001")
     return bytes(make.builder.Output())
 

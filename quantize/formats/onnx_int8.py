@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from edge_runtime.images.network_input import MEAN, STD, to_nchw
-from export.graphs.onnx_graph import TOOLS, compact, to_model_proto
+from export.graphs.onnx_graph import TOOLS, compact, describe, to_model_proto
 from export.network import Network
 from export.pipeline import Converted, Write, converted, int8_weights
 from quantize.calibration.layers import layers_of
@@ -90,6 +90,7 @@ def _write(
     )
     quantized = onnx.load(path)
     compact(quantized)
+    describe(quantized, network)
     onnx.save(quantized, path)
     stored = int8_weights(kept, "per_channel_symmetric" if variant.per_channel else "per_tensor_symmetric")
     return converted(network, {"model": path}, stored, TOOLS, activations="per_tensor")

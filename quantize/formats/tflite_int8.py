@@ -66,7 +66,7 @@ def _write(
     content = tidy(bytes(made.quantized_model))
     _check(content, bool(kept))
     path = folder / "model.tflite"
-    path.write_bytes(finish(content, network.size, network.checkpoint.weights_license, io))
+    path.write_bytes(finish(content, network.checkpoint.name, network.size, network.checkpoint.weights_license, io))
     first, last = ENDS[io]
     tensors = input_spec("image", network.size, "NHWC", first, io), output_spec("sky", last, io)
     return Converted({"model": path}, *tensors, int8_weights(kept), "per_tensor", TOOLS)

@@ -31,7 +31,7 @@ def test_ends_of_another_type_give_the_same_mask(io_type: IoType) -> None:
     artifact = read_artifact(RELEASED)
     content, image = tidy(artifact.file("model").read_bytes()), artifact.golden().input[None]
     expected = _run(content, (image.astype(int) - 128).astype(np.int8)).astype(int) + 128
-    made = finish(content, Size(*artifact.size), "terms", io_type)
+    made = finish(content, "unet_lite_s", Size(*artifact.size), "terms", io_type)
     graph = read_graph(made)
     assert (graph.input, graph.output) == ENDS[io_type] and "TRANSPOSE" not in graph.operators
     assert graph.operators.get("QUANTIZE", 0) == {"int8": 0, "uint8": 2, "float32": 1}[io_type]
@@ -47,8 +47,8 @@ def test_ends_of_another_type_give_the_same_mask(io_type: IoType) -> None:
 
 def test_the_label_lies_behind_the_model_and_files_are_the_same_every_time() -> None:
     content = (RELEASED / "model.tflite").read_bytes()
-    made = finish(tidy(content), Size(192, 192), "terms")
-    assert made == finish(tidy(content), Size(192, 192), "terms")
+    made = finish(tidy(content), "unet_lite_s", Size(192, 192), "terms")
+    assert made == finish(tidy(content), "unet_lite_s", Size(192, 192), "terms")
     with zipfile.ZipFile(io.BytesIO(made)) as files:
         assert files.namelist() == ["labels.txt"] and files.read("labels.txt") == b"sky\n"
     assert b"M001" in made and b"TFLITE_METADATA" in made and len(made) - len(content) < 2000
