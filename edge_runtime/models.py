@@ -114,6 +114,12 @@ def _released(name: str) -> Path | None:
     roots = released_roots()
     found = next((root / network / each for root in roots for each in kinds if (root / network / each).is_dir()), None)
     if found is None:
+        unread = sorted({path.parent.name for root in roots for path in root.glob(f"{network}/*/model.json")})
+        if unread and not kind:
+            raise InputError(
+                f"got {name}, which is here as {', '.join(unread)}, expected an interpreter of one of them; "
+                f"install one: pip install 'skyedge[{unread[0].partition('-')[0]}]'"
+            )
         here = ", ".join(sorted({path.parents[1].name for root in roots for path in root.glob("*/*/model.json")}))
         raise InputError(
             f"got {name}: no such folder, expected an artifact folder (export/to_*.py makes them) or the name of a released "

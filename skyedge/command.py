@@ -9,6 +9,7 @@ import skyedge
 from edge_runtime.cli import EXIT_INPUT, run_command
 
 VERBS = {  # verb -> module, its config dataclass, what it does
+    "models": ("skyedge.models", "Models", "list the networks that are installed, with their terms"),
     "segment": ("edge_runtime.segment.run", "Segment", "write the sky masks of images"),
     "video": ("edge_runtime.video.run", "Video", "write the sky masks of a video, camera or stream"),
     "replace": ("skyedge.replace.run", "Replace", "put another sky into an image or a video"),
@@ -22,7 +23,7 @@ VERBS = {  # verb -> module, its config dataclass, what it does
     "skyseg": ("skyedge.skyseg", "Skyseg", "make a file in place of the public skyseg.onnx"),
 }
 # What a verb needs beyond the lean installation.
-EXTRAS = {"serve": "serve", "batch": "batch", "report": "host", "benchmark": "host"}
+EXTRAS = {"skyseg": "skyseg", "serve": "serve", "batch": "batch", "report": "host", "benchmark": "host"}
 
 
 def usage() -> str:

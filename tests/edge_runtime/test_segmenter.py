@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from edge_runtime import Segmenter
+from edge_runtime.backends import FORMATS
 from edge_runtime.errors import InputError
 from edge_runtime.segmenter import load_models
 
@@ -43,6 +45,14 @@ def test_released_networks_have_names(monkeypatch: pytest.MonkeyPatch, tmp_path:
     (tmp_path / "unet_lite_s").mkdir()  # a folder of that name comes first
     with pytest.raises(InputError, match="without model.json"):
         Segmenter.load("unet_lite_s")
+
+
+def test_a_missing_interpreter_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, known in FORMATS.items():
+        monkeypatch.setitem(FORMATS, name, dataclasses.replace(known, interpreters=("not_installed_here",)))
+    with pytest.raises(InputError, match=r"here as onnx-int8, tflite-int8, expected an interpreter .*'skyedge\[onnx\]'"):
+        Segmenter.load("unet_lite_s_open")
 
 
 def test_every_kind_of_image_gives_the_same(segmenter: Segmenter, image: np.ndarray, tmp_path: Path) -> None:

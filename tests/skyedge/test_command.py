@@ -44,6 +44,13 @@ def test_every_verb_lists_its_flags(verb: str) -> None:
     assert f"usage: skyedge {verb}" in done.stdout
 
 
+def test_installed_networks_are_listed_with_their_terms(project_root: Path) -> None:
+    lines = run("models").stdout.splitlines()
+    assert len(lines) == len(list((project_root / "models").glob("*/*/model.json")))
+    terms = {line.split()[0]: line.split(" MB  ")[1] for line in lines}
+    assert "non-commercial" in terms["unet_lite/onnx-int8"] and terms["unet_lite_s_open/onnx-int8"] == "CC BY 4.0"
+
+
 def test_segment_needs_nothing_but_an_image(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / "photo.png")
