@@ -34,7 +34,7 @@ FLOORS = {
         {"benchmark"},
     ),
     "skyedge": (
-        {"replace", "correct", "serve", "batch", "devices"},
+        {"models", "skyseg", "replace", "correct", "serve", "batch", "devices"},
         {"report"},
         {"command"},
         {"__main__"},
