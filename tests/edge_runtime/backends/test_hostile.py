@@ -219,28 +219,27 @@ def test_onnx_external_data_is_refused(tmp_path: Path, inside: str) -> None:
     path = onnx_with_external_data(tmp_path / "model.onnx", inside)
     with pytest.raises(InputError, match="external data"):
         check_onnx(path)
+    path.write_bytes(path.read_bytes().replace(b"\x08location", b"\x88\x00location"))  # the same length, padded
+    with pytest.raises(InputError, match="external data"):
+        check_onnx(path)
 
 
-def test_custom_operations_of_tflite_are_refused(tmp_path: Path) -> None:
-    content = bytearray((RELEASED / "tflite-int8" / "model.tflite").read_bytes())
-    path = tmp_path / "model.tflite"
-    path.write_bytes(content)
-    check_tflite(path)
-    path.write_bytes(tflite_with_custom_operation(b"FlexReadFile"))
-    with pytest.raises(InputError, match="custom operations 'FlexReadFile'"):
-        check_tflite(path)
+@pytest.mark.parametrize(("name", "message"), [("FlexReadFile", "custom operation 'FlexReadFile'"), ("MyOp", "custom op: MyOp")])
+def test_custom_operations_of_tflite_are_refused(name: str, message: str, tmp_path: Path) -> None:
+    import flatbuffers
+    from ai_edge_litert.schema_py_generated import ModelT
 
-
-def tflite_with_custom_operation(name: bytes) -> bytes:
-    """Return the start of a TFLite file: a model whose one operator code has a custom code."""
-    text = struct.pack("<I", len(name)) + name + bytes(4)
-    # Offsets count from where they stand: root 8..; model at 16; its vtable at 8.
-    vtable_model = struct.pack("<HHHH", 8, 8, 0, 4)
-    model = struct.pack("<iI", 16 - 8, 4)
-    vector = struct.pack("<II", 1, 12)
-    vtable_code = struct.pack("<HHHH", 8, 8, 0, 4)
-    code = struct.pack("<iI", 40 - 32, 4)
-    return struct.pack("<I", 16) + b"TFL3" + vtable_model + model + vector + vtable_code + code + text
+    artifact = read_artifact(RELEASED / "tflite-int8")
+    check_tflite(artifact.file("model"))
+    model = ModelT.InitFromPackedBuf(artifact.file("model").read_bytes())
+    code = model.operatorCodes[0]
+    code.builtinCode = code.deprecatedBuiltinCode = 32  # CUSTOM
+    code.customCode = name.encode()
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    (tmp_path / "model.tflite").write_bytes(builder.Output())
+    with pytest.raises(InputError, match=message):
+        open_backend(Artifact(tmp_path, artifact.spec))
 
 
 @pytest.mark.parametrize("name", FORMATS)
