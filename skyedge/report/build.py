@@ -18,12 +18,11 @@ from typing import Annotated, Any
 import tyro
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
-from rich.console import Console
-from rich.table import Table
 
 from edge_runtime.benchmark.results import Results, read_results
+from edge_runtime.benchmark.table import format_table
 from edge_runtime.errors import InputError
-from edge_runtime.escape import plain, rich
+from edge_runtime.escape import plain
 from edge_runtime.files import write_text
 from edge_runtime.records import read_text
 from skyedge.report.advice import Choice, ask_which, choose, not_measured
@@ -34,7 +33,6 @@ from skyedge.report.plots import latency_svg, network_colors, pareto_svg, standa
 from skyedge.report.rows import Line, count_threads, int8_sentences, make_lines, pareto_front, precision_effects
 
 LABEL_ALL = 12  # with more points the plot names only the Pareto front and the reference
-NARROWEST = 146  # columns of the printed table if stdout is no terminal
 
 
 @dataclass(frozen=True)
@@ -71,11 +69,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Report:
-    """The written page and the lines of its tables."""
+    """The written page, the lines of its tables, and these as text."""
 
     page: Path
     lines: list[Line]
-    quick: bool
+    table: str
 
 
 def report(config: ReportConfig) -> Report:
@@ -104,7 +102,7 @@ def report(config: ReportConfig) -> Report:
         (config.out / "pareto.svg").unlink(missing_ok=True)  # of an earlier report
     for path, text in pages.items():
         write_text(path, text)
-    return Report(page, lines, any(results.quick for results in loaded.values()))
+    return Report(page, lines, "\n\n".join(map(format_table, loaded.values())))
 
 
 def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
@@ -159,31 +157,6 @@ def _shown_files(results: Sequence[Path]) -> dict[str, str]:
     return {name: name if path.parts[0] == ".." or path.is_absolute() else path.as_posix() for name, path in relative.items()}
 
 
-def print_table(lines: Sequence[Line], quick: bool) -> None:
-    """Print the table to stdout."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=NARROWEST)
-    table = Table(title="quick: at least 20 runs each" if quick else None, title_style="bold")
-    for name in ("network", "runtime", "threads", "size kB", "infer p50", "p95", "end_to_end p50", "IoU", "RSS MiB", "speed-up"):
-        table.add_column(name, justify="left" if name in ("network", "runtime") else "right", no_wrap=True)
-    for line in lines:
-        table.add_row(
-            rich(line.network),
-            rich(line.row.label),
-            str(line.threads),
-            f"{line.artifact.size_bytes / 1000:.0f}",
-            f"{line.infer_ms:.2f}",
-            f"{line.row.infer.p95_ms:.2f}",
-            f"{line.end_to_end_ms:.2f}",
-            "-" if line.iou is None else f"{line.iou:.4f}",
-            line.peak_mib,
-            "-" if line.speed_up is None else f"{line.speed_up:.2f}",
-            style="bold" if line.is_reference else None,
-        )
-    console.print(table)
-
-
 def main(config: ReportConfig) -> None:
     """Write the report, print the table and the page's path."""
     if any(map(is_archive, config.results)):
@@ -191,5 +164,5 @@ def main(config: ReportConfig) -> None:
             raise InputError(f"got {config.results[0]} with other results or options, expected a batch run alone, with --out")
         return print(write_page(config.results[0], config.out))
     written = report(config)
-    print_table(written.lines, written.quick)
+    print(written.table)
     print(written.page)
