@@ -1,4 +1,4 @@
-"""OpenCV, imported when it is first used: segmenting images does without it, refining, videos and other skies need it.
+"""Packages that only some uses need, imported at their first use: OpenCV for refinement, videos and other skies.
 
 `from edge_runtime.images.opencv import cv2` stands for `import cv2`.
 """
@@ -12,23 +12,31 @@ from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import InputError
 
+
+class Optional:
+    """A module; an attribute of it raises `InputError` where its package is not installed.
+
+    `package` is its name for people, `extra` the part of this project's package that brings it.
+    """
+
+    def __init__(self, module: str, package: str, extra: str) -> None:
+        self._module, self._package, self._extra = module, package, extra
+
+    def __getattr__(self, name: str) -> Any:
+        """Import the module where needed, and return one of its names."""
+        try:
+            module = importlib.import_module(self._module)
+        except ImportError as error:
+            raise InputError(f"this needs {self._package} ({error}); install it: pip install 'skyedge[{self._extra}]'") from error
+        value = getattr(module, name)
+        setattr(self, name, value)
+        return value
+
+
 if TYPE_CHECKING:
     import cv2 as cv2
 else:
-
-    class _OpenCV:
-        """The module `cv2`; an attribute of it raises `InputError` where OpenCV is not installed."""
-
-        def __getattr__(self, name: str) -> Any:
-            try:
-                module = importlib.import_module("cv2")
-            except ImportError as error:
-                raise InputError(f"this needs OpenCV ({error}); install it: pip install 'skyedge[opencv]'") from error
-            value = getattr(module, name)
-            setattr(self, name, value)
-            return value
-
-    cv2 = _OpenCV()
+    cv2 = Optional("cv2", "OpenCV", "opencv")
 
 
 @cache

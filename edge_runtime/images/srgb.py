@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+SHOULDER = 0.8  # light above which highlights are compressed into what is left up to white
 FINE = 65_535  # steps of linear light in the table back; a byte there and back stays that byte
 
 
@@ -29,6 +30,13 @@ def to_light(pixels: np.ndarray) -> np.ndarray:
 def to_levels(light: np.ndarray) -> np.ndarray:
     """Return linear light as sRGB levels, float32 in [0, 255], not rounded yet; light beyond 0..1 is clipped."""
     return TO_BYTES[np.rint(np.clip(light, 0, 1) * np.float32(FINE)).astype(np.uint16)]
+
+
+def shoulder(light: np.ndarray) -> np.ndarray:
+    """Compress light above `SHOULDER` smoothly to below 1; below it nothing changes."""
+    room = np.float32(1 - SHOULDER)
+    over = np.maximum(light - np.float32(SHOULDER), 0)
+    return np.minimum(light, np.float32(SHOULDER)) + room * over / (room + over)
 
 
 def light_of(red: float, green: float, blue: float) -> np.ndarray:

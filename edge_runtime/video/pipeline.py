@@ -1,4 +1,4 @@
-"""Segment a video, a camera or a stream: decoding, the network and encoding each in a thread of its own.
+"""From video to video: decoding, the work on each frame and encoding in a thread of their own.
 
 The queues between the threads are short, so memory does not grow with the length of the video. A file waits for the slowest
 thread and loses no frame. A camera does not wait: its newest frame replaces one that was not fetched yet.
@@ -6,12 +6,13 @@ thread and loses no frame. A camera does not wait: its newest frame replaces one
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,14 +25,17 @@ from edge_runtime.images.resize import resize_probability, to_mask8
 from edge_runtime.masks.refine import RefineConfig, refine
 from edge_runtime.masks.stabilize import Stabilizer
 from edge_runtime.segmenter import Ensemble, Segmenter
-from edge_runtime.video.io import Pacing, TimedFrame, VideoSource
-from edge_runtime.video.sink import VideoSink, check_free, check_target
-from edge_runtime.video.threads import Pipe, Reading, Worker, Writing
+from edge_runtime.video.read import TimedFrame, VideoSource
+from edge_runtime.video.threads import Pipe, Worker
+from edge_runtime.video.write import VideoSink, check_target
 
+LONGEST_GAP_S = 10.0  # between frames of a live source; a longer one is cut out
 ENDING_S = 1.0  # that a live source is waited for when all is written
 CLOSING_S = 60.0  # that a thread gets for the frame it is at
 LINE_S = 10.0  # between lines of progress
 WINDOW = "skyedge"  # a key q in it ends the run
+
+Work = Callable[[Iterator[TimedFrame]], Iterator[TimedFrame]]  # frames to frames, one for each; what it raises ends the run
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class VideoOptions:
     Attributes
     ----------
     out
-        File of the result; its suffix decides the codec (`video.encode.CODECS`).
+        File of the result; its suffix decides the codec (`video.write.CODECS`).
     overlay
         Write the image with its sky tinted, not the gray mask.
     stabilize
@@ -53,7 +57,7 @@ class VideoOptions:
     seconds
         Stop after so many seconds of video; 0 = at its end, or when the user ends it.
     overwrite
-        Also replace a file that this program did not write.
+        Also replace a file that exists.
     """
 
     out: Path
@@ -69,24 +73,25 @@ class VideoOptions:
 class VideoResult:
     """What a run did; `video_s` is the length of the file, `interrupted` that the user ended it.
 
-    `size` and `written_size` are (height, width) of the input and the file, `sound` says what became of the sound.
+    `size` and `written_size` are (height, width) of the input and the file, `notes` says what became of sound and colors.
     """
 
     frames: int
     dropped: int
-    repeated: int
-    cuts: int
     size: tuple[int, int]
     video_s: float
     wall_s: float
     interrupted: bool = False
     written_size: tuple[int, int] | None = None
-    sound: str = ""
+    notes: tuple[str, ...] = ()
 
-    @property
-    def real_time_factor(self) -> float:
-        """Seconds of video a second; 1 or more keeps up with a camera."""
-        return self.video_s / self.wall_s
+    def __str__(self) -> str:
+        """Return the run in one line."""
+        height, width = self.size
+        speed = self.video_s / self.wall_s  # 1 or more keeps up with a camera
+        what = f"{self.frames} frames of {width} x {height} ({self.video_s:.2f} s) in {self.wall_s:.2f} s"
+        notes = (f"{speed:.2f} x real time", f"{self.dropped} dropped", *self.notes)
+        return f"{what}: {', '.join(notes)}"
 
 
 class FrameSegmenter:
@@ -121,42 +126,56 @@ class FrameSegmenter:
 
 
 def segment_video(source: str | Path, segmenter: Segmenter | Ensemble, options: VideoOptions) -> VideoResult:
-    """Segment a video file, a camera (its number) or a stream (its URL) into a file, and print a summary.
+    """Segment a video file, a camera (its number) or a stream (its URL) into a file, print a summary, and return it.
+
+    Raises what `run_video` raises.
+    """
+    frames = FrameSegmenter(segmenter, options.stabilize, options.refinement)
+
+    def work(incoming: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
+        for frame in incoming:
+            probability = frames(frame.image)
+            drawn = draw_overlay(frame.image, probability, segmenter.threshold) if options.overlay else to_mask8(probability)
+            yield TimedFrame(drawn, frame.time_s, frame.duration_s)
+
+    def note() -> str:
+        return f"{frames.cuts} cut{'' if frames.cuts == 1 else 's'}" if options.stabilize else ""
+
+    return run_video(source, options.out, work, note, options.seconds, options.show, options.overwrite)
+
+
+def run_video(
+    source: str | Path,
+    out: Path,
+    work: Work,
+    note: Callable[[], str] = str,
+    seconds: float = 0.0,
+    show: bool = False,
+    overwrite: bool = False,
+) -> VideoResult:
+    """Make a video of another, and print a summary that ends with the words of `note`; see `VideoOptions` for the others.
 
     Raises `InputError` where the source cannot be opened or holds no frame. It also does where the source ended too early;
     the frames up to there are in the file then.
     """
-    check_target(options.out)
-    if not 0 <= options.seconds < math.inf:
-        raise InputError(f"got --seconds {options.seconds:g}, expected 0 (to the end) or more")
-    if Path(str(source)).exists() and options.out.exists() and options.out.samefile(source):
+    if not 0 <= seconds < math.inf:
+        raise InputError(f"got --seconds {seconds:g}, expected 0 (to the end) or more")
+    if Path(str(source)).exists() and out.exists() and out.samefile(source):
         raise InputError(f"{source} is the input and would be overwritten; choose another --out")
-    check_free(options.out, options.overwrite)
-    if options.show:
+    check_target(out, overwrite)
+    if show:
         open_window()
-    reader = VideoSource(source)
     try:
-        result = _run(reader, FrameSegmenter(segmenter, options.stabilize, options.refinement), options)
+        reader = VideoSource(source)
+        result = _run(reader, out, work, note, seconds, show)
     finally:
-        if options.show:
+        if show:
             cv2.destroyAllWindows()
-    print(summary(result, options), flush=True)
-    missing = None if options.seconds or result.interrupted else reader.shortfall()
+    print(f"{result}: {out}", flush=True)
+    missing = None if seconds or result.interrupted else reader.shortfall()
     if missing:
-        raise InputError(f"{missing}: what could be read is in {options.out}")
+        raise InputError(f"{missing}: what could be read is in {out}")
     return result
-
-
-def summary(result: VideoResult, options: VideoOptions) -> str:
-    """Return the last line of a run."""
-    height, width = result.size
-    what = f"{result.frames} frames of {width} x {height} ({result.video_s:.2f} s) in {result.wall_s:.2f} s"
-    extra = f", {result.repeated} repeated to keep time" if result.repeated else ""
-    if result.written_size not in (None, result.size):
-        extra += ", written as {1} x {0}".format(*result.written_size)
-    cuts = f", {result.cuts} cut{'' if result.cuts == 1 else 's'}" if options.stabilize else ""
-    sound = f", {result.sound}" if result.sound else ""
-    return f"{what}: {result.real_time_factor:.2f} x real time, {result.dropped} dropped{extra}{cuts}{sound}: {options.out}"
 
 
 def open_window() -> None:
@@ -172,32 +191,30 @@ def open_window() -> None:
         raise InputError(f"--show needs an OpenCV with a window system: {error}; {instead}") from error
 
 
-def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> VideoResult:
-    """Let the three threads run; the network's is this one, since windows belong to the main thread."""
+def _run(reader: VideoSource, out: Path, work: Work, note: Callable[[], str], seconds: float, show: bool) -> VideoResult:
+    """Let the three threads run; the work is done in this one, since windows belong to the main thread."""
     start, stop, ended = time.monotonic(), threading.Event(), threading.Event()
-    decoded, masks = Pipe(stop, ended, drop=reader.live), Pipe(stop)
-    reading = Reading(reader, decoded, options.seconds, ended)
-    decoder = Worker(reading.run, stop)
+    decoded, done = Pipe(stop, ended, drop=reader.live), Pipe(stop)
+    decoder = Worker(lambda: _read(reader, decoded, seconds, ended), stop)
     decoder.start()
     try:
-        incoming = iter(decoded)
-        first = next(incoming, None)
+        results = work(iter(decoded))
+        first = next(results, None)
         if first is None:
             decoder.finish()
             raise InputError(f"{reader.name} holds no frame that can be decoded, expected a video; record it again")
-        size = first.image.shape[:2]
-        pacing = Pacing(reader.rate)
-        sound_of = None if reader.live else Path(reader.name)
-        with VideoSink(options.out, reader.rate, size, options.overlay, sound_of) as sink:
-            encoder = Worker(Writing(masks, sink, pacing).run, stop)
+        with VideoSink(out, reader.format, None if reader.live else Path(reader.name)) as sink:
+            encoder = Worker(lambda: [sink.write(frame.image, frame.time_s, frame.duration_s) for frame in done], stop)
             encoder.start()
             try:
-                count, interrupted = _segment_all(first, incoming, masks, frames, options, reader)
+                count, interrupted = _work_all(reader, itertools.chain([first], results), done, show)
                 ended.set()
-                masks.put(None)
+                done.put(None)
                 encoder.finish()
                 if not reader.live:
                     decoder.finish()
+                if seconds or interrupted:
+                    sink.sound_end_s = 0
             finally:
                 stop.set()
                 encoder.join(CLOSING_S)  # before the sink closes
@@ -210,40 +227,41 @@ def _run(reader: VideoSource, frames: FrameSegmenter, options: VideoOptions) -> 
         decoder.join(ENDING_S if reader.live else CLOSING_S)  # a stalled stream may hold it; it ends with the process
         if not decoder.is_alive():
             reader.close()
-    written_s = pacing.written / reader.rate
-    video_s = written_s if reader.live else max(reading.last_s + 1 / reader.rate, written_s)
+    written = () if sink.written_size == reader.size else ("written as {1} x {0}".format(*sink.written_size),)
+    notes = tuple(filter(None, (*written, *reader.notes(), note(), sink.sound)))
     wall_s = time.monotonic() - start
-    written = (interrupted, sink.written_size, sink.sound)
-    return VideoResult(count, decoded.dropped, pacing.repeated, frames.cuts, size, video_s, wall_s, *written)
+    return VideoResult(count, decoded.dropped, reader.size, sink.end_s, wall_s, interrupted, sink.written_size, notes)
 
 
-def _segment_all(
-    first: TimedFrame,
-    incoming: Iterator[TimedFrame],
-    masks: Pipe,
-    frames: FrameSegmenter,
-    options: VideoOptions,
-    reader: VideoSource,
-) -> tuple[int, bool]:
-    """Segment frame after frame; return how many, and whether the user ended it: by q, or a live source by a signal."""
-    count, shown, frame = 0, time.monotonic(), first
+def _read(reader: VideoSource, decoded: Pipe, seconds: float, ended: threading.Event) -> None:
+    """Decode into a pipe, to the end or until `ended` is set: a camera has no end of its own."""
+    start, cut_out, last_s, first_s = time.monotonic(), 0.0, 0.0, None
+    while not ended.is_set() and (frame := reader.read()) is not None:
+        if reader.live:
+            now = time.monotonic() - start - cut_out
+            if now - last_s > LONGEST_GAP_S:
+                cut_out, now = cut_out + now - last_s, last_s
+            frame, last_s = TimedFrame(frame.image, now), now
+        time_s = (reader.frames - 1) / float(reader.format.rate) if frame.time_s is None else frame.time_s
+        first_s = time_s if first_s is None else first_s
+        if (seconds and time_s - first_s >= seconds) or not decoded.put(frame):
+            break
+    decoded.put(None)
+
+
+def _work_all(reader: VideoSource, results: Iterator[TimedFrame], done: Pipe, show: bool) -> tuple[int, bool]:
+    """Hand on frame after frame; return how many, and whether the user ended it: by q, or a live source by a signal."""
+    count, shown = 0, time.monotonic()
     try:
-        while True:
-            probability = frames(frame.image)
-            threshold = frames.segmenter.threshold
-            image = draw_overlay(frame.image, probability, threshold) if options.overlay else to_mask8(probability)
-            if not masks.put(TimedFrame(image, frame.time_s)):
+        for result in results:
+            if not done.put(result):
                 break
             count += 1
-            if options.show and _quit(image):
+            if show and _quit(result.image):
                 return count, True
             if time.monotonic() - shown >= LINE_S:
                 shown = time.monotonic()
                 print(f"{reader.name}: {count} frames", file=sys.stderr, flush=True)
-            following = next(incoming, None)
-            if following is None:
-                break
-            frame = following
     except KeyboardInterrupt:
         if not reader.live:
             raise

@@ -6,11 +6,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from edge_runtime.errors import InputError
-from edge_runtime.video.io import Pacing, TimedFrame, VideoSource
-from edge_runtime.video.sink import VideoSink
+from edge_runtime.video.read import TimedFrame
 
 QUEUE = 4  # frames between two threads
 LIMIT_S = 600.0  # that a thread waits for another's frame
@@ -102,51 +100,3 @@ class Worker(threading.Thread):
             polls = _poll_again(polls, "no end of a thread")
         if self.error is not None:
             raise self.error
-
-
-@dataclass
-class Reading:
-    """Decodes: from the source into a pipe."""
-
-    source: VideoSource
-    pipe: Pipe
-    seconds: float
-    ended: threading.Event
-    last_s: float = 0.0
-
-    def run(self) -> None:
-        """Read to the end, or until `ended` is set: a camera has no end of its own."""
-        start = time.monotonic()
-        while not self.ended.is_set():
-            frame = self.source.read()
-            if frame is None:
-                break
-            if self.source.live:
-                frame = TimedFrame(frame.image, time.monotonic() - start)
-            self.last_s = frame.time_s if frame.time_s is not None else (self.source.frames - 1) / self.source.rate
-            if (self.seconds and self.last_s >= self.seconds) or not self.pipe.put(frame):
-                break
-        self.pipe.put(None)
-
-
-@dataclass
-class Writing:
-    """Encodes: from a pipe into the file; each frame waits for the next, whose time says how long it is shown."""
-
-    pipe: Pipe
-    sink: VideoSink
-    pacing: Pacing
-
-    def run(self) -> None:
-        """Write to the end."""
-        waiting: TimedFrame | None = None
-        for frame in self.pipe:
-            if waiting is not None:
-                self._write(waiting, frame.time_s)
-            waiting = frame
-        if waiting is not None:
-            self._write(waiting, None)
-
-    def _write(self, frame: TimedFrame, next_s: float | None) -> None:
-        for _ in range(self.pacing.copies(frame.time_s, next_s)):
-            self.sink.write(frame.image)

@@ -11,7 +11,7 @@ import numpy as np
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.resize import check_rgb
-from edge_runtime.images.srgb import luminance, to_levels, to_light
+from edge_runtime.images.srgb import luminance, shoulder, to_levels, to_light
 from edge_runtime.masks.pyramid import shrink, to_working
 from skyedge.replace.matte import Surroundings, clear_veil, free_foreground, sharpen
 from skyedge.replace.presets import Sky
@@ -23,7 +23,6 @@ GAINS = (0.12, 2.2)  # least and most that relighting multiplies the light of a 
 SPREADS = (0.8, 1.15)  # and its spread, in the logarithm of light
 DAMPED = 0.7  # power by which the foreground's brightness follows the sky's
 DARK = 1e-3  # light below which a logarithm says nothing
-SHOULDER = 0.8  # light above which an image's highlights are compressed into what is left up to white
 REACH = 0.015  # of the diagonal: deviation of the glow
 STRIP_PIXELS = 1 << 18  # of the image; what is computed at its full size takes a strip of this size
 
@@ -97,13 +96,6 @@ def _statistics(light: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, float
     part = light[alpha > 0.5]
     logs = np.log(np.maximum(luminance(part), DARK))
     return np.maximum(part.mean(axis=0), DARK), max(0.05, float(logs.std()))
-
-
-def shoulder(light: np.ndarray) -> np.ndarray:
-    """Compress light above `SHOULDER` smoothly to below 1; below it nothing changes."""
-    room = np.float32(1 - SHOULDER)
-    over = np.maximum(light - np.float32(SHOULDER), 0)
-    return np.minimum(light, np.float32(SHOULDER)) + room * over / (room + over)
 
 
 def replace_sky(
