@@ -267,13 +267,17 @@ class MovingConfig:
 
 def main(config: MovingConfig) -> None:
     """Write the clip; files appear under their names when they are whole."""
-    from edge_runtime.video.sink import VideoSink
+    from fractions import Fraction
+
+    from edge_runtime.video.format import VideoFormat
+    from edge_runtime.video.write import VideoSink
 
     if config.masks is not None and config.masks.suffix.lower() != ".mkv":
         raise InputError(f"got --masks {config.masks}, expected a name that ends in .mkv, whose codec is lossless")
+    form = VideoFormat(Fraction(config.fps).limit_denominator(1001))
     with contextlib.ExitStack() as sinks:
-        clip = sinks.enter_context(VideoSink(config.out, config.fps, config.size))
-        masks = config.masks and sinks.enter_context(VideoSink(config.masks, config.fps, config.size, color=False))
+        clip = sinks.enter_context(VideoSink(config.out, form))
+        masks = config.masks and sinks.enter_context(VideoSink(config.masks, form))
         for frame in moving_scene(config.seed, config.frames, config.size, config.motion, config.kind):
             clip.write(frame.image)
             if masks:

@@ -29,13 +29,14 @@ from rich.progress import track
 
 from edge_runtime.images.resize import resize_probability
 from edge_runtime.segmenter import Segmenter
-from edge_runtime.video.io import VideoSource
+from edge_runtime.video.format import VideoFormat
 from edge_runtime.video.pipeline import FrameSegmenter
-from edge_runtime.video.sink import VideoSink
+from edge_runtime.video.read import VideoSource
+from edge_runtime.video.write import VideoSink
 from scenes.moving import MOTIONS, Frame, moving_scene
 from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, require, table
 
-COMPRESSED = "compressed"  # handheld, through an MPEG-4 file
+COMPRESSED = "compressed"  # handheld, through an H.264 file
 KINDS = (*MOTIONS, COMPRESSED)
 METHODS = ("exact", "raw", "stabilized")
 LATEST = 3  # frames after a change that count
@@ -140,7 +141,7 @@ def shot(kind: str, seed: int, config: FlickerConfig) -> Iterator[Frame]:
     frames = list(moving_scene(seed, config.frames, config.size, "handheld"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "shot.mp4"
-        with VideoSink(path, 25.0, config.size) as sink:
+        with VideoSink(path, VideoFormat()) as sink:
             for frame in frames:
                 sink.write(frame.image)
         source = VideoSource(path)

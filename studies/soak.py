@@ -28,8 +28,9 @@ import numpy as np
 from edge_runtime.benchmark.machine import describe_machine
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.segmenter import Segmenter
-from edge_runtime.video.encode import CODECS
-from edge_runtime.video.sink import count_frames
+from edge_runtime.video.format import VideoFormat
+from edge_runtime.video.read import count_frames
+from edge_runtime.video.write import VideoSink
 from scenes.render import generate
 from studies.harness import PROJECT_ROOT, RESULTS, Figures, Study, StudyConfig, require, table
 
@@ -209,18 +210,15 @@ def watch(config: SoakConfig, subjects: list[Subject]) -> dict[str, list[dict[st
 
 
 def index_bytes(suffix: str) -> float:
-    """Return what a frame adds to the memory of an OpenCV writer for this kind of file, which grows until the file is closed."""
+    """Return what a frame adds to the memory of a writer of this kind of file, which grows until the file is closed."""
     import psutil
 
-    with tempfile.TemporaryDirectory() as folder:
-        codec = cv2.VideoWriter.fourcc(*CODECS[suffix])
-        writer = cv2.VideoWriter(str(Path(folder, f"x{suffix}")), cv2.CAP_FFMPEG, codec, 25.0, (32, 32), False)
-        sizes = []
+    sizes = []
+    with tempfile.TemporaryDirectory() as folder, VideoSink(Path(folder, f"x{suffix}"), VideoFormat()) as sink:
         for count in INDEX_FRAMES:
             for _ in range(count):
-                writer.write(np.zeros((32, 32), np.uint8))
+                sink.write(np.zeros((32, 32), np.uint8))
             sizes.append(psutil.Process().memory_full_info().uss)
-        writer.release()
     return round((sizes[1] - sizes[0]) / INDEX_FRAMES[1], 1)
 
 

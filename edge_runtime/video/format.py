@@ -1,4 +1,4 @@
-"""What a written video takes over from the video that it is made of: rate, shape of the pixels, colors. Set here and nowhere else.
+"""What a video takes over from the one that it is made of: rate, shape of the pixels, colors. Set here and nowhere else.
 
 Colors are told by the numbers of ITU-T H.273, which containers, codecs and FFmpeg share: matrix (from YUV to RGB), primaries,
 transfer (of light to levels) and range (1: black at 16 and white at 235; 2: all levels).
@@ -109,9 +109,9 @@ class Converter:
         """Return a decoded frame as (H, W, 3) uint8 RGB of `size` (H, W)."""
         matrix = 5 if color.matrix == BT601 else color.matrix  # two numbers of one matrix; swscale knows the other
         words = {"height": size[0], "width": size[1], "src_colorspace": matrix, "src_color_range": color.range}
-        if not color.hdr:
-            return self._reformat(frame, format="rgb24", interpolation=self._exact, **words).to_ndarray()
-        return hdr_to_sdr(self._reformat(frame, format="rgb48le", interpolation=self._exact, **words).to_ndarray(), color.transfer)
+        words |= {"format": "rgb48le" if color.hdr else "rgb24", "interpolation": self._exact}
+        image = self._reformat(frame, **words).to_ndarray()
+        return hdr_to_sdr(image, color.transfer) if color.hdr else image
 
     def to_frame(self, image: np.ndarray, pixels: str, color: Color) -> Any:
         """Return (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA, each uint8, as a frame of the format `pixels`."""
@@ -137,7 +137,8 @@ def _hdr_light(transfer: int) -> np.ndarray:
     """Return the light of 4096 levels, float32: of PQ 1 is an SDR white, of HLG the brightest that a scene can have."""
     level = np.arange(4096) / 4095
     if transfer == HLG:  # ITU-R BT.2100
-        return np.where(level <= 0.5, level**2 / 3, (np.exp((level - 0.55991073) / 0.17883277) + 0.28466892) / 12).astype(np.float32)
+        high = (np.exp((level - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        return np.where(level <= 0.5, level**2 / 3, high).astype(np.float32)
     root = level ** (1 / 78.84375)
     nits = 10_000 * (np.maximum(root - 0.8359375, 0) / (18.8515625 - 18.6875 * root)) ** (1 / 0.1593017578125)
     return (nits / WHITE_NITS).astype(np.float32)

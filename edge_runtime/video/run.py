@@ -35,7 +35,7 @@ class Video:
     seconds: float = 0.0
     """Stop after so many; 0 = at the end, of a camera with Ctrl-C."""
     overwrite: bool = False
-    """Also replace a file that this command did not write."""
+    """Also replace an --out that exists."""
     threads: int = 1
     """CPU threads of the interpreter."""
     device: Device = "cpu"

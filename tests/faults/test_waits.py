@@ -24,9 +24,10 @@ from edge_runtime.images import isolated
 from edge_runtime.segment import workers
 from edge_runtime.segment.jobs import Job, Options
 from edge_runtime.video import threads
-from edge_runtime.video.io import TimedFrame
-from edge_runtime.video.sink import VideoSink
+from edge_runtime.video.format import VideoFormat
+from edge_runtime.video.read import TimedFrame
 from edge_runtime.video.threads import Pipe, Worker
+from edge_runtime.video.write import VideoSink
 from export.consumers import environments
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,7 +142,7 @@ def test_threads_of_the_video_wait_for_one_that_hangs_only_so_long(monkeypatch: 
 
 
 def test_a_video_whose_encoder_hangs_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="it hangs"), VideoSink(tmp_path / "a.mp4", 25.0, (32, 32)) as sink:
+    with pytest.raises(InputError, match="it hangs"), VideoSink(tmp_path / "a.mp4", VideoFormat()) as sink:
         sink.write(np.zeros((32, 32, 3), np.uint8))
         sink.abandoned = True
         raise InputError("it hangs")

@@ -9,13 +9,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from edge_runtime.video.sink import VideoSink
 from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.srgb import TO_LIGHT, luminance, to_levels, to_light
 from edge_runtime.masks.refine import refine
-from edge_runtime.video.sink import VideoSink
 from scenes.moving import moving_scene
 from scenes.parts.canvas import Canvas
 from scenes.render import compose, generate
