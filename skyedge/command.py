@@ -23,7 +23,15 @@ VERBS = {  # verb -> module, its config dataclass, what it does
     "skyseg": ("skyedge.skyseg", "Skyseg", "make a file in place of the public skyseg.onnx"),
 }
 # What a verb needs beyond the lean installation.
-EXTRAS = {"skyseg": "skyseg", "serve": "serve", "batch": "batch", "report": "host", "benchmark": "host", "devices": "host"}
+EXTRAS = {
+    "video": "video",
+    "skyseg": "skyseg",
+    "serve": "serve",
+    "batch": "batch",
+    "report": "host",
+    "benchmark": "host",
+    "devices": "host",
+}
 
 
 def usage() -> str:

@@ -3,51 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.srgb import to_light
-from edge_runtime.video.io import VideoSource
+from edge_runtime.video.read import VideoSource
 from skyedge.replace.matte import spread
 from skyedge.replace.presets import FAR, WIND
 from skyedge.replace.texture import Texture
 from skyedge.replace.view import View, Window
 
 LONGEST = 4096  # pixels: long side of a sky image as it is kept
-PLANE_SPAN = 4.0  # heights of the cloud layer that the long side of an image taken straight up covers
-DROWNED = 0.05  # sine of the elevation at which a plane overhead is mostly haze, of the image's mean light
 LAND = 0.5  # a row of a sky image with a smaller share of sky is land, and cut off with all rows below it
 ENOUGH = 0.15  # share of the rows that must be left
 
-Mapping = Literal["ahead", "overhead"]
-
 
 class ImageSky:
-    """An image of a sky, seen through a camera.
+    """An image of a sky, taken toward the horizon, which is its lower edge; it keeps its own perspective."""
 
-    `ahead`: taken toward the horizon, which is its lower edge; it keeps its own perspective. `overhead`: taken straight
-    up; it is laid on a plane above, so that its clouds shrink toward the horizon.
-    """
-
-    def __init__(
-        self, image: np.ndarray, view: View, mapping: Mapping = "ahead", wind: float = 1.0, loop_s: float | None = None
-    ) -> None:
-        self.mapping, self.wind, self.loop_s = mapping, wind, loop_s
+    def __init__(self, image: np.ndarray, view: View, wind: float = 1.0, loop_s: float | None = None) -> None:
+        self.wind, self.loop_s = wind, loop_s
         scale = min(1.0, LONGEST / max(image.shape[:2]))
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        light = to_light(image)
-        self.texture, self.mean = Texture(light, mirror=True), light.mean(axis=(0, 1))
+        self.texture = Texture(to_light(image), mirror=True)
         long_side = max(self.texture.height, self.texture.width)
         # Seen through the camera's lens, but enlarged where needed to reach the top of its view.
         highest = float(view.window(step=max(1, view.height // 16)).directions()[1].max())
         cover = math.asin(min(1.0, max(0.0, highest))) / self.texture.height
         self.pixel_angle = max(math.radians(view.fov_deg) / long_side, cover)
-        self.plane_scale = long_side / PLANE_SPAN
 
     def light(self, window: Window, time_s: float) -> np.ndarray:
         """Return the light of the sky, (h, w, 3) float32, linear RGB, at a time in seconds.
@@ -68,12 +56,6 @@ class ImageSky:
         # A layer that moves as a whole: what is overhead races, what is at the horizon hardly moves.
         gone = self.wind * time_s
         right, ahead = right - np.float32(gone * WIND[0]) * rise, ahead - np.float32(gone * WIND[1]) * rise
-        if self.mapping == "overhead":
-            scale = np.float32(self.plane_scale)
-            detail = np.log2(scale * np.float32(window.pixel_angle) / rise**1.6)
-            x = right / rise * scale + np.float32(self.texture.width / 2)  # no mirror line straight ahead
-            seen = self.texture.at(x, ahead / rise * scale, detail)
-            return seen + np.exp(-up / np.float32(DROWNED))[..., None] * (self.mean - seen)
         flat = np.hypot(right, ahead)
         elevation = np.arctan2(up, flat)
         across = np.arctan2(right, ahead) * (flat / np.hypot(flat, up))  # no pinch overhead
@@ -83,21 +65,26 @@ class ImageSky:
 
 
 class VideoSky:
-    """A video of a sky, played at its own rate; at its end it starts again."""
+    """A video of a sky, played at its own rate; at its end it starts again.
 
-    def __init__(self, path: Path, view: View, mapping: Mapping = "ahead", rows: float = 1.0) -> None:
-        self.path, self.view, self.mapping, self.rows = path, view, mapping, rows
-        self.source = VideoSource(path)
-        self.number, self.sky = 0, self._next()
+    `rows` tells the share of a frame's rows, from the top, that show sky; it is asked about the first.
+    """
+
+    def __init__(self, path: Path, view: View, rows: Callable[[np.ndarray], float] = lambda image: 1.0) -> None:
+        self.path, self.view, self.rows = path, view, 0
+        self.source, self.number = VideoSource(path), -1
+        self.rate = float(self.source.format.rate)
+        image = self._next()
+        self.rows = max(1, round(rows(image) * len(image)))
+        self.sky = ImageSky(image[: self.rows], view, wind=0)
 
     def light(self, window: Window, time_s: float) -> np.ndarray:
         """Return the light of the frame at a time in seconds, as `ImageSky`; times must not fall."""
-        wanted = int(time_s * self.source.rate + 1e-6)
-        while self.number < wanted:
-            self.sky, self.number = self._next(), self.number + 1
+        while self.number < int(time_s * self.rate + 1e-6):
+            self.sky = ImageSky(self._next()[: self.rows], self.view, wind=0)
         return self.sky.light(window, 0.0)
 
-    def _next(self) -> ImageSky:
+    def _next(self) -> np.ndarray:
         """Return the next frame, the first after the last."""
         frame = self.source.read()
         if frame is None:
@@ -106,8 +93,8 @@ class VideoSky:
             frame = self.source.read()
         if frame is None:
             raise InputError(f"got the sky {self.path} without a frame that can be decoded, expected a video")
-        kept = max(1, round(self.rows * len(frame.image)))
-        return ImageSky(frame.image[:kept], self.view, self.mapping, wind=0)
+        self.number += 1
+        return frame.image
 
 
 def without_land(image: np.ndarray, probability: np.ndarray) -> np.ndarray:

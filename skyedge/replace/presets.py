@@ -1,4 +1,4 @@
-"""Procedural skies: clear, clouds, overcast, sunset, stars; drawn for any camera, moving, and reproducible by seed.
+"""Procedural skies: clouds, sunset, stars; drawn for any camera, moving, and reproducible by seed.
 
 The color of the air is a gradient over the elevation with a glow around the sun. Clouds are one layer, a plane overhead:
 a direction (right, up, ahead) meets it at (right, ahead) / up, so clouds shrink and crowd toward the horizon.
@@ -78,11 +78,7 @@ class Weather:
 
 
 PRESETS: dict[str, Weather] = {
-    "clear": Weather((206, 224, 238), (122, 172, 222), (52, 108, 184), glow=0.35),
     "clouds": Weather((200, 218, 232), (106, 160, 216), (44, 98, 176), glow=0.15, cover=-0.1, soft=1.5),
-    "overcast": Weather(
-        (214, 218, 222), (196, 201, 208), (178, 184, 193), cover=-2.2, soft=4.5, lit=(226, 229, 233), shaded=(128, 136, 147)
-    ),
     "sunset": Weather(
         (255, 184, 104),
         (206, 136, 132),

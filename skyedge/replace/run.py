@@ -13,7 +13,9 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -24,25 +26,24 @@ from PIL import Image
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
 from edge_runtime.images.formats import read_rgb
-from edge_runtime.images.mask_file import exif_record, marked, record_of
 from edge_runtime.masks.refine import DEFAULTS, refine
 from edge_runtime.progress import track
 from edge_runtime.segment.jobs import is_content
 from edge_runtime.segmenter import Segmenter
-from edge_runtime.video.encode import CODECS
-from edge_runtime.video.io import Pacing, TimedFrame, VideoSource, is_live, is_video
-from edge_runtime.video.pipeline import FrameSegmenter
-from edge_runtime.video.sink import VideoSink, check_free
+from edge_runtime.video.format import VideoFormat
+from edge_runtime.video.pipeline import FrameSegmenter, run_video
+from edge_runtime.video.read import TimedFrame, is_live, is_video
+from edge_runtime.video.write import CODECS, VideoSink
 from skyedge.replace.motion import SkyTracker
-from skyedge.replace.own_sky import ImageSky, Mapping, VideoSky, rows_of_sky, without_land
+from skyedge.replace.own_sky import ImageSky, VideoSky, rows_of_sky, without_land
 from skyedge.replace.presets import PRESETS, Sky, make_sky
 from skyedge.replace.relight import Cutout, Look, replace_sky
 from skyedge.replace.view import Horizon, View, find_horizon
 
 LONGEST_S = 600.0  # of an animation
-LINE_S = 10.0  # between lines of progress
+FRAMES_PER_SECOND = Fraction(25)  # of an animation
+HALO = 0.6  # strength of the new sky's glow, of the share that the foreground follows its light
 OUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-RECORD = "replace"  # in the file: it may be written again
 QUALITY = 95  # of JPEG and WebP
 
 
@@ -55,38 +56,33 @@ class Replace:
     model: Path
     """Artifact folder."""
     sky: str
-    """clear, clouds, overcast, sunset, stars (drawn, no file needed), or an image or video of a sky."""
+    """clouds, sunset, stars (drawn, no file needed), or an image or video of a sky."""
     out: Path
-    """File to write: an image, or a video (.mp4, .mkv, .avi) for a video and with --animate."""
+    """File to write: an image, or a video (.mp4, .mov, .webm, .avi, .mkv) for a video and with --animate."""
     animate: float = 0.0
     """Seconds of a preview in which the sky of an image moves; its end joins its beginning."""
-    fps: float = 25.0
-    """Frames per second of --animate; a video keeps its own."""
     relight: float = 0.5
-    """How far the foreground follows the new sky's light and color, 0 to 1."""
-    halo: float = 0.3
-    """Glow of the new sky over the foreground's edges, 0 to 1."""
+    """How far the foreground follows the new sky's light, color and glow, 0 to 1."""
     wind: float = 1.0
     """Speed of the clouds; 0 stands still."""
     seed: int = 0
     """Of the drawn skies."""
-    mapping: Mapping = "ahead"
-    """A sky image or video was taken toward the horizon, or straight up: then it is laid on a plane overhead."""
-    sky_is_sky: bool = True
-    """A sky image is all sky and is taken as it is. --no-sky-is-sky lets the network cut off its land and paint over masts and
-    branches. Of a video the land is always cut off."""
-    overwrite: bool = False
-    """Also replace an --out that this program did not write."""
+    cut_land: bool = False
+    """The sky image shows land too: let the network cut it off, and paint over masts and branches. Of a video it is always cut
+    off."""
     horizon: float | None = None
     """Height of the horizon at the middle of the image, 0 = top, 1 = bottom; found from the sky where it is left out."""
-    tilt: float | None = None
-    """Slope of the horizon, degrees, positive where it falls to the right; found too."""
-    fov: float = 65.0
-    """Angle of view of the camera along the longer side, degrees."""
     min_sky: float = 0.05
     """Images with a smaller share of sky are refused; such frames of a video stay as they are."""
+    overwrite: bool = False
+    """Also replace an --out that exists."""
     threads: int = 1
     """CPU threads of the interpreter."""
+
+    @property
+    def look(self) -> Look:
+        """How the foreground adapts to the new sky."""
+        return Look(self.relight, HALO * self.relight)
 
 
 def main(config: Replace) -> None:
@@ -95,8 +91,11 @@ def main(config: Replace) -> None:
     video = is_video(config.input)
     _check(config, video)
     segmenter = Segmenter.load(config.model, config.threads)
-    said = _video(config, segmenter) if video else _image(config, segmenter)
-    print(f"{config.out}: {said}, {time.monotonic() - start:.1f} s")
+    if video:
+        shot = _Shot(config, segmenter)
+        run_video(config.input, config.out, shot.replace, shot.report, overwrite=config.overwrite)
+    else:
+        print(f"{config.out}: {_image(config, segmenter)}, {time.monotonic() - start:.1f} s")
 
 
 def _check(config: Replace, video: bool) -> None:
@@ -105,9 +104,9 @@ def _check(config: Replace, video: bool) -> None:
         raise InputError(f"got {config.input} and --sky {config.sky}, expected files; record the camera or stream first")
     if video and config.animate:
         raise InputError(f"got --animate with the video {config.input}, expected an image; leave --animate out")
-    if not (0 <= config.animate <= LONGEST_S and 1 <= config.fps <= 240 and 0 <= config.min_sky <= 1):
-        got = f"--animate {config.animate}, --fps {config.fps}, --min-sky {config.min_sky}"
-        raise InputError(f"got {got}, expected 0..{LONGEST_S:.0f} seconds, 1..240 frames per second, a share in 0..1")
+    if not (0 <= config.animate <= LONGEST_S and 0 <= config.min_sky <= 1):
+        got = f"--animate {config.animate}, --min-sky {config.min_sky}"
+        raise InputError(f"got {got}, expected 0..{LONGEST_S:.0f} seconds, a share in 0..1")
     if config.horizon is not None and not -2 <= config.horizon <= 3:
         raise InputError(f"got --horizon {config.horizon}, expected a share of the image's height in -2..3, such as 0.6")
     if config.sky not in PRESETS and not Path(config.sky).is_file():
@@ -117,20 +116,12 @@ def _check(config: Replace, video: bool) -> None:
         raise InputError(f"got --out {config.out}, expected a file that ends in {', '.join(suffixes)} (--animate makes a video)")
     if config.seed < 0 or not math.isfinite(config.wind):
         raise InputError(f"got --seed {config.seed}, --wind {config.wind}, expected a seed of 0 or more and a finite speed")
-    defaults = {field.name: field.default for field in dataclasses.fields(Replace)}
-    for name, used, by in (("fps", config.animate, "--animate"), ("mapping", config.sky not in PRESETS, "a sky of your own")):
-        if not used and getattr(config, name) != defaults[name]:
-            raise InputError(f"got --{name} {getattr(config, name)}, which only {by} uses; leave it out")
     for source in (config.input, Path(config.sky)):
         if os.path.realpath(config.out) == os.path.realpath(source):
             raise InputError(f"got {source} as input and output, expected two files; choose another --out")
-    Look(config.relight, config.halo)
-    if video or config.animate:
-        check_free(config.out, config.overwrite)
-    elif not config.overwrite and is_content(config.out) and record_of(config.out) != RECORD:
-        raise InputError(
-            f"got --out {config.out}, an image that `replace` did not write; choose another name, or give --overwrite"
-        )
+    if not config.overwrite and is_content(config.out):
+        raise InputError(f"got --out {config.out}, which exists already; choose another name, or give --overwrite")
+    Look(config.relight)
 
 
 def _image(config: Replace, segmenter: Segmenter) -> str:
@@ -139,57 +130,19 @@ def _image(config: Replace, segmenter: Segmenter) -> str:
     alpha = refine(image, segmenter.low_res(image))
     share = float(alpha.mean())
     if share < config.min_sky:
-        raise InputError(
-            f"got {config.input} with {100 * share:.1f} % sky, expected at least {100 * config.min_sky:.0f} %: there is hardly "
-            "a sky to replace, and nothing was written; --min-sky 0 replaces it all the same"
-        )
+        raise _no_sky(config, f"with {100 * share:.1f} % sky, expected at least {100 * config.min_sky:.0f} %")
     view = _view(config, alpha)
     sky = open_sky(config, view, segmenter, config.animate or None)
-    look = Look(config.relight, config.halo)
-    said = f"{image.shape[1]} x {image.shape[0]} pixels, {100 * share:.1f} % sky, {_say(view.horizon)}"
+    said = f"{image.shape[1]} x {image.shape[0]} pixels, {100 * share:.1f} % sky, {view.horizon}"
     if not config.animate:
         with partial_file(config.out) as partial:
-            Image.fromarray(replace_sky(image, alpha, sky, view, look)).save(
-                partial, quality=QUALITY, pnginfo=marked(RECORD), exif=exif_record(RECORD)
-            )
+            Image.fromarray(replace_sky(image, alpha, sky, view, config.look)).save(partial, quality=QUALITY)
         return said
-    count, cutout = max(1, round(config.animate * config.fps)), Cutout.of(image, alpha)
-    with VideoSink(config.out, config.fps, alpha.shape) as sink:
+    count, cutout = max(1, round(config.animate * FRAMES_PER_SECOND)), Cutout.of(image, alpha)
+    with VideoSink(config.out, VideoFormat(FRAMES_PER_SECOND)) as sink:
         for number in track(range(count), "frames"):
-            sink.write(cutout.before(sky, view, look, number / config.fps))
+            sink.write(cutout.before(sky, view, config.look, number / float(FRAMES_PER_SECOND)))
     return f"{count} frames of {said}"
-
-
-def _video(config: Replace, segmenter: Segmenter) -> str:
-    """Replace the sky of a video, frame by frame; return what was done."""
-    source = VideoSource(config.input)
-    try:
-        frame = source.read()
-        if frame is None:
-            raise InputError(f"{config.input} holds no frame that can be decoded, expected a video; record it again")
-        shot, pacing = _Shot(config, segmenter), Pacing(source.rate)
-        shown = time.monotonic()
-        with VideoSink(config.out, source.rate, frame.image.shape[:2], sound_of=config.input) as sink:
-            while frame is not None:
-                image = shot.replace(frame, source.frames - 1, source.rate)
-                following = source.read()
-                for _ in range(pacing.copies(frame.time_s, None if following is None else following.time_s)):
-                    sink.write(image)
-                frame = following
-                if time.monotonic() - shown >= LINE_S:
-                    shown = time.monotonic()
-                    print(f"{config.input}: {source.frames} frames", file=sys.stderr, flush=True)
-            if shot.horizon is None:
-                raise InputError(
-                    f"got {config.input} without a frame of at least {100 * config.min_sky:.0f} % sky, so there is no sky to "
-                    "replace, and nothing was written; --min-sky 0 replaces it all the same"
-                )
-        missing = source.shortfall()
-        if missing:
-            raise InputError(f"{missing}: what could be read is in {config.out}")
-        return f"{source.frames} frames, {shot.report()}" + f", {sink.sound}" * bool(sink.sound)
-    finally:
-        source.close()
 
 
 class _Shot:
@@ -197,7 +150,6 @@ class _Shot:
 
     def __init__(self, config: Replace, segmenter: Segmenter) -> None:
         self.config, self.segmenter = config, segmenter
-        self.look = Look(config.relight, config.halo)
         self.frames = FrameSegmenter(segmenter, stabilize=True, refinement=DEFAULTS)
         self.tracker, self.cuts = SkyTracker(), 0
         self.sky: Sky | None = None
@@ -205,9 +157,18 @@ class _Shot:
         self.horizon: Horizon | None = None
         self.steps: Counter[str] = Counter()
 
-    def replace(self, frame: TimedFrame, number: int, rate: float) -> np.ndarray:
-        """Return the next frame (H, W, 3) uint8 RGB with its new sky, or as it is where it has hardly any."""
-        image, alpha = frame.image, self.frames(frame.image)
+    def replace(self, frames: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
+        """Yield every frame with its new sky, or as it is where it has hardly any; raise `InputError` where none has."""
+        start_s: float | None = None
+        for number, frame in enumerate(frames):
+            time_s = number / float(FRAMES_PER_SECOND) if frame.time_s is None else frame.time_s
+            start_s = time_s if start_s is None else start_s
+            yield TimedFrame(self._replace(frame.image, time_s - start_s), frame.time_s, frame.duration_s)
+        if start_s is not None and self.horizon is None:
+            raise _no_sky(self.config, f"without a frame of at least {100 * self.config.min_sky:.0f} % sky")
+
+    def _replace(self, image: np.ndarray, time_s: float) -> np.ndarray:
+        alpha = self.frames(image)
         if self.frames.cuts > self.cuts:
             self.tracker, self.first, self.cuts = SkyTracker(), None, self.frames.cuts
         motion = self.tracker.step(image, alpha)
@@ -221,26 +182,26 @@ class _Shot:
         if self.sky is None:
             self.sky = open_sky(self.config, self.first, self.segmenter, None)
         view = dataclasses.replace(self.first, motion=motion.matrix @ self.first.motion)
-        time_s = number / rate if frame.time_s is None else frame.time_s
-        return replace_sky(image, alpha, self.sky, view, self.look, time_s)
+        return replace_sky(image, alpha, self.sky, view, self.config.look, time_s)
 
     def report(self) -> str:
         """Return in words what the frames had."""
-        assert self.horizon is not None
         followed = ", ".join(f"{name} {self.steps[name]}" for name in ("start", "sky", "background", "none"))
         left = f"{self.steps['untouched']} left as they were (too little sky)"
-        return f"{left}, {self.cuts} cuts, motion from: {followed}, {_say(self.horizon)}"
+        return f"{left}, {self.cuts} cuts, motion from: {followed}, {self.horizon}"
+
+
+def _no_sky(config: Replace, what: str) -> InputError:
+    return InputError(
+        f"got {config.input} {what}: there is hardly a sky to replace, and nothing was written; --min-sky 0 replaces it all "
+        "the same"
+    )
 
 
 def _view(config: Replace, alpha: np.ndarray) -> View:
     """Return the camera of an image: the horizon is found where it is not given."""
     found = find_horizon(alpha)
-    given = Horizon(
-        found.y if config.horizon is None else config.horizon, found.tilt_deg if config.tilt is None else config.tilt, found.seen
-    )
-    if not math.isfinite(given.y) or not math.isfinite(given.tilt_deg):
-        raise InputError(f"got --horizon {config.horizon}, --tilt {config.tilt}, expected numbers")
-    return View(alpha.shape[0], alpha.shape[1], given, config.fov)
+    return View(*alpha.shape, found if config.horizon is None else dataclasses.replace(found, y=config.horizon))
 
 
 def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | None) -> Sky:
@@ -249,21 +210,12 @@ def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | 
         return make_sky(config.sky, config.seed, config.wind, loop_s)
     path = Path(config.sky)
     if is_video(path):
-        source = VideoSource(path)
-        frame = source.read()
-        source.close()
-        rows = 1.0 if frame is None else rows_of_sky(segmenter.low_res(frame.image), path)
-        return VideoSky(path, view, config.mapping, rows)
+        return VideoSky(path, view, lambda image: rows_of_sky(segmenter.low_res(image), path))
     image = read_rgb(path)
-    if config.sky_is_sky:
+    if not config.cut_land:
         if rows_of_sky(segmenter.low_res(image), path, least=0) < 1:
-            print(f"{path} seems to show land too, and is taken as it is; --no-sky-is-sky cuts it off", file=sys.stderr)
-        return ImageSky(image, view, config.mapping, config.wind, loop_s)
+            print(f"{path} seems to show land too, and is taken as it is; --cut-land cuts it off", file=sys.stderr)
+        return ImageSky(image, view, config.wind, loop_s)
     probability = refine(image, segmenter.low_res(image))
     kept = max(1, round(rows_of_sky(probability, path) * len(image)))
-    return ImageSky(without_land(image[:kept], probability[:kept]), view, config.mapping, config.wind, loop_s)
-
-
-def _say(horizon: Horizon) -> str:
-    how = "seen" if horizon.seen else "estimated"
-    return f"horizon {how} at {100 * horizon.y:.0f} % of the height, tilt {horizon.tilt_deg:.1f} degrees"
+    return ImageSky(without_land(image[:kept], probability[:kept]), view, config.wind, loop_s)

@@ -44,6 +44,11 @@ class Horizon:
     tilt_deg: float
     seen: bool
 
+    def __str__(self) -> str:
+        """Return it in words."""
+        how = "seen" if self.seen else "estimated"
+        return f"horizon {how} at {100 * self.y:.0f} % of the height, tilt {self.tilt_deg:.1f} degrees"
+
 
 def find_horizon(probability: np.ndarray) -> Horizon:
     """Find the horizon from the lower edge of the sky in a mask (H, W) float32.
@@ -150,7 +155,7 @@ class View:
         """Raise `InputError` where the angles make no camera."""
         if not 5 <= self.fov_deg <= 150 or not abs(self.horizon.tilt_deg) <= 45:
             got = f"an angle of view of {self.fov_deg} and a tilt of {self.horizon.tilt_deg} degrees"
-            raise InputError(f"got {got}, expected 5 to 150 and -45 to 45; leave --fov and --tilt out")
+            raise InputError(f"got {got}, expected 5 to 150 and -45 to 45")
 
     @property
     def focal(self) -> float:

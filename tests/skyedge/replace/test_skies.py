@@ -117,10 +117,10 @@ def test_clouds_shrink_toward_the_horizon() -> None:
 
 
 def test_wrong_skies_are_refused() -> None:
-    for name, more in (("rain", {}), ("clear", {"seed": -1}), ("clear", {"wind": math.nan}), ("clear", {"loop_s": 0.0})):
+    for name, more in (("rain", {}), ("clouds", {"seed": -1}), ("clouds", {"wind": math.nan}), ("clouds", {"loop_s": 0.0})):
         with pytest.raises(InputError, match="expected"):
             make_sky(name, **more)
-    with pytest.raises(InputError, match="leave --fov"):
+    with pytest.raises(InputError, match="expected 5 to 150"):
         View(10, 10, LEVEL, fov_deg=170)
 
 
@@ -161,11 +161,10 @@ def test_an_image_sky_drifts_loops_and_goes_on_without_a_seam() -> None:
     noise = cv2.GaussianBlur(rng.random((120, 160, 3), np.float32), (0, 0), 4)
     image = np.rint(255 * (noise - noise.min()) / (noise.max() - noise.min())).astype(np.uint8)
     view = View(120, 200, LEVEL, fov_deg=100)
-    for mapping in ("ahead", "overhead"):
-        sky = ImageSky(image, view, mapping, wind=2, loop_s=4.0)
-        first = sky.light(view.window(), 0.0)
-        assert np.abs(sky.light(view.window(), 4.0) - first).max() < 1e-5
-        assert np.abs(sky.light(view.window(), 2.0) - first)[:60].mean() > 0.01
+    sky = ImageSky(image, view, wind=2, loop_s=4.0)
+    first = sky.light(view.window(), 0.0)
+    assert np.abs(sky.light(view.window(), 4.0) - first).max() < 1e-5
+    assert np.abs(sky.light(view.window(), 2.0) - first)[:60].mean() > 0.01
     far = ImageSky(image, view, wind=1).light(view.window(), 500.0)
     assert np.abs(np.diff(far[:60], axis=1)).max() < 0.15 and far[:60].std() > 0.02
 
