@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from edge_runtime import Segmenter
+from edge_runtime import Segmenter, backends
 from edge_runtime.artifact.artifact import (
     Artifact,
     Calibration,
@@ -29,7 +29,6 @@ from edge_runtime.artifact.artifact import (
 )
 from edge_runtime.backends import open_backend
 from edge_runtime.backends.tensors import InputEncoder
-from edge_runtime.backends.tflite import available_interpreters
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.resize import resize_rgb
@@ -264,7 +263,7 @@ def test_a_missing_interpreter_names_the_extra(artifacts: dict[str, Path], monke
             with pytest.raises(InputError, match=rf"pip install 'skyedge\[{name}\]'"):
                 open_backend(artifact)
     with monkeypatch.context() as patch:
-        for module in available_interpreters():
+        for module in backends.FORMATS["tflite"].installed():
             patch.setitem(sys.modules, module, None)
         with pytest.raises(InputError, match=r"pip install 'skyedge\[tflite\]'"):
             open_backend(read_artifact(artifacts["tflite-fp32"]))
@@ -314,7 +313,7 @@ def test_segmenter_gives_the_images_own_size(segmenters: dict[str, Segmenter], s
 
 def test_interpreters_are_found_without_importing_them() -> None:
     code = (
-        "import sys; from edge_runtime.backends.tflite import available_interpreters as a; found = a(); "
+        "import sys; from edge_runtime.backends import FORMATS; found = FORMATS['tflite'].installed(); "
         "assert found[0] == 'ai_edge_litert.interpreter', found; assert 'ai_edge_litert' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

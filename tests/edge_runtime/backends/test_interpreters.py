@@ -32,7 +32,7 @@ def test_golden_pairs_replay(interpreter: str, project_root: Path, artifacts: di
     )
     assert result.returncode == 0, result.stdout + result.stderr
     name = subprocess.run(
-        [python, "-c", "from edge_runtime.backends.tflite import available_interpreters as a; print(a()[0])"],
+        [python, "-c", "from edge_runtime.backends import FORMATS; print(FORMATS['tflite'].installed()[0])"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
