@@ -191,7 +191,6 @@ release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench
 	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data runs/indoor --split test --out runs/eval-$$net-indoor; \
 	  cp runs/eval-$$net-indoor/metrics.json models/$$net/metrics_indoor.json; \
 	  $(PY) train/model_card.py models/$$net; done
-	$(PY) studies/published.py
 	$(PY) -m scenes.render --out build/example --count 1 --seed 3 --split test
 	$(PY) -m edge_runtime.segment build/example/test/images --model models/unet_lite/tflite-int8 --out build/example/masks --overlay
 	mkdir -p results && cp build/example/masks/*.overlay.jpg results/example.jpg

@@ -10,30 +10,90 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
+from edge_runtime.artifact.artifact import Artifact, Quantization
+from edge_runtime.backends import open_backend
 from edge_runtime.benchmark.machine import describe_machine
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, splits
-from export.network import load_network
-from export.parity import pooled_agreement, run_torch
-from export.pipeline import quiet
+from export import to_ncnn, to_onnx, to_openvino, to_tflite
+from export.network import Network, load_network
+from export.parity import built_in_scenes, pooled_agreement, run_torch
+from export.pipeline import Converted, draft_spec, quiet, write_candidate
 from quantize.calibration.calibration_set import divide, read_resized
 from quantize.calibration.checks import worst_source
 from quantize.calibration.labeled import LabeledSet
+from quantize.calibration.ranges import METHODS
+from quantize.formats import ncnn_int8, onnx_int8, openvino_int8, tflite_int8
+from quantize.formats.onnx_int8 import Variant
 from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
-from studies.quantizer_variants import FAMILIES, CalibrationInputs, CompressionMethod, RunnableModel, list_methods
+
+RUNTIMES = {"onnx": "onnxruntime", "tflite": "LiteRT", "ncnn": "ncnn", "openvino": "OpenVINO"}
+EXPORTERS = {"onnx": to_onnx.convert, "tflite": to_tflite.convert, "ncnn": to_ncnn.convert, "openvino": to_openvino.convert}
+Convert = Callable[[Network, Sequence[np.ndarray], Path], Converted]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to make a network small, for one format; `label` tells those of the same format and precision apart."""
+
+    format: str
+    precision: str
+    label: str
+    convert: Convert
+
+
+def methods_of(artifact_format: str) -> Iterator[Method]:
+    """Yield what there is for a format: fp32, fp16, and int8 by every rule for the ranges."""
+    for precision in ("fp32", "fp16"):
+        yield Method(artifact_format, precision, "", partial(_exported, EXPORTERS[artifact_format], precision))
+    int8 = partial(Method, artifact_format, "int8")
+    if artifact_format == "openvino":
+        yield int8("NNCF, mixed preset", partial(_quantized, openvino_int8.calibrate, ()))
+    elif artifact_format == "onnx":
+        for variant in (Variant(kind, channels) for kind in ("uint8", "int8") for channels in (True, False)):
+            for method in METHODS:
+                per = "channel" if variant.per_channel else "tensor"
+                label = f"QDQ, {variant.activations} activations, per {per}, {method}"
+                yield int8(label, partial(_quantized, onnx_int8.calibrate, (method, variant)))
+    else:
+        calibrate: Any = tflite_int8.calibrate if artifact_format == "tflite" else ncnn_int8.calibrate
+        for method in METHODS:
+            yield int8(method, partial(_quantized, calibrate, (method,)))
+        if artifact_format == "tflite":
+            yield int8("moving average", partial(_quantized, calibrate, (None, True)))
+
+
+def _exported(exporter: Any, precision: str, network: Network, _images: Sequence[np.ndarray], folder: Path) -> Converted:
+    return exporter(network, precision, folder)
+
+
+def _quantized(
+    calibrate: Any, choices: tuple[Any, ...], network: Network, images: Sequence[np.ndarray], folder: Path
+) -> Converted:
+    return calibrate(network, images, folder, *choices).write(frozenset(), folder)
+
+
+def build(method: Method, network: Network, images: Sequence[np.ndarray], folder: Path) -> Artifact:
+    """Write and read back the artifact of a method."""
+    converted = method.convert(network, images, folder)
+    stored = Quantization(method.precision, converted.weights, converted.activations, None)
+    return write_candidate(
+        folder, draft_spec(network, method.format, converted, stored, ""), converted, built_in_scenes(network.size)[0]
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizersConfig(StudyConfig):
-    """Compare the quantizers of this project and NNCF on one checkpoint."""
+    """Compare formats, precisions and rules for ranges on one checkpoint."""
 
     data: Path | None = None
     """Labeled images (images/ and masks/, or splits of them)."""
@@ -41,28 +101,26 @@ class QuantizersConfig(StudyConfig):
     """Checkpoint of train/fit.py. Default: the released models/unet_lite/checkpoint.pt."""
     split: str | None = None
     """Split of --data. Default: val if there is one."""
-    families: tuple[str, ...] = tuple(FAMILIES)
-    """What to compare: float, onnx, tflite, ncnn, nncf-onnx, openvino. NNCF on ONNX takes hours for u2netp."""
+    formats: tuple[str, ...] = tuple(RUNTIMES)
+    """What to compare."""
     calib_count: int = 100
     """Images to calibrate on."""
     count: int = 60
-    """Images to score on, spread evenly; half as many others tune NNCF's accuracy control."""
+    """Images to score on, spread evenly."""
     rounds: int = 20
     """Timed runs of each network; 0 leaves latency out."""
-    max_drop: float = 0.3
-    """Loss of IoU, in points, that accuracy control stays under."""
     seed: int = 0
     """Seed of the calibration images."""
     out: Path = RESULTS / "quantizers"
 
 
 def measure(config: QuantizersConfig) -> Iterator[tuple[str, Figures]]:
-    """Build, score and time every method of the families; yield the figures under the network's name."""
+    """Build, score and time every method of the formats; yield the figures under the network's name."""
     require(config, 2, "count", "calib_count")
     require(config, 0, "rounds")
-    unknown = [family for family in config.families if family not in FAMILIES]
+    unknown = [name for name in config.formats if name not in RUNTIMES]
     if unknown:
-        raise InputError(f"got --families {', '.join(unknown)}, expected some of {', '.join(FAMILIES)}")
+        raise InputError(f"got --formats {', '.join(unknown)}, expected some of {', '.join(RUNTIMES)}")
     if config.data is None:
         raise InputError("got no --data, expected a folder of labeled images")
     split = config.split or ("val" if "val" in splits(config.data) else None)
@@ -71,66 +129,66 @@ def measure(config: QuantizersConfig) -> Iterator[tuple[str, Figures]]:
     used = {path.stem for path in chosen.calibration}
     free = [pair for pair in find_pairs(config.data, split) if pair.id not in used]
     order = np.random.default_rng(config.seed).permutation(len(free))
-    count = min(config.count, 2 * len(free) // 3)
-    scored, tuned = ([free[index] for index in sorted(part)] for part in (order[:count], order[count : count + count // 2]))
-    if len(tuned) < 1:
-        raise InputError(f"got {len(free)} labeled images beside the calibration images, expected 3 or more; lower --calib-count")
-    labeled = LabeledSet(scored, network.size)
-    inputs = CalibrationInputs(
-        network, read_resized(chosen.calibration, network.size), LabeledSet(tuned, network.size), config.max_drop
-    )
+    if len(free) < 2:
+        raise InputError(f"got {len(free)} labeled images beside the calibration images, expected 2 or more; lower --calib-count")
+    labeled = LabeledSet([free[index] for index in sorted(order[: config.count])], network.size)
+    images = read_resized(chosen.calibration, network.size)
+    methods = [method for name in config.formats for method in methods_of(name)]
     with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
-        rows = _rows(list_methods(config.families), inputs, labeled, config.rounds, Path(folder))
+        rows = _rows(methods, network, images, labeled, config.rounds, Path(folder))
     facts = {
         "network": network.checkpoint.name, "size": network.size.width, "checkpoint_sha256": network.sha256,
-        "calibration_images": len(chosen.calibration), "images": len(scored), "tuning_images": len(tuned),
+        "calibration_images": len(chosen.calibration), "images": len(labeled.images),
     }  # fmt: skip
     head = {"machine": dataclasses.asdict(describe_machine()), **facts, "rounds": config.rounds}
     yield network.checkpoint.name, {**head, "rows": rows}
 
 
 def _rows(
-    methods: Sequence[CompressionMethod], inputs: CalibrationInputs, labeled: LabeledSet, rounds: int, folder: Path
+    methods: Sequence[Method], network: Network, images: Sequence[np.ndarray], labeled: LabeledSet, rounds: int, folder: Path
 ) -> list[dict[str, Any]]:
     console = Console(stderr=True)
-    expected = run_torch(inputs.network.reference, labeled.images)
+    expected = run_torch(network.reference, labeled.images)
     iou, by_source = labeled.iou(expected), labeled.iou_by_source(expected)
     rows: list[dict[str, Any]] = []
-    built: dict[int, RunnableModel] = {}
+    runs: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
     for number, method in enumerate(methods):
-        row: dict[str, Any] = {"runtime": method.runtime, "precision": method.precision, "label": method.label}
+        row: dict[str, Any] = {"runtime": RUNTIMES[method.format], "precision": method.precision, "label": method.label}
         rows.append(row)
         place = folder / str(number)
         place.mkdir()
         start = time.monotonic()
         try:
             with quiet():
-                built[number] = method.build(inputs, place)
+                artifact = build(method, network, images, place)
+                runs[number] = open_backend(artifact).run
         except Exception as error:  # converters raise all kinds of errors, and a failure is a result too
             row["failed"] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-            console.print(f"{method.runtime} {method.precision} {method.label}: {row['failed']}")
+            console.print(f"{row['runtime']} {method.precision} {method.label}: {row['failed']}", markup=False)
             continue
         row["build_s"] = round(time.monotonic() - start, 1)
-        masks = labeled.masks(built[number].run)
+        masks = labeled.masks(runs[number])
         worst, lost = worst_source(by_source, labeled.iou_by_source(masks))
-        row |= {"size_bytes": built[number].size_bytes, "max_abs": float(np.abs(masks - expected).max())}
+        row |= {"size_bytes": artifact.size_bytes, "max_abs": float(np.abs(masks - expected).max())}
         row |= {"agreement": pooled_agreement(expected, masks), "iou": labeled.iou(masks), "iou_torch_fp32": iou}
         row |= {"drop_points": 100 * (iou - row["iou"]), "worst_source": worst, "worst_source_drop_points": lost}
-        console.print(f"{method.runtime} {method.precision} {method.label}: drop {row['drop_points']:+.2f}, {row['build_s']} s")
-    for number, samples in _time(built, labeled.images, rounds).items():
+        console.print(f"{row['runtime']} {method.precision} {method.label}: drop {row['drop_points']:+.2f}, {row['build_s']} s")
+    for number, samples in _time(runs, labeled.images, rounds).items():
         rows[number]["infer_ms"] = samples
     return rows
 
 
-def _time(built: dict[int, RunnableModel], images: Sequence[np.ndarray], rounds: int) -> dict[int, list[float]]:
+def _time(
+    runs: dict[int, Callable[[np.ndarray], np.ndarray]], images: Sequence[np.ndarray], rounds: int
+) -> dict[int, list[float]]:
     """Return the milliseconds of every model. They take turns, each with one untimed run first."""
-    taken: dict[int, list[float]] = {number: [] for number in built}
+    taken: dict[int, list[float]] = {number: [] for number in runs}
     for round_ in range(rounds):
         image = images[round_ % len(images)]
-        for number, each in built.items():
-            each.run(image)
+        for number, run in runs.items():
+            run(image)
             start = time.perf_counter()
-            each.run(image)
+            run(image)
             taken[number].append(round(1000 * (time.perf_counter() - start), 4))
     return {number: samples for number, samples in taken.items() if samples}
 

@@ -1,12 +1,13 @@
 """Prove refinement: `python studies/refinement.py --data DIR --model ARTIFACT`.
 
 The network's own map is enlarged to the image in several ways, and each result is compared with the target: on procedural
-scenes, whose share of sky is exact at every pixel, and on labeled images at full size. Two more parts: building edges in colors
-close to the sky's, where refinement must do no harm, and time and memory at 12 megapixels.
+scenes, whose share of sky is exact at every pixel, and on labeled images at full size. A third part has building edges in colors
+close to the sky's, where refinement must do no harm. OUT/example.jpg shows one crop of a scene.
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +15,20 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
 from edge_runtime.errors import InputError
+from edge_runtime.files import write_bytes
 from edge_runtime.images.dataset import find_pairs, read_pair
-from edge_runtime.images.formats import read_rgb
-from edge_runtime.images.resize import resize_probability
+from edge_runtime.images.resize import resize_probability, to_mask8
 from edge_runtime.masks.refine import RefineConfig, refine
 from edge_runtime.metrics.iou import THRESHOLD, ImageMetrics, evaluate_image, pool
 from edge_runtime.records import parse_json, read_text
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
 from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, require, table
-from studies.refinement_speed import measure_sizes
 
 METHODS: dict[str, RefineConfig | None] = {
     "bilinear": None,
@@ -43,10 +44,10 @@ FADE_REACH = 0.05  # standard deviation of `beside`, as a share of the long side
 DAMAGE = 0.005  # a larger change of IoU counts as better or worse
 GRADIENT_SIGMA, GRADIENT_REACH = 1.4, 6  # of the Gaussian derivative (Rhemann et al. 2009), in pixels
 BAND_SHARE = 0.01  # the gradient counts this near to an edge of the target, as a share of the diagonal
-TILE = 480  # side of the crops on a sheet, pixels
+EXAMPLE_SEED, TILE = 700_002, 420  # of the example: its scene, and the side of its crops in pixels
 COLUMNS = ("mae", "iou", "boundary_iou", "gradient_error", "iou_change_worst", "images_worse", "images_better")
 
-Part = Literal["scenes", "data", "same_color", "speed"]
+Part = Literal["scenes", "data", "same_color"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +57,12 @@ class RefinementConfig(StudyConfig):
     data: Path | None = None  # labeled images, for the part `data`
     model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that gives the maps
     out: Path = RESULTS / "refinement"  # the parts of its result that are not measured stay
-    sheets: Path = Path("runs/refinement")  # folder of crops to look at, of scenes and `photos` only
-    parts: tuple[Part, ...] = ("scenes", "data", "same_color", "speed")  # what to measure
+    parts: tuple[Part, ...] = ("scenes", "data", "same_color")  # what to measure
     scenes: int = 8  # scenes of each kind
     scene_size: tuple[int, int] = (1536, 2048)  # height, width in pixels
     seed: int = 700_000  # of the first scene; the settings were chosen on scenes from 500000 on
     split: str = "test"  # of the labeled images
     limit: int = 0  # use only this many labeled images; 0: all
-    photos: tuple[Path, ...] = ()  # images without a target, for the sheets only
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,30 +216,23 @@ def measure_parts(config: RefinementConfig, segmenter: Segmenter) -> Iterator[tu
                     for where, known in (("map_before_fading", True), ("map_of_faded_image", False))
                 },
             )
-        if "speed" in config.parts:
-            yield "speed", measure_sizes()
 
 
-def write_sheets(config: RefinementConfig, segmenter: Segmenter) -> None:
-    """Write a sheet per kind and per photo: image, bilinear, guided, weighted (and target), at the busiest crop."""
-    config.sheets.mkdir(parents=True, exist_ok=True)
-    cases = {kind: next(scene_cases(config, segmenter, kind)) for kind in KINDS}
-    for path in config.photos:
-        image = read_rgb(path)
-        blank = np.zeros(image.shape[:2], np.float32)
-        cases[path.stem] = Case(image, blank, np.zeros(blank.shape, bool), segmenter.low_res(image))
-    for name, case in cases.items():
-        maps = [upsample(case, METHODS[method]) for method in ("bilinear", "guided", "weighted")]
-        busy = cv2.boxFilter(np.hypot(*_gradient(maps[-1])), -1, (TILE, TILE), borderType=cv2.BORDER_CONSTANT)
-        y, x = np.unravel_index(int(busy.argmax()), busy.shape)
-        height, width = min(TILE, busy.shape[0]), min(TILE, busy.shape[1])
-        top = int(np.clip(y - height // 2, 0, busy.shape[0] - height))
-        left = int(np.clip(x - width // 2, 0, busy.shape[1] - width))
-        crop = (slice(top, top + height), slice(left, left + width))
-        grays = [*maps, case.sky] if case.valid.any() else maps
-        tiles = [case.image[crop], *(np.repeat(np.rint(gray[crop] * 255).astype(np.uint8)[..., None], 3, 2) for gray in grays)]
-        if not cv2.imwrite(str(config.sheets / f"{name}.png"), np.hstack(tiles)[..., ::-1]):
-            raise OSError(f"could not write {config.sheets / name}.png: is the disk full, or the folder read-only?")
+def write_example(config: RefinementConfig, segmenter: Segmenter) -> None:
+    """Write OUT/example.jpg: image, bilinear and refined map side by side, where the target of a scene has most edges."""
+    scene = generate(EXAMPLE_SEED, config.scene_size, "field", "clear")
+    low_res = segmenter.low_res(scene.image)
+    edges = cv2.morphologyEx((scene.alpha >= THRESHOLD).astype(np.float32), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    side = min(TILE, *config.scene_size)
+    busy = cv2.boxFilter(edges, -1, (side, side), anchor=(0, 0), borderType=cv2.BORDER_CONSTANT)
+    inside = busy[: config.scene_size[0] - side + 1, : config.scene_size[1] - side + 1]
+    top, left = np.unravel_index(int(inside.argmax()), inside.shape)
+    crop = np.s_[top : top + side, left : left + side]
+    maps = (resize_probability(low_res, *config.scene_size), refine(scene.image, low_res))
+    tiles = [scene.image[crop], *(np.repeat(to_mask8(each[crop])[..., None], 3, 2) for each in maps)]
+    data = io.BytesIO()
+    Image.fromarray(np.hstack(tiles)).save(data, "JPEG", quality=85)
+    write_bytes(config.out / "example.jpg", data.getvalue())
 
 
 def measure(config: RefinementConfig) -> Iterator[tuple[str, Figures]]:
@@ -255,7 +247,7 @@ def measure(config: RefinementConfig) -> Iterator[tuple[str, Figures]]:
     for part, found in measure_parts(config, segmenter):
         figures[part] = found
         yield name, figures
-    write_sheets(config, segmenter)
+    write_example(config, segmenter)
 
 
 def page(figures: Figures) -> list[str]:
@@ -275,12 +267,6 @@ def page(figures: Figures) -> list[str]:
     head = ["set", "method", *(column.replace("_", " ") for column in COLUMNS)]
     lines = table(head, "ll" + "r" * len(COLUMNS), rows)
     lines += ["", f"Worse, better: IoU changes by more than {DAMAGE} against bilinear. Map before fading: only colors are lost."]
-    if "speed" in figures:
-        speed = figures["speed"]
-        if "height" in speed:  # results from before there were several sizes
-            speed = {f"{speed['height'] * speed['width'] / 1e6:.1f}": speed}
-        times = [[size, f"{at['wall_ms']['median']:.0f}", f"{at['peak_rss_growth_images']:.1f}"] for size, at in speed.items()]
-        lines += ["", *table(["megapixels", "ms, one thread", "memory, in images"], "rrr", times)]
     return lines
 
 

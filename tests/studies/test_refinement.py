@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from scenes.render import generate
 from studies.refinement import KINDS, METHODS, Case, compare, fade
@@ -57,7 +58,7 @@ def test_fading_takes_the_color_away_at_the_edge_alone() -> None:
 
 def test_the_command(project_root: Path, tmp_path: Path) -> None:
     words = ["studies/refinement.py", "--parts", "scenes", "--scenes", "1", "--scene-size", "96", "128"]
-    words += ["--out", str(tmp_path), "--sheets", str(tmp_path / "sheets")]
+    words += ["--out", str(tmp_path)]
     done = subprocess.run([sys.executable, *words], cwd=project_root, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "unet_lite.json").read_text())
@@ -65,6 +66,7 @@ def test_the_command(project_root: Path, tmp_path: Path) -> None:
     for maps in ("network_map", "exact_map"):
         assert set(report["scenes"][maps]) == set(KINDS)
         assert all(set(found) == set(METHODS) for found in report["scenes"][maps].values())
-    assert {path.stem for path in (tmp_path / "sheets").iterdir()} == set(KINDS)
+    with Image.open(tmp_path / "example.jpg") as example:
+        assert example.size == (3 * 96, 96)
     done = subprocess.run([sys.executable, *words[:1], "--parts", "data"], cwd=project_root, capture_output=True, text=True)
     assert done.returncode == 2 and "got no --data" in done.stderr

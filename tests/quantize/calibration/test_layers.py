@@ -168,8 +168,8 @@ def test_bad_words_are_refused(scene_dir: Path, tiny_checkpoint: Path, tmp_path:
             quantize(Int8Config(scene_dir, tiny_checkpoint, **wrong))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="got no image of --source 'mars'"):
         sensitivity.measure(sensitivity.SensitivityConfig(scene_dir, tiny_checkpoint, split="test", source="mars", calib_count=4))
-    with pytest.raises(InputError, match="got --families nothing, expected some of float"):
-        list(quantizers.measure(quantizers.QuantizersConfig(data=scene_dir, checkpoint=tiny_checkpoint, families=("nothing",))))
+    with pytest.raises(InputError, match="got --formats nothing, expected some of onnx"):
+        list(quantizers.measure(quantizers.QuantizersConfig(data=scene_dir, checkpoint=tiny_checkpoint, formats=("nothing",))))
 
 
 def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> None:
@@ -177,11 +177,10 @@ def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> 
         data=scene_dir,
         checkpoint=tiny_checkpoint,
         split="test",
-        families=("ncnn", "openvino"),
+        formats=("ncnn", "openvino"),
         calib_count=4,
         count=4,
         rounds=2,
-        max_drop=50.0,
     )
     ((_, result),) = quantizers.measure(config)
     assert not [row for row in result["rows"] if "failed" in row]
@@ -189,7 +188,7 @@ def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> 
     assert by_runtime["OpenVINO", "fp32"]["max_abs"] < 1e-4 and by_runtime["OpenVINO", "int8"]["agreement"] > 0.9
     assert all(len(row["infer_ms"]) == 2 for row in result["rows"])
     table = "\n".join(quantizers.page(result))
-    assert table.count("\n| ") == 1 + len(result["rows"]) and "NNCF with accuracy control" in table
+    assert table.count("\n| ") == 1 + len(result["rows"]) and "NNCF, mixed preset" in table
 
 
 def test_clipping_methods_spare_the_probability(network: Network, labeled: LabeledSet, tmp_path: Path) -> None:
