@@ -22,9 +22,10 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.srgb import encode
+from scenes.kinds import KINDS
 from scenes.parts.canvas import Canvas
 from scenes.parts.passing import cars_and_people
-from scenes.render import KINDS, MOST_PIXELS, NO_SKY_KINDS, OUTDOOR_SKIES, compose
+from scenes.render import MOST_PIXELS, OUTDOOR_SKIES, compose
 
 Motion = Literal["tripod", "pan", "handheld", "dolly", "objects", "clouds", "exposure", "cut"]
 MOTIONS: tuple[Motion, ...] = get_args(Motion)
@@ -103,9 +104,9 @@ def _check(seed: int, frames: int, size: tuple[int, int], motion: str, kind: str
         raise InputError(f"got {got}, expected a seed of 0 or more, 1 frame or more, sides of 32 to {MOST_PIXELS} pixels")
     if motion not in MOTIONS:
         raise InputError(f"got motion {motion!r}, expected one of {', '.join(MOTIONS)}")
-    if kind is not None and (kind not in KINDS or kind in NO_SKY_KINDS):
-        with_sky = ", ".join(name for name in KINDS if name not in NO_SKY_KINDS)
-        raise InputError(f"got kind {kind!r}, expected a kind of scene with sky: {with_sky}")
+    with_sky = [name for name, each in KINDS.items() if each.has_sky]
+    if kind is not None and kind not in with_sky:
+        raise InputError(f"got kind {kind!r}, expected a kind of scene with sky: {', '.join(with_sky)}")
     if sky is not None and sky not in OUTDOOR_SKIES:
         raise InputError(f"got sky {sky!r}, expected one of {', '.join(OUTDOOR_SKIES)}")
 
@@ -175,7 +176,7 @@ class _Layout:
 
 def _plate(rng: np.random.Generator, size: tuple[int, int], kind: str | None, sky: str | None) -> tuple[Canvas, str]:
     """Paint a scene that has both sky and something else where the camera looks."""
-    outdoors = [name for name in KINDS if name not in (*NO_SKY_KINDS, "allsky")]
+    outdoors = [name for name, each in KINDS.items() if each.has_sky and name != "allsky"]
     large = round(size[0] * MARGIN), round(size[1] * MARGIN)
     for _ in range(TRIES):
         weather = sky or str(rng.choice(OUTDOOR_SKIES, p=WEATHER))

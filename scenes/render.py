@@ -20,7 +20,6 @@ that no exact label is ever thrown away. Readers that want a class take values >
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +28,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
-from scenes.kinds import built, indoor, nature, nosky
+from scenes.kinds import KINDS
 from scenes.parts.camera import Camera, expose
 from scenes.parts.canvas import Canvas
 from scenes.parts.light import Light, pick
@@ -62,36 +61,16 @@ class Scene:
     sky: str
 
 
-_PAINTERS: dict[str, Callable[[Canvas, Rng], None]] = {
-    "mountain": nature.mountain,
-    "forest": nature.forest,
-    "trees": nature.trees,
-    "towers": built.towers,
-    "city": built.city,
-    "street": built.street,
-    "field": built.field,
-    "water": nature.water,
-    "lookup": built.lookup,
-    "allsky": nature.allsky,
-    "wall": nosky.wall,
-    "indoor": indoor.indoor,
-    "closeup": nosky.closeup,
-    "flat": nosky.flat,
-}
-KINDS: tuple[str, ...] = tuple(_PAINTERS)
-NO_SKY_KINDS = ("wall", "indoor", "closeup", "flat")
-# In the order of KINDS. Flat frames come on request alone (--kind flat): nobody calibrates on them.
-_KIND_WEIGHTS = (1.1, 0.8, 1.5, 0.9, 1.1, 2.2, 1.2, 1.0, 0.8, 0.3, 1.0, 1.4, 0.8, 0.0)
 _SKY_WEIGHTS = (1.2, 1.5, 1.1, 0.7, 0.6)  # in the order of OUTDOOR_SKIES
 
 
 def _choose(rng: Rng, kind: str | None, sky: str | None) -> tuple[str, str]:
     """Settle what is to be painted; always draws the same numbers."""
-    weights = np.array(_KIND_WEIGHTS) * [sky is None or (sky == "none") == (k in NO_SKY_KINDS) for k in KINDS]
-    drawn_kind = str(rng.choice(KINDS, p=weights / weights.sum()))
+    weights = np.array([each.weight * (sky is None or (sky != "none") == each.has_sky) for each in KINDS.values()])
+    drawn_kind = str(rng.choice(list(KINDS), p=weights / weights.sum()))
     drawn_sky = str(rng.choice(OUTDOOR_SKIES, p=np.array(_SKY_WEIGHTS) / sum(_SKY_WEIGHTS)))
     kind = kind or drawn_kind
-    if kind in NO_SKY_KINDS:
+    if not KINDS[kind].has_sky:
         return kind, "none"
     return kind, sky or drawn_sky
 
@@ -104,9 +83,10 @@ def _check(size: tuple[int, int], kind: str | None, sky: str | None) -> None:
         raise InputError(f"scene kind: got {kind!r}, expected one of {', '.join(KINDS)}")
     if sky is not None and sky not in SKIES:
         raise InputError(f"scene sky: got {sky!r}, expected one of {', '.join(SKIES)}")
-    if kind is not None and sky is not None and (sky == "none") != (kind in NO_SKY_KINDS):
+    if kind is not None and sky is not None and (sky != "none") != KINDS[kind].has_sky:
+        without = ", ".join(name for name, each in KINDS.items() if not each.has_sky)
         raise InputError(
-            f"scene: got kind {kind!r} with sky {sky!r}, expected sky 'none' with {', '.join(NO_SKY_KINDS)} and with no"
+            f"scene: got kind {kind!r} with sky {sky!r}, expected sky 'none' with {without} and with no"
             " other kind; leave one of the two out"
         )
 
@@ -122,8 +102,8 @@ def compose(rng: Rng, size: tuple[int, int], kind: str, sky: str) -> Canvas:
     else:
         backdrop = make_sky(rng, sky, height, width, horizon)
     canvas = Canvas(height, width, backdrop.light, backdrop.pixels, horizon)
-    _PAINTERS[kind](canvas, rng)
-    if kind not in NO_SKY_KINDS and rng.random() < 0.08:
+    KINDS[kind].paint(canvas, rng)
+    if KINDS[kind].has_sky and rng.random() < 0.08:
         birds(canvas, rng)
     return canvas
 
@@ -158,19 +138,9 @@ def generate(seed: int, size: tuple[int, int] = (384, 512), kind: str | None = N
 # --- the command ------------------------------------------------------------------------------------------------------
 
 MANIFEST_FIELDS = (
-    "id",
-    "source",
-    "split",
-    "group",
-    "scene",
-    "width",
-    "height",
-    "sky_fraction",
-    "ignore_fraction",
-    "label_quality",
-    "licence",
+    "id", "source", "split", "group", "scene", "width", "height", "sky_fraction", "ignore_fraction", "label_quality", "licence",
     "origin",
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

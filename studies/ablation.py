@@ -20,7 +20,7 @@ from train.data.conditions import CONDITIONS
 from train.data.datasets import gather
 from train.data.folds import part_by_group
 from train.engine.presets import FitConfig
-from train.evaluate import open_model
+from train.evaluation.model import open_model
 from train.evaluation.summary import group_by_tag
 from train.fit import fit_pairs
 

@@ -30,7 +30,7 @@ from train.data.folds import part_by_group
 from train.engine.limits import check_limits
 from train.engine.presets import FitConfig
 from train.engine.run import STATE_FILE
-from train.evaluate import open_model
+from train.evaluation.model import open_model
 from train.evaluation.plots import VOID_COLOR, draw_label, draw_sheet
 from train.fit import fit_pairs
 

@@ -79,7 +79,7 @@ def _exported(exporter: Any, precision: str, network: Network, _images: Sequence
 def _quantized(
     calibrate: Any, choices: tuple[Any, ...], network: Network, images: Sequence[np.ndarray], folder: Path
 ) -> Converted:
-    return calibrate(network, images, folder, *choices).write(frozenset(), folder)
+    return calibrate(network, images, folder, *choices)(frozenset(), folder)
 
 
 def build(method: Method, network: Network, images: Sequence[np.ndarray], folder: Path) -> Artifact:

@@ -30,7 +30,7 @@ from quantize.int8 import Int8Config, quantize
 from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
 from train.engine.presets import FitConfig
 from train.engine.run import STATE_FILE
-from train.evaluate import open_model
+from train.evaluation.model import open_model
 from train.fit import fit
 from train.models import MODELS, count_macs, count_parameters, load_checkpoint
 

@@ -35,7 +35,7 @@ from train.data.links import link_or_copy
 from train.data.teachers import RECORD, describe_teacher, read_record
 from train.engine.limits import check_limits
 from train.engine.losses import soft_target
-from train.evaluate import Model, open_model
+from train.evaluation.model import Model, open_model
 
 
 @dataclass(frozen=True)

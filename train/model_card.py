@@ -15,10 +15,8 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
-from train.engine.presets import PRESETS, FitConfig
+from train.engine.presets import PRESETS, PRUNE_PRESETS, FitConfig, PruneConfig
 from train.models import count_macs, count_parameters, load_checkpoint
-from train.prune import PRESETS as PRUNED
-from train.prune import PruneConfig
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 SUMMARIES = {
@@ -92,7 +90,7 @@ def recipe(training: dict[str, Any]) -> list[str]:
     commands += [SOFTEN] * ("softened" in data and SOFTEN not in commands)
     folders = " ".join(FOLDERS.get(name, name) for name in data)
     if "pruned" in training:
-        flags = _flags(settings, PRUNED["u2netp"], PRUNING_FLAGS)
+        flags = _flags(settings, PRUNE_PRESETS["u2netp"], PRUNING_FLAGS)
         return [*commands, " ".join([f"python train/prune.py u2netp --data {folders}", *flags])]
     flags = ["--init runs/FIRST/checkpoint.pt"] * bool(settings["init"])
     # Views in batches have presets of their own.

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +25,12 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import write_json
 from edge_runtime.images.dataset import Pair
 from train.data.datasets import Samples, gather
-from train.engine.channel_choice import Importance, Rule, prune_to
+from train.engine.channel_choice import Rule, prune_to
 from train.engine.limits import TRAINING_LIMITS, check_limits, check_sizes
 from train.engine.loop import Batch, Pace, Schedule, load_batches, pooled_iou, run_loop, train_step
 from train.engine.losses import sky_loss, soften_batch
 from train.engine.parallel import World
-from train.engine.presets import FitConfig
+from train.engine.presets import PRUNE_PRESETS, FitConfig, PruneConfig
 from train.engine.run import CHECKPOINT_FILE, REMEDY, STATE_FILE, Run, claim_folder, fingerprint, plain_facts, read_state
 from train.engine.stopping import Stop
 from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_of
@@ -45,76 +44,6 @@ LIMITS = TRAINING_LIMITS | {
     "power": (0.0, 10.0),
 }
 WARMUP = 0.1  # share of a round in which the learning rate rises
-
-
-@dataclass(frozen=True)
-class PruneConfig:
-    """Prune a checkpoint in rounds, each followed by training with distillation."""
-
-    checkpoint: Path
-    """Checkpoint to prune; it is the teacher too, unless --teacher names another."""
-    data: tuple[Path, ...] = ()
-    """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train, `val` makes the curve."""
-    macs: float = 0.15
-    """Share of the unpruned network's MACs that remains, 0 to 1, at --size."""
-    size: int | None = None
-    """Side of the square input in pixels. Default: the checkpoint's own."""
-    rounds: int = 4
-    """How often to prune and train."""
-    steps: int = 200
-    """Optimizer steps of every round but the last."""
-    final_steps: int = 1000
-    """Optimizer steps of the last round."""
-    batch: int = 8
-    """Images in a step."""
-    importance: Importance = "taylor"
-    """Importance of a channel, see train/engine/channel_choice.py. With a quarter of the MACs of unet_lite pruned and before any
-    training, val IoU (0.940 unpruned) was 0.852 with taylor, 0.833 with fisher, 0.19 with l1, 0.16 with l2 and with bn."""
-    power: float = 1.0
-    """Importance is divided by the MACs saved to this power."""
-    multiple: int = 4
-    """Remaining widths are multiples of this. In onnxruntime fp32 on one x86 core with AVX-512, u2netp with 15 % of its MACs at
-    224 pixels is 2.4 times as fast as the whole network with multiples of 2, 3.2 times with 4, 3.4 times with 8."""
-    weights: dict[str, float] = field(default_factory=dict)
-    """Module and factor on the importance of its channels; decoder.0 0.5 prunes De1 harder."""
-    teacher: Path | None = None
-    """Checkpoint whose prediction is mixed into the labels."""
-    distill: float = 0.5
-    """Share of the teacher in the target of a labeled pixel, 0 to 1; void pixels get its prediction alone."""
-    lr: float = 5e-4
-    """Peak learning rate of AdamW in each round."""
-    ema: float = 0.99
-    """Decay of the averaged weights, which are the ones that are saved and pruned further."""
-    conditions: tuple[str, ...] = ()
-    """Conditions that some of the views are changed to, see train/data/conditions.py."""
-    seed: int = 0
-    """Seed of every sample."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """bf16 runs the forward pass under autocast."""
-    threads: int = 1
-    """CPU threads of torch."""
-    workers: int = 0
-    """Processes that prepare the images; 0 prepares them between steps."""
-    val_count: int = 120
-    """Images of the validation split that score the end of a round."""
-    save_minutes: float = 3.0
-    """Minutes between resume states."""
-    stop_at_step: int | None = None
-    """Save the resume state at this step and end there."""
-    resume: bool = False
-    """Go on from resume.pt in the run folder, with the same config."""
-    overwrite: bool = False
-    """Replace the run that --out holds."""
-    out: Path | None = None
-    """Run folder (checkpoint.pt, resume.pt, rounds.json). Default: runs/prune-ARCH."""
-
-
-RELEASED = Path(__file__).resolve().parent.parent / "models"
-PRESETS: dict[str, PruneConfig] = {
-    "u2netp": PruneConfig(RELEASED / "u2netp" / "checkpoint.pt", macs=0.15, batch=8, multiple=8, precision="bf16"),
-    # As many MACs as unet_lite_s has at its 192 pixels: which of the two is better?
-    "unet_lite_s": PruneConfig(RELEASED / "unet_lite" / "checkpoint.pt", macs=0.54, size=192, rounds=3, batch=16),
-}
 
 
 def prune(config: PruneConfig) -> Path:
@@ -295,4 +224,4 @@ def main(config: PruneConfig) -> None:
 
 
 if __name__ == "__main__":
-    run_command(main, PruneConfig, PRESETS)
+    run_command(main, PruneConfig, PRUNE_PRESETS)

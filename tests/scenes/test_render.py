@@ -27,7 +27,7 @@ def test_every_kind_gives_an_image_and_its_alpha(kind):
         assert scene.alpha.shape == SIZE and scene.alpha.dtype == np.float32
         assert np.isfinite(scene.alpha).all() and scene.alpha.min() >= 0 and scene.alpha.max() <= 1
         assert scene.image.std() > 1, "an image is not one flat color"
-        if kind in scenes.NO_SKY_KINDS:
+        if not scenes.KINDS[kind].has_sky:
             assert scene.sky == "none" and not scene.alpha.any()
 
 
@@ -66,7 +66,7 @@ def test_odd_sizes(size):
         assert scene.image.shape == (*size, 3) and scene.alpha.shape == size
 
 
-@pytest.mark.parametrize("kind", [k for k in scenes.KINDS if k not in scenes.NO_SKY_KINDS])
+@pytest.mark.parametrize("kind", [name for name, kind in scenes.KINDS.items() if kind.has_sky])
 def test_alpha_and_the_foreground_share_every_pixel(kind, monkeypatch):
     """Paint every layer white: what the foreground then shows is its share, and the rest must be alpha."""
     over = Canvas.over

@@ -18,7 +18,7 @@ from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.mask_file import VOID
 from train.data.teachers import teachers_of
 from train.distill import DistillConfig, soften
-from train.evaluate import open_model
+from train.evaluation.model import open_model
 from train.models import load_checkpoint
 
 pytestmark = pytest.mark.slow

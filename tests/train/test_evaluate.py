@@ -17,7 +17,8 @@ from PIL import Image
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs
 from edge_runtime.metrics.iou import METRIC_NAMES, ImageMetrics, evaluate_image
-from train.evaluate import EvaluateConfig, evaluate, open_model
+from train.evaluate import EvaluateConfig, evaluate
+from train.evaluation.model import open_model
 from train.evaluation.plots import plot_distributions, plot_violins, worst_order, worst_sheet
 
 pytestmark = pytest.mark.slow

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import InputError
-from train.engine.presets import PRESETS
+from train.engine.presets import PRESETS, PRUNE_PRESETS
 from train.model_card import card, recipe
 from train.models import load_checkpoint
-from train.prune import PRESETS as PRUNED
 
 pytestmark = pytest.mark.slow
 RELEASED = sorted(path.parent.name for path in (Path(__file__).parents[2] / "models").glob("*/checkpoint.pt"))
@@ -48,6 +47,6 @@ def test_recipe_names_every_run_that_led_to_the_weights() -> None:
     assert again == f"python train/fit.py unet_lite_s {folders} --steps 7 --lr 0.5"
     batched = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(PRESETS["teacher_gpu"]).items()}
     assert recipe(batched | {"data": ["sky"], "init": None}) == ["python train/fit.py teacher_gpu --data ../shared/data/sky"]
-    settings = vars(PRUNED["u2netp"]) | {"data": ["sky"], "macs": 0.05, "final_steps": 9, "conditions": []}
+    settings = vars(PRUNE_PRESETS["u2netp"]) | {"data": ["sky"], "macs": 0.05, "final_steps": 9, "conditions": []}
     pruned = recipe({"pruned": settings, "before": first})
     assert pruned == [scenes, more, fit, "python train/prune.py u2netp --data ../shared/data/sky --macs 0.05 --final-steps 9"]

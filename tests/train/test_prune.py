@@ -13,9 +13,10 @@ import torch
 
 from edge_runtime.errors import InputError
 from train.engine.channel_choice import Group, Rule, _Cost, choose, prune_to
+from train.engine.presets import PruneConfig
 from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_of, save_checkpoint
 from train.models.channel_plan import apply_plan
-from train.prune import PruneConfig, parts_left, prune
+from train.prune import parts_left, prune
 
 pytestmark = pytest.mark.slow
 MAGNITUDE = Rule("l2", 1.0, 4, {})

@@ -108,7 +108,7 @@ def globalise(model: nn.Module) -> None:
 
 
 class AllMaps(nn.Module):
-    """Calls `forward_all` of the network that it holds: what DistributedDataParallel and torch.compile wrap."""
+    """Calls `forward_all` of the network that it holds: what DistributedDataParallel wraps."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

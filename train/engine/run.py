@@ -37,8 +37,7 @@ class Run:
         model = _initial(config) if model is None else model
         self.model = model.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval()
-        maps = spread(self.model, world)
-        self.maps = torch.compile(maps) if config.compile else maps
+        self.maps = spread(self.model, world)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self.step = 0
         self.log: list[dict[str, Any]] = []
