@@ -1,4 +1,4 @@
-"""Write files and folders whole or not at all.
+"""Write files and folders whole or not at all; the digest of a file.
 
 The content goes to a partial file of a unique hidden name beside the target, is synced to the disk, and is renamed at the
 end. When writing fails, Ctrl-C included, the partial file is removed. A killed process leaves its partial file; the next
@@ -8,6 +8,7 @@ process that writes into that folder removes it. A writer holds a lock on its pa
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib
 import json
 import os
@@ -73,6 +74,12 @@ def partial_folder(target: Path, replace: bool = False) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         os.close(lock)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_bytes(target: Path, content: bytes, replace: bool = True) -> None:

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.artifact.artifact import Artifact, GoldenPair, file_sha256, read_artifact
+from edge_runtime.artifact.artifact import Artifact, GoldenPair, read_artifact
 from edge_runtime.artifact.spec import SCHEMA_VERSION, FileEntry, Golden, InputSpec, ModelSpec, OutputSpec, Quantization
 from edge_runtime.backends import FORMATS, classical_methods
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 
 CLASSICAL, SMOOTH = "classical:", "smooth:"
 SOURCE = Path(classical_methods.__file__)

@@ -23,11 +23,6 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def tell_unending(process: int) -> None:
-    """Say on stderr that a killed process goes on: the system holds it, as when it reads from a network drive that is gone."""
-    print(f"process {process} does not end although it was killed; the system holds it, look at it with ps", file=sys.stderr)
-
-
 def track(items: Sequence[T], label: str) -> Iterator[T]:
     """Yield `items`, showing how many are done and how long the rest will take."""
     show = _bar if sys.stderr.isatty() and importlib.util.find_spec("rich") is not None else _lines

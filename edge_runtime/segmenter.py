@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from edge_runtime.backends import Backend, open_backend
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import from_pillow, read_rgb
-from edge_runtime.images.resize import check_rgb, resize_probability, resize_rgb
+from edge_runtime.images.resize import check_rgb, resize_probability, resize_rgb, resize_to_bool
 from edge_runtime.models import SmoothedArtifact, read_model
 
 if TYPE_CHECKING:
@@ -81,7 +80,8 @@ class Segmenter:
         pixels = to_rgb(image, color)
         if self.backend.device_images is not None:
             return self.backend.device_images.mask(pixels, self.threshold)
-        return self(pixels) >= self.threshold
+        height, width = pixels.shape[:2]
+        return resize_to_bool(self.low_res(pixels), height, width, self.threshold)
 
     def batch(self, images: Iterable[ImageLike], color: Color = "RGB") -> list[np.ndarray]:
         """Return the masks of many images, of any sizes and kinds, in their order; each is what a single call gives.
@@ -123,7 +123,9 @@ class Ensemble:
 
     def mask(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
         """Return where `image` is sky, (H, W) bool."""
-        return self(image, color) >= self.threshold
+        pixels = to_rgb(image, color)
+        height, width = pixels.shape[:2]
+        return resize_to_bool(self.low_res(pixels), height, width, self.threshold)
 
     def batch(self, images: Iterable[ImageLike], color: Color = "RGB") -> list[np.ndarray]:
         """Return the masks of many images; see `Segmenter.batch`."""
@@ -181,13 +183,7 @@ def to_rgb(image: ImageLike, color: Color = "RGB") -> np.ndarray:
     if isinstance(image, str | Path):
         return read_rgb(image)
     if isinstance(image, bytes | bytearray | memoryview):
-        with tempfile.NamedTemporaryFile() as file:  # the decoders of risky formats read files, in a process of their own
-            file.write(image)
-            file.flush()
-            try:
-                return read_rgb(file.name)
-            except InputError as error:
-                raise InputError(str(error).replace(file.name, f"from {len(image)} bytes")) from error
+        return read_rgb(bytes(image))
     if type(image).__module__.partition(".")[0] == "PIL":
         return from_pillow(image)
     expected = "an array (H, W, 3) uint8, a PIL image, the path of an image or its bytes"

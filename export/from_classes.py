@@ -20,9 +20,10 @@ import onnxruntime
 import tyro
 from onnx import TensorProto, helper, numpy_helper
 
-from edge_runtime.artifact.artifact import Artifact, Quantization, file_sha256
+from edge_runtime.artifact.artifact import Artifact, Quantization
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 from edge_runtime.images.network_input import MEAN, STD, Size
 from edge_runtime.records import parse_json, read_text
 from export import parity

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from edge_runtime.artifact.artifact import file_sha256
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 from edge_runtime.images.network_input import Size
 from train.models import Checkpoint, count_parameters, load_checkpoint, macs_by_layer
 

@@ -1,4 +1,4 @@
-"""What `segment --fast-decode` costs in accuracy and saves in time: `python studies/fast_decode.py --data DIR`.
+"""What decoding at reduced size costs in accuracy and saves in time: `python studies/fast_decode.py --data DIR`.
 
 Test images are enlarged to 2 megapixels and saved as JPEG, since the labeled ones are small. Each file is then decoded in
 full and at reduced size. Generated scenes of that size have detail that enlarged images lack.
@@ -24,7 +24,6 @@ from edge_runtime.images.dataset import Pair, find_pairs, read_pair, spread
 from edge_runtime.images.formats import read_reduced, read_rgb
 from edge_runtime.images.resize import resize_probability
 from edge_runtime.metrics.iou import ImageMetrics, evaluate_image, pool
-from edge_runtime.segment.jobs import FAST_DETAIL
 from edge_runtime.segmenter import Segmenter
 from scenes.render import generate
 from studies.harness import RESULTS, Figures, Study, StudyConfig, model_facts, require, table
@@ -97,7 +96,7 @@ def measure(config: FastDecodeConfig) -> Iterator[tuple[str, Figures]]:
                 if each["full"]:
                     segmenter_rows.append({"kind": kind, **figures(each)})
     for segmenter, each_rows in zip(segmenters, rows, strict=True):
-        yield segmenter.artifact.spec.name, {"model": model_facts(segmenter.artifact), "detail": FAST_DETAIL, "rows": each_rows}
+        yield segmenter.artifact.spec.name, {"model": model_facts(segmenter.artifact), "rows": each_rows}
 
 
 def compare(path: Path, segmenter: Segmenter, sky: np.ndarray, valid: np.ndarray, found: dict[str, list[Any]]) -> None:
@@ -105,7 +104,7 @@ def compare(path: Path, segmenter: Segmenter, sky: np.ndarray, valid: np.ndarray
     before = time.perf_counter()
     full_image = read_rgb(path)
     between = time.perf_counter()
-    reduced, shape = read_reduced(path, FAST_DETAIL * max(segmenter.artifact.size))
+    reduced, shape = read_reduced(path, segmenter.artifact.size)
     found["ms"].append((1000 * (between - before), 1000 * (time.perf_counter() - between)))
     masks = {"full": segmenter(full_image), "fast": resize_probability(segmenter.low_res(reduced), *shape)}
     for name, probability in masks.items():
@@ -137,7 +136,7 @@ def page(figures: Figures) -> list[str]:
     ]  # fmt: skip
     head = ["images", "number", "IoU, full", "IoU, fast", "boundary IoU, full", "boundary IoU, fast", "equal pixels", "decoding"]
     return [
-        f"JPEGs of about 2 megapixels, quality {QUALITY}. `--fast-decode` keeps at least {figures['detail']} times the network's "
+        f"JPEGs of about 2 megapixels, quality {QUALITY}. What is decoded at reduced size is at least as large as the network's "
         "input. The last column is the time for decoding in full, divided by the time at reduced size (medians).",
         "",
         *table(head, "lrrrrrrr", rows),

@@ -20,10 +20,9 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from edge_runtime.artifact.artifact import file_sha256
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.files import partial_file, write_json
+from edge_runtime.files import file_sha256, partial_file, write_json
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.mask_file import VOID, marked

@@ -30,12 +30,12 @@ from edge_runtime.artifact.spec import (
     parse_spec,
 )
 from edge_runtime.errors import InputError
-from edge_runtime.files import partial_folder
+from edge_runtime.files import file_sha256, partial_folder
 
 __all__ = [
     "FILE_NAMES", "GOLDEN_FILES", "SCHEMA_PATH", "SCHEMA_VERSION", "SPEC_FILE", "Artifact", "Calibration",
     "FileEntry", "Golden", "GoldenPair", "InputSpec", "ModelSpec", "OutputSpec", "Quant", "Quantization",
-    "file_sha256", "format_spec", "parse_spec", "read_artifact", "write_artifact",
+    "format_spec", "parse_spec", "read_artifact", "write_artifact",
 ]  # fmt: skip
 
 SPEC_FILE = "model.json"
@@ -143,12 +143,6 @@ def _fill(partial: Path, draft: ModelSpec, copies: Mapping[str, tuple[str, Path]
     pair = Golden(GOLDEN_FILES[0], GOLDEN_FILES[1], draft.golden.atol)
     spec = dataclasses.replace(draft, files=entries, golden=pair, provenance=provenance)
     (partial / SPEC_FILE).write_text(format_spec(spec), encoding="utf-8")
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_file(path: Path, entry: FileEntry) -> None:

@@ -18,8 +18,8 @@ from edge_runtime.benchmark.machine import Gpu, busy_seconds, load_average
 from edge_runtime.benchmark.memory import camera_frame
 from edge_runtime.benchmark.results import Load, Row, Rule, judge
 from edge_runtime.benchmark.timing import summarize
+from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
-from edge_runtime.images.opencv import set_threads
 from edge_runtime.images.resize import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 
@@ -55,7 +55,7 @@ class Runner:
 
     def time_slice(self, kind: str, rule: Rule) -> None:
         """Time a slice of `kind`, after an untimed run that fills the caches and sets torch's threads."""
-        set_threads(self.threads)  # OpenCV prepares the input and enlarges the output, by default on all cores
+        limit_threads(self.threads)  # OpenCV prepares the input and enlarges the output, by default on all cores
         samples, clock, call = self.samples_ns[kind], time.perf_counter_ns, self.calls[kind]
         with naming(self.key, f"timing {kind}"):
             call()

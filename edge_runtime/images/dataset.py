@@ -114,7 +114,7 @@ def find_pairs(root: Path, split: str | None = None, masks: bool = True) -> list
     if masks:
         ids = {pair.id for pair in pairs}
         alone = sorted(path for path in mask_folder.glob("[!.]*.png") if path.stem not in ids)
-        tell_skipped([f"{path}: a mask without an image" for path in alone])
+        report_skipped([f"{path}: a mask without an image" for path in alone])
         check_pairs(pairs)
     return pairs
 
@@ -125,7 +125,7 @@ def list_images(folder: Path) -> list[Path]:
     What else lies there is counted and named on stderr. Raises `InputError` where there is no image.
     """
     found, skipped = scan(folder)
-    tell_skipped(skipped)
+    report_skipped(skipped)
     if not found:
         raise InputError(f"got no image in {folder}, expected files ending in {', '.join(sorted(IMAGE_SUFFIXES))}")
     return [path for path, _ in found]
@@ -161,7 +161,7 @@ def scan(folder: Path, recursive: bool = False) -> tuple[list[tuple[Path, Path]]
     return sorted(found, key=lambda item: (item[1].parent, item[0].stem, item[0].suffix)), skipped
 
 
-def tell_skipped(skipped: Sequence[str]) -> None:
+def report_skipped(skipped: Sequence[str]) -> None:
     """Say on stderr what of a folder is left out, and why."""
     for line in skipped[:MOST_NAMED]:
         print(f"skipped: {one_line(line)}", file=sys.stderr)

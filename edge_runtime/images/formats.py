@@ -1,21 +1,26 @@
-"""Decode image files, as they should be seen, to (H, W, 3) uint8 RGB."""
+"""Decode image files, as they should be seen, to (H, W, 3) uint8 RGB.
+
+Formats whose decoders can crash on a damaged file are decoded in a process of their own: a crash costs that one image.
+"""
 
 from __future__ import annotations
 
+import atexit
+import io
 import os
 import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from edge_runtime.child import Child, EndedError, interpreter
 from edge_runtime.errors import InputError
-from edge_runtime.images.isolated import DECODER
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.resize import STRIP_PIXELS
 
@@ -30,67 +35,102 @@ EXPECTED = "a complete JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIF of at most 
 ORIENTATION_TAG = 0x0112  # EXIF
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12; bytes 8 to 12
 TIFF_STARTS = (b"II*\0", b"MM\0*")
+DECODE_LIMIT_S = 120.0  # for one image of a risky format
 TAIL_BYTES = 1 << 16  # cameras write previews and notes behind a JPEG's end
 
 
-def read_rgb(path: Path | str) -> np.ndarray:
-    """Decode an image file as it should be seen, (H, W, 3) uint8 RGB; the first frame where there are several.
+Source = Path | str | bytes  # the name of an image file, or its content
+
+
+def read_rgb(source: Source) -> np.ndarray:
+    """Decode an image file, or its bytes, as it should be seen, (H, W, 3) uint8 RGB; the first frame where there are several.
 
     EXIF orientation is applied, alpha is laid over black, CMYK and palettes become RGB, 16-bit gray is scaled to 8. Color
     profiles are ignored. Takes at most about 8 bytes per pixel meanwhile. TIFF, AVIF, HEIF and rare formats are decoded in
-    a process of their own (`edge_runtime.images.isolated`). Raises `InputError` for a file that is missing or broken.
+    a process of their own (`edge_runtime.child`). Raises `InputError` for a file that is missing or broken.
     """
-    path = Path(path)
-    if wrong := what_is_wrong(path):
-        raise InputError(f"got {path}, {wrong}, expected an existing image")
+    return read_reduced(source, None)[0]
+
+
+def read_reduced(source: Source, sides: tuple[int, int] | None) -> tuple[np.ndarray, tuple[int, int]]:
+    """Decode as `read_rgb` does, a large JPEG at 1/2, 1/4 or 1/8 of its size; also return the full (height, width), upright.
+
+    The (height, width) of what is returned is at least `sides`; None is the full size. The decoder scales in the frequency
+    domain, which is faster and nearly a mean.
+    """
+    what = source if isinstance(source, bytes) else Path(source)
+    if isinstance(what, Path) and (wrong := what_is_wrong(what)):
+        raise InputError(f"got {what}, {wrong}, expected an existing image")
     try:
         try:
-            return _decode(path, SAFE_FORMATS)
+            return _decode(what, SAFE_FORMATS, sides)
         except UnidentifiedImageError:
-            with path.open("rb") as file:
-                if _is_heif(file.read(12)):
-                    _register_heif(path)  # says what to install
-            return DECODER.read(path)
+            if _is_heif(_start_of(what)):
+                _register_heif(what)  # says what to install
+            image = _decode_apart(what)
+            return image, (image.shape[0], image.shape[1])
     except InputError:
         raise
     except DECODE_ERRORS as error:
-        raise InputError(f"cannot read image {path}: {error}; expected {EXPECTED}") from error
+        raise InputError(f"cannot read {_name(what)}: {error}; expected {EXPECTED}") from error
 
 
-def read_reduced(path: Path, side: int) -> tuple[np.ndarray, tuple[int, int]]:
-    """Decode as `read_rgb` does, a large JPEG at 1/2, 1/4 or 1/8 of its size; also return the full (height, width).
-
-    Both sides keep at least `side` pixels. The decoder scales in the frequency domain, which is faster and nearly a mean.
-    """
-    with path.open("rb") as file:
-        is_jpeg = file.read(2) == b"\xff\xd8"
-    if not is_jpeg or what_is_wrong(path):
-        image = read_rgb(path)
-        return image, image.shape[:2]
+def _decode_apart(source: Path | bytes) -> np.ndarray:
+    """Decode in the process for risky formats; in this one where the program cannot start one."""
+    if interpreter() is None:
+        return decode_any(source)
     try:
-        with open_image(path, ("JPEG",)) as opened:
-            size = (opened.height, opened.width)
-            opened.draft(None, (side, side))
-            opened.load()
-            orientation = _orientation(opened)
-            image = to_rgb8(opened)
-    except DECODE_ERRORS as error:
-        raise InputError(f"cannot read image {path}: {error}; expected {EXPECTED}") from error
-    return _upright(image, orientation), size[::-1] if 5 <= orientation <= 8 else size
+        found: np.ndarray = DECODER.ask(Path(os.path.abspath(source)) if isinstance(source, Path) else source, DECODE_LIMIT_S)
+    except EndedError as error:
+        raise ValueError(f"not done after {DECODE_LIMIT_S:.0f} s" if error.late else "its decoder crashed") from error
+    return found
 
 
-def decode_any(path: Path) -> np.ndarray:
+def open_decoder() -> Callable[[Path | bytes], np.ndarray]:
+    """Return what decodes in the process for risky formats; it raises `InputError`, or `ValueError` for a broken file."""
+
+    def decode(source: Path | bytes) -> np.ndarray:
+        try:
+            return decode_any(source)
+        except InputError:
+            raise
+        except (*DECODE_ERRORS, MemoryError) as error:
+            raise ValueError(str(error) or type(error).__name__) from error
+
+    return decode
+
+
+DECODER = Child(open_decoder)
+atexit.register(DECODER.close)
+
+
+def decode_any(source: Path | bytes) -> np.ndarray:
     """Decode a file of any format in this process, which a damaged one may crash; raises one of `DECODE_ERRORS`."""
-    with path.open("rb") as file:
-        start = file.read(12)
+    start = _start_of(source)
     if _is_heif(start):
-        _register_heif(path)
+        _register_heif(source)
     try:
-        return _decode(path)
+        return _decode(source)[0]
     except UnidentifiedImageError:
         if not start.startswith(TIFF_STARTS):
             raise
-        return _decode_tiff(path)
+        return _decode_tiff(_content(source))
+
+
+def _start_of(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[:12]
+    with source.open("rb") as file:
+        return file.read(12)
+
+
+def _content(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def _name(source: Path | bytes) -> str:
+    """Return what errors call a file, or bytes."""
+    return f"image {source}" if isinstance(source, Path) else f"the image from {len(source)} bytes"
 
 
 def _is_heif(start: bytes) -> bool:
@@ -98,28 +138,35 @@ def _is_heif(start: bytes) -> bool:
 
 
 @contextmanager
-def open_image(path: Path, formats: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
-    """Open an image file, of one of Pillow's `formats`; raises one of `DECODE_ERRORS` where it is none."""
+def open_image(source: Path | bytes, formats: tuple[str, ...] | None = None) -> Iterator[Image.Image]:
+    """Open an image file or its bytes, of one of Pillow's `formats`; raises one of `DECODE_ERRORS` where it is none."""
     with warnings.catch_warnings():
         # Pillow warns from 89 million pixels on and refuses from 178 on: here that is known, and allowed.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path, formats=formats) as opened:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats) as opened:
             yield opened
 
 
-def _decode(path: Path, formats: tuple[str, ...] | None = None) -> np.ndarray:
-    with open_image(path, formats) as opened:
+def _decode(
+    source: Path | bytes, formats: tuple[str, ...] | None = None, sides: tuple[int, int] | None = None
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """Return the image and its full (height, width); see `read_reduced`."""
+    with open_image(source, formats) as opened:
+        width, height = opened.size
         if opened.format == "PNG":
-            _check_png(path)
+            _check_png(_content(source))
+        elif sides is not None and opened.format in ("JPEG", "MPO"):
+            opened.draft(None, (max(sides), max(sides)))  # it may be turned yet
         opened.load()
         orientation = _orientation(opened)
         image = to_rgb8(opened)
-    return _upright(image, orientation)  # after Pillow's copy is gone
+    # Turned after Pillow's copy is gone.
+    return _upright(image, orientation), (width, height) if 5 <= orientation <= 8 else (height, width)
 
 
-def _check_png(path: Path) -> None:
+def _check_png(content: bytes) -> None:
     """Refuse a PNG that is cut short or has a chunk with a wrong CRC; Pillow does not check the CRCs of pixels."""
-    data = memoryview(path.read_bytes())
+    data = memoryview(content)
     at, kind = 8, b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at) if at + 12 <= len(data) else (len(data), b"")
@@ -131,21 +178,21 @@ def _check_png(path: Path) -> None:
         at = end + 4
 
 
-def _register_heif(path: Path) -> None:
+def _register_heif(source: Path | bytes) -> None:
     """Teach Pillow HEIF, for which it needs a package of its own (extra `heif`)."""
     try:
         import pillow_heif
     except ImportError as error:
         raise InputError(
-            f"{path} is a HEIF image, for which pillow-heif is needed; install it (pip install pillow-heif), or convert it"
+            f"{_name(source)} is a HEIF image, for which pillow-heif is needed; pip install pillow-heif, or convert it"
         ) from error
     pillow_heif.register_heif_opener()
 
 
-def _decode_tiff(path: Path) -> np.ndarray:
+def _decode_tiff(content: bytes) -> np.ndarray:
     """Decode a TIFF of a kind that Pillow does not know, such as colors in 32-bit float, by OpenCV."""
     try:
-        values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+        values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise ValueError(f"OpenCV says {error.err}") from error
     if values is None or values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):

@@ -6,6 +6,8 @@ edges, value / 255 sky. A file of another convention (class numbers, palette, co
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ VOID = 128
 RECORD_KEY = "skyedge"  # PNG text chunk of every mask that this program writes: how it was made
 EXPECTED = "8 bits of gray: 255 sky, 0 other, 128 void"
 SOFTWARE_TAG = 0x0131  # EXIF
+PNG_FILTER_UP = 2
+STRIP_BYTES = 1 << 17  # of a mask that are packed at once: it stays in the cache
 CONVERT = "to `python train/adapters.py folder`"
 SKY_FROM, CLASS_TO = 200, 63  # levels: surely sky from the one; up to the other (1 at least) surely not sky, and not 0 either
 FEW_CLASS_PIXELS, MANY_CLASS_PIXELS, MOST_CLASSES = 0.005, 0.5, 40
@@ -57,6 +61,36 @@ def read_gray(path: Path, what: str = "mask") -> tuple[np.ndarray, np.ndarray | 
         raise InputError(f"{what} {path} has colors, most often {color}, expected {EXPECTED}; {advice}")
     opaque = bool((pixels[..., 3] == 255).all())
     return np.ascontiguousarray(pixels[..., 0]), None if opaque else pixels[..., 3], ours
+
+
+def mask_png(mask: np.ndarray, record: str | None = None, **texts: str) -> bytes:
+    """Return (H, W) uint8 as a PNG, with the text chunks of `marked` where a record is given.
+
+    The rows are stored as differences to the row above and packed by run lengths: a network's smooth map takes half the time
+    of Pillow's fastest PNG, which tries five filters for each row, at a tenth more bytes.
+    """
+    height, width = mask.shape
+    step = max(1, STRIP_BYTES // width)
+    lines = np.full((min(step, height), width + 1), PNG_FILTER_UP, np.uint8)
+    packer = zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL, zlib.Z_RLE)
+    packed = []
+    for top in range(0, height, step):
+        rows = mask[top : top + step]
+        part = lines[: len(rows)]
+        np.subtract(rows[0], mask[top - 1] if top else np.uint8(0), out=part[0, 1:])
+        np.subtract(rows[1:], rows[:-1], out=part[1:, 1:])
+        packed.append(packer.compress(part.data))
+    packed.append(packer.flush())
+    named = {RECORD_KEY: record, **{f"{RECORD_KEY}-{name}": text for name, text in texts.items()}} if record is not None else {}
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))]
+    chunks += [(b"tEXt", f"{name}\0{text}".encode("latin-1")) for name, text in named.items()]
+    chunks += [(b"IDAT", b"".join(packed)), (b"IEND", b"")]
+    crc = [zlib.crc32(content, zlib.crc32(kind)) for kind, content in chunks]
+    parts = [
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", digest)
+        for (kind, content), digest in zip(chunks, crc, strict=True)
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def marked(record: str, **texts: str) -> PngImagePlugin.PngInfo:

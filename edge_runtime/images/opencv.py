@@ -10,6 +10,7 @@ import importlib.util
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.cores import apply_limit
 from edge_runtime.errors import InputError
 
 
@@ -28,6 +29,7 @@ class Optional:
             module = importlib.import_module(self._module)
         except ImportError as error:
             raise InputError(f"this needs {self._package} ({error}); install it: pip install 'skyedge[{self._extra}]'") from error
+        apply_limit()
         value = getattr(module, name)
         setattr(self, name, value)
         return value
@@ -43,9 +45,3 @@ else:
 def has_opencv() -> bool:
     """Tell whether OpenCV is installed; it is not imported."""
     return importlib.util.find_spec("cv2") is not None
-
-
-def set_threads(count: int) -> None:
-    """Let OpenCV use `count` threads, where it is installed; its default is every core."""
-    if has_opencv():
-        cv2.setNumThreads(count)

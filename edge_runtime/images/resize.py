@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from PIL import Image
 
@@ -9,6 +11,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2, has_opencv
 
 STRIP_PIXELS = 1 << 22  # of a large image that are worked on at once: a copy of all of it would be hundreds of MB
+CACHED_PIXELS = 1 << 16  # float32 values of a strip that stays in the cache
 
 
 def resize_rgb(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -38,16 +41,46 @@ def resize_probability(probability: np.ndarray, height: int, width: int) -> np.n
 
 def enlarge(probability: np.ndarray, height: int, width: int) -> np.ndarray:
     """Do what `resize_probability` does without OpenCV, up to 1e-6: about six times as slow."""
+    out = np.empty((height, width), np.float32)
+    for rows, part in _strips(probability, height, width):
+        out[rows] = part
+    return out
+
+
+def resize_to_mask8(probability: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return round(255 p) at (height, width) as uint8, as `to_mask8` of `resize_probability`, without a large float map."""
+    if has_opencv() and height * width <= STRIP_PIXELS:
+        return to_mask8(resize_probability(probability, height, width))
+    out = np.empty((height, width), np.uint8)
+    for rows, part in _strips(probability, height, width):
+        part *= 255.0  # a mean of shares is a share
+        out[rows] = np.rint(part, out=part)
+    return out
+
+
+def resize_to_bool(probability: np.ndarray, height: int, width: int, threshold: float) -> np.ndarray:
+    """Return where `resize_probability` gives at least the threshold, (height, width) bool, without a large float map."""
+    if has_opencv() and height * width <= STRIP_PIXELS:
+        return resize_probability(probability, height, width) >= threshold
+    out = np.empty((height, width), bool)
+    for rows, part in _strips(probability, height, width):
+        np.greater_equal(part, threshold, out=out[rows])
+    return out
+
+
+def _strips(probability: np.ndarray, height: int, width: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield the enlarged map in strips of rows that stay in the cache, each with its place."""
     left, right, share = _neighbors(probability.shape[1], width)
     wide = probability[:, left] * (1 - share) + probability[:, right] * share
     above, below, share = _neighbors(probability.shape[0], height)
-    out = np.empty((height, width), np.float32)
-    step = max(1, (1 << 16) // width)  # rows of a strip that stays in the cache
+    step = max(1, CACHED_PIXELS // width)
     for top in range(0, height, step):
         rows = slice(top, top + step)
-        part = share[rows, None]
-        out[rows] = wide[above[rows]] * (1 - part) + wide[below[rows]] * part
-    return out
+        part, second = wide[above[rows]], wide[below[rows]]
+        part *= 1 - share[rows, None]
+        second *= share[rows, None]
+        part += second
+        yield rows, part
 
 
 def _neighbors(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -58,12 +91,14 @@ def _neighbors(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def to_mask8(probability: np.ndarray) -> np.ndarray:
-    """Return round(255 p) as (H, W) uint8."""
+    """Return round(255 p) of (H, W) float32 as uint8."""
     height, width = probability.shape
     out = np.empty((height, width), np.uint8)
-    step = max(1, STRIP_PIXELS // width)
+    step = max(1, CACHED_PIXELS // width)
     for top in range(0, height, step):
-        out[top : top + step] = np.rint(np.clip(probability[top : top + step], 0.0, 1.0) * 255.0)
+        part = np.clip(probability[top : top + step], 0.0, 1.0)
+        part *= 255.0
+        out[top : top + step] = np.rint(part, out=part)
     return out
 
 

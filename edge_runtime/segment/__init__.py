@@ -1,4 +1,4 @@
 """From image files to mask files.
 
-`run.py` is the command, `jobs.py` pairs images with masks, `workers.py` shares them among processes.
+`run.py` is the command, `outputs.py` pairs images with their files, `mask.py` is the path from one image to its mask.
 """

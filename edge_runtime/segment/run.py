@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import mimetypes
 import os
 import re
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,16 +20,18 @@ from typing import Annotated
 import tyro
 
 from edge_runtime.backends import Device
+from edge_runtime.cores import limit_threads, usable_cores
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import scan, tell_skipped
+from edge_runtime.images.dataset import report_skipped, scan
 from edge_runtime.masks.presence import Finding, check_min_sky
 from edge_runtime.masks.refine import DEFAULTS
 from edge_runtime.progress import one_line, track
-from edge_runtime.segment.jobs import Job, Options, Outcome, attempt, check_free, plan
-from edge_runtime.segment.workers import Work, run_jobs
+from edge_runtime.segment.mask import MaskOptions
+from edge_runtime.segment.outputs import ImageFiles, Outcome, attempt, check_free, plan
 from edge_runtime.segmenter import DEFAULT_MODEL, load_models
 
 MOST_WORKERS = 256
+AHEAD = 2  # images per worker that may be finished before the oldest one is: bounds what waits to be reported in order
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,10 @@ class Segment:
     """Also replace files that this command did not write, such as labels made by hand."""
     recursive: bool = False
     """Also read the folders inside of folders; --out gets the same structure."""
-    workers: int = 1
-    """Processes that segment images side by side, each with --threads; the masks are the same."""
-    fast_decode: bool = False
-    """Decode large JPEGs at a reduced size, at least twice the network's input: faster, and masks differ a little."""
+    exact: bool = False
+    """Decode large JPEGs in full, not at a reduced size that still exceeds the network's input: slower, the contract's masks."""
+    workers: int = 0
+    """Images that are worked on at a time, each with --threads; the masks are the same. 0 = one for each core."""
     threads: int = 1
     """CPU threads of the interpreter."""
     device: Device = "cpu"
@@ -71,28 +76,28 @@ def main(config: Segment) -> None:
     start = time.monotonic()
     check_options(config)
     images, failures, skipped = find_images(config.inputs, config.recursive)
-    jobs = plan(images, config.out)
+    planned = plan(images, config.out)
     if not config.overwrite:
-        check_free(jobs, config.overlay)
-    results = outcomes(jobs, config)
-    tell_skipped(skipped)
+        check_free(planned, config.overlay)
+    results = outcomes(planned, config)
+    report_skipped(skipped)
     for message in failures:
         _complain(message)
     written, kept, failed = 0, 0, len(failures)
-    with closing(results):  # a signal ends the workers
-        for job, outcome in zip(track(jobs, "segmenting"), results, strict=False):
+    with closing(results):  # a signal lets the images end that are begun, and no other
+        for files, outcome in zip(track(planned, "segmenting"), results, strict=False):
             if outcome.finding is None:
                 failed += 1
                 _complain(str(outcome.error))
                 continue
             written, kept = written + outcome.written, kept + (not outcome.written)
             if config.confidence or not outcome.finding.sky:
-                print(tell(job.image, outcome.finding, config), flush=True)
+                print(describe_finding(files.image, outcome.finding, config), flush=True)
     already = f", {kept} kept" if config.resume else ""
     left_out = f", {len(skipped)} skipped" if skipped else ""
     print(f"{written} masks written{already}, {failed} failed{left_out}, {time.monotonic() - start:.1f} s: {config.out}")
     if failed:
-        raise InputError(f"{failed} of {len(jobs) + len(failures)} inputs failed, named above; all others are done")
+        raise InputError(f"{failed} of {len(planned) + len(failures)} inputs failed, named above; all others are done")
 
 
 def check_options(config: Segment) -> None:
@@ -101,23 +106,43 @@ def check_options(config: Segment) -> None:
         kind = mimetypes.guess_type(path.name)[0] or ""
         if not path.is_dir() and (kind.startswith("video/") or re.match(r"\w{2,}:/", path.as_posix())):
             raise InputError(f"got {path}, expected images; `python -m edge_runtime.video` takes videos and streams")
-    if config.fast_decode and (config.overlay or config.refine):
-        raise InputError("got --fast-decode with --overlay or --refine, which need every pixel; leave one out")
-    if not 1 <= config.workers <= MOST_WORKERS:
-        raise InputError(f"got --workers {config.workers}, expected 1 to {MOST_WORKERS}; try the number of cores")
+    if not 0 <= config.workers <= MOST_WORKERS:
+        raise InputError(f"got --workers {config.workers}, expected 1 to {MOST_WORKERS}, or 0 for one for each core")
     check_min_sky(config.min_sky)
 
 
-def outcomes(jobs: Sequence[Job], config: Segment) -> Generator[Outcome]:
-    """Open the model, which may raise, and return what makes the outcomes of `jobs` in their order."""
-    options = Options(config.overlay, DEFAULTS if config.refine else None, config.min_sky, config.fast_decode)
+def outcomes(planned: Sequence[ImageFiles], config: Segment) -> Generator[Outcome]:
+    """Open the model, which may raise, and return what makes the outcomes of `planned` in their order.
+
+    Each thread reads, segments and writes whole images, so decoding, the network and packing of several images overlap.
+    """
+    options = MaskOptions(DEFAULTS if config.refine else None, config.min_sky, config.exact or config.overlay)
     segmenter = load_models(config.model, config.threads, config.device)
-    if config.workers > 1:
-        return run_jobs(jobs, Work(config.model, config.threads, config.device, options, config.resume), config.workers)
-    return (attempt(job, segmenter, options, config.resume) for job in jobs)
+    limit_threads(config.threads)  # OpenCV would start a thread on every core for each image
+    count = min(config.workers or max(1, usable_cores() // config.threads), len(planned))
+
+    def one(files: ImageFiles) -> Outcome:
+        return attempt(files, segmenter, options, config.overlay, config.resume)
+
+    return in_order(one, planned, count) if count > 1 else (one(files) for files in planned)
 
 
-def tell(image: Path, finding: Finding, config: Segment) -> str:
+def in_order(one: Callable[[ImageFiles], Outcome], planned: Sequence[ImageFiles], count: int) -> Generator[Outcome]:
+    """Yield what `one` makes of each image, in their order, by `count` threads."""
+    waiting: deque[Future[Outcome]] = deque()
+    left = iter(planned)
+    with ThreadPoolExecutor(count) as pool:
+        try:
+            while True:
+                waiting.extend(pool.submit(one, files) for files in itertools.islice(left, AHEAD * count - len(waiting)))
+                if not waiting:
+                    return
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def describe_finding(image: Path, finding: Finding, config: Segment) -> str:
     """Return the line that says what was found in an image."""
     share = f"{100 * finding.sky_share:.2f} % of the image"
     found = f"sky, {share}" if finding.sky else f"no sky here ({share}, less than --min-sky {config.min_sky:g})"

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_runtime.artifact.artifact import Calibration, file_sha256
+from edge_runtime.artifact.artifact import Calibration
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 from edge_runtime.images.dataset import find_pairs, splits
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.network_input import Size

@@ -18,7 +18,7 @@ import tyro
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.files import fcntl
-from edge_runtime.images.dataset import tell_skipped
+from edge_runtime.images.dataset import report_skipped
 from edge_runtime.masks.presence import check_min_sky
 from edge_runtime.segmenter import load_models
 from skyedge.batch import shards
@@ -64,8 +64,8 @@ class Batch:
     """cuda gives each worker a GPU; for artifacts of format torch."""
     min_sky: float | None = None
     """Smallest share of the image, 0 to 1, that counts as sky."""
-    fast_decode: bool = False
-    """Decode large JPEGs at a reduced size: faster, and masks differ a little."""
+    exact: bool = False
+    """Decode large JPEGs in full, not at a reduced size that still exceeds the network's input."""
     time_limit: float = 120.0
     """Seconds for one image; what takes longer is recorded as an error."""
     memory_limit: int = 3072
@@ -84,7 +84,7 @@ def main(config: Batch) -> None:
     start = time.monotonic()
     models = [artifact.sha256 for artifact in load_models(config.model, 1, "cpu").artifacts]
     source = os.path.abspath(path) if "://" not in (path := path_of(config.source)) else path
-    options = {"masks": config.masks, "min_sky": config.min_sky, "fast_decode": config.fast_decode, "columns": config.columns}
+    options = {"masks": config.masks, "min_sky": config.min_sky, "exact": config.exact, "columns": config.columns}
     decides = json.dumps({"version": SCHEMA_VERSION, "models": models, **options})
     belongs = json.dumps({"source": source, "decides": json.loads(decides)}, indent=1)
     dest = place(config.out)
@@ -110,7 +110,7 @@ def main(config: Batch) -> None:
                     yield id, shard
 
         planned = shards.write_plan(to_do(), dest)
-        tell_skipped(skipped)
+        report_skipped(skipped)
         if not planned and not kept:
             raise InputError(f"got no image in {config.source}, expected at least one")
         _say(f"{sum(each.images for each in planned)} images to do, {sum(each.images for each in kept)} done before")
@@ -141,7 +141,7 @@ def check(config: Batch) -> None:
 def _settings(config: Batch, model_sha256: str) -> Settings:
     limit = 0 if config.device == "cuda" else config.memory_limit  # CUDA reserves far more than it takes
     models = tuple(os.path.abspath(model) if Path(model).exists() else model for model in config.model)
-    return Settings(models, model_sha256, config.device, config.min_sky, config.fast_decode, config.time_limit, limit)
+    return Settings(models, model_sha256, config.device, config.min_sky, config.exact, config.time_limit, limit)
 
 
 def _run(config: Batch, planned: Sequence[Planned], task: Task, first: int = 0) -> list[Manifest]:

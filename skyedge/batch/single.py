@@ -6,22 +6,23 @@ process once more, alone; when that fails too, the failure is its record.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
-import os
-import subprocess
-import sys
-import threading
+import platform
+import resource
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
+from edge_runtime.child import Child, EndedError
+from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
+from edge_runtime.images.mask_file import mask_png
+from edge_runtime.masks.horizon import estimate_horizon
+from edge_runtime.segment.mask import MaskOptions, make_mask
+from edge_runtime.segmenter import Ensemble, Segmenter, load_models
 
-ROOT = Path(__file__).resolve().parents[2]
-COMMAND = "from skyedge.batch.child import serve; serve()"
-START_LIMIT_S = 300.0  # to open the model
+MIB = 1 << 20
 CRASHED, TIMED_OUT = "crashed", "timed out"
 
 
@@ -36,7 +37,7 @@ class Settings:
     model_sha256: str
     device: str
     min_sky: float | None
-    fast_decode: bool
+    exact: bool
     time_limit_s: float
     memory_mib: int
 
@@ -58,7 +59,7 @@ class Process:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child = Child(open_network, settings)
 
     def segment(self, content: bytes) -> Answer:
         """Segment the image of a file's bytes. Raises `InputError` where the model cannot be opened."""
@@ -71,77 +72,59 @@ class Process:
 
     def close(self) -> None:
         """End the process, if there is one."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                with contextlib.suppress(OSError):
-                    cast(IO[bytes], pipe).close()
-            self._process = None
+        self._child.close()
 
     def _ask(self, content: bytes) -> Answer:
-        process = self._process or self._start(last=False) or cast(subprocess.Popen[bytes], self._start(last=True))
-        timer = threading.Timer(self._settings.time_limit_s, process.kill)
-        timer.start()
         try:
-            requests, answers = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-            requests.write(len(content).to_bytes(8, "little"))
-            requests.write(content)
-            requests.flush()
-            head = _line(answers)
-            mask = _exactly(answers, head.pop("mask_bytes"))
-            return Answer(**head, mask=mask or None)
-        except (EOFError, BrokenPipeError):
-            late = timer.finished.is_set()
-            self.close()
-            if late:
-                return _failed(f"not done after {self._settings.time_limit_s:.0f} s", TIMED_OUT)
-            return _failed(f"its process ended with code {process.returncode}", CRASHED)
-        finally:
-            timer.cancel()
-
-    def _start(self, last: bool) -> subprocess.Popen[bytes] | None:
-        """Start a process that has the model open; None, or with `last` an error, where it ends before."""
-        path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        self._process = process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-        )
-        timer = threading.Timer(START_LIMIT_S, process.kill)
-        timer.start()
-        try:
-            requests = cast(IO[bytes], process.stdin)
-            requests.write(json.dumps(dataclasses.asdict(self._settings)).encode() + b"\n")
-            requests.flush()
-            head = _line(cast(IO[bytes], process.stdout))
-        except (EOFError, BrokenPipeError) as error:
-            self.close()
-            if not last:
-                return None
-            raise InputError(f"the process that opens {self._settings.models} ended with code {process.returncode}") from error
-        finally:
-            timer.cancel()
-        if "refused" in head:
-            self.close()
-            raise InputError(head["refused"])
-        return process
+            return cast(Answer, self._child.ask(content, self._settings.time_limit_s))
+        except EndedError as error:
+            if error.late:
+                return failed(f"not done after {self._settings.time_limit_s:.0f} s", TIMED_OUT)
+            return failed(f"its process ended with code {error.code}", CRASHED)
 
 
-def _failed(error: str, kind: str) -> Answer:
+def failed(error: str, kind: str) -> Answer:
+    """Return the answer for an image without a mask."""
     return Answer({}, None, {}, error, kind)
 
 
-def _line(pipe: IO[bytes]) -> dict[str, Any]:
-    line = pipe.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError
-    return cast(dict[str, Any], json.loads(line))
+def open_network(settings: Settings) -> Callable[[bytes], Answer]:
+    """Return what answers the bytes of an image, in the process of `Process`."""
+    if settings.memory_mib:
+        resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_mib * MIB, settings.memory_mib * MIB))
+    limit_threads(1)
+    try:
+        segmenter = load_models(settings.models, 1, settings.device)
+    except MemoryError as error:
+        raise InputError("got not enough memory to open the model, expected more; raise --memory-limit") from error
+    found = "+".join(artifact.sha256 for artifact in segmenter.artifacts)
+    if found != settings.model_sha256:
+        got = f"got {', '.join(settings.models)} with SHA-256 {found} on {platform.node()}"
+        raise InputError(f"{got}, expected {settings.model_sha256}, as the driver has; copy the same model to all machines")
+
+    def answer(content: bytes) -> Answer:
+        try:
+            return segment(content, segmenter, settings)
+        except InputError as error:
+            return failed(str(error), "unreadable")
+        except MemoryError:
+            return failed(f"not enough memory: more than {settings.memory_mib} MiB", "memory")
+
+    return answer
 
 
-def _exactly(pipe: IO[bytes], count: int) -> bytes:
-    content = pipe.read(count)
-    if len(content) < count:
-        raise EOFError
-    return content
+def segment(content: bytes, segmenter: Segmenter | Ensemble, settings: Settings) -> Answer:
+    """Return record and mask of the bytes of an image file; raises `InputError` where they are broken."""
+    start = time.perf_counter()
+    found = make_mask(content, segmenter, MaskOptions(min_sky=settings.min_sky, exact=settings.exact))
+    mask = mask_png(found.mask)
+    seconds = time.perf_counter() - start
+    record = {
+        "width": found.mask.shape[1],
+        "height": found.mask.shape[0],
+        "sky_share": found.finding.sky_share,
+        "confidence": found.finding.confidence,
+        "horizon": estimate_horizon(found.low_res, segmenter.threshold) if found.finding.sky else None,
+    }
+    stages = {"decode": found.decode_s, "infer": found.infer_s, "encode": seconds - found.decode_s - found.infer_s}
+    return Answer(record, mask, stages)

@@ -23,7 +23,7 @@ from edge_runtime.images.mask_file import VOID, read_gray, record_of
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.resize import check_rgb, to_mask8
 from edge_runtime.masks.refine import refine
-from edge_runtime.segment.jobs import is_content
+from edge_runtime.segment.outputs import is_content
 from edge_runtime.segmenter import Segmenter
 from skyedge.correct.saved_pair import RECORD, check_free, save_pair, write_mask
 

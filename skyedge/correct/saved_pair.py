@@ -6,20 +6,18 @@ import shutil
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import partial_file
+from edge_runtime.files import partial_file, write_bytes
 from edge_runtime.images.formats import IMAGE_SUFFIXES
-from edge_runtime.images.mask_file import VOID, marked
+from edge_runtime.images.mask_file import VOID, mask_png
 
 RECORD = "correct"  # in the PNG: `correct` may write it again, `segment` may not
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
     """Write (H, W) uint8 as a PNG, whole or not at all."""
-    with partial_file(path) as partial:
-        Image.fromarray(mask).save(partial, format="PNG", pnginfo=marked(RECORD))
+    write_bytes(path, mask_png(mask, RECORD))
 
 
 def check_free(folder: Path, stem: str) -> None:
@@ -38,9 +36,7 @@ def save_pair(folder: Path, image: Path, mask: np.ndarray) -> None:
     """
     check_free(folder, image.stem)
     image_place, mask_place = folder / "images" / image.name, folder / "masks" / f"{image.stem}.png"
-    label = Image.fromarray(np.where(mask == VOID, np.uint8(VOID + 1), mask))
-    with partial_file(mask_place, replace=False) as partial:
-        label.save(partial, format="PNG", pnginfo=marked(RECORD))
+    write_bytes(mask_place, mask_png(np.where(mask == VOID, np.uint8(VOID + 1), mask), RECORD), replace=False)
     try:
         with partial_file(image_place, replace=False) as partial:
             shutil.copyfile(image, partial)

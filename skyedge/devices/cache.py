@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.artifact.artifact import SPEC_FILE, Artifact, file_sha256
+from edge_runtime.artifact.artifact import SPEC_FILE, Artifact
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 from skyedge.devices.errors import NO_ROOM
 from skyedge.devices.link import CARRY_SECONDS, Finished, Link
 

@@ -28,7 +28,7 @@ from edge_runtime.files import partial_file
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.masks.refine import DEFAULTS, refine
 from edge_runtime.progress import track
-from edge_runtime.segment.jobs import is_content
+from edge_runtime.segment.outputs import is_content
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.video.format import VideoFormat
 from edge_runtime.video.pipeline import FrameSegmenter, run_video

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import importlib.metadata
-import io
 from collections.abc import Callable
 from typing import Any
 
 import anyio
-import numpy as np
 from fastapi import FastAPI, HTTPException, Request, Response
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.formats import DECODE_ERRORS, SAFE_FORMATS, from_pillow
-from edge_runtime.images.resize import to_mask8
+from edge_runtime.images.formats import DECODE_ERRORS, SAFE_FORMATS, open_image
+from edge_runtime.images.mask_file import mask_png
 from edge_runtime.masks.cutout import remove_sky
+from edge_runtime.segment.mask import MaskOptions, make_mask
 from edge_runtime.segmenter import Ensemble, Segmenter
 
-Answer = Callable[[np.ndarray], np.ndarray]  # (H, W, 3) uint8 RGB -> (H, W) or (H, W, 4) uint8
 EXPECTED = ", ".join(SAFE_FORMATS)
 DOCUMENTED: dict[str, Any] = {
     "response_class": Response,
@@ -27,7 +25,7 @@ DOCUMENTED: dict[str, Any] = {
 }
 
 
-def make_app(segmenter: Segmenter | Ensemble, most_bytes: int, most_pixels: int, workers: int) -> FastAPI:
+def make_app(segmenter: Segmenter | Ensemble, options: MaskOptions, most_bytes: int, most_pixels: int, workers: int) -> FastAPI:
     """Return the application for a network that is open.
 
     Larger files and images are refused before they are read, or decoded. `workers` images are worked on at a time.
@@ -36,7 +34,7 @@ def make_app(segmenter: Segmenter | Ensemble, most_bytes: int, most_pixels: int,
     app = FastAPI(title="skyedge", version=version)
     limiter = anyio.CapacityLimiter(workers)
 
-    async def answered(request: Request, answer: Answer) -> Response:
+    async def answered(request: Request, answer: Callable[[bytes], bytes]) -> Response:
         content = await _body(request, most_bytes)
         png = await anyio.to_thread.run_sync(_png, content, most_pixels, answer, limiter=limiter)
         return Response(png, media_type="image/png")
@@ -44,12 +42,12 @@ def make_app(segmenter: Segmenter | Ensemble, most_bytes: int, most_pixels: int,
     @app.post("/mask", **DOCUMENTED)
     async def mask(request: Request) -> Response:
         """Return the mask, gray, 8-bit: 255 times the probability of sky, at the size of the upright image."""
-        return await answered(request, lambda image: to_mask8(segmenter(image)))
+        return await answered(request, lambda content: mask_png(make_mask(content, segmenter, options).mask))
 
     @app.post("/remove", **DOCUMENTED)
     async def remove(request: Request) -> Response:
         """Return the image, RGBA, with a transparent sky."""
-        return await answered(request, lambda image: remove_sky(image, segmenter))
+        return await answered(request, lambda content: remove_sky(content, segmenter))
 
     @app.get("/health")
     async def health() -> dict[str, object]:
@@ -77,17 +75,14 @@ async def _body(request: Request, most_bytes: int) -> bytes:
     return bytes(content)
 
 
-def _png(content: bytes, most_pixels: int, answer: Answer) -> bytes:
+def _png(content: bytes, most_pixels: int, answer: Callable[[bytes], bytes]) -> bytes:
     try:
-        with Image.open(io.BytesIO(content), formats=SAFE_FORMATS) as image:
+        with open_image(content, SAFE_FORMATS) as image:
             if image.width * image.height > most_pixels:
                 got = f"an image of {image.width} x {image.height}"
                 raise HTTPException(413, f"got {got}, expected at most {most_pixels} pixels; send a smaller one")
-            pixels = from_pillow(image)
+        return answer(content)
     except UnidentifiedImageError as error:
         raise HTTPException(415, f"got {len(content)} bytes that are no image, expected {EXPECTED}") from error
     except (InputError, *DECODE_ERRORS) as error:
         raise HTTPException(400, f"cannot read the image: {error}") from error
-    png = io.BytesIO()
-    Image.fromarray(answer(pixels)).save(png, "PNG", compress_level=1)
-    return png.getvalue()

@@ -8,6 +8,7 @@ from pathlib import Path
 import tyro
 
 from edge_runtime.errors import InputError
+from edge_runtime.segment.mask import MaskOptions
 from edge_runtime.segmenter import DEFAULT_MODEL, load_models
 
 
@@ -25,6 +26,8 @@ class Serve:
     """Largest image file, 10^6 bytes."""
     max_megapixels: float = 50.0
     """Largest image, 10^6 pixels. An image takes up to about 40 bytes a pixel while it is worked on."""
+    exact: bool = False
+    """Decode large JPEGs in full, not at a reduced size that still exceeds the network's input."""
     workers: int = 1
     """Images that are worked on at the same time; others wait."""
     threads: int = 1
@@ -41,7 +44,8 @@ def main(config: Serve) -> None:
     except ImportError as error:
         raise InputError(f"serving needs FastAPI and uvicorn ({error}); install them: pip install 'skyedge[serve]'") from error
     segmenter = load_models(config.model or (DEFAULT_MODEL,), config.threads)
-    app = make_app(segmenter, round(config.max_megabytes * 1e6), round(config.max_megapixels * 1e6), config.workers)
+    options = MaskOptions(exact=config.exact)
+    app = make_app(segmenter, options, round(config.max_megabytes * 1e6), round(config.max_megapixels * 1e6), config.workers)
     settings = uvicorn.Config(app, config.host, config.port, log_level="info", timeout_keep_alive=10, limit_concurrency=100)
     try:
         listening = settings.bind_socket()

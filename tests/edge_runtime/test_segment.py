@@ -20,7 +20,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.images.resize import to_mask8
-from edge_runtime.segment.jobs import plan
+from edge_runtime.segment.outputs import plan
 from edge_runtime.segment.run import Segment, find_images, main
 
 

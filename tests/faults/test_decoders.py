@@ -6,18 +6,21 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from child_openers import open_poisoned
 from PIL import Image
 
+from edge_runtime.child import Child
 from edge_runtime.errors import InputError
-from edge_runtime.images import isolated
+from edge_runtime.images import formats
 from edge_runtime.images.formats import read_rgb
-from edge_runtime.images.isolated import DECODER
 from edge_runtime.segment.run import Segment, main
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
@@ -59,48 +62,52 @@ def test_mutated_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
     assert refused > 3
 
 
-def crash(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the decoder's process die at a file named crash*, as a bad pointer in a plugin would, or hang at hang*."""
-    command = textwrap.dedent("""
-        import os, time
-        from edge_runtime.images import formats, isolated
-        real = formats.decode_any
-        def decode(path):
-            if path.name.startswith("crash"): os.abort()
-            if path.name.startswith("hang"): time.sleep(60)
-            if path.name.startswith("noise"): os.write(1, b"printed by a library")
-            return real(path)
-        formats.decode_any = decode
-        isolated.serve()
-    """)
-    DECODER.close()
-    monkeypatch.setattr(isolated, "COMMAND", command)
+@pytest.fixture
+def decoder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+    """Let risky formats be decoded by a process that can be crashed."""
+    child = Child(open_poisoned)
+    monkeypatch.setattr(formats, "DECODER", child)
+    yield child
+    child.close()
 
 
-def test_a_crash_costs_one_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    crash(monkeypatch)
+def test_a_crash_costs_one_image(tmp_path: Path, decoder: Child, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("a.tif", "crash.tif", "crash2.avif", "noise.tif", "z.avif"):
         Image.fromarray(PIXELS).save(tmp_path / name)
-    try:
-        with pytest.raises(InputError, match="2 of 5 inputs failed"):
-            main(Segment((tmp_path,), (MODEL,), tmp_path / "out"))
-    finally:
-        DECODER.close()
+    with pytest.raises(InputError, match="2 of 5 inputs failed"):
+        main(Segment((tmp_path,), (MODEL,), tmp_path / "out"))
     assert capsys.readouterr().err.count("its decoder crashed; expected a complete") == 2
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "noise.png", "z.png"}
 
 
-def test_a_decoder_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    crash(monkeypatch)
-    monkeypatch.setattr(isolated, "LIMIT_S", 3.0)
+def test_a_decoder_that_hangs_is_ended(tmp_path: Path, decoder: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "DECODE_LIMIT_S", 3.0)
     for name in ("hang.tif", "good.tif"):
         Image.fromarray(PIXELS).save(tmp_path / name)
-    try:
-        with pytest.raises(InputError, match="not done after 3 s"):
-            read_rgb(tmp_path / "hang.tif")
-        assert np.array_equal(read_rgb(tmp_path / "good.tif"), PIXELS)
-    finally:
-        DECODER.close()
+    with pytest.raises(InputError, match="not done after 3 s"):
+        read_rgb(tmp_path / "hang.tif")
+    assert np.array_equal(read_rgb(tmp_path / "good.tif"), PIXELS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_need_no_temporary_file(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    (tmp_path / f"a.{kind}").write_bytes(encoded(kind))
+    assert np.array_equal(read_rgb(encoded(kind)), read_rgb(tmp_path / f"a.{kind}"))
+    with pytest.raises(InputError, match="cannot read the image from 40 bytes"):
+        read_rgb(encoded(kind)[:40])
+
+
+def test_a_frozen_program_decodes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no Python to start: `sys.executable` is the program, which would start itself again."""
+    Image.fromarray(PIXELS).save(tmp_path / "a.tif")
+    code = textwrap.dedent(f"""
+        import sys
+        sys.frozen, sys.executable = True, {str(tmp_path / "program")!r}
+        from edge_runtime.images.formats import DECODER, read_rgb
+        assert read_rgb({str(tmp_path / "a.tif")!r}).shape == (32, 48, 3)
+    """)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
 def test_threads_and_forks_share_no_answer(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import shutil
 import signal
 import subprocess
@@ -12,17 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from child_openers import open_half, open_sleeper
 
+from edge_runtime import child
+from edge_runtime.child import Child, EndedError
 from edge_runtime.errors import InputError
-from edge_runtime.images import isolated
-from edge_runtime.segment import workers
-from edge_runtime.segment.jobs import Job, Options
 from edge_runtime.video import threads
 from edge_runtime.video.format import VideoFormat
 from edge_runtime.video.read import TimedFrame
@@ -30,7 +26,6 @@ from edge_runtime.video.threads import Pipe, Worker
 from edge_runtime.video.write import VideoSink
 from export.consumers import environments
 
-ROOT = Path(__file__).resolve().parents[2]
 FRAME = TimedFrame(np.zeros((8, 8, 3), np.uint8), None)
 pytestmark = [pytest.mark.timeout(60), pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")]
 
@@ -58,69 +53,42 @@ def held(process: int) -> Iterator[None]:
         tracer.wait()
 
 
-def test_a_decoder_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(isolated, "ENDING_S", 0.5, raising=False)
-    Image.fromarray(np.zeros((8, 9, 3), np.uint8)).save(tmp_path / "a.tif")
-    decoder = isolated.Decoder()
-    decoder.read(tmp_path / "a.tif")
-    assert decoder._process is not None
-    with held(decoder._process.pid):
-        decoder.close()
+def test_a_child_that_does_not_end(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(child, "ENDING_S", 0.5, raising=False)
+    sleeper = Child(open_sleeper)
+    sleeper.ask(0.0, 60)
+    assert sleeper._process is not None
+    with held(sleeper._process.pid):
+        sleeper.close()
     assert "does not end although it was killed" in capsys.readouterr().err
-    assert decoder.read(tmp_path / "a.tif").shape == (8, 9, 3), "another process takes its place"
-    decoder.close()
+    assert sleeper.ask(0.01, 60) == 0.01, "another process takes its place"
+    sleeper.close()
 
 
-def answer_by_half(pipe: Connection) -> None:
-    os.write(pipe.fileno(), (1000).to_bytes(4, "big") + b"half")
-    time.sleep(600)
+def test_a_child_that_hangs() -> None:
+    for opener, request in ((open_sleeper, 600.0), (open_half, b"3")):  # 3: where `serve` keeps its answers
+        hanging = Child(opener)
+        with pytest.raises(EndedError) as found:
+            hanging.ask(request, 3.0)
+        assert found.value.late
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., workers._Worker]]:
-    """Return a function that starts a worker process with the other end of its pipe."""
-    started = []
-    context = multiprocessing.get_context("fork")
-
-    def begin(target: Callable[..., None], *words: object) -> workers._Worker:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=target, args=(theirs, *words), daemon=True)
-        process.start()
-        theirs.close()
-        started.append(process)
-        return workers._Worker(process, ours, 0, time.monotonic())
-
-    yield begin
-    for process in started:
-        process.kill()
-        process.join()
-
-
-def test_a_worker_that_hangs_in_its_answer(start: Callable[..., workers._Worker], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "LIMIT_S", 0.5)
-    worker = start(answer_by_half)
-    assert worker.pipe.poll(30)
-    outcome = workers._outcome(worker, Job(Path("a.png"), Path("b.png"), Path("c.jpg")))
-    assert outcome is not None and outcome.error is not None and "a.png: its worker process died" in outcome.error
-
-
-def test_a_worker_that_does_not_end(
-    start: Callable[..., workers._Worker], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(workers, "ENDING_S", 0.5)
-    worker = start(answer_by_half)
-    assert worker.process.pid is not None
-    with held(worker.process.pid):
-        workers._end(worker)
-    assert "does not end although it was killed" in capsys.readouterr().err
-
-
-def test_a_worker_without_a_job_ends(start: Callable[..., workers._Worker], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "IDLE_S", 0.5, raising=False)
-    model = ROOT / "models" / "unet_lite_s" / "onnx-int8"
-    worker = start(workers._serve, workers.Work((model,), 1, "cpu", Options(False, None, None, False), False))
-    worker.process.join(50)
-    assert worker.process.exitcode == 0
+@pytest.mark.parametrize("busy", [False, True])
+def test_a_child_ends_with_its_parent(busy: bool) -> None:
+    """Also one in the middle of a request, which hears nothing of its parent."""
+    code = (
+        "import sys, threading, time; sys.path.insert(0, sys.argv[1]); from child_openers import open_sleeper\n"
+        "from edge_runtime.child import Child; sleeper = Child(open_sleeper); sleeper.ask(0.0, 60)\n"
+        "print(sleeper._process.pid, flush=True); sleeper.ask(600.0, 600) if len(sys.argv) > 2 else time.sleep(600)"
+    )
+    words = [sys.executable, "-c", code, str(Path(__file__).parent), *["busy"] * busy]
+    parent = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    command_line = Path(f"/proc/{int(parent.stdout.readline())}/cmdline")
+    assert command_line.read_bytes()
+    parent.kill()
+    parent.wait()
+    until(lambda: not command_line.exists() or not command_line.read_bytes())
 
 
 def test_threads_of_the_video_wait_for_one_that_hangs_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:

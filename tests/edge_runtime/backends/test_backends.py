@@ -22,7 +22,6 @@ from edge_runtime.artifact.artifact import (
     ModelSpec,
     Quant,
     Quantization,
-    file_sha256,
     format_spec,
     read_artifact,
     write_artifact,
@@ -30,6 +29,7 @@ from edge_runtime.artifact.artifact import (
 from edge_runtime.backends import open_backend
 from edge_runtime.backends.tensors import InputEncoder
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.resize import resize_rgb
 

@@ -62,7 +62,7 @@ def test_segmenting_processes_that_are_killed_cost_a_second_try(archive: Any, to
     run = archive.start()
     for number in (1, 2, 3):
         tools.wait_for(lambda number=number: committed(archive) >= number, run)
-        tools.wait_for(lambda: processes(run, "batch.child import serve"), run)[0].kill()
+        tools.wait_for(lambda: processes(run, "single.open_network"), run)[0].kill()
     tools.ended(run)
     check(archive)
     assert 1 <= archive.summary()["retried"] <= 3

@@ -19,9 +19,10 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.artifact.artifact import file_sha256, read_artifact
+from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.benchmark.results import Results, Rule, read_results
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 from skyedge.devices.cache import list_files
 from skyedge.devices.measure import Devices, measure_device
 from skyedge.report.build import ReportConfig, report
