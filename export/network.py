@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
 from edge_runtime.files import file_sha256
 from edge_runtime.images.network_input import Size
@@ -83,7 +84,7 @@ def load_network(checkpoint: Path | None, size: str | int | None) -> Network:
             raise InputError(
                 f"got --size {size}, expected multiples of {STRIDE} up to {MAX_SIDE}: the networks halve their input five times"
             )
-    torch.set_num_threads(1)  # converters gain nothing from more, and they share the machine
+    limit_threads(1)  # converters gain nothing from more, and they share the machine
     network = loaded.build().requires_grad_(False)
     return Network(
         checkpoint=loaded,

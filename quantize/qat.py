@@ -26,6 +26,7 @@ from rich.progress import track
 from torch import nn
 
 from edge_runtime.cli import run_command
+from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_json
 from edge_runtime.images.network_input import Size
@@ -78,7 +79,7 @@ def train(config: QatConfig) -> Path:
     if not pairs:
         raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
     labeled = LabeledSet(val, Size.square(start.size)).some(config.val_count) if val else None
-    torch.set_num_threads(config.threads)
+    limit_threads(config.threads)
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     total = (config.steps + CALIBRATION_BATCHES) * config.batch

@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 
 from edge_runtime.cli import run_command
+from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 from edge_runtime.images.dataset import Pair, read_pair
@@ -59,7 +60,7 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
             raise InputError("got no image with sky in --data, expected some for --only-sky; leave it out")
     if config.epochs is not None:
         config = dataclasses.replace(config, steps=(config.epochs * math.ceil(len(pairs) / config.batches[0]),))
-    torch.set_num_threads(config.threads)
+    limit_threads(config.threads)
     world = join_world()
     if min(config.batches) < world.size:
         raise InputError(f"got batches {config.batches} for {world.size} processes, expected an image or more for each")

@@ -21,6 +21,7 @@ from rich.progress import track
 from torch import nn
 
 from edge_runtime.cli import run_command
+from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_json
 from edge_runtime.images.dataset import Pair
@@ -57,7 +58,7 @@ def prune(config: PruneConfig) -> Path:
     pairs, val_pairs = gather(config.data, "train"), gather(config.data, "val")
     if not pairs:
         raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
-    torch.set_num_threads(config.threads)
+    limit_threads(config.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = load_checkpoint(config.teacher).build() if config.teacher else start.build()
     job = Pruning(config, start, teacher.to(device), pairs, val_pairs[:: max(1, -(-len(val_pairs) // config.val_count))], device)

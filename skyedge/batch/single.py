@@ -14,11 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+
 from edge_runtime.child import Child, EndedError
 from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
 from edge_runtime.images.mask_file import mask_png
-from edge_runtime.masks.horizon import estimate_horizon
+from edge_runtime.masks.horizon import find_horizon
 from edge_runtime.segment.mask import MaskOptions, make_mask
 from edge_runtime.segmenter import Ensemble, Segmenter, load_models
 
@@ -124,7 +126,13 @@ def segment(content: bytes, segmenter: Segmenter | Ensemble, settings: Settings)
         "height": found.mask.shape[0],
         "sky_share": found.finding.sky_share,
         "confidence": found.finding.confidence,
-        "horizon": estimate_horizon(found.low_res, segmenter.threshold) if found.finding.sky else None,
+        "horizon": horizon_of(found.low_res) if found.finding.sky else None,
     }
     stages = {"decode": found.decode_s, "infer": found.infer_s, "encode": seconds - found.decode_s - found.infer_s}
     return Answer(record, mask, stages)
+
+
+def horizon_of(low_res: np.ndarray) -> float | None:
+    """Return the height of the horizon in a map (h, w), 0 at its upper edge, 1 at its lower; None where none is in sight."""
+    found = find_horizon(low_res)
+    return round(found.y, 4) if low_res.max() > 0.5 and found.y < 1 else None

@@ -26,6 +26,7 @@ from PIL import Image
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
 from edge_runtime.images.formats import read_rgb
+from edge_runtime.masks.horizon import Horizon, find_horizon
 from edge_runtime.masks.refine import DEFAULTS, refine
 from edge_runtime.progress import track
 from edge_runtime.segment.outputs import is_content
@@ -38,7 +39,7 @@ from skyedge.replace.motion import SkyTracker
 from skyedge.replace.own_sky import ImageSky, VideoSky, rows_of_sky, without_land
 from skyedge.replace.presets import PRESETS, Sky, make_sky
 from skyedge.replace.relight import Cutout, Look, replace_sky
-from skyedge.replace.view import Horizon, View, find_horizon
+from skyedge.replace.view import View
 
 LONGEST_S = 600.0  # of an animation
 FRAMES_PER_SECOND = Fraction(25)  # of an animation

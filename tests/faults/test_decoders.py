@@ -22,6 +22,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images import formats
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.segment.run import Segment, main
+from export.consumers import environments
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
@@ -98,13 +99,31 @@ def test_bytes_need_no_temporary_file(kind: str, tmp_path: Path, monkeypatch: py
         read_rgb(encoded(kind)[:40])
 
 
-def test_a_frozen_program_decodes_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has no Python to start: `sys.executable` is the program, which would start itself again."""
+@pytest.mark.full
+def test_a_frozen_program_starts_once(tmp_path: Path) -> None:
+    """It has no Python to start for a risky format: `sys.executable` is the program."""
+    app = tmp_path / "app.py"
+    app.write_text(
+        "import os, sys\n"
+        "with open(sys.argv[2], 'a') as starts: starts.write(f'{os.getpid()}\\n')\n"
+        "from edge_runtime.images.formats import read_rgb\n"
+        "print(read_rgb(sys.argv[1]).shape)\n"
+    )
+    Image.fromarray(PIXELS).save(tmp_path / "a.tif")
+    words = [environments.make("pyinstaller"), "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR", app]
+    subprocess.run([str(word) for word in words], cwd=tmp_path, check=True, timeout=900)
+    program = [tmp_path / "dist" / "app" / "app", tmp_path / "a.tif", tmp_path / "starts"]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "(32, 48, 3)\n", done.stderr
+    assert (tmp_path / "starts").read_text().count("\n") == 1
+
+
+def test_a_program_without_python_decodes_by_itself(tmp_path: Path) -> None:
     Image.fromarray(PIXELS).save(tmp_path / "a.tif")
     code = textwrap.dedent(f"""
         import sys
-        sys.frozen, sys.executable = True, {str(tmp_path / "program")!r}
-        from edge_runtime.images.formats import DECODER, read_rgb
+        sys.executable = {str(tmp_path / "program")!r}
+        from edge_runtime.images.formats import read_rgb
         assert read_rgb({str(tmp_path / "a.tif")!r}).shape == (32, 48, 3)
     """)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

@@ -10,11 +10,12 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import read_rgb
+from edge_runtime.masks.horizon import find_horizon
 from scenes.render import generate
 from skyedge.replace.presets import make_sky
 from skyedge.replace.relight import replace_sky
 from skyedge.replace.run import Replace, main
-from skyedge.replace.view import View, find_horizon
+from skyedge.replace.view import View
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"
 

@@ -15,10 +15,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge_runtime.images.dataset import Pair, read_pair
+from edge_runtime.images.network_input import MEAN, STD
 from train.data.augment import whole_view
 from train.data.balance import shares_by_condition, shares_by_source
 
-MEAN, STD = 127.0, 128.0
 WHOLE = 0.4  # share of views that show the whole image, as inference does
 # Chance of each change of light; `night` and `fisheye` are the conditions that helped in results/ablation/ablation.md.
 NIGHT, FISHEYE, TILT, BLUR, NOISE, LOW_RES = 0.08, 0.06, 0.25, 0.15, 0.3, 0.1

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from edge_runtime.artifact.artifact import SPEC_FILE, file_sha256
+from edge_runtime.cores import limit_threads
+from edge_runtime.files import file_sha256
+from edge_runtime.artifact.artifact import SPEC_FILE
 from edge_runtime.errors import InputError
 from edge_runtime.images.resize import resize_probability, resize_rgb
 from edge_runtime.segmenter import Segmenter
@@ -64,7 +66,7 @@ def _open_artifact(path: Path, threads: int) -> Model:
 
 def _open_checkpoint(path: Path, threads: int) -> Model:
     checkpoint = load_checkpoint(path)
-    torch.set_num_threads(threads)
+    limit_threads(threads)
     network = checkpoint.build()
 
     def predict(image: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from skyedge.batch import shards, sources, worker
 from skyedge.batch.claims import Claims
 from skyedge.batch.pool import duration
 from skyedge.batch.results import Manifest, timeline
-from skyedge.batch.single import Process, Settings
+from skyedge.batch.single import Process, Settings, horizon_of
 from skyedge.batch.sources import Item, content_of
 from skyedge.batch.storage import create, place, read_bytes, with_tries
 
@@ -256,15 +256,13 @@ def test_times_are_told_as_a_person_says_them() -> None:
 
 
 def test_horizon_of_scenes() -> None:
-    from edge_runtime.masks.horizon import estimate_horizon
-
     sky = np.zeros((100, 80), np.float32)
     sky[:60] = 1
     sky[20:, 10:30] = 0  # a house
     sky[80, 40:60] = 1  # a puddle
-    assert estimate_horizon(sky, 0.5) == pytest.approx(0.6)
-    assert estimate_horizon(np.ones((100, 80), np.float32), 0.5) is None
-    assert estimate_horizon(np.zeros((100, 80), np.float32), 0.5) is None
+    assert horizon_of(sky) == pytest.approx(0.6)
+    assert horizon_of(np.ones((100, 80), np.float32)) is None
+    assert horizon_of(np.zeros((100, 80), np.float32)) is None
 
 
 def test_a_machine_with_another_model_is_refused() -> None:

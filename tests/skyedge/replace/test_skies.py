@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import InputError
+from edge_runtime.masks.horizon import Horizon, find_horizon
 from scenes.moving import moving_scene
 from scenes.render import generate
 from skyedge.replace.motion import SkyTracker
 from skyedge.replace.own_sky import ImageSky, rows_of_sky, without_land
 from skyedge.replace.presets import PRESETS, make_sky
 from skyedge.replace.texture import Texture
-from skyedge.replace.view import Horizon, View, find_horizon
+from skyedge.replace.view import View
 
 pytestmark = pytest.mark.slow
 LEVEL = Horizon(0.8, 0.0, True)
