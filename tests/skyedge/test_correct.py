@@ -124,7 +124,7 @@ def test_the_command_and_its_training_pair(files: Path) -> None:
     drawn = np.zeros((200, 300, 4), np.uint8)
     drawn[90, 65] = (0, 0, 0, 255)
     Image.fromarray(drawn).save(files / "strokes.png")
-    words = [sys.executable, "-m", "skyedge.correct.run", files / "house.png", "--mask", files / "mask.png"]
+    words = [sys.executable, "-m", "skyedge.correct", files / "house.png", "--mask", files / "mask.png"]
     by_points = [*words, "--not-sky", "65,90", "--out", files / "points.png", "--save-pair", files / "data"]
     by_strokes = [*words, "--strokes", files / "strokes.png", "--out", files / "strokes_out.png"]
     for command in (by_points, by_strokes):
