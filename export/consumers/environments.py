@@ -26,11 +26,11 @@ PACKAGES = {
     "coreml": ("coremltools==9.0",),
     "lock": ("uv==0.13.8",),
     "audit": ("pip-audit==2.10.1",),
-    "pyinstaller": ("pyinstaller==6.22.3",),
+    "pyinstaller": ("pyinstaller==6.22.3", "numpy==2.4.6", "pillow==13.0.0"),
     "sbom": ("cyclonedx-bom==7.5.0",),
 }
 # Exporters and backends run there too: the environment sees this project and its packages behind its own.
-LAYERED = frozenset({"archives", "executorch", "coreml", "pyinstaller"})
+LAYERED = frozenset({"archives", "executorch", "coreml"})
 
 
 @dataclass(frozen=True)

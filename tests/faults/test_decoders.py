@@ -110,7 +110,7 @@ def test_a_frozen_program_starts_once(tmp_path: Path) -> None:
         "print(read_rgb(sys.argv[1]).shape)\n"
     )
     Image.fromarray(PIXELS).save(tmp_path / "a.tif")
-    words = [environments.make("pyinstaller"), "-m", "PyInstaller", "--noconfirm", "--log-level", "ERROR", app]
+    words = [environments.make("pyinstaller"), "-m", "PyInstaller", "--noconfirm", "--paths", Path(__file__).parents[2], app]
     subprocess.run([str(word) for word in words], cwd=tmp_path, check=True, timeout=900)
     program = [tmp_path / "dist" / "app" / "app", tmp_path / "a.tif", tmp_path / "starts"]
     done = subprocess.run(program, capture_output=True, text=True, timeout=120)
