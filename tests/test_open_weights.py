@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.artifact.artifact import file_sha256
+from edge_runtime.files import file_sha256
 from train.models import load_checkpoint
 
 MODELS = Path(__file__).parents[1] / "models"

@@ -13,9 +13,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.artifact.artifact import file_sha256
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 from tools.make_sbom import write_sbom
 from tools.shell import PROJECT, run
 

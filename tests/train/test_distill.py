@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edge_runtime.artifact.artifact import file_sha256
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.mask_file import VOID
 from train.data.teachers import teachers_of

@@ -14,6 +14,7 @@ from PIL import Image
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.srgb import TO_LIGHT, luminance, to_levels, to_light
+from edge_runtime.masks.horizon import Horizon
 from edge_runtime.masks.refine import refine
 from edge_runtime.video.format import VideoFormat
 from edge_runtime.video.read import VideoSource
@@ -24,7 +25,7 @@ from scenes.render import compose, generate
 from skyedge.replace.presets import make_sky
 from skyedge.replace.relight import Look, replace_sky, shoulder
 from skyedge.replace.run import Replace, main
-from skyedge.replace.view import Horizon, View, Window
+from skyedge.replace.view import View, Window
 
 pytestmark = pytest.mark.slow
 AS_IT_IS = Look(relight=0, halo=0)
