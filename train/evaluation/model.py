@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from edge_runtime.cores import limit_threads
-from edge_runtime.files import file_sha256
 from edge_runtime.artifact.artifact import SPEC_FILE
+from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
+from edge_runtime.files import file_sha256
 from edge_runtime.images.resize import resize_probability, resize_rgb
 from edge_runtime.segmenter import Segmenter
 from train.data.datasets import to_tensor
