@@ -285,7 +285,7 @@ $(ZIG): $(STAMP)
 	test -x $@ || $(PY) -m pip install --quiet --no-deps --target .cache/ziglang ziglang==0.17.1
 	touch $@
 
-dist: $(STAMP) $(ZIG)  ## dist/: wheel, static programs and libraries for aarch64 and x86-64, models, SBOM, sha256 sums
+dist: $(STAMP) $(ZIG) web_demo/node_modules/.package-lock.json  ## dist/: wheels, npm package, static programs and libraries, sources, models, SBOM, sums
 	$(PY) -m tools.make_dist --zig $(ZIG)
 
 clean:  ## remove what the commands here made, but for .venv and .cache

@@ -1,7 +1,8 @@
 """Fill dist/ with what users download: `python -m tools.make_dist --zig PATH` (`make dist`).
 
-Zig's compiler makes a static binary, the static libraries and the headers for each of `TARGETS`. The wheels, the released models,
-a bill of materials (CycloneDX) and a list of sha256 sums lie beside them.
+For each of `TARGETS`, Zig's compiler makes a program, the static libraries, the headers and the CMake package. Beside them lie
+the wheels, the npm package, the sources of the C++ program with its Android and iOS projects, the released models, a bill of
+materials (CycloneDX), a list of sha256 sums, and a page that lists it all.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import gzip
 import shutil
 import sys
 import tarfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +21,26 @@ from edge_runtime.files import file_sha256
 from tools.make_sbom import write_sbom
 from tools.shell import PROJECT, run
 
-SUMS = "SHA256SUMS"
-TARGETS = ("aarch64-linux-musl", "x86_64-linux-musl")
+SUMS, INDEX = "SHA256SUMS", "index.html"
+# musl gives static programs for any Linux and Android; the libraries for glibc link into programs of distributions since 2018.
+TARGETS = ("aarch64-linux-musl", "x86_64-linux-musl", "aarch64-linux-gnu.2.28", "x86_64-linux-gnu.2.28")
+KINDS = (  # how a name ends or begins, and what it is
+    ("skyedge_models-", "every released network, for the Python package"),
+    (".whl", "Python package"),
+    (".tgz", "npm package: the sky in a web page"),
+    ("skyedge-source", "C++ sources, with the Android and iOS projects"),
+    ("skyedge-", "C++: program, static libraries, headers, CMake package"),
+    (".tar.gz", "a released network: model.json, the network, its golden pair"),
+    ("sbom", "bill of materials, CycloneDX"),
+)
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>skyedge {version}</title>
+<style>body {{ font: 16px/1.5 system-ui; margin: 2rem auto; max-width: 75rem }} td {{ padding: .2rem .8rem }}
+td code {{ font-size: .7rem }}</style>
+<h1>skyedge {version}</h1><p>Check what you downloaded: <code>sha256sum --check --ignore-missing SHA256SUMS</code></p>
+<table><tr><th>file<th>what it is<th>MB<th>sha256</tr>
+{rows}
+</table></html>
+"""
 
 
 @dataclass(frozen=True)
@@ -81,10 +101,31 @@ def install(wheels: list[Path], folder: Path) -> Path:
     return python
 
 
-def write_sums(out: Path) -> int:
-    """Write SHA256SUMS of all files in `out`; return how many there are. Every other step comes before this one."""
-    files = sorted(path for path in out.iterdir() if path.name != SUMS)
-    (out / SUMS).write_text("".join(f"{file_sha256(path)}  {path.name}\n" for path in files))
+def pack_npm(out: Path) -> None:
+    """Build the library of the web page and pack it."""
+    folder = PROJECT / "web_demo"
+    run("npm", "run", "--silent", "build:lib", folder=folder)
+    run("npm", "pack", "--silent", "--pack-destination", out, folder=folder)
+
+
+def pack_sources(out: Path) -> None:
+    """Pack the files of cpp_demo that git knows, and the network that its projects carry."""
+    prefix, paths = "skyedge-source/", ("cpp_demo", "pyproject.toml", "LICENSE", "models/NOTICE", "models/unet_lite_s/ncnn-int8")
+    run("git", "archive", "--format=tar.gz", f"--prefix={prefix}", "--output", out / "skyedge-source.tar.gz", "HEAD", *paths)
+
+
+def write_index(out: Path) -> int:
+    """Write SHA256SUMS and index.html of all files in `out`; return how many there are. Every other step comes before."""
+    files = sorted(path for path in out.iterdir() if path.name not in (SUMS, INDEX))
+    digests = {path: file_sha256(path) for path in files}
+    (out / SUMS).write_text("".join(f"{digest}  {path.name}\n" for path, digest in digests.items()))
+    rows = []
+    for path, digest in digests.items():
+        what = next(text for part, text in KINDS if path.name.startswith(part) or path.name.endswith(part))
+        megabytes = f"{path.stat().st_size / 1e6:.2f}"
+        rows.append(f'<tr><td><a href="{path.name}">{path.name}</a><td>{what}<td>{megabytes}<td><code>{digest}</code></tr>')
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    (out / INDEX).write_text(PAGE.format(version=version, rows="\n".join(rows)), encoding="utf-8")
     return len(files)
 
 
@@ -99,10 +140,12 @@ def main(config: DistConfig) -> None:
     python = install(build_wheels(partial), PROJECT / "build" / "dist" / "env")
     for spec in sorted((PROJECT / "models").glob("*/*/model.json")):
         pack(spec.parent, partial / f"{spec.parent.parent.name}-{spec.parent.name}.tar.gz")
+    pack_npm(partial)
+    pack_sources(partial)
     for target in config.targets:
         build_native(zig, target, partial, config.jobs)
     write_sbom(partial / "sbom.cdx.json", python, zig)
-    count = write_sums(partial)
+    count = write_index(partial)
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
     print(f"{count} files: {out}")

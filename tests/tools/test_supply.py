@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from edge_runtime.artifact.artifact import file_sha256
 from tools import make_dist
 from tools.licenses import blocks, page, pinned
 from tools.make_sbom import cpp_parts, write_sbom
@@ -49,6 +50,19 @@ def test_the_licenses_are_those_of_the_lock(project_root: Path) -> None:
     rows = re.findall(r"(?m)^\| (\S+) \| (\S+) \| .+ \|$", written.partition("## The web page")[0])
     assert {name: version for name, version in rows if name != "package"} == pinned()
     assert "not declared" not in written
+
+
+def test_the_index_says_what_each_file_is_and_its_hash(tmp_path: Path) -> None:
+    names = ["skyedge-1.0-py3-none-any.whl", "skyedge-1.0.tgz", "skyedge-aarch64-linux-musl.tar.gz", "unet_lite-onnx-int8.tar.gz"]
+    for name in names:
+        (tmp_path / name).write_text(name)
+    assert make_dist.write_index(tmp_path) == len(names)
+    page = (tmp_path / "index.html").read_text()
+    kinds = ("Python package", "npm package", "static libraries", "a released network")
+    for name, kind in zip(names, kinds, strict=True):
+        (row,) = [line for line in page.splitlines() if f'href="{name}"' in line]
+        assert kind in row and file_sha256(tmp_path / name) in row
+    subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=tmp_path, check=True, capture_output=True)
 
 
 @pytest.mark.full  # makes an environment of its own
