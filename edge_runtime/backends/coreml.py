@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import Backend
@@ -29,7 +30,7 @@ PACKAGE = "model.mlpackage"
 INSIDE = "Data/com.apple.CoreML"
 MEMBERS = frozenset(f"{PACKAGE}/{name}" for name in ("Manifest.json", f"{INSIDE}/model.mlmodel", f"{INSIDE}/weights/weight.bin"))
 MOST_BYTES = 1 << 31  # of a member, unpacked
-FLOAT32 = 65568  # ArrayFeatureType.ArrayDataType of Core ML's FeatureTypes.proto
+FLOAT32, RGB = 65568, 20  # ArrayFeatureType.ArrayDataType and ImageFeatureType.ColorSpace of Core ML's FeatureTypes.proto
 
 
 class CoremlBackend(Backend):
@@ -60,7 +61,7 @@ class CoremlBackend(Backend):
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
-        feeds = {self.spec.input.name: self.encode(image)}
+        feeds = {self.spec.input.name: Image.fromarray(self.encode(image)[0])}  # the model normalizes
         try:
             output = self.model.predict(feeds)[self.spec.output.name]
         except Exception as error:  # coremltools raises bare exceptions
@@ -70,9 +71,8 @@ class CoremlBackend(Backend):
 
 def check_description(artifact: Artifact, description: Any) -> None:
     """Raise `InputError` unless a Core ML `ModelDescription` has the tensors that the artifact's spec promises."""
-    check_tensors(
-        artifact.spec, [_describe(each) for each in description.input], [_describe(each) for each in description.output]
-    )
+    images = [_describe_image(artifact, each) for each in description.input]
+    check_tensors(artifact.spec, images, [_describe(each) for each in description.output])
 
 
 @contextlib.contextmanager
@@ -100,6 +100,13 @@ def pack(package: Path, path: Path) -> None:
         for name in sorted(MEMBERS):
             archive.writestr(zipfile.ZipInfo(name), (package.parent / name).read_bytes())
     shutil.rmtree(package)
+
+
+def _describe_image(artifact: Artifact, feature: Any) -> TensorInfo:
+    """Return an image input as the bytes that it takes; a description does not hold its scale."""
+    image = feature.type.imageType
+    dtype = "uint8" if image.colorSpace == RGB else f"color space {image.colorSpace}"
+    return TensorInfo((feature.name,), (1, image.height, image.width, 3), dtype, artifact.spec.input.quant)
 
 
 def _describe(feature: Any) -> TensorInfo:

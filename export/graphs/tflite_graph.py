@@ -24,6 +24,7 @@ ENDS: dict[IoType, tuple[Quant | None, Quant | None]] = {
     "uint8": (Quant(1 / 128, 127), Quant(1 / 256, 0)),
     "float32": (None, None),
 }
+MOST_CONCATENATED = 5  # tensors: XNNPACK leaves wider CONCATENATIONs, which end its part of the graph
 ALIGNMENT = 16  # bytes, for weights: kernels read them with vector instructions
 
 
@@ -95,6 +96,7 @@ def finish(content: bytes, name: str, size: Size, weights_license: str, io: IoTy
 
     model = _unpack(content)
     fold_blocks(model, _operator_names(model))
+    _split_concatenations(model)
     if io is not None and io != "int8":
         _set_ends(model, io)
     buffer, entry = BufferT(), MetadataT()
@@ -103,6 +105,25 @@ def finish(content: bytes, name: str, size: Size, weights_license: str, io: IoTy
     entry.name, entry.buffer = NAME, len(model.buffers) - 1
     model.metadata = [*(each for each in model.metadata or [] if each.name != NAME), entry]
     return with_label_file(_pack(model))
+
+
+def _split_concatenations(model: Any) -> None:
+    """Join at most `MOST_CONCATENATED` tensors at a time; all have one quantization, so that no value changes."""
+    (graph,) = model.subgraphs
+    operators: list[Any] = []
+    for operator, kind in zip(graph.operators, _operator_names(model), strict=True):
+        while kind == "CONCATENATION" and len(operator.inputs) > MOST_CONCATENATED:
+            head, rest = list(operator.inputs[:MOST_CONCATENATED]), list(operator.inputs[MOST_CONCATENATED:])
+            first, joined = copy.deepcopy(operator), copy.deepcopy(graph.tensors[operator.outputs[0]])
+            joined.shape[operator.builtinOptions.axis] = sum(
+                graph.tensors[each].shape[operator.builtinOptions.axis] for each in head
+            )
+            graph.tensors.append(joined)
+            first.inputs, first.outputs = head, [len(graph.tensors) - 1]
+            operators.append(first)
+            operator.inputs = [*first.outputs, *rest]
+        operators.append(operator)
+    graph.operators = operators
 
 
 def _set_ends(model: Any, io: IoType) -> None:
@@ -146,6 +167,9 @@ def _pack(model: Any) -> bytes:
     import flatbuffers
 
     _rename(model)
+    for code in model.operatorCodes:  # readers such as OpenVINO's look into the old field, which ai-edge-quantizer leaves at 0
+        code.builtinCode = max(code.builtinCode, code.deprecatedBuiltinCode)
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
 
     class SharingBuilder(flatbuffers.Builder):
         """Aligns all vectors; the generated code forgets the schema's `force_align` of weights. Equal vectors are stored once.

@@ -31,6 +31,7 @@ with unpacked(read_artifact(Path(sys.argv[1])).file("model")) as package:
 (function,) = spec.mlProgram.functions.values()
 (block,) = function.block_specializations.values()
 print(sorted({each.type for each in block.operations} - {"const"}))
+print(spec.description.metadata.license, spec.description.metadata.userDefined["mean"])
 """
 
 
@@ -43,9 +44,11 @@ def test_package_holds_the_network(precision: str, tiny_checkpoint: Path, projec
     assert done.returncode == 0, done.stderr
     artifact = read_artifact(out)
     assert (artifact.spec.name, artifact.spec.format) == (f"unet_lite_s-96x64-{precision}-coreml", "coreml")
+    assert (artifact.spec.input.shape, artifact.spec.input.dtype) == ((1, 64, 96, 3), "uint8")
     assert artifact.size_bytes == pytest.approx({"fp32": 1_400_000, "fp16": 740_000}[precision], rel=0.1)
     seen = subprocess.run([python, "-c", LOOK, out], cwd=project_root, capture_output=True, text=True, timeout=600)
     assert "'conv'" in seen.stdout and "'sigmoid'" in seen.stdout and "'pixel_shuffle'" in seen.stdout, seen.stderr
+    assert seen.stdout.splitlines()[1] == "research, non-commercial 127, 127, 127"
     assert ("'cast'" in seen.stdout) == (precision == "fp16")
     if platform.system() != "Darwin":
         assert artifact.spec.metrics["parity"] == {"to": "torch fp32", "not_run": to_coreml.NOT_RUN}
