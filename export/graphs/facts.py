@@ -8,13 +8,14 @@ from edge_runtime.images.network_input import MEAN, STD, Size
 from export.network import PROJECT_ROOT
 
 NOTICE = PROJECT_ROOT / "models" / "NOTICE"  # credits that the terms of the `_open` weights ask for
+OPEN = "CC BY"  # the terms of the `_open` weights
 PRODUCER = "skyedge"
 MOST_NAME = 255  # characters of a layer's name that ncnn reads
 
 
-def terms(name: str, weights_license: str) -> str:
-    """Return the terms of a network's weights, with the credits that they ask for."""
-    return f"{weights_license}\n\n{NOTICE.read_text(encoding='utf-8')}" if name.endswith("_open") else weights_license
+def terms(weights_license: str) -> str:
+    """Return the terms of a network's weights, with the credits that open ones ask for."""
+    return f"{weights_license}\n\n{NOTICE.read_text(encoding='utf-8')}" if OPEN in weights_license else weights_license
 
 
 def facts(name: str, size: Size, weights_license: str) -> dict[str, str]:
@@ -28,7 +29,7 @@ def facts(name: str, size: Size, weights_license: str) -> dict[str, str]:
         "resize": "bilinear with antialiasing (Pillow's, 8-bit), stretched to the input's size",
         "output": "probability of sky at every pixel, 0 to 1",
         "threshold": "0.5",
-        "license": terms(name, weights_license),
+        "license": terms(weights_license),
     }
 
 

@@ -35,7 +35,7 @@ def metadata(name: str, size: Size, weights_license: str) -> bytes:
     labels = make.table({0: make.text(LABELS), 2: ("Int8", AXIS_LABELS)})
     sky = make.table({0: make.text("sky"), 1: make.text("Probability of sky at every pixel"), 6: make.tables([labels])})
     graph = make.table({2: make.tables([image]), 3: make.tables([sky])})
-    about, license_text = sentence(name, size, weights_license), terms(name, weights_license)
+    about, license_text = sentence(name, size, weights_license), terms(weights_license)
     model = {0: make.text(name), 1: make.text(about), 3: make.tables([graph])}
     model |= {5: make.text(license_text), 7: make.text(PARSER_VERSION)}
     make.builder.Finish(make.table(model), b"M001")
