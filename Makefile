@@ -78,19 +78,26 @@ FORMATS := onnx tflite ncnn torch
 # In float16 torch gains nothing: it is here as the reference.
 FULL_SET := torch-fp32 $(foreach format,onnx tflite ncnn,$(format)-fp32 $(format)-fp16 $(format)-int8)
 U2NETP_SET := torch-fp32 ncnn-fp16 tflite-int8
+# Networks that were made of free images alone; these calibrate and check them too: OPEN_DATA=DIR with the splits train/ and val/.
+OPEN := $(patsubst models/%/checkpoint.pt,%,$(wildcard models/*_open/checkpoint.pt))
+OPEN_SMALL := $(filter unet_%,$(OPEN))
+OPEN_DATA ?=
+OPEN_SET := $(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-int8,$(OPEN_SMALL:%=%/$(kind))) \
+  $(foreach kind,onnx-fp32 tflite-int8 ncnn-fp16,$(addsuffix /$(kind),$(filter u2netp%,$(OPEN))))
+need_open_data = @test -z "$(OPEN)" -o -n "$(OPEN_DATA)" || { echo "got no OPEN_DATA, expected the folder of free images that calibrates $(OPEN)" >&2; exit 2; }
 
 # $(call float_rule,ROOT,FORMAT,PRECISION)
 define float_rule
 $(1)/%/$(2)-$(3)/model.json: models/%/checkpoint.pt $(STAMP)
 	$(PY) export/to_$(2).py --checkpoint $$< --precision $(3) --out $$(@D)
 endef
-# $(call int8_rule,ROOT,FORMAT,CALIBRATION FOLDER,WHAT MAKES IT,MORE FLAGS)
+# $(call int8_rule,ROOT,FORMAT,CALIBRATION FOLDER,WHAT MAKES IT,MORE FLAGS,END OF THE NETWORK'S NAME)
 define int8_rule
-$(1)/%/$(2)-int8/model.json: models/%/checkpoint.pt $(STAMP) $(4)
+$(1)/%$(6)/$(2)-int8/model.json: models/%$(6)/checkpoint.pt $(STAMP) $(4)
 	$(PY) quantize/int8.py --checkpoint $$< --calib "$(3)" --format $(2) --out $$(@D) $(5)
 endef
 float_rules = $(foreach format,$(FORMATS),$(foreach precision,fp32 fp16,$(eval $(call float_rule,$(1),$(format),$(precision)))))
-int8_rules = $(foreach format,onnx tflite ncnn,$(eval $(call int8_rule,$(1),$(format),$(2),$(3),$(4))))
+int8_rules = $(foreach format,onnx tflite ncnn,$(eval $(call int8_rule,$(1),$(format),$(2),$(3),$(4),$(5))))
 
 # ---- make demo --------------------------------------------------------------------------------------------------------
 DEMO := build/demo
@@ -134,15 +141,20 @@ BENCH := build/bench
 # The graph of the public sky network at its input size, for latency; its weights here were trained at another.
 PUBLIC := $(BENCH)/u2netp/ncnn-fp16-384
 BENCH_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(BENCH)/$(net)/%)) $(U2NETP_SET:%=$(BENCH)/u2netp/%) \
-  $(foreach kind,ncnn-fp16 onnx-int8 tflite-int8,$(BENCH)/u2netp_p5/$(kind)) $(BENCH)/teacher/onnx-fp32 $(PUBLIC)
+  $(foreach kind,ncnn-fp16 onnx-int8 tflite-int8,$(BENCH)/u2netp_p5/$(kind)) $(BENCH)/teacher/onnx-fp32 $(PUBLIC) $(OPEN_SET:%=$(BENCH)/%)
 CLASSICAL := classical:contour classical:color
 BENCH_CALIB = $(DATA)$(shell test -d "$(DATA)/val" && echo /val)
 $(call float_rules,$(BENCH))
 $(call int8_rules,$(BENCH),$(BENCH_CALIB),,--eval "$(BENCH_CALIB)" --count 200 --max-drop 0.3 --keep-float AUTO)
 
+# Of two rules make takes the one whose % is shorter, so that these make the open networks.
+$(call int8_rules,$(BENCH),$(OPEN_DATA),,--eval "$(OPEN_DATA)" --split val --count 200 --max-drop 0.3 --keep-float AUTO,_open)
+
 # The int8 network with bytes at both ends: what MediaPipe Tasks takes.
 $(BENCH)/%/tflite-uint8/model.json: models/%/checkpoint.pt $(STAMP)
 	$(PY) quantize/int8.py --checkpoint $< --calib "$(BENCH_CALIB)" --eval "$(BENCH_CALIB)" --max-drop 0.3 --format tflite --io uint8 --out $(@D)
+$(BENCH)/%_open/tflite-uint8/model.json: models/%_open/checkpoint.pt $(STAMP)
+	$(PY) quantize/int8.py --checkpoint $< --calib "$(OPEN_DATA)" --eval "$(OPEN_DATA)" --split val --max-drop 0.3 --format tflite --io uint8 --out $(@D)
 
 $(PUBLIC)/model.json: models/u2netp/checkpoint.pt $(STAMP)
 	$(PY) export/to_ncnn.py --checkpoint $< --precision fp16 --size 384 --out $(@D)
@@ -163,8 +175,9 @@ shapes: $(STAMP)  ## make shapes DATA=DIR: the small network in 4:3 and 16:9, in
 	$(PY) -m edge_runtime.verify $(SHAPED:%=$(BENCH)/%)
 	$(PY) studies/shapes.py --data "$(DATA)" --models $(filter $(BENCH)/unet_lite_s/tflite-%,$(SHAPED:%=$(BENCH)/%)) --limit 0
 
-bench: $(STAMP)  ## make bench DATA=DIR: the released networks and the references by the full rule, into results/ and the README; go on with RESUME=FILE.part
+bench: $(STAMP)  ## make bench DATA=DIR OPEN_DATA=DIR: the released networks and the references by the full rule, into results/ and the README; go on with RESUME=FILE.part
 	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }
+	$(need_open_data)
 	@$(MAKE) --no-print-directory -j2 $(addsuffix /model.json,$(BENCH_MODELS))
 	$(PY) -m edge_runtime.verify $(BENCH_MODELS)
 	$(PY) -m edge_runtime.benchmark --models $(BENCH_MODELS) $(CLASSICAL) --data "$(DATA)" --split "$(call split_of,$(DATA),test)" --threads 1 --reference u2netp-384-fp16-ncnn $(if $(RESUME),--resume "$(RESUME)") > $(BENCH)/said
@@ -175,15 +188,18 @@ bench: $(STAMP)  ## make bench DATA=DIR: the released networks and the reference
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
 # SHAPED are made the same way by `make shapes`; two of the eight are released, for a phone held either way.
 RELEASED := unet_lite_s/tflite-int8-256x192 unet_lite_s/tflite-int8-192x256 $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 u2netp/tflite-int8 \
-  $(foreach kind,onnx-int8 tflite-int8 ncnn-fp16,u2netp_p5/$(kind)) unet_lite_s_open/onnx-int8 unet_lite_s_open/tflite-int8
-SCORED := $(LITE) unet_lite_s_open u2netp u2netp_p5 teacher
+  $(foreach kind,onnx-int8 tflite-int8 ncnn-fp16,u2netp_p5/$(kind)) $(OPEN_SET)
+SCORED := $(LITE) $(OPEN) u2netp u2netp_p5 teacher
 
-release: $(STAMP)  ## make release DATA=DIR: released artifacts (from make bench), test metrics and model cards in models/
+release: $(STAMP)  ## make release DATA=DIR OPEN_DATA=DIR: released artifacts (from make bench), test metrics and model cards in models/
 	@test -n "$(DATA)" || { echo "got no DATA, expected make release DATA=DIR with the splits val/ and test/" >&2; exit 2; }
+	$(need_open_data)
 	@$(MAKE) --no-print-directory -j2 $(RELEASED:%=$(BENCH)/%/model.json)
 	for kind in $(RELEASED); do rm -rf models/$$kind; cp -r $(BENCH)/$$kind models/$$kind; done
+	$(if $(filter u2netp_open,$(OPEN)),$(PY) -m skyedge.skyseg --model models/u2netp_open/onnx-fp32 --out models/u2netp_open/skyseg.onnx --overwrite)
 	$(PY) -m export.consumers.environments mediapipe
-	$(PY) export/lint.py $(RELEASED:%=models/%) --page docs/consumers.md > /dev/null
+	@# Exit code 1: a program gives other masks than an artifact; the page says which.
+	$(PY) export/lint.py $(RELEASED:%=models/%) --data "$(DATA)" --page docs/consumers.md > /dev/null || test $$? = 1
 	$(PY) -m scenes.render --out runs/indoor --count 500 --seed 300000 --split test --kind indoor
 	for net in $(SCORED); do \
 	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data "$(DATA)" --split test --out runs/eval-$$net; \
