@@ -5,8 +5,8 @@ keeps the first stages with their ImageNet weights; depthwise 5x5 blocks at stri
 whole image. The decoder adds 1x1 laterals to upsampled features and ends in a logit map at stride 2 that is upsampled
 bilinearly.
 
-The students work at stride 4 and below only: half of the time of a network of this kind goes to the few layers at stride 2
-(results/architectures/architectures.md). Their stem moves blocks of 4 x 4 pixels into channels, and their head computes the
+The students work at stride 4 and below only: half of the time of a network of this kind goes to the few layers at stride 2.
+Their stem moves blocks of 4 x 4 pixels into channels, and their head computes the
 four pixels of a block at stride 4 at once.
 """
 
