@@ -7,6 +7,8 @@ from pathlib import Path
 
 import tyro
 
+from edge_runtime.child import Child
+from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.segment.mask import MaskOptions
 from edge_runtime.segmenter import DEFAULT_MODEL, load_models
@@ -14,7 +16,7 @@ from edge_runtime.segmenter import DEFAULT_MODEL, load_models
 
 @dataclass(frozen=True)
 class Serve:
-    """Serve POST /mask and POST /remove (an image file in, a PNG out) and GET /health. There is no login and no TLS."""
+    """Serve POST /mask and POST /remove (an image file in, a PNG out), GET /health and /metrics. There is no login and no TLS."""
 
     model: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
     """Artifact folder or name, as in `skyedge segment`; several are averaged. Default: unet_lite_s."""
@@ -28,10 +30,18 @@ class Serve:
     """Largest image, 10^6 pixels. An image takes up to about 40 bytes a pixel while it is worked on."""
     exact: bool = False
     """Decode large JPEGs in full, not at a reduced size that still exceeds the network's input."""
-    workers: int = 1
-    """Images that are worked on at the same time; others wait."""
-    threads: int = 1
-    """CPU threads of the interpreter."""
+    workers: int = 0
+    """Processes, each with one image at a time and one thread; 0 = one for each core."""
+    queue: int = 128
+    """Images that wait for them, in order; more are answered with 503 and Retry-After."""
+    head_seconds: float = 10.0
+    """Time for the head of a request, and for silence between two on a connection."""
+    body_seconds: float = 30.0
+    """Time for the image to arrive."""
+    seconds: float = 60.0
+    """Time for a whole request, from its head to its answer."""
+    self_test: bool = False
+    """Serve on a free port for some seconds, ask with one and with many clients, and print the rate and times of both."""
 
 
 def main(config: Serve) -> None:
@@ -40,20 +50,46 @@ def main(config: Serve) -> None:
     try:
         import uvicorn
 
-        from skyedge.serve.app import make_app
+        from skyedge.serve.app import Limits, make_app
+        from skyedge.serve.pool import Pool, open_network
+        from skyedge.serve.protocol import with_deadlines
     except ImportError as error:
         raise InputError(f"serving needs FastAPI and uvicorn ({error}); install them: pip install 'skyedge[serve]'") from error
-    segmenter = load_models(config.model or (DEFAULT_MODEL,), config.threads)
-    options = MaskOptions(exact=config.exact)
-    app = make_app(segmenter, options, round(config.max_megabytes * 1e6), round(config.max_megapixels * 1e6), config.workers)
-    settings = uvicorn.Config(app, config.host, config.port, log_level="info", timeout_keep_alive=10, limit_concurrency=100)
+    models = config.model or (DEFAULT_MODEL,)
+    names = [artifact.spec.name for artifact in load_models(models, 1).artifacts]
+    most_pixels, options = round(config.max_megapixels * 1e6), MaskOptions(exact=config.exact)
+    pool = Pool(
+        lambda: Child(open_network, models, options, most_pixels), config.workers or usable_cores(), config.queue, config.seconds
+    )
+    limits = Limits(round(config.max_megabytes * 1e6), most_pixels, config.queue or 1, config.body_seconds, config.seconds)
+    settings = uvicorn.Config(
+        make_app(pool, limits, names),
+        config.host,
+        0 if config.self_test else config.port,
+        http=with_deadlines(config.head_seconds, config.seconds + config.body_seconds),
+        log_level="warning" if config.self_test else "info",
+        timeout_keep_alive=round(config.head_seconds),
+        timeout_graceful_shutdown=round(config.seconds),
+        backlog=1024,
+    )
     try:
         listening = settings.bind_socket()
     except SystemExit as error:  # uvicorn's way to say that the port is taken
         raise InputError(f"got port {config.port} of {config.host}, expected a free one; choose another --port") from error
-    listening.listen()  # from here on requests wait until the server is up
-    print(f"serving on http://{config.host}:{listening.getsockname()[1]}", flush=True)
-    uvicorn.Server(settings).run([listening])
+    try:
+        pool.warm()
+        listening.listen(settings.backlog)  # from here on requests wait until the server is up
+        address = f"http://{config.host}:{listening.getsockname()[1]}"
+        server = uvicorn.Server(settings)
+        if config.self_test:
+            from skyedge.serve.self_test import measure
+
+            print(measure(server, listening))
+        else:
+            print(f"serving on {address}", flush=True)
+            server.run([listening])
+    finally:
+        pool.close()
 
 
 def check(config: Serve) -> None:
@@ -63,5 +99,10 @@ def check(config: Serve) -> None:
     if not (config.max_megabytes > 0 and 0 < config.max_megapixels <= 178):  # NaN fails both
         got = f"--max-megabytes {config.max_megabytes} and --max-megapixels {config.max_megapixels}"
         raise InputError(f"got {got}, expected more than 0, and at most 178 megapixels")
-    if not 1 <= config.workers <= 64:
-        raise InputError(f"got --workers {config.workers}, expected 1 to 64; try the number of cores")
+    if not 0 <= config.workers <= 64:
+        raise InputError(f"got --workers {config.workers}, expected 1 to 64, or 0 for the number of cores")
+    if not 0 <= config.queue <= 10_000:
+        raise InputError(f"got --queue {config.queue}, expected 0 to 10000; each image may take --max-megabytes of memory")
+    for name in ("head_seconds", "body_seconds", "seconds"):
+        if not 0 < getattr(config, name) <= 3600:
+            raise InputError(f"got --{name.replace('_', '-')} {getattr(config, name)}, expected more than 0, up to 3600")
