@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from export.consumers import environments
+from skyedge.batch.results import LOWEST_OF_SHARD
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(1800)]
 COUNT = 1200  # more than one listing tells
@@ -184,5 +185,5 @@ def test_parquet_with_names_and_with_bytes_gives_parquet(
         rows = json.loads(read.stdout)
         assert [row["lat"] for row in rows] == [number / 2 for number in range(10)]
         masks.append([row["mask"] for number, row in enumerate(rows) if number != 3])
-        assert len(list((tmp_path / name / "label_next" / "images").iterdir())) == 10 - (name != "names")
+        assert len(list((tmp_path / name / "label_next" / "images").iterdir())) == LOWEST_OF_SHARD
     assert masks[0] == masks[1] == masks[2] and all(masks[0])
