@@ -9,7 +9,7 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -148,13 +148,13 @@ def _run(config: Batch, planned: Sequence[Planned], task: Task, first: int = 0) 
     """Do the planned shards on this machine; returns the manifests of those that it did."""
     if not planned:
         return []
-    count = config.workers or usable_cores()
     if config.device == "cuda":
         import torch
 
-        if not (found := torch.cuda.device_count()):
+        task = replace(task, gpus=torch.cuda.device_count())
+        if not task.gpus:
             raise InputError("got --device cuda on a machine without a GPU that torch can use; take another device")
-        count = config.workers or found
+    count = config.workers or task.gpus or usable_cores()
     return Pool(planned, task, min(count, len(planned)), first).run()
 
 

@@ -7,6 +7,7 @@ process once more, alone; when that fails too, the failure is its record.
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 import resource
 import time
@@ -59,9 +60,9 @@ class Answer:
 class Process:
     """The process that segments; it starts with the first image."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, gpu: int | None = None) -> None:
         self._settings = settings
-        self._child = Child(open_network, settings)
+        self._child = Child(open_network, settings, gpu)
 
     def segment(self, content: bytes) -> Answer:
         """Segment the image of a file's bytes. Raises `InputError` where the model cannot be opened."""
@@ -90,8 +91,15 @@ def failed(error: str, kind: str) -> Answer:
     return Answer({}, None, {}, error, kind)
 
 
-def open_network(settings: Settings) -> Callable[[bytes], Answer]:
+def visible(gpu: int, before: str | None) -> str:
+    """Return the CUDA_VISIBLE_DEVICES that leaves GPU number `gpu` of those that are visible."""
+    return before.split(",")[gpu] if before else str(gpu)
+
+
+def open_network(settings: Settings, gpu: int | None = None) -> Callable[[bytes], Answer]:
     """Return what answers the bytes of an image, in the process of `Process`."""
+    if gpu is not None:  # torch is not imported yet
+        os.environ["CUDA_VISIBLE_DEVICES"] = visible(gpu, os.environ.get("CUDA_VISIBLE_DEVICES"))
     if settings.memory_mib:
         resource.setrlimit(resource.RLIMIT_DATA, (settings.memory_mib * MIB, settings.memory_mib * MIB))
     limit_threads(1)

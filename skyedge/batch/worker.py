@@ -28,12 +28,13 @@ READERS, AHEAD = 4, 8  # threads that read images; images that wait, read
 
 @dataclass(frozen=True)
 class Task:
-    """What all workers do alike; `root` is the part of the URIs that the paths of PNG files leave out."""
+    """What all workers do alike; `root` is the part of the URIs that the paths of PNG files leave out, `gpus` are shared out."""
 
     dest: str
     settings: Settings
     masks: Masks
     root: str
+    gpus: int = 0
 
 
 @dataclass
@@ -55,7 +56,7 @@ class Worker:
     def __init__(self, task: Task, number: int, count: Callable[[str | None], None]) -> None:
         self._task, self._number, self._count = task, number, count
         self._dest = place(task.dest)
-        self._process = Process(task.settings)
+        self._process = Process(task.settings, number % task.gpus if task.gpus else None)
         self._readers = ThreadPoolExecutor(READERS)
 
     def close(self) -> None:

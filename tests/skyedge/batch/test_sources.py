@@ -18,7 +18,7 @@ from skyedge.batch import shards, sources, worker
 from skyedge.batch.claims import Claims
 from skyedge.batch.pool import duration
 from skyedge.batch.results import Manifest, timeline
-from skyedge.batch.single import Process, Settings, horizon_of
+from skyedge.batch.single import Process, Settings, horizon_of, visible
 from skyedge.batch.sources import Item, content_of
 from skyedge.batch.storage import create, place, read_bytes, with_tries
 
@@ -263,6 +263,10 @@ def test_horizon_of_scenes() -> None:
     assert horizon_of(sky) == pytest.approx(0.6)
     assert horizon_of(np.ones((100, 80), np.float32)) is None
     assert horizon_of(np.zeros((100, 80), np.float32)) is None
+
+
+def test_gpus_are_shared_out_among_those_that_are_visible() -> None:
+    assert [visible(gpu, None) for gpu in (0, 1)] == ["0", "1"] and visible(1, "4,7") == "7"
 
 
 def test_a_machine_with_another_model_is_refused() -> None:
