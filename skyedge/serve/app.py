@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import time
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ def make_app(pool: Pool, limits: Limits, models: list[str]) -> FastAPI:
         status = 499  # the client left
         try:
             if pool.full() or uploads >= limits.most_uploads:
+                await _discard(request, limits)
                 raise Refused(503, f"got an image while {pool.inside} wait, expected fewer; try again in {pool.wait_s()} s")
             uploads += 1
             try:
@@ -141,6 +143,16 @@ async def _unless_gone(request: Request, answer: asyncio.Future[bytes], limit_s:
         raise Refused(503, "got no answer in time, expected one; try again later")
     finally:
         gone.cancel()
+
+
+async def _discard(request: Request, limits: Limits) -> None:
+    """Take in the body of a request that is refused: a connection that is closed before that loses the answer."""
+    left = limits.most_bytes if "expect" not in request.headers else 0  # who expects 100 sends nothing yet
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limits.body_s):
+            async for part in request.stream():
+                if (left := left - len(part)) < 0:
+                    return
 
 
 async def _body(request: Request, most_bytes: int) -> bytes:
