@@ -17,7 +17,7 @@ OPEN = sorted(path.parent.name for path in MODELS.glob("*_open/checkpoint.pt"))
 # photo licenses), and our own scenes.
 OPEN_SOURCES = frozenset({
     "azure", "carnd", "comma10k", "dali", "edge", "edgecity", "elem", "lomiri", "ls", "max", "mscomp", "mslearn", "mstoolkit",
-    "msxaml", "polyhaven", "trapai", "trident", "uwp", "weavly", "winui", "wp",
+    "msxaml", "polyhaven", "trapai", "trident", "uwp", "wall_oceanic", "weavly", "winui", "wp",
     "horizon_uav", "sea_liao", "neon_snow", "canopy_imageseg", "scenes",
 })  # fmt: skip
 # First weights from elsewhere: what their training says, and their terms.
