@@ -94,7 +94,10 @@ def wrap(artifact: Artifact, power: float) -> bytes:
     stored = [*given.graph.initializer, *(onnx.numpy_helper.from_array(value, name) for name, value in constants.items())]
     graph = helper.make_graph([*before, *given.graph.node, *after], "skyseg", ends[:1], ends[1:], stored)
     model = helper.make_model(graph, opset_imports=given.opset_import, ir_version=given.ir_version)
-    model.metadata_props.extend(given.metadata_props)
+    model.producer_name = "skyedge"
+    model.doc_string = f"{spec.arch} in place of skyseg.onnx. Terms of the weights: {spec.weights_license}"
+    # Mean, std and size of the network hold behind the first nodes alone.
+    model.metadata_props.extend(entry for entry in given.metadata_props if entry.key in ("name", "license"))
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 

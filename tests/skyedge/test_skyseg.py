@@ -48,6 +48,7 @@ def test_the_ends_are_those_of_the_public_file(drop_in: Path) -> None:
     assert (given.name, given.shape, given.type) == ("input.1", [1, 3, 320, 320], "tensor(float)")
     assert (made.name, made.shape, made.type) == ("1959", [1, 1, 320, 320], "tensor(float)")
     assert drop_in.stat().st_size < 5e6
+    assert session.get_modelmeta().custom_metadata_map == {"name": "unet_lite", "license": "research, non-commercial"}
     zeros = session.run(None, {"input.1": np.zeros((1, 3, 320, 320), np.float32)})[0]
     assert 0 <= zeros.min() <= zeros.max() <= 1
 
