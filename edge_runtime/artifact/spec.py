@@ -36,6 +36,9 @@ PlainName = Annotated[
     str, Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$(?!\n)", description="a plain name: letters, digits, '.', '_' or '-'")
 ]
 Side = Annotated[int, Meta(ge=1, le=MOST_SIDE, description=f"a side of 1 to {MOST_SIDE} pixels")]
+# Bounds of 8-bit images: numbers of the 0 to 1 scale and typing errors would run and give wrong masks.
+Level = Annotated[float, Meta(ge=0, le=255, description="a number of 8-bit images, 0 to 255")]
+Deviation = Annotated[float, Meta(ge=1, le=255, description="a number of 8-bit images, 1 to 255")]
 Above0 = Annotated[float, Meta(gt=0, description="a number above 0")]
 THREE = Meta(min_length=3, max_length=3, description="three numbers, R, G and B")
 Dtype = Annotated[str, choice("float32", "int8", "uint8")]
@@ -91,8 +94,8 @@ class InputSpec:
     dtype: Dtype
     color: Annotated[str, choice("RGB")]
     resize: Annotated[str, choice("pillow_bilinear")]
-    mean: Annotated[tuple[float, ...], THREE]
-    std: Annotated[tuple[Above0, ...], THREE]
+    mean: Annotated[tuple[Level, ...], THREE]
+    std: Annotated[tuple[Deviation, ...], THREE]
     quant: Quant | None
 
 

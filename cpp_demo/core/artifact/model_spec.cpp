@@ -1,6 +1,5 @@
 #include "skyedge/model_spec.h"
 
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <utility>
@@ -28,12 +27,12 @@ FileEntry read_entry(const ObjectReader& files, const char* role) {
 }
 
 // Reads three finite numbers, all greater than `above`.
-std::array<double, 3> read_rgb_numbers(const ObjectReader& input, const char* key, double above, const char* expected) {
+std::array<double, 3> read_rgb_numbers(const ObjectReader& input, const char* key, double least, const char* expected) {
     std::array<double, 3> numbers{};
     const std::vector<Json>& list = input.at(key).items;
     bool good = input.at(key).kind == Json::Kind::kList && list.size() == numbers.size();
     for (std::size_t i = 0; good && i < numbers.size(); ++i) {
-        good = list[i].is_number() && list[i].number > above && std::abs(list[i].number) < std::numeric_limits<double>::max();
+        good = list[i].is_number() && list[i].number >= least && list[i].number <= 255.0;
         numbers[i] = good ? list[i].number : 0.0;
     }
     if (!good) {
@@ -68,9 +67,9 @@ InputSpec read_input(const ObjectReader& root) {
     reader.text("dtype", {"float32"});
     reader.text("color", {"RGB"});
     reader.text("resize", {"pillow_bilinear"});
-    input.mean =
-        read_rgb_numbers(reader, "mean", -std::numeric_limits<double>::infinity(), "three numbers, R, G and B");
-    input.std = read_rgb_numbers(reader, "std", 0.0, "three numbers above 0, R, G and B");
+    // Bounds of 8-bit images: numbers of the 0 to 1 scale and typing errors would run and give wrong masks.
+    input.mean = read_rgb_numbers(reader, "mean", 0.0, "three numbers of 8-bit images, 0 to 255");
+    input.std = read_rgb_numbers(reader, "std", 1.0, "three numbers of 8-bit images, 1 to 255");
     if (!reader.is_null("quant")) {
         reader.fault("quant", "null for float32");
     }

@@ -113,6 +113,11 @@ REFUSED = {
     "mean of 1": put("input", "mean", value=[127]),
     "mean as number": put("input", "mean", value=127),
     "mean of texts": put("input", "mean", value=["127", "127", "127"]),
+    "mean of 1e30": put("input", "mean", value=[1e30, 127, 127]),
+    "negative mean": put("input", "mean", value=[-1, 127, 127]),
+    "std of 1e-320": put("input", "std", value=[128, 128, 1e-320]),
+    "std of the 0 to 1 scale": put("input", "std", value=[0.229, 0.224, 0.225]),
+    "std of 1e30": put("input", "std", value=[1e30, 128, 128]),
     "std of 0": put("input", "std", value=[128, 0, 128]),
     "int8 without quant": put("input", "quant", value=None),
     "float32 with quant": put("input", "dtype", value="float32"),
@@ -143,6 +148,8 @@ ACCEPTED = {
     "free metrics": put("metrics", value={"iou": 0.9}),
     "no calibration set": put("quantization", "calibration", value=None),
     "not square": put("input", "shape", value=[1, 8, 16, 3]),
+    "means and deviations of other networks": put("input", "mean", value=[123.675, 116.28, 103.53]),
+    "bytes as they are": lambda values: values["input"].update(mean=[0, 0, 0], std=[1, 1, 1]),
     "exact golden": put("golden", "atol", value=0),
 }
 
@@ -188,7 +195,7 @@ def test_text_that_is_no_spec(text: str, message: str) -> None:
 def test_messages_name_the_key_and_the_next_step() -> None:
     values = json.loads(EXAMPLE)
     values["input"]["std"] = [128, 128, -1]
-    with pytest.raises(InputError, match=r"^input\.std\[2\]: got -1, expected a number above 0"):
+    with pytest.raises(InputError, match=r"^input\.std\[2\]: got -1, expected a number of 8-bit images, 1 to 255"):
         parse_spec(json.dumps(values))
     values["input"]["std"][2] = 128
     values["files"]["model"]["sha256"] = "x"

@@ -13,7 +13,9 @@ const plainName = textLike("a plain file name inside the artifact", (value) => /
 const sha256 = textLike("64 lower-case hex digits", (value) => /^[0-9a-f]{64}$/.test(value));
 const share = numberLike("a number from 0 to 1", (value) => value >= 0 && value <= 1);
 const positive = numberLike("a number above 0", (value) => value > 0);
-const finite = numberLike("a finite number", () => true);
+// Bounds of 8-bit images: numbers of the 0 to 1 scale and typing errors would run and give wrong masks.
+const level = numberLike("a number of 8-bit images, 0 to 255", (value) => value >= 0 && value <= 255);
+const deviation = numberLike("a number of 8-bit images, 1 to 255", (value) => value >= 1 && value <= 255);
 const whole = numberLike("a whole number", Number.isInteger);
 const count = numberLike("a whole number of at least 1", (value) => Number.isInteger(value) && value >= 1);
 const anything: Reader<Record<string, unknown>> = (value, key) => asObject(value, key);
@@ -34,8 +36,8 @@ const readSpec = record({
     dtype,
     color: oneOf("RGB"),
     resize: oneOf("pillow_bilinear"),
-    mean: list(finite, 3),
-    std: list(positive, 3),
+    mean: list(level, 3),
+    std: list(deviation, 3),
     quant,
   }),
   output: record({ name: text, meaning: oneOf("probability"), threshold: share, dtype, quant }),
