@@ -117,7 +117,7 @@ def outcomes(planned: Sequence[ImageFiles], config: Segment) -> Generator[Outcom
     Each thread reads, segments and writes whole images, so decoding, the network and packing of several images overlap.
     """
     options = MaskOptions(DEFAULTS if config.refine else None, config.min_sky, config.exact or config.overlay)
-    segmenter = load_models(config.model, config.threads, config.device)
+    segmenter = load_models(config.model, config.threads, config.device, check=True)
     limit_threads(config.threads)  # OpenCV would start a thread on every core for each image
     count = min(config.workers or max(1, usable_cores() // config.threads), len(planned))
 

@@ -48,4 +48,4 @@ def main(config: Video) -> None:
     options = VideoOptions(
         config.out, config.overlay, config.stabilize, refinement, config.show, config.seconds, config.overwrite
     )
-    segment_video(config.input, load_models(config.model or (DEFAULT_MODEL,), config.threads, config.device), options)
+    segment_video(config.input, load_models(config.model or (DEFAULT_MODEL,), config.threads, config.device, check=True), options)

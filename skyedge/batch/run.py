@@ -82,7 +82,7 @@ def main(config: Batch) -> None:
     """Plan the shards, do those that are not done, and write the summary."""
     check(config)
     start = time.monotonic()
-    models = [artifact.sha256 for artifact in load_models(config.model, 1, "cpu").artifacts]
+    models = [artifact.sha256 for artifact in load_models(config.model, 1, "cpu", check=True).artifacts]
     source = os.path.abspath(path) if "://" not in (path := path_of(config.source)) else path
     options = {"masks": config.masks, "min_sky": config.min_sky, "exact": config.exact, "columns": config.columns}
     decides = json.dumps({"version": SCHEMA_VERSION, "models": models, **options})

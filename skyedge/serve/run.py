@@ -56,7 +56,7 @@ def main(config: Serve) -> None:
     except ImportError as error:
         raise InputError(f"serving needs FastAPI and uvicorn ({error}); install them: pip install 'skyedge[serve]'") from error
     models = config.model or (DEFAULT_MODEL,)
-    names = [artifact.spec.name for artifact in load_models(models, 1).artifacts]
+    names = [artifact.spec.name for artifact in load_models(models, 1, check=True).artifacts]
     most_pixels, options = round(config.max_megapixels * 1e6), MaskOptions(exact=config.exact)
     pool = Pool(
         lambda: Child(open_network, models, options, most_pixels), config.workers or usable_cores(), config.queue, config.seconds

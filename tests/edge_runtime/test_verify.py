@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from edge_runtime import Segmenter
 from edge_runtime.artifact.golden import Replay, pack_mask, replay, unpack_mask
@@ -70,6 +71,14 @@ def test_a_golden_pair_that_does_not_hold(wrong_golden: Path, artifacts: dict[st
     assert str(artifacts["onnx-fp32"]) not in result.stderr
     with pytest.raises(GateError, match=r"does not hold for .*wrong_golden .another result on this machine.*; update the"):
         load_models([artifacts["onnx-fp32"], wrong_golden], check=True)
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(wrong_golden.parent / "a.png")
+    words = ("a.png", "--model", wrong_golden.name, "--out", "masks")
+    command = [sys.executable, "-m", "edge_runtime.segment", *words]
+    done = subprocess.run(command, cwd=wrong_golden.parent, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("gate failed: the golden pair does not hold for wrong_golden"), (
+        done.stderr
+    )
+    assert not (wrong_golden.parent / "masks").exists()
 
 
 @pytest.mark.slow
