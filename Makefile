@@ -132,7 +132,7 @@ endif
 	$(call say,replaying the golden pair of every artifact)
 	@$(PY) -m edge_runtime.verify $(DEMO_MODELS)
 	$(call say,benchmarking)
-	@$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data "$(DEMO_DATA)" --split "$(DEMO_SPLIT)" --threads 1 --quick --eval-count 24 --out $(DEMO)/results.json
+	@$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data "$(DEMO_DATA)" --split "$(DEMO_SPLIT)" --threads 1 --quick --eval-count 24 --overwrite --out $(DEMO)/results.json
 	@find "$(DEMO_IMAGES)" -type f | sort | head -4 | tr '\n' '\0' | xargs -0 $(PY) -m skyedge.report $(DEMO)/results.json --out $(DEMO)/report --images
 	@echo "page: $(DEMO)/report/index.html   masks and overlays: $(DEMO)/masks/"
 

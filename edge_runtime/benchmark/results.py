@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import re
 import tempfile
@@ -283,7 +284,7 @@ def _is_time(text: str) -> bool:
 
 
 def default_out(results: Results) -> Path:
-    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick result, so that it replaces no full one.
+    """Return results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick result, and a number where it exists already.
 
     Results of another device go to results/devices/, since they measure the C++ program.
     """
@@ -292,15 +293,19 @@ def default_out(results: Results) -> Path:
     threads = "-".join(f"t{count}" for count in sorted({row.threads for row in results.rows}))
     quick = "_quick" * results.quick
     folder = Path("results", "devices") if results.device_run else Path("results")
-    return folder / f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}{quick}.json"
+    stem = f"{device}_{runtimes}_{threads}_{results.created_utc[:10]}{quick}"
+    names = (folder / f"{stem}{f'_{number}' * (number > 1)}.json" for number in itertools.count(1))
+    return next(path for path in names if not path.exists())
 
 
-def try_to_write(out: Path) -> None:
-    """Raise `InputError` for a place where no result can be written, before anything is measured."""
+def try_to_write(out: Path, overwrite: bool) -> None:
+    """Raise `InputError` for a place where no result can be written, or where there is a file, before anything is measured."""
     missing: list[Path] = []
     try:
         if out.exists() and not out.is_file():
             raise InputError(f"got {out} as --out, which is no file; expected a file such as results.json")
+        if out.exists() and not overwrite:
+            raise InputError(f"got --out {out}, which exists already; choose another name, or replace it with --overwrite")
         missing = [folder for folder in out.absolute().parents if not folder.exists()]
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out.parent):
@@ -313,9 +318,9 @@ def try_to_write(out: Path) -> None:
                 folder.rmdir()
 
 
-def write_results(results: Results, path: Path) -> None:
-    """Write `results` as JSON, atomically: readers see the old file or the whole new one."""
-    write_text(path, _encode(dataclasses.asdict(results)) + "\n")
+def write_results(results: Results, path: Path, replace: bool = True) -> None:
+    """Write `results` as JSON, atomically: readers see the old file or the whole new one. See `partial_file` for `replace`."""
+    write_text(path, _encode(dataclasses.asdict(results)) + "\n", replace)
 
 
 def _encode(value: Any, indent: str = "\n") -> str:

@@ -70,6 +70,8 @@ class BenchmarkConfig:
     out: Path | None = None
     """Result file to write. Default: results/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick one. Until every accuracy
     is measured, what there is lies in FILE.part."""
+    overwrite: bool = False
+    """Replace a file that is in the place of --out."""
     resume: Path | None = None
     """The .part file of a run that was stopped, or a result without accuracies: measures the missing accuracies only."""
 
@@ -206,9 +208,11 @@ def _check(config: BenchmarkConfig) -> None:
     check_threads(config.threads)
     if config.eval_count is not None and config.eval_count < 1:
         raise InputError(f"got --eval-count {config.eval_count}, expected 1 or more")
-    out = config.out or Path("results", "result.json")
-    for path in (out, _part(out)):
-        try_to_write(path)
+    if config.out is None:
+        return try_to_write(Path("results", "result.json"), overwrite=True)
+    resumed = config.resume and config.resume.resolve()
+    for path in (config.out, _part(config.out)):
+        try_to_write(path, config.overwrite or path.resolve() == resumed)
 
 
 def _part(out: Path) -> Path:
@@ -218,12 +222,16 @@ def _part(out: Path) -> Path:
 def main(config: BenchmarkConfig) -> None:
     """Measure, write the result file, print the table and the file's path."""
 
+    out = config.out
+
     def save(results: Results) -> None:
-        write_results(results, _part(config.out or default_out(results)))
+        nonlocal out
+        out = out or default_out(results)
+        write_results(results, _part(out))
 
     results = benchmark(config, save)
-    out = config.out or default_out(results)
-    write_results(results, out)
+    out = out or default_out(results)
+    write_results(results, out, config.overwrite or (config.resume is not None and config.resume.resolve() == out.resolve()))
     _part(out).unlink(missing_ok=True)
     print(format_table(results))
     print(out)

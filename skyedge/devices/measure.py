@@ -61,6 +61,8 @@ class Devices:
     """Configuration for ssh instead of your own (host keys, keys, names)."""
     out: Path | None = None
     """Result file to write. Default: results/devices/DEVICE_RUNTIMES_THREADS_DATE.json, with _quick for a quick one."""
+    overwrite: bool = False
+    """Replace a file that is in the place of --out."""
 
 
 def measure_device(job: Devices, artifacts: Mapping[str, Artifact], rule: Rule, log: Callable[[str], None]) -> Results:

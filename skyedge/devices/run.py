@@ -14,11 +14,11 @@ from skyedge.devices.measure import Devices, format_run, measure_device
 def main(config: Devices) -> None:
     """Measure, write the result file, print the table and the file's path."""
     check_threads(config.threads)
-    try_to_write(config.out or Path("results", "result.json"))
+    try_to_write(config.out or Path("results", "result.json"), config.overwrite or config.out is None)
     artifacts = find_artifacts(config.models, config.reference)
     results = measure_device(config, artifacts, QUICK if config.quick else FULL, say)
     out = config.out or default_out(results)
-    write_results(results, out)
+    write_results(results, out, config.overwrite)
     print(format_table(results))
     assert results.device_run is not None
     print(format_run(results.device_run))

@@ -5,11 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import matplotlib
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -23,6 +21,7 @@ from edge_runtime.images.resize import resize_rgb
 from edge_runtime.records import build, parse_json, read_text
 from skyedge.batch.results import BINS, LABEL_FOLDER, STAGES, SUMMARY_FILE, Summary
 from skyedge.report.masks import TILE_WIDTH, Tile, as_tile
+from skyedge.report.page import check_ours, render
 from skyedge.report.plots import COLORS, RC, as_svg
 
 THRESHOLD = 0.5
@@ -50,16 +49,14 @@ def read_summary(folder: Path) -> Summary:
         raise InputError(f"{path}: {error}; run skyedge.batch again") from error
 
 
-def write_page(folder: Path, out: Path) -> Path:
+def write_page(folder: Path, out: Path, overwrite: bool = False) -> Path:
     """Write the page of a batch run to OUT/index.html and return its path."""
     summary = read_summary(folder)
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = files("skyedge.report").joinpath("archive.html.j2").read_text(encoding="utf-8")
     done = summary.images - summary.failed
-    page = environment.from_string(template).render(
+    check_ours(out / "index.html", overwrite)
+    page = render(
+        "archive.html.j2",
         s=summary,
-        plain=plain,
-        style=Markup(_style()),
         rate=Markup(rate_svg(summary)) if summary.new_images else None,
         shares=Markup(shares_svg(summary.sky_shares)),
         errors=sorted(summary.errors.items(), key=lambda item: -item[1]),
@@ -68,12 +65,6 @@ def write_page(folder: Path, out: Path) -> Path:
     )
     write_text(out / "index.html", page)
     return out / "index.html"
-
-
-def _style() -> str:
-    """Return the style sheet of the other page."""
-    text = files("skyedge.report").joinpath("page.html.j2").read_text(encoding="utf-8")
-    return text.partition("<style>")[2].partition("</style>")[0]
 
 
 def rate_svg(summary: Summary) -> str:

@@ -11,24 +11,22 @@ import itertools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
-from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from edge_runtime.benchmark.results import Results, read_results
 from edge_runtime.benchmark.table import format_table
 from edge_runtime.errors import InputError
-from edge_runtime.escape import plain
 from edge_runtime.files import write_text
 from edge_runtime.records import read_text
 from skyedge.report.advice import Choice, ask_which, choose, not_measured
 from skyedge.report.archive import is_archive, write_page
 from skyedge.report.markdown import full_tables, replace_section, short_tables
 from skyedge.report.masks import Strip, find_folders, list_images, make_strips
+from skyedge.report.page import MARK, check_ours, render
 from skyedge.report.plots import latency_svg, network_colors, pareto_svg, standalone
 from skyedge.report.rows import Line, count_threads, int8_sentences, make_lines, pareto_front, precision_effects
 
@@ -43,6 +41,8 @@ class ReportConfig:
     """Result files; several make one page with a part for each. Or the local DEST of one run of skyedge.batch."""
     out: Path
     """Folder for index.html, pareto.svg and table.md."""
+    overwrite: bool = False
+    """Replace files of these names in --out that are of no report."""
     images: tuple[Path, ...] = ()
     """Images, or folders of images, to show with the mask of every artifact. They must be free to publish."""
     models: tuple[Path, ...] = ()
@@ -92,27 +92,26 @@ def report(config: ReportConfig) -> Report:
             pages[path] = replace_section(read_text(path, "a page with the marks for the table"), text, path)
     images = list_images(config.images)
     parts = [_part(name, results, lines, config.models, images) for name, results in loaded.items()]
-    page = config.out / "index.html"
-    write_text(page, render(parts, lines))
-    write_text(config.out / "table.md", full)
+    page, table, plot = (config.out / name for name in ("index.html", "table.md", "pareto.svg"))
+    for path in (page, table, plot):
+        check_ours(path, config.overwrite)
+    write_text(page, _page(parts, lines))
+    write_text(table, f"{full}\n<!-- {MARK} -->\n")
     plots = list(itertools.chain.from_iterable(part.pareto for part in parts))
     if plots:
-        write_text(config.out / "pareto.svg", standalone(plots[0]))
+        write_text(plot, standalone(plots[0]).replace(">", f"><!-- {MARK} -->", 1))
     else:
-        (config.out / "pareto.svg").unlink(missing_ok=True)  # of an earlier report
+        plot.unlink(missing_ok=True)  # of an earlier report
     for path, text in pages.items():
         write_text(path, text)
     return Report(page, lines, "\n\n".join(map(format_table, loaded.values())))
 
 
-def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
+def _page(parts: Sequence[Part], lines: Sequence[Line]) -> str:
     """Return the page as HTML."""
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_plain_text
-    )
-    template = files("skyedge.report").joinpath("page.html.j2").read_text(encoding="utf-8")
     effects = precision_effects(lines)
-    return environment.from_string(template).render(
+    return render(
+        "page.html.j2",
         parts=parts,
         lines=lines,
         effects=effects,
@@ -122,10 +121,6 @@ def render(parts: Sequence[Part], lines: Sequence[Line]) -> str:
         elsewhere=not_measured({part.file: part.results for part in parts}),
         quick=any(part.results.quick for part in parts),
     )
-
-
-def _plain_text(value: Any) -> Any:
-    return plain(value) if type(value) is str else value
 
 
 def _part(name: str, results: Results, all_lines: Sequence[Line], models: Sequence[Path], images: Sequence[Path]) -> Part:
@@ -162,7 +157,7 @@ def main(config: ReportConfig) -> None:
     if any(map(is_archive, config.results)):
         if len(config.results) > 1 or config.images or config.models or config.readme or config.table:
             raise InputError(f"got {config.results[0]} with other results or options, expected a batch run alone, with --out")
-        return print(write_page(config.results[0], config.out))
+        return print(write_page(config.results[0], config.out, config.overwrite))
     written = report(config)
     print(written.table)
     print(written.page)

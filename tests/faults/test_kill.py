@@ -138,7 +138,7 @@ def test_fit(kills: int, project_root: Path, split_scenes: Callable[..., Path], 
 
 def benchmark_words(data: Path, out: Path, *models: str) -> list[str | Path]:
     folders = [f"models/{model}" for model in models]
-    return ["-m", "edge_runtime.benchmark", "--models", *folders, "--quick", "--data", data, "--out", out]
+    return ["-m", "edge_runtime.benchmark", "--models", *folders, "--quick", "--data", data, "--out", out, "--overwrite"]
 
 
 @pytest.mark.parametrize("kills", [2, many(14)])

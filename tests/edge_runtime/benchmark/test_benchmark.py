@@ -20,7 +20,7 @@ from edge_runtime.benchmark.accuracy import measure_accuracies
 from edge_runtime.benchmark.latency import Runner, find_warnings, take_turns
 from edge_runtime.benchmark.machine import busy_seconds, describe_machine, name_instruction_set
 from edge_runtime.benchmark.memory import measure_apart
-from edge_runtime.benchmark.results import FULL, QUICK, Load, Rule, default_out, results_schema
+from edge_runtime.benchmark.results import FULL, QUICK, Load, Rule, default_out, read_results, results_schema
 from edge_runtime.benchmark.run import BenchmarkConfig, benchmark
 from edge_runtime.benchmark.timing import summarize
 from edge_runtime.errors import InputError
@@ -215,6 +215,19 @@ def test_an_impossible_place_is_refused_before_measuring(out: str, artifacts: di
     with pytest.raises(InputError, match="--out"):
         benchmark(BenchmarkConfig((artifacts["onnx-fp32"],), quick=True, out=tmp_path / out))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("name", ["r.json", "r.json.part"])
+def test_a_file_that_is_there_is_kept(name: str, artifacts: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / name).write_text("mine")
+    done = run("--models", artifacts["onnx-fp32"], "--quick", "--out", "r.json", cwd=tmp_path)
+    assert (
+        done.returncode == 2
+        and f"{name}, which exists already; choose another name, or replace it with --overwrite" in done.stderr
+    )
+    assert "memory" not in done.stderr and (tmp_path / name).read_text() == "mine"
+    done = run("--models", artifacts["onnx-fp32"], "--quick", "--out", "r.json", "--overwrite", cwd=tmp_path)
+    assert done.returncode == 0 and read_results(tmp_path / "r.json").rows and not (tmp_path / "r.json.part").exists()
 
 
 def test_a_broken_artifact_stops_it_before_anything_is_measured(artifacts: dict[str, Path], tmp_path: Path) -> None:

@@ -321,7 +321,10 @@ def test_readme_part_is_replaced(measured: Path, tmp_path: Path, monkeypatch: py
     report(config)
     once = readme.read_text()
     assert once.startswith(f"before\n{BEGIN}\n") and once.endswith(f"{END}\nafter\n") and "old figures" not in once
-    assert "`results/r.json`" in once and (tmp_path / "out" / "table.md").read_text() in page.read_text()
+    assert (
+        "`results/r.json`" in once
+        and (tmp_path / "out" / "table.md").read_text().partition("\n<!-- made by")[0] in page.read_text()
+    )
     report(config)
     assert readme.read_text() == once
 
@@ -426,6 +429,19 @@ def test_texts_that_cannot_be_written_are_refused(measured: Path, tmp_path: Path
     with pytest.raises(InputError, match="bad.json: 'utf-8'"):
         report(ReportConfig((path,), out=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["index.html", "table.md", "pareto.svg"])
+def test_only_files_of_a_report_are_replaced(name: str, measured: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / name).write_text("mine")
+    config = ReportConfig((measured,), out=tmp_path / "out")
+    with pytest.raises(InputError, match=f"{name}, which no report wrote; .*--overwrite"):
+        report(config)
+    assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["mine"]
+    report(dataclasses.replace(config, overwrite=True))
+    report(config)  # its own
+    assert "mine" not in (tmp_path / "out" / name).read_text()
 
 
 def test_the_command(measured: Path, tmp_path: Path) -> None:
