@@ -305,4 +305,4 @@ dist: $(STAMP) $(ZIG) web_demo/node_modules/.package-lock.json  ## dist/: wheels
 	$(PY) -m tools.make_dist --zig $(ZIG)
 
 clean:  ## remove what the commands here made, but for .venv and .cache
-	rm -rf build cpp_demo/build web_demo/dist web_demo/dist-lib web_demo/public/models web_demo/public/runtime
+	rm -rf build cpp_demo/build web_demo/dist web_demo/dist-lib web_demo/public/models web_demo/public/photos web_demo/public/runtime

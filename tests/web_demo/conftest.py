@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -116,3 +118,31 @@ def write_images(folder: Path) -> None:
     Image.fromarray(generate(529, (300, 201)).image).save(folder / "portrait.png")
     (folder / "broken.png").write_bytes((folder / "scene.png").read_bytes()[:2000])
     Image.fromarray(scene).resize((6000, 4500)).save(folder / "huge.jpg", quality=60)
+    Image.fromarray(generate(1000, (480, 640), kind="indoor").image).save(folder / "room.png")
+    Image.new("RGB", (320, 240), (200, 30, 40)).save(folder / "red.png")
+    Image.fromarray(scene // 2 + np.uint8([0, 100, 0])).save(folder / "p3.png", icc_profile=display_p3())
+
+
+def display_p3() -> bytes:
+    """Return an ICC profile with Display P3's primaries and a gamma of 2.2."""
+
+    def xyz(*values: float) -> bytes:
+        return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(65536 * value) for value in values))
+
+    text = b"desc\0\0\0\0" + struct.pack(">I", 3) + b"P3\0" + bytes(79)
+    curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(2.2 * 256)) + b"\0\0"
+    tags = {
+        b"desc": text,
+        b"cprt": b"text\0\0\0\0CC0\0",
+        b"wtpt": xyz(0.9642, 1, 0.8249),
+        b"rXYZ": xyz(0.5151, 0.2412, -0.0011),
+        b"gXYZ": xyz(0.2920, 0.6922, 0.0419),
+        b"bXYZ": xyz(0.1571, 0.0666, 0.7841),
+        **dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve),
+    }
+    at, table, body = 132 + 12 * len(tags), struct.pack(">I", len(tags)), b""
+    for name, content in tags.items():
+        table += name + struct.pack(">II", at + len(body), len(content))
+        body += content
+    head = struct.pack(">I4xI", at + len(body), 0x02400000) + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28)
+    return head + struct.pack(">3i", 63190, 65536, 54061) + bytes(48) + table + body

@@ -20,7 +20,7 @@ export const scenarios = {
     const first = { bytes: server.bytesSent(), requests: server.requests.length, isolated: await page.evaluate(() => crossOriginIsolated) };
     await page.setInputFiles("#file", join(folder, "scene.png"));
     await page.waitForFunction(() => document.getElementById("view").getAttribute("aria-label").includes("640"));
-    for (const sky of ["tint", "clear", "stars", "cutout"]) await page.locator(`input[value=${sky}]`).check();
+    for (const sky of ["tint", "clouds", "stars", "cutout"]) await page.locator(`input[value=${sky}]`).check();
     await page.locator("#refine").uncheck();
     const download = page.waitForEvent("download");
     await page.click("#save-cutout");

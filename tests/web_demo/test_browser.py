@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from edge_runtime import Segmenter
 from edge_runtime.benchmark.results import read_results
@@ -44,8 +45,8 @@ def test_first_visit_is_small_and_isolated_on_any_host(found: dict[str, Any]) ->
 def test_nothing_leaves_after_load(found: dict[str, Any]) -> None:
     visit = _of(found, "visit")
     assert visit["elsewhere"] == []
-    # The browser itself looks for a newer service worker now and then.
-    assert [request for request in visit["later"] if request != "GET /sw.js"] == []
+    # The browser itself looks for a newer service worker now and then; a photograph to try is fetched when it is chosen.
+    assert [request for request in visit["later"] if request not in ("GET /sw.js", "GET /photos/mountain_valley.jpg")] == []
 
 
 def test_reload_works_without_network_and_host(found: dict[str, Any]) -> None:
@@ -96,16 +97,6 @@ def test_without_webgpu_a_note_and_the_engine_before(found: dict[str, Any]) -> N
     assert "WebGPU" in webgpu["note"] and webgpu["chosen"] == "litert" and webgpu["works"].startswith("LiteRT")
 
 
-def test_engines_are_compared_and_the_fastest_is_kept(found: dict[str, Any]) -> None:
-    webgpu = _of(found, "webgpu")
-    lines = webgpu["compared"].split("\n")
-    times = {match[1]: float(match[2]) for match in (re.match(r"(.+): ([\d.]+) ms \(", line) for line in lines) if match}
-    assert set(times) == {"LiteRT int8", "onnxruntime int8", "onnxruntime fp32"}
-    assert any("WebGPU: not here" in line for line in lines)
-    assert lines[-1] == f"In use: {min(times, key=times.__getitem__)}."
-    assert webgpu["remembered"] in ARTIFACTS
-
-
 @pytest.mark.parametrize(
     ("scenario", "fault", "text"),
     [
@@ -127,6 +118,39 @@ def test_images_are_dropped_and_pasted_and_bad_ones_explained(found: dict[str, A
     assert "cannot be decoded" in ways["said"]["broken"]
     assert "no image file" in ways["said"]["text"]
     assert "6000 × 4500" in ways["said"]["huge"] and "4096 × 3072" in ways["label"]
+
+
+def test_a_broken_file_while_the_page_loads_leaves_the_photograph(found: dict[str, Any]) -> None:
+    early = _of(found, "early")
+    assert early["ready"] == "true" and "% sky" in early["label"] and "cannot be decoded" in early["status"]
+
+
+def test_a_sky_of_your_own_is_put_where_the_sky_was(found: dict[str, Any]) -> None:
+    _of(found, "skies")
+    folder = found["folder"]
+    mask = _python_mask("tflite-int8", folder / "scene.png")
+    for name, off in (("own.png", 3), ("own.jpg", 30)):
+        with Image.open(folder / name) as opened:
+            assert opened.format == {"png": "PNG", "jpg": "JPEG"}[name[-3:]]
+            got = np.asarray(opened.convert("RGB")).astype(int)
+        assert np.abs(got[mask > 253] - [200, 30, 40]).max() <= off, name
+    assert (folder / "own.jpg").stat().st_size < (folder / "own.png").stat().st_size / 2
+
+
+def test_without_a_sky_nothing_is_replaced(found: dict[str, Any]) -> None:
+    _of(found, "skies")
+    saved, room = (read_rgb(found["folder"] / name).astype(int) for name in ("room.saved.png", "room.png"))
+    assert np.abs(saved - room).max() <= 1
+
+
+def test_colors_of_a_profile_are_saved_as_they_are_seen(found: dict[str, Any]) -> None:
+    _of(found, "skies")
+    with Image.open(found["folder"] / "p3.png") as opened:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(opened.info["icc_profile"]))
+        expected = ImageCms.profileToProfile(opened.convert("RGB"), profile, ImageCms.createProfile("sRGB"))
+    saved = read_rgb(found["folder"] / "p3.saved.png").astype(int)
+    assert np.abs(saved - np.asarray(expected).astype(int)).max() <= 4
+    assert np.abs(saved - read_rgb(found["folder"] / "p3.png").astype(int)).max() > 20
 
 
 def test_camera_is_live_and_stops(found: dict[str, Any]) -> None:
@@ -156,7 +180,19 @@ def test_layout_and_accessibility_at_three_widths(found: dict[str, Any]) -> None
 
 def test_everything_is_reached_by_keys(found: dict[str, Any]) -> None:
     keyboard = _of(found, "keyboard")
-    wanted = ["split", "open", "camera", "samples", "sky", "opacity", "threshold", "refine", "save-cutout", "save-image"]
+    wanted = [
+        "split",
+        "open",
+        "camera",
+        "sky",
+        "save-jpeg",
+        "save-png",
+        "save-cutout",
+        "opacity",
+        "threshold",
+        "refine",
+        "samples",
+    ]
     order = [name for index, name in enumerate(keyboard["reached"]) if name in wanted and name not in keyboard["reached"][:index]]
     assert order == wanted
     assert (keyboard["sky"], keyboard["split"], keyboard["refine"]) == ("stars", "100", False)

@@ -153,12 +153,30 @@ def test_every_released_artifact_is_read(units: Units, project_root: Path, tmp_p
     assert json.loads((tmp_path / "said.json").read_text(encoding="utf-8")) == [None] * len(texts)
 
 
-def test_samples_of_the_page_are_generated_scenes(project_root: Path) -> None:
-    """The seeds that samples.ts names give the scenes that the page shows."""
-    text = (project_root / "web_demo" / "src" / "page" / "samples.ts").read_text(encoding="utf-8")
-    named = re.findall(r'url: "(scenes/\w+\.jpg)".*seed: (\d+)', text)
-    assert len(named) == 4
-    for url, seed in named:
-        with Image.open(project_root / "web_demo" / "public" / url) as opened:
-            shown = np.asarray(opened.convert("RGB")).astype(float)
-        assert np.abs(shown - generate(int(seed), (480, 640)).image).mean() < 6
+# Left, top, right, bottom of each sky in its photograph, as shares.
+SKIES = {
+    "clouds": ("mountain_valley", 0.22, 0, 1, 0.29),
+    "dawn": ("volcano_sunrise", 0, 0, 1, 0.61),
+    "sunset": ("boat_sunset", 0, 0, 1, 0.49),
+    "stars": ("milky_way_tree", 0, 0, 0.47, 0.87),
+}
+
+
+def test_the_page_shows_photographs_of_the_project_and_names_their_authors(project_root: Path) -> None:
+    photos, public = project_root / "docs" / "photos", project_root / "web_demo" / "public"
+    named = re.findall(
+        r'^  (\w+): "', (project_root / "web_demo" / "src" / "page" / "samples.ts").read_text(encoding="utf-8"), re.M
+    )
+    assert (
+        sorted(named)
+        == sorted(path.stem for path in photos.glob("*.jpg"))
+        == sorted(path.stem for path in (public / "thumbs").iterdir())
+    )
+    assert sorted(SKIES) == sorted(path.stem for path in (public / "skies").iterdir())
+    for name, (photo, *box) in SKIES.items():
+        with Image.open(photos / f"{photo}.jpg") as opened, Image.open(public / "skies" / f"{name}.webp") as sky:
+            cut = opened.resize(sky.size, box=tuple(side * share for side, share in zip(opened.size * 2, box, strict=True)))
+            assert np.abs(np.asarray(cut).astype(float) - np.asarray(sky.convert("RGB"))).mean() < 6, name
+    page = (project_root / "web_demo" / "index.html").read_text(encoding="utf-8")
+    for author in ("Kalen Emsley", "Hakan Tahmaz", "Johannes Plenio", "Patrick Brosset", "Aitzol Berasategi", "Microsoft"):
+        assert author in page and author in (photos / "README.md").read_text(encoding="utf-8")

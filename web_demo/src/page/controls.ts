@@ -1,5 +1,5 @@
 /** The settings: what they stand at, and the numbers beside them. */
-import type { Look, Sky } from "./stage";
+import type { Look } from "./stage";
 
 const LABEL_FROM = 12; // per cent of the original that must be seen before the word "before" fits on it
 
@@ -18,9 +18,9 @@ export class Controls {
   private readonly opacities: Record<string, string> = { tint: "60" };
   private sky = "";
 
-  /** `onChange` hears of every change but that of `refine`, which needs the network again. */
+  /** `onChange` hears of the sliders. Another sky and finer edges take time: whoever provides them listens. */
   constructor(onChange: () => void) {
-    for (const input of document.querySelectorAll("input[name=sky], #opacity, #threshold, #split")) {
+    for (const input of document.querySelectorAll("#opacity, #threshold, #split")) {
       input.addEventListener("input", () => {
         this.show();
         onChange();
@@ -39,18 +39,29 @@ export class Controls {
     this.show();
   }
 
+  /** What is chosen: "tint", "cutout", "own" or one of the skies. */
+  get choice(): string {
+    return document.querySelector<HTMLInputElement>("input[name=sky]:checked")?.value ?? "tint";
+  }
+
+  set choice(name: string) {
+    for (const input of document.querySelectorAll<HTMLInputElement>("input[name=sky]")) input.checked = input.value === name;
+    this.show();
+  }
+
   look(mirrored: boolean): Look {
-    const sky = (document.querySelector<HTMLInputElement>("input[name=sky]:checked")?.value ?? "tint") as Sky;
+    const { choice } = this;
+    const sky = choice === "tint" || choice === "cutout" ? choice : "image";
     return { sky, opacity: this.opacity.valueAsNumber / 100, threshold: this.from, split: this.split.valueAsNumber / 100, mirrored };
   }
 
   private show(): void {
-    const { sky } = this.look(false);
+    const sky = this.choice;
     if (sky === this.sky) this.opacities[sky] = this.opacity.value;
     else this.opacity.value = this.opacities[sky] ?? "100";
     this.sky = sky;
     element("opacity-value").textContent = `${this.opacity.value} %`;
-    element("threshold-value").textContent = this.from.toFixed(2);
+    element("threshold-value").textContent = `${this.threshold.value} %`;
     element("frame").style.setProperty("--split", `${this.split.value}%`);
     element("before-label").hidden = this.split.valueAsNumber < LABEL_FROM;
   }

@@ -2,29 +2,29 @@
 
 const MAX_BYTES = 100 << 20;
 
-/** Decodes as the image should be seen, at most `maxSide` pixels a side; throws with a text for the visitor. */
-export async function decodeImage(file: Blob, maxSide: number): Promise<{ bitmap: ImageBitmap; note: string }> {
-  const name = file instanceof File && file.name ? file.name : "the image";
+/**
+ * Decodes at most `maxSide` pixels a side, upright; throws with a text for the visitor.
+ *
+ * For eyes and for files, colors are converted from the image's profile to sRGB. The network gets the bytes as they are (`raw`), as
+ * in Python and C++.
+ */
+export async function decodeImage(file: Blob, maxSide: number, raw = false): Promise<{ bitmap: ImageBitmap; note: string }> {
+  const name = file instanceof File && file.name ? file.name : "The image";
   if (file.size > MAX_BYTES) {
     throw new Error(`${name} has ${Math.round(file.size / 2 ** 20)} MiB; the page takes at most ${MAX_BYTES >> 20} MiB. Make it smaller first.`);
   }
   let bitmap: ImageBitmap;
   try {
-    bitmap = await createImageBitmap(file, { colorSpaceConversion: "none" });
+    bitmap = await createImageBitmap(file, { colorSpaceConversion: raw ? "none" : "default" });
   } catch {
     throw new Error(`${name} cannot be decoded: it is broken, too large, or no image that this browser knows. Try a JPEG, PNG or WebP.`);
   }
   const { width, height } = bitmap;
-  const longest = Math.max(width, height);
-  if (longest <= maxSide) return { bitmap, note: "" };
-  const scale = maxSide / longest;
-  const size = { resizeWidth: Math.max(1, Math.round(width * scale)), resizeHeight: Math.max(1, Math.round(height * scale)) };
-  try {
-    const smaller = await createImageBitmap(bitmap, { ...size, resizeQuality: "high" });
-    return { bitmap: smaller, note: `${width} × ${height} pixels are more than this page draws; it works on ${size.resizeWidth} × ${size.resizeHeight}.` };
-  } finally {
-    bitmap.close();
-  }
+  const scale = maxSide / Math.max(width, height);
+  if (scale >= 1) return { bitmap, note: "" };
+  const [resizeWidth, resizeHeight] = [width, height].map((side) => Math.max(1, Math.round(side * scale)));
+  const smaller = await createImageBitmap(bitmap, { resizeWidth, resizeHeight, resizeQuality: "high" }).finally(() => bitmap.close());
+  return { bitmap: smaller, note: `${width} × ${height} pixels are more than this page draws; it works on ${resizeWidth} × ${resizeHeight}.` };
 }
 
 /** Calls `take` for every image that is chosen, dropped anywhere, or pasted, and `refuse` for anything else. */

@@ -3,15 +3,16 @@ import { type Mask, SkyedgeError } from "../skyedge";
 import { Camera, type CameraFrame, type Facing } from "./camera";
 import { Controls, element } from "./controls";
 import { describeDevice } from "./device";
-import { compareEngines, describeComparison, describeNetwork, type Engine, engineById, ENGINES, NetworkSlot, rememberedEngine, rememberEngine } from "./engines";
+import { type Engine, engineById, ENGINES, NetworkSlot } from "./engines";
 import { decodeImage, listenForImages, saveFile } from "./images";
 import { measure } from "./measure";
 import { Numbers } from "./numbers";
 import { prepareOffline } from "./offline";
-import { makeSamples, SAMPLES } from "./samples";
-import { type Sky, Stage } from "./stage";
+import { fetchImage, makeSamples, PHOTOS } from "./samples";
+import { type Look, Stage } from "./stage";
 
 const HORIZON_KEPT = 0.9; // of the camera's horizon from frame to frame
+const LEAST_SKY = 0.05; // share of the image below which no sky is replaced, as in Python
 
 const view = element<HTMLCanvasElement>("view");
 const [status, frame] = [element("status"), element("frame")];
@@ -22,10 +23,14 @@ const network = new NetworkSlot();
 const numbers = new Numbers(element("stages"), element("rate"), element("summary-text"));
 
 let stage: Stage;
-let still: ImageBitmap | null = null; // the image shown, which the camera replaces
+let still: { file: Blob; bitmap: ImageBitmap } | null = null; // the image shown, which the camera replaces
+let skyShare = 1; // of the image shown
+let ownSky: Blob | null = null;
+let skyShown = "tint"; // the last choice that could be shown
 let mirrored = false;
 let facing: Facing = "environment";
-let job = 0; // of the image that was asked for last: results of others come too late
+let opening: Promise<void> = Promise.resolve(); // of the visitor's last image
+let latest = 0; // number of the image that was asked for last: results of others come too late
 
 function say(text: string, isError = false): void {
   status.textContent = text;
@@ -37,12 +42,18 @@ function explain(error: unknown): void {
   say(error instanceof Error ? error.message : String(error), true);
 }
 
+/** Where there is no sky, the image stays as it is. */
+function currentLook(): Look {
+  const look = controls.look(mirrored);
+  return look.sky === "image" && skyShare < LEAST_SKY ? { ...look, opacity: 0 } : look;
+}
+
 /** Draws at the size that is seen, not at the image's: a photo has more pixels than a screen. */
 function draw(): void {
   if (frame.dataset.width === undefined) return;
   const [width, height] = [Number(frame.dataset.width), Number(frame.dataset.height)];
   const seen = Math.min(1, (frame.clientWidth * devicePixelRatio) / width);
-  stage.draw(controls.look(mirrored), Math.max(1, Math.round(width * seen)), Math.max(1, Math.round(height * seen)));
+  stage.draw(currentLook(), Math.max(1, Math.round(width * seen)), Math.max(1, Math.round(height * seen)));
 }
 
 function showSize(width: number, height: number): void {
@@ -57,42 +68,68 @@ function describe(mask: Mask): void {
   view.setAttribute("aria-label", `Image of ${mask.width} × ${mask.height} pixels, ${Math.round(100 * sky)} % sky`);
 }
 
-async function showStill(file: Blob): Promise<void> {
+/** `isChosen`: by the visitor, not by the page itself. */
+async function showStill(file: Blob, isChosen = true): Promise<void> {
   stopCamera();
-  const mine = ++job;
+  const mine = ++latest;
+  if (isChosen) say("");
   try {
     const { bitmap, note } = await decodeImage(file, stage.maxSide);
-    if (mine !== job) return bitmap.close();
-    still?.close();
-    still = bitmap;
+    if (mine !== latest) return bitmap.close();
+    still?.bitmap.close();
+    still = { file, bitmap };
     mirrored = false;
     showSize(bitmap.width, bitmap.height);
     stage.setImage(bitmap, bitmap.width, bitmap.height);
     draw();
-    if (await segmentStill()) say(note);
+    await segmentStill(note);
   } catch (error) {
     explain(error);
   }
 }
 
-/** Returns whether the mask still belongs to the image shown. */
-async function segmentStill(): Promise<boolean> {
-  const mine = job;
-  if (still === null) return false;
+/** Finds the sky of the image shown, unless another was asked for meanwhile. */
+async function segmentStill(note = ""): Promise<void> {
+  const mine = latest;
+  if (still === null) return;
+  const { file, bitmap } = still;
   const ready = await network.ready();
-  if (mine !== job) return false;
-  const mask = await ready.segment(await createImageBitmap(still), { refine: controls.refine.checked });
-  if (mine !== job) return false;
+  if (mine !== latest) return;
+  const { bitmap: seen } = await decodeImage(file, stage.maxSide, true);
+  const mask = await ready.segment(seen, { refine: controls.refine.checked });
+  if (mine !== latest || still?.bitmap !== bitmap) return;
   stage.setMask(mask);
+  skyShare = mask.map.data.reduce((sum, p) => sum + p, 0) / mask.map.data.length;
   const start = performance.now();
   draw();
   numbers.show(mask.times, performance.now() - start);
   describe(mask);
-  return true;
+  if (skyShare < LEAST_SKY) say(`${note} This image has next to no sky, so there is none to replace.`.trim());
+  else if (note !== "") say(note);
+}
+
+/** Puts the chosen sky into the image; where that cannot be had, the one before stays. */
+async function changeSky(): Promise<void> {
+  const { choice } = controls;
+  try {
+    if (choice !== "tint" && choice !== "cutout") {
+      const file = choice === "own" ? ownSky : await fetchImage(`skies/${choice}.webp`);
+      if (file === null) return; // the dialog is open
+      const { bitmap } = await decodeImage(file, stage.maxSide);
+      if (choice === controls.choice) stage.setSky(bitmap);
+      bitmap.close();
+    }
+    skyShown = choice;
+  } catch (error) {
+    controls.choice = skyShown;
+    explain(error);
+  }
+  element<HTMLButtonElement>("save-jpeg").disabled = controls.choice === "cutout"; // JPEG has no transparency
+  draw();
 }
 
 async function startCamera(): Promise<void> {
-  job++;
+  latest++;
   try {
     say("Opening the camera…");
     const settings = await camera.start(facing, {
@@ -123,8 +160,9 @@ async function segmentFrame(image: CameraFrame): Promise<(isWanted: boolean) => 
   }
   return (isWanted) => {
     if (!isWanted) return copy.close();
-    still?.close();
+    still?.bitmap.close();
     still = null;
+    skyShare = 1;
     const start = performance.now();
     showSize(mask.width, mask.height);
     stage.setImage(copy, mask.width, mask.height);
@@ -150,10 +188,9 @@ function showCameraState(): void {
   numbers.restart(active);
 }
 
-async function save(name: string, sky: Sky): Promise<void> {
+async function save(name: string, type: string, isCutout = false): Promise<void> {
   if (frame.dataset.width === undefined) return say("Open an image first.", true);
-  const current = controls.look(mirrored);
-  const blob = await stage.png({ ...current, sky, opacity: sky === "cutout" ? 1 : current.opacity });
+  const blob = await stage.file(isCutout ? { ...controls.look(mirrored), sky: "cutout", opacity: 1 } : currentLook(), type);
   draw();
   saveFile(blob, name);
 }
@@ -164,9 +201,9 @@ async function useEngine(engine: Engine, threads?: number): Promise<void> {
   try {
     const ready = await network.use(engine, threads);
     const golden = `golden pair: difference ${ready.goldenDifference.toFixed(3)}, allowed ${ready.spec.golden.atol}`;
-    element("engine-note").textContent = `${describeNetwork(ready)}; ${golden}.`;
+    element("engine-note").textContent = `${ready.runtime}, ${ready.threads} thread${ready.threads > 1 ? "s" : ""}; ${golden}.`;
   } finally {
-    say("");
+    if (!status.classList.contains("error")) say("");
     engineList.value = network.engine.id;
     element("progress").hidden = true;
   }
@@ -178,24 +215,11 @@ async function changeEngine(engine: Engine): Promise<void> {
   stopCamera();
   try {
     await useEngine(engine);
-    rememberEngine(engine);
   } catch (error) {
     element("engine-note").textContent = `${engine.label} does not work here: ${error instanceof Error ? error.message : String(error)}`;
   }
   if (wasLive) await startCamera();
   else await segmentStill();
-}
-
-async function findFastest(): Promise<void> {
-  const note = element("engine-note");
-  const lines: string[] = [];
-  const [best] = await compareEngines((result) => {
-    lines.push(describeComparison(result));
-    note.textContent = lines.join("\n");
-  });
-  if (best.ms === null) return;
-  await changeEngine(best.engine);
-  note.textContent = `${lines.join("\n")}\nIn use: ${best.engine.label}.`;
 }
 
 async function saveResults(): Promise<void> {
@@ -232,11 +256,23 @@ function wire(): void {
     facing = facing === "user" ? "environment" : "user";
     await startCamera();
   });
-  onPress("save-cutout", () => save("cutout.png", "cutout"));
-  onPress("save-image", () => save("sky.png", controls.look(mirrored).sky));
-  onPress("compare", findFastest);
+  onPress("save-jpeg", () => save("sky.jpg", "image/jpeg"));
+  onPress("save-png", () => save("sky.png", "image/png"));
+  onPress("save-cutout", () => save("cutout.png", "image/png", true));
   onPress("measure", saveResults);
-  listenForImages(file, element("veil"), (image) => void showStill(image), (text) => say(text, true));
+  listenForImages(file, element("veil"), (image) => (opening = showStill(image)), (text) => say(text, true));
+  for (const input of document.querySelectorAll("input[name=sky]")) input.addEventListener("change", () => void changeSky());
+  const skyFile = element<HTMLInputElement>("sky-file");
+  document.querySelector("input[value=own]")?.addEventListener("click", () => skyFile.click()); // also for another one of your own
+  skyFile.addEventListener("change", () => {
+    ownSky = skyFile.files?.[0] ?? ownSky;
+    skyFile.value = "";
+    controls.choice = "own";
+    void changeSky();
+  });
+  skyFile.addEventListener("cancel", () => {
+    if (ownSky === null) controls.choice = skyShown;
+  });
   element("panel").addEventListener("submit", (event) => event.preventDefault());
   controls.refine.addEventListener("change", () => void segmentStill().catch(explain));
   for (const engine of ENGINES) engineList.add(new Option(`${engine.label} (${engine.download})`, engine.id));
@@ -250,17 +286,15 @@ async function start(): Promise<void> {
   wire();
   const isOffline = await prepareOffline();
   element("offline").textContent = isOffline ? "After this visit the page works without a network." : "";
-  makeSamples(element("samples"), (image) => void showStill(image), explain); // not before: what was fetched till now is not kept
-  void describeDevice().then((device) => numbers.name(device.name));
-  const first = rememberedEngine();
-  const sample = fetch(SAMPLES[0].url).then((response) => response.blob());
-  await useEngine(first).catch((error: unknown) => {
-    if (first === ENGINES[0]) throw error;
-    return useEngine(ENGINES[0]);
-  });
+  makeSamples(element("samples"), (url) => void fetchImage(url).then(showStill, explain)); // not before: what was fetched till now is not kept
+  void describeDevice().then((device) => (numbers.device = device.name));
+  const sample = fetchImage(`photos/${Object.keys(PHOTOS)[0]}.jpg`);
+  await changeSky();
+  await useEngine(ENGINES[0]);
   const { spec } = await network.ready();
   controls.from = spec.output.threshold;
-  if (job === 0) await showStill(await sample); // the visitor was not faster
+  await opening;
+  if (still === null && !camera.active) await showStill(await sample, false); // the visitor had no image of their own
   document.body.dataset.ready = "true";
 }
 

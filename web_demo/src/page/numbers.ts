@@ -18,17 +18,13 @@ export class Numbers {
   rate = 0;
   private times: number[] = [];
   private shown = 0;
-  private device = "";
+  device = "";
 
   constructor(
     private readonly list: HTMLElement,
     private readonly badge: HTMLElement,
     private readonly summary: HTMLElement,
   ) {}
-
-  name(device: string): void {
-    this.device = device;
-  }
 
   /** One image. */
   show(times: StageTimes, drawMs: number): void {

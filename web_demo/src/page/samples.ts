@@ -1,25 +1,30 @@
-/** Sample scenes, which the project generated: `python -m scenes.render --size 480 640 --count 1 --seed SEED`. */
+/** Photographs to try, and skies cut out of them: `docs/photos/`, whose README tells authors and terms. */
 
-export const SAMPLES = [
-  { url: "scenes/spruces.jpg", label: "Spruces in snow", seed: 529 },
-  { url: "scenes/street.jpg", label: "A street", seed: 527 },
-  { url: "scenes/branches.jpg", label: "Bare branches", seed: 519 },
-  { url: "scenes/towers.jpg", label: "Glass towers", seed: 513 },
-] as const;
+export const PHOTOS = {
+  volcano_sunrise: "A volcano at sunrise",
+  mountain_valley: "Mountains and spruces",
+  trees_in_fog: "Trees in fog",
+  venice_canal: "A canal in Venice",
+  picos_de_europa: "A path in the mountains",
+  city_sunset: "A city at sunset",
+  boat_sunset: "A boat at sunset",
+  milky_way_tree: "A tree under the Milky Way",
+} as const;
 
-export function makeSamples(group: HTMLElement, take: (image: Blob) => void, refuse: (error: unknown) => void): void {
-  for (const { url, label } of SAMPLES) {
+export async function fetchImage(url: string): Promise<Blob> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`${url} could not be loaded (HTTP status ${response.status}). Reload the page.`);
+  return response.blob();
+}
+
+export function makeSamples(group: HTMLElement, take: (url: string) => void): void {
+  for (const [name, label] of Object.entries(PHOTOS)) {
     const button = document.createElement("button");
     button.type = "button";
     const thumbnail = document.createElement("img");
-    Object.assign(thumbnail, { src: url, alt: label, width: 160, height: 120 });
+    Object.assign(thumbnail, { src: `thumbs/${name}.webp`, alt: label, width: 160, height: 120 });
     button.append(thumbnail);
-    button.addEventListener("click", () => {
-      fetch(url)
-        .then((response) => response.blob())
-        .then(take)
-        .catch(refuse);
-    });
+    button.addEventListener("click", () => take(`photos/${name}.jpg`));
     group.append(button);
   }
 }

@@ -2,11 +2,12 @@
 import type { Mask, Planes } from "../skyedge";
 import { FRAGMENT, VERTEX } from "./shaders";
 
-export const SKIES = ["tint", "clear", "sunset", "stars", "cutout"] as const;
-export type Sky = (typeof SKIES)[number];
+const KINDS = ["tint", "image", "cutout"] as const;
+const GROUND = { dark: 0.45, color: 0.3 }; // how dark a black sky makes the ground, and how much of the sky's color falls on it
 
 export interface Look {
-  sky: Sky;
+  /** The sky is tinted, replaced by the image of `setSky`, or transparent. */
+  sky: (typeof KINDS)[number];
   /** 0..1 */
   opacity: number;
   /** Probability from which a pixel is called sky. */
@@ -16,39 +17,57 @@ export interface Look {
   mirrored: boolean;
 }
 
-const UNIFORMS = ["image", "planes", "sky", "opacity", "threshold", "split", "horizon", "aspect", "mirrored"] as const;
+const UNIFORMS = ["image", "planes", "above", "sky", "opacity", "threshold", "split", "horizon", "cover", "light", "mirrored"] as const;
 
 export class Stage {
   readonly maxSide: number;
   private readonly gl: WebGL2RenderingContext;
   private readonly at: Record<(typeof UNIFORMS)[number], WebGLUniformLocation | null>;
-  private readonly textures: [WebGLTexture, WebGLTexture];
+  private readonly textures: WebGLTexture[];
   private width = 0;
   private height = 0;
   private horizon = 1;
   private hasMask = false;
+  private skyAspect = 1;
+  private light: number[] = [1, 1, 1];
 
   /** Throws where the browser has no WebGL2. */
-  constructor(readonly canvas: HTMLCanvasElement | OffscreenCanvas) {
-    const gl = canvas.getContext("webgl2", { premultipliedAlpha: true, antialias: false, depth: false }) as WebGL2RenderingContext | null;
+  constructor(readonly canvas: HTMLCanvasElement) {
+    const gl = canvas.getContext("webgl2", { premultipliedAlpha: true, antialias: false, depth: false });
     if (gl === null) throw new Error("got a browser without WebGL2, expected one with it; allow hardware acceleration, or take another browser");
     this.gl = gl;
     this.maxSide = Math.min(4096, gl.getParameter(gl.MAX_TEXTURE_SIZE) as number);
     const program = link(gl);
     gl.useProgram(program);
     this.at = Object.fromEntries(UNIFORMS.map((name) => [name, gl.getUniformLocation(program, name)])) as typeof this.at;
-    this.textures = [makeTexture(gl, 0, gl.LINEAR), makeTexture(gl, 1, gl.NEAREST)];
-    gl.uniform1i(this.at.image, 0);
-    gl.uniform1i(this.at.planes, 1);
+    this.textures = [gl.LINEAR, gl.NEAREST, gl.LINEAR].map((filter, unit) => makeTexture(gl, unit, filter));
+    for (const [unit, name] of (["image", "planes", "above"] as const).entries()) gl.uniform1i(this.at[name], unit);
   }
 
   setImage(source: ImageBitmap | VideoFrame, width: number, height: number): void {
-    const { gl } = this;
     this.width = width;
     this.height = height;
     this.hasMask = false;
-    gl.activeTexture(gl.TEXTURE0);
-    gl.bindTexture(gl.TEXTURE_2D, this.textures[0]);
+    this.upload(0, source);
+  }
+
+  /** The image that replaces the sky; its mean color lights the ground. */
+  setSky(source: ImageBitmap): void {
+    this.upload(2, source);
+    this.skyAspect = source.width / source.height;
+    const context = new OffscreenCanvas(8, 8).getContext("2d");
+    context?.drawImage(source, 0, 0, 8, 8);
+    const pixels = context?.getImageData(0, 0, 8, 8).data ?? new Uint8ClampedArray(256).fill(255);
+    const mean = [0, 1, 2].map((channel) => pixels.reduce((sum, value, i) => sum + (i % 4 === channel ? value : 0), 0) / 64 / 255);
+    const brightness = Math.max(...mean, 0.01);
+    const level = GROUND.dark + (1 - GROUND.dark) * Math.min(1, 1.6 * brightness);
+    this.light = mean.map((value) => level * (1 - GROUND.color + (GROUND.color * value) / brightness));
+  }
+
+  private upload(unit: number, source: ImageBitmap | VideoFrame): void {
+    const { gl } = this;
+    gl.activeTexture(gl.TEXTURE0 + unit);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures[unit]);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, source);
   }
 
@@ -71,24 +90,24 @@ export class Stage {
       canvas.height = height;
     }
     gl.viewport(0, 0, width, height);
-    gl.uniform1i(at.sky, SKIES.indexOf(look.sky));
+    const aspect = this.width / (this.height * this.horizon) / this.skyAspect; // of what the sky covers, to that of the sky
+    gl.uniform2f(at.cover, Math.min(1, aspect), Math.min(1, 1 / aspect));
+    gl.uniform3fv(at.light, this.light);
+    gl.uniform1i(at.sky, KINDS.indexOf(look.sky));
     gl.uniform1f(at.opacity, look.opacity);
     gl.uniform1f(at.threshold, look.threshold);
     gl.uniform1f(at.split, this.hasMask ? look.split : 2);
     gl.uniform1f(at.horizon, this.horizon);
-    gl.uniform1f(at.aspect, this.width / this.height);
     gl.uniform1i(at.mirrored, look.mirrored ? 1 : 0);
     gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
   }
 
-  /** Returns a PNG of the whole image in full size. */
-  async png(look: Look): Promise<Blob> {
-    const { canvas } = this;
+  /** Returns the whole image in full size as a file of this type. */
+  async file(look: Look, type: string): Promise<Blob> {
     this.draw({ ...look, split: 0 });
-    if (canvas instanceof OffscreenCanvas) return canvas.convertToBlob({ type: "image/png" });
-    return new Promise((resolve, reject) => {
-      canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the image could not be written as PNG; it is too large for this device"))), "image/png");
-    });
+    const blob = await new Promise<Blob | null>((resolve) => this.canvas.toBlob(resolve, type, 0.93));
+    if (blob === null) throw new Error("The image could not be written: it is too large for this device.");
+    return blob;
   }
 }
 
