@@ -6,6 +6,7 @@ on) ncnn would compute in it, and masks would differ between machines by up to 2
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any
 
@@ -43,7 +44,7 @@ class NcnnBackend(Backend):
             code = load(str(artifact.file(role)))
             if code != 0:
                 raise InputError(f"ncnn cannot load {artifact.file(role)} (code {code}); export the artifact again")
-        self.net = net
+        self.net, self.process = net, os.getpid() if threads > 1 else None
         _check_names(artifact, net)
         self._lock = threading.Lock()
         # An ncnn network does not tell its shapes: it has to be run.
@@ -57,6 +58,11 @@ class NcnnBackend(Backend):
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
+        if self.process not in (None, os.getpid()):  # OpenMP's threads did not come along: the run would wait for them for ever
+            raise InputError(
+                f"{self.spec.name}: got a process that was forked after ncnn was opened with threads, expected the "
+                "one that opened it; open the network here with threads=1, or start processes by spawn"
+            )
         tensor = self.encode(image)
         with self._lock:  # ncnn promises nothing about extractors of one network on several threads
             output = self._extract(tensor)

@@ -23,6 +23,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.resize import resize_rgb, to_mask8
 from edge_runtime.segmenter import Segmenter
 
+MOST_SLICE_RUNS = 200_000  # a slice that goes on has a clock that stands still
 PAUSE_SECONDS = 0.02  # the thread pool of the previous runtime stops spinning in this time
 
 
@@ -63,8 +64,14 @@ class Runner:
             while runs < rule.slice_runs or spent_ns < rule.slice_seconds * 1e9:
                 before = clock()
                 call()
-                samples.append(clock() - before)
-                runs, spent_ns = runs + 1, spent_ns + samples[-1]
+                took_ns = clock() - before
+                if took_ns < 0 or runs == MOST_SLICE_RUNS:
+                    raise InputError(
+                        f"got a run of {took_ns / 1e9:g} s after {runs} runs, expected a clock that goes on; measure "
+                        "again without suspending the machine or changing its clock"
+                    )
+                samples.append(took_ns)
+                runs, spent_ns = runs + 1, spent_ns + took_ns
             self.cpu_seconds[kind] += time.process_time() - cpu
 
     def row(self, gpu: Gpu | None) -> Row:

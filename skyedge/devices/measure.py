@@ -139,7 +139,8 @@ def _watch_drift(
     end = time.monotonic() + job.minutes * 60.0
     windows: list[Window] = []
     charging = False
-    while job.minutes and (time.monotonic() < end or len(windows) < 2 * len(job.threads)):
+    most = 1000 * len(job.threads)  # also where the clock goes back
+    while job.minutes and (time.monotonic() < end or len(windows) < 2 * len(job.threads)) and len(windows) < most:
         left = max(0.0, end - time.monotonic())
         log(f"drift: window {len(windows) // len(job.threads) + 1}, {left / 60.0:.1f} minutes left")
         for threads in job.threads:

@@ -223,6 +223,28 @@ def test_a_spec_of_another_model_is_refused(artifacts: dict[str, Path], tmp_path
         open_backend(artifact)
 
 
+FORKED = """
+import os, sys
+from skyedge import InputError, Segmenter
+two, one = (Segmenter.load("unet_lite_s/ncnn-fp16", threads=count) for count in (2, 1))
+image = two.artifact.golden().input
+two.backend.run(image)
+if os.fork() == 0:
+    one.backend.run(image)
+    try:
+        two.backend.run(image)
+    except InputError as error:
+        os._exit(0 if "forked after ncnn" in str(error) and "threads=1" in str(error) else 3)
+    os._exit(4)
+sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+def test_ncnn_with_threads_refuses_a_forked_process() -> None:
+    """OpenMP's threads do not come along, and the child would wait for them for ever; with one thread there are none."""
+    assert subprocess.run([sys.executable, "-c", FORKED], timeout=300).returncode == 0
+
+
 @pytest.mark.slow
 def test_ncnn_of_another_size_fails_its_golden_pair(artifacts: dict[str, Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="golden input"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -138,6 +139,18 @@ def test_all_get_the_same_turns(artifacts: dict[str, Path]) -> None:
             assert sum(runner.samples_ns[kind]) >= rule.min_seconds * 1e9
         assert runner.golden.ok
     assert load.other_cores_busy is None or load.other_cores_busy >= 0.0
+
+
+@pytest.mark.parametrize("step_ns", [-1000, 0])
+def test_a_clock_that_does_not_go_on_ends_it(step_ns: int, project_root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a suspend, or with a false clock."""
+    folder = project_root / "models" / "unet_lite_s" / "ncnn-fp16"
+    runner = Runner("it", read_artifact(folder), threads=1, device="cpu")
+    ticks = itertools.count(10**9, step_ns)
+    monkeypatch.setattr("edge_runtime.benchmark.latency.time.perf_counter_ns", lambda: next(ticks))
+    monkeypatch.setattr("edge_runtime.benchmark.latency.MOST_SLICE_RUNS", 3)
+    with pytest.raises(InputError, match="artifact it, timing infer: .*expected a clock that goes on"):
+        runner.time_slice("infer", Rule(turns=1, min_runs=1, min_seconds=1.0))
 
 
 @pytest.mark.parametrize("name", ["torch-fp32", "onnx-fp32"])
