@@ -41,22 +41,22 @@ class Claims:
 
     def start(self) -> None:
         """Begin to beat, on a thread of its own."""
-        self._tell()
-        threading.Thread(target=self._go_on, daemon=True).start()
+        self._write_heartbeat()
+        threading.Thread(target=self._beat_until_stopped, daemon=True).start()
 
     def stop(self) -> None:
         """Stop beating, and say so: what this machine has claimed is free at once."""
         self._ended.set()
         remove(self._dest / NODES / self.name)
 
-    def _go_on(self) -> None:
+    def _beat_until_stopped(self) -> None:
         while not self._ended.wait(BEAT_S):
             try:
-                self._tell()
+                self._write_heartbeat()
             except OSError:
                 continue  # the next beat may get through; after `DEAD_S` without one others take over
 
-    def _tell(self) -> None:
+    def _write_heartbeat(self) -> None:
         self._beat += 1
         with self._lock:
             text = json.dumps(self.done | {"beat": self._beat})
