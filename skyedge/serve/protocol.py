@@ -12,12 +12,12 @@ TEXT = b'{"detail": "got no request in time, expected its head at once; send it 
 
 
 class Deadlines(H11Protocol):
-    """A connection. The one that has been silent longest is closed where more than `most_silent` wait for a request."""
+    """A connection. Where more than `most_silent` wait for a request, the oldest is closed if it has been silent for 1 s."""
 
     head_s: ClassVar[float] = 10.0
     whole_s: ClassVar[float] = 60.0
-    most_silent: ClassVar[int] = 256
-    silent: ClassVar[dict[Deadlines, None]] = {}  # connections without a request, the oldest first
+    most_silent: ClassVar[int] = 512  # of the 1024 files that a process may open in most places
+    silent: ClassVar[dict[Deadlines, float]] = {}  # connections without a request, since when, the oldest first
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -44,9 +44,10 @@ class Deadlines(H11Protocol):
 
     def _await_head(self) -> None:
         self._arm(self.head_s)
-        self.silent[self] = None
-        if len(self.silent) > self.most_silent:
-            next(iter(self.silent))._end()
+        self.silent[self] = self.loop.time()
+        oldest, since = next(iter(self.silent.items()))
+        if len(self.silent) > self.most_silent and self.loop.time() - since > 1:
+            oldest._end()
 
     def _arm(self, seconds: float | None) -> None:
         if self._deadline is not None:
