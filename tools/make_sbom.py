@@ -7,10 +7,10 @@ listed below. What only builds and tests is not in it.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from cpp_demo.tools.get_ncnn import SDIST_SHA256, VERSION_DATE
 from edge_runtime.files import write_json
 from export.consumers import environments
 from tools.shell import PROJECT, run
@@ -32,8 +32,10 @@ def cpp_part(name: str, version: str, terms: str, purl: str, **more: Any) -> dic
 
 def cpp_parts(zig: Path) -> list[dict[str, Any]]:
     """Return the parts of the C++ programs, in the versions of this machine."""
-    digest = [{"alg": "SHA-256", "content": SDIST_SHA256}]
-    parts = [cpp_part("ncnn", VERSION_DATE, "BSD-3-Clause", f"pkg:pypi/ncnn@1.0.{VERSION_DATE}", hashes=digest)]
+    pinned_ncnn = (PROJECT / "cpp_demo" / "cmake" / "get_ncnn.cmake").read_text()
+    release, digest = (re.search(rf"set\(SKYEDGE_NCNN_{name} (\w+)\)", pinned_ncnn)[1] for name in ("RELEASE", "SHA256"))  # type: ignore[index]
+    hashes = [{"alg": "SHA-256", "content": digest}]
+    parts = [cpp_part("ncnn", release, "BSD-3-Clause", f"pkg:pypi/ncnn@1.0.{release}", hashes=hashes)]
     for name, terms in DEBIAN.items():
         version = run("dpkg-query", "-W", "-f=${Version}", name)
         parts.append(cpp_part(name, version, terms, f"pkg:deb/debian/{name}@{version.replace('+', '%2B')}"))

@@ -1,7 +1,7 @@
 # The target `ncnn`: the app's own, the one that ncnn_DIR names, an installed one of the pinned release or newer, or else
-# the pinned one, which get_ncnn.py builds. Only the last needs Python.
-set(SKYEDGE_NCNN_RELEASE 20261020)
-set(SKYEDGE_NCNN_BUILT "")  # where get_ncnn.py put it
+# the pinned one, which get_ncnn.cmake builds.
+include("${CMAKE_CURRENT_LIST_DIR}/get_ncnn.cmake")
+set(SKYEDGE_NCNN_BUILT "")  # where get_ncnn.cmake put it
 
 # ncnn built by GCC asks for GCC's OpenMP, which Clang's CMake does not find.
 macro(skyedge_offer_openmp)
@@ -39,31 +39,12 @@ foreach(config IN LISTS ncnn_CONSIDERED_CONFIGS)
   message(STATUS "${config}: ncnn ${release} is older than ${SKYEDGE_NCNN_RELEASE} and not used")
 endforeach()
 
-find_package(Python3 3.9 REQUIRED COMPONENTS Interpreter)
 if(EXISTS "${PROJECT_SOURCE_DIR}/../pyproject.toml" AND CMAKE_SOURCE_DIR STREQUAL PROJECT_SOURCE_DIR)
   set(cache "${PROJECT_SOURCE_DIR}/../.cache")
 else()
   set(cache "${CMAKE_BINARY_DIR}/_skyedge")
 endif()
 set(SKYEDGE_CACHE "${cache}" CACHE PATH "Keeps ncnn's source and library")
-set(words --cache "${SKYEDGE_CACHE}")
-if(CMAKE_CROSSCOMPILING)
-  list(APPEND words --toolchain "${CMAKE_TOOLCHAIN_FILE}" --compiler "${CMAKE_CXX_COMPILER}")
-  if(DEFINED SKYEDGE_ZIG)  # Zig has no OpenMP runtime, and chooses the processor's instructions itself
-    list(APPEND words --define NCNN_OPENMP=OFF --define NCNN_RUNTIME_CPU=OFF --define NCNN_ARM82=OFF --define NCNN_AVX=OFF)
-  endif()
-  foreach(name ANDROID_ABI ANDROID_PLATFORM ANDROID_STL PLATFORM DEPLOYMENT_TARGET SKYEDGE_ZIG SKYEDGE_ZIG_TARGET)
-    if(DEFINED ${name})
-      list(APPEND words --define "${name}=${${name}}")
-    endif()
-  endforeach()
-endif()
-# CMake tells get_ncnn.py the compiler of our own code; ncnn is built by the machine's c++, once for all.
-execute_process(
-  COMMAND "${CMAKE_COMMAND}" -E env --unset=CC --unset=CXX "${Python3_EXECUTABLE}"
-    "${PROJECT_SOURCE_DIR}/tools/get_ncnn.py" ${words}
-  OUTPUT_VARIABLE SKYEDGE_NCNN_BUILT OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE code)
-if(NOT code EQUAL 0)
-  message(FATAL_ERROR "get_ncnn.py failed (exit ${code}); its message is above. With an ncnn of your own, give -Dncnn_DIR=")
-endif()
+set(SKYEDGE_NCNN_URL "" CACHE STRING "Address or path of ncnn's sdist; empty: where get_ncnn.cmake finds it")
+skyedge_get_ncnn(SKYEDGE_NCNN_BUILT)
 include("${SKYEDGE_NCNN_BUILT}/ncnnConfig.cmake")
