@@ -94,9 +94,12 @@ def test_a_vendored_copy_needs_only_ncnn(
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not here")
     app = make_app(tmp_path / "app", project_root)
-    shutil.copytree(project_root / "cpp_demo", app / "third_party" / "skyedge", ignore=shutil.ignore_patterns("build*"))
+    copy = app / "third_party" / "skyedge"
+    shutil.copytree(project_root / "cpp_demo", copy / "cpp_demo", ignore=shutil.ignore_patterns("build*"))
+    shutil.copy(project_root / "pyproject.toml", copy)  # the version
     text = (app / "CMakeLists.txt").read_text()
-    (app / "CMakeLists.txt").write_text(text.replace("find_package(skyedge REQUIRED)", "add_subdirectory(third_party/skyedge)"))
+    added = text.replace("find_package(skyedge REQUIRED)", "add_subdirectory(third_party/skyedge/cpp_demo)")
+    (app / "CMakeLists.txt").write_text(added)
     ncnn = next(package.glob("lib*/cmake/ncnn"))
     run(
         "cmake", "-S", app, "-B", tmp_path / "b", f"-Dncnn_DIR={ncnn}", "-DCMAKE_DISABLE_FIND_PACKAGE_Python3=ON", CXX=compiler
@@ -108,8 +111,8 @@ def test_a_vendored_copy_needs_only_ncnn(
 
 def test_fetch_content_configures(package: Path, project_root: Path, tmp_path: Path) -> None:
     app = make_app(tmp_path / "app", project_root)
-    source = project_root / "cpp_demo"
-    fetch = f'include(FetchContent)\nFetchContent_Declare(skyedge SOURCE_DIR "{source}")\nFetchContent_MakeAvailable(skyedge)'
+    source = project_root
+    fetch = f'include(FetchContent)\nFetchContent_Declare(skyedge SOURCE_DIR "{source}" SOURCE_SUBDIR cpp_demo)\nFetchContent_MakeAvailable(skyedge)'
     text = (app / "CMakeLists.txt").read_text()
     (app / "CMakeLists.txt").write_text(text.replace("find_package(skyedge REQUIRED)", fetch))
     run("cmake", "-S", app, "-B", tmp_path / "b", f"-Dncnn_DIR={next(package.glob('lib*/cmake/ncnn'))}")

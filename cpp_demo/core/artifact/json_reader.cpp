@@ -1,16 +1,17 @@
 #include "core/artifact/json_reader.h"
 
 #include <algorithm>
+#include <limits>
+#include <set>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace skyedge {
 namespace {
 
-const Json& nothing() {
-    static const Json value;
-    return value;
-}
+constexpr std::size_t kMostShown = 80;
+const Json kNothing;
 
 bool is_plain_name(std::string_view name) {
     const auto is_word = [](char c) {
@@ -34,6 +35,54 @@ std::string listed(std::initializer_list<const char*> names) {
 
 }  // namespace
 
+Result<Json> parse_json(const std::string& text) {
+    using Event = Json::parse_event_t;
+    std::string fault;
+    std::vector<std::set<std::string>> keys;  // of the objects that are open
+    // Called for every part; what it refuses takes no memory. The parser does not recurse.
+    const auto watch = [&](int depth, Event event, const Json& value) {
+        if (!fault.empty()) {
+            return false;
+        }
+        if ((event == Event::object_start || event == Event::array_start) && depth >= kMostJsonDepth) {
+            fault = "lists and objects nested more than " + std::to_string(kMostJsonDepth) + " deep";
+        } else if (event == Event::object_start) {
+            keys.emplace_back();
+        } else if (event == Event::object_end) {
+            keys.pop_back();
+        } else if (event == Event::key && !keys.back().insert(value.get<std::string>()).second) {
+            fault = "the key '" + value.get<std::string>() + "' twice";
+        }
+        return fault.empty();
+    };
+    const bool marked = text.compare(0, 3, "\xEF\xBB\xBF") == 0;  // nlohmann skips a byte order mark
+    Json value = marked ? Json(Json::value_t::discarded) : Json::parse(text, watch, /*allow_exceptions=*/false);
+    if (!fault.empty() || value.is_discarded()) {
+        return Error{"got " + (fault.empty() ? "text that is not JSON" : fault) +
+                         ", expected a model.json; copy or export the artifact again",
+                     ErrorCode::kArtifact};
+    }
+    return value;
+}
+
+std::string shown(const Json& value) {
+    const std::string whole = value.dump();
+    if (whole.size() <= kMostShown) {
+        return whole;
+    }
+    std::size_t end = kMostShown;  // cuts between characters
+    while ((static_cast<unsigned char>(whole[end]) & 0xC0U) == 0x80U) {
+        --end;
+    }
+    return whole.substr(0, end) + "...";
+}
+
+std::optional<std::int64_t> whole_number(const Json& value) {
+    const bool large = value.is_number_unsigned() &&
+                       value.get<std::uint64_t>() > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    return value.is_number_integer() && !large ? std::optional(value.get<std::int64_t>()) : std::nullopt;
+}
+
 void Faults::add(std::string message) {
     if (!first_) {
         first_ = Error{std::move(message), ErrorCode::kArtifact};
@@ -46,27 +95,27 @@ void Faults::add(const std::string& key, const std::string& got, const std::stri
 
 ObjectReader::ObjectReader(const Json& value, std::string path, std::initializer_list<const char*> keys, Faults& faults)
     : value_(&value), path_(std::move(path)), faults_(&faults) {
-    if (value.kind != Json::Kind::kObject) {
-        faults.add(path_.empty() ? "the whole file" : path_, value.shown(), "an object");
-        value_ = &nothing();
+    if (!value.is_object()) {
+        faults.add(path_.empty() ? "the whole file" : path_, shown(value), "an object");
+        value_ = &kNothing;
         return;
     }
     const std::string rest = "; expected " + listed(keys) + (path_.empty() ? "" : " in " + path_) + ", no others";
-    for (const std::string& key : value.keys) {
-        if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
-            faults.add("unknown key " + path_of(key.c_str()) + rest);
+    for (const auto& item : value.items()) {
+        if (std::find(keys.begin(), keys.end(), item.key()) == keys.end()) {
+            faults.add("unknown key " + path_of(item.key().c_str()) + rest);
         }
     }
     for (const char* key : keys) {
-        if (value.find(key) == nullptr) {
+        if (!value.contains(key)) {
             faults.add("missing key " + path_of(key) + rest);
         }
     }
 }
 
 const Json& ObjectReader::at(const char* key) const {
-    const Json* found = value_->find(key);
-    return found == nullptr ? nothing() : *found;
+    const auto found = value_->find(key);
+    return found == value_->end() ? kNothing : *found;
 }
 
 ObjectReader ObjectReader::object(const char* key, std::initializer_list<const char*> keys) const {
@@ -74,73 +123,59 @@ ObjectReader ObjectReader::object(const char* key, std::initializer_list<const c
 }
 
 void ObjectReader::free_object(const char* key) const {
-    if (at(key).kind != Json::Kind::kObject) {
+    if (!at(key).is_object()) {
         fault(key, "an object");
     }
 }
 
-std::string ObjectReader::text(const char* key) const {
-    const Json& value = at(key);
-    if (value.kind != Json::Kind::kText || value.text.empty()) {
-        fault(key, "a text that is not empty");
+template <class Good>
+std::string ObjectReader::checked_text(const char* key, const Good& good, const std::string& expected) const {
+    const auto* text = at(key).get_ptr<const std::string*>();
+    if (text == nullptr || !good(*text)) {
+        fault(key, expected);
         return {};
     }
-    return value.text;
+    return *text;
+}
+
+std::string ObjectReader::text(const char* key) const {
+    return checked_text(key, [](const std::string& text) { return !text.empty(); }, "a text that is not empty");
 }
 
 std::string ObjectReader::text(const char* key, std::initializer_list<const char*> allowed) const {
-    const Json& value = at(key);
-    if (value.kind != Json::Kind::kText ||
-        std::find(allowed.begin(), allowed.end(), value.text) == allowed.end()) {
-        fault(key, (allowed.size() > 1 ? "one of " : "") + listed(allowed));
-        return {};
-    }
-    return value.text;
+    const auto known = [&](const std::string& text) { return std::find(allowed.begin(), allowed.end(), text) != allowed.end(); };
+    return checked_text(key, known, (allowed.size() > 1 ? "one of " : "") + listed(allowed));
 }
 
 std::string ObjectReader::file_name(const char* key) const {
-    const Json& value = at(key);
-    if (value.kind != Json::Kind::kText || !is_plain_name(value.text)) {
-        fault(key, "a plain file name inside the artifact");
-        return {};
-    }
-    return value.text;
+    return checked_text(key, is_plain_name, "a plain file name inside the artifact");
 }
 
-std::string ObjectReader::sha256(const char* key) const {
-    const Json& value = at(key);
-    if (value.kind != Json::Kind::kText || !is_sha256(value.text)) {
-        fault(key, "64 lower-case hex digits");
-        return {};
-    }
-    return value.text;
-}
+std::string ObjectReader::sha256(const char* key) const { return checked_text(key, is_sha256, "64 lower-case hex digits"); }
 
 double ObjectReader::number(const char* key, double low, double high) const {
     const Json& value = at(key);
-    if (!value.is_number() || !(value.number >= low && value.number <= high)) {
-        const auto text = [](double value_of) {
-            return Json{Json::Kind::kNumber, false, 0, value_of, {}, {}, {}}.shown();
-        };
-        fault(key, "a number from " + text(low) + " to " + text(high));
+    const double number = value.is_number() ? value.get<double>() : low - 1;
+    if (!(number >= low && number <= high)) {
+        fault(key, "a number from " + shown(low) + " to " + shown(high));
         return low;
     }
-    return value.number;
+    return number;
 }
 
 std::int64_t ObjectReader::integer(const char* key, std::int64_t low, std::int64_t high) const {
-    const Json& value = at(key);
-    if (value.kind != Json::Kind::kInteger || value.integer < low || value.integer > high) {
+    const std::optional<std::int64_t> number = whole_number(at(key));
+    if (!number || *number < low || *number > high) {
         fault(key, "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
         return low;
     }
-    return value.integer;
+    return *number;
 }
 
 std::string ObjectReader::path_of(const char* key) const { return path_.empty() ? key : path_ + "." + key; }
 
 void ObjectReader::fault(const char* key, const std::string& expected) const {
-    faults_->add(path_of(key), at(key).shown(), expected);
+    faults_->add(path_of(key), shown(at(key)), expected);
 }
 
 }  // namespace skyedge

@@ -1,14 +1,30 @@
-// Strict reading of JSON objects: every key is known and present, every value has its type. The first fault is kept.
+// Strict reading of JSON: nlohmann's parser with limits, because model.json comes from strangers; then objects whose every key is
+// known and present, and whose every value has its type. The first fault is kept.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
-#include "core/artifact/json.h"
 #include "skyedge/result.h"
 
 namespace skyedge {
+
+using Json = nlohmann::json;
+
+// Greatest nesting of lists and objects.
+constexpr int kMostJsonDepth = 64;
+
+// Parses `text` (UTF-8), which must hold one value and nothing else. An object must not have a key twice.
+Result<Json> parse_json(const std::string& text);
+
+// Returns the value as JSON text for a message, cut after 80 bytes.
+std::string shown(const Json& value);
+
+// Returns a number without fraction and exponent that fits into 64 bits; nothing for any other value.
+std::optional<std::int64_t> whole_number(const Json& value);
 
 // Keeps the first fault; later ones often follow from it.
 class Faults {
@@ -30,8 +46,7 @@ public:
     ObjectReader(const Json& value, std::string path, std::initializer_list<const char*> keys,
                  Faults& faults);
 
-    const Json& at(const char* key) const;
-    bool is_null(const char* key) const { return at(key).kind == Json::Kind::kNull; }
+    const Json& at(const char* key) const;  // null if there is no such key
     ObjectReader object(const char* key, std::initializer_list<const char*> keys) const;
     void free_object(const char* key) const;  // an object that may hold anything
 
@@ -46,6 +61,9 @@ public:
     void fault(const char* key, const std::string& expected) const;  // "got" is the value at `key`
 
 private:
+    template <class Good>
+    std::string checked_text(const char* key, const Good& good, const std::string& expected) const;
+
     const Json* value_;
     std::string path_;
     Faults* faults_;

@@ -26,14 +26,14 @@ FileEntry read_entry(const ObjectReader& files, const char* role) {
             static_cast<std::uint64_t>(entry.integer("bytes", 1, kMostModelBytes))};
 }
 
-// Reads three finite numbers, all greater than `above`.
+// Reads three numbers from `least` to 255.
 std::array<double, 3> read_rgb_numbers(const ObjectReader& input, const char* key, double least, const char* expected) {
     std::array<double, 3> numbers{};
-    const std::vector<Json>& list = input.at(key).items;
-    bool good = input.at(key).kind == Json::Kind::kList && list.size() == numbers.size();
+    const Json& list = input.at(key);
+    bool good = list.is_array() && list.size() == numbers.size();
     for (std::size_t i = 0; good && i < numbers.size(); ++i) {
-        good = list[i].is_number() && list[i].number >= least && list[i].number <= 255.0;
-        numbers[i] = good ? list[i].number : 0.0;
+        numbers[i] = list[i].is_number() ? list[i].get<double>() : -1.0;
+        good = numbers[i] >= least && numbers[i] <= 255.0;
     }
     if (!good) {
         input.fault(key, expected);
@@ -43,12 +43,12 @@ std::array<double, 3> read_rgb_numbers(const ObjectReader& input, const char* ke
 
 void read_shape(const ObjectReader& reader, InputSpec& input) {
     reader.text("layout", {"NCHW"});  // the only one that ncnn has
-    const std::vector<Json>& shape = reader.at("shape").items;
-    bool good = reader.at("shape").kind == Json::Kind::kList && shape.size() == 4;
+    const Json& shape = reader.at("shape");
+    bool good = shape.is_array() && shape.size() == 4;
     std::array<std::int64_t, 4> sizes{};
     for (std::size_t i = 0; good && i < sizes.size(); ++i) {
-        good = shape[i].kind == Json::Kind::kInteger && shape[i].integer >= 1 && shape[i].integer <= kMostSidePx;
-        sizes[i] = good ? shape[i].integer : 0;
+        sizes[i] = whole_number(shape[i]).value_or(0);
+        good = sizes[i] >= 1 && sizes[i] <= kMostSidePx;
     }
     if (!good || sizes[0] != 1 || sizes[1] != 3) {
         reader.fault("shape", "one RGB image, such as [1, 3, 256, 256]");
@@ -70,7 +70,7 @@ InputSpec read_input(const ObjectReader& root) {
     // Bounds of 8-bit images: numbers of the 0 to 1 scale and typing errors would run and give wrong masks.
     input.mean = read_rgb_numbers(reader, "mean", 0.0, "three numbers of 8-bit images, 0 to 255");
     input.std = read_rgb_numbers(reader, "std", 1.0, "three numbers of 8-bit images, 1 to 255");
-    if (!reader.is_null("quant")) {
+    if (!reader.at("quant").is_null()) {
         reader.fault("quant", "null for float32");
     }
     return input;
@@ -83,7 +83,7 @@ OutputSpec read_output(const ObjectReader& root) {
     reader.text("meaning", {"probability"});
     output.threshold = reader.number("threshold", 0.0, 1.0);
     reader.text("dtype", {"float32"});
-    if (!reader.is_null("quant")) {
+    if (!reader.at("quant").is_null()) {
         reader.fault("quant", "null for float32");
     }
     return output;
@@ -94,7 +94,7 @@ std::string read_precision(const ObjectReader& root) {
     const ObjectReader reader = root.object("quantization", {"precision", "weights", "activations", "calibration"});
     reader.text("weights");
     reader.text("activations");
-    if (!reader.is_null("calibration")) {
+    if (!reader.at("calibration").is_null()) {
         const ObjectReader calibration = reader.object("calibration", {"sha256", "count"});
         calibration.sha256("sha256");
         calibration.integer("count", 1, kMostCount);
@@ -104,10 +104,10 @@ std::string read_precision(const ObjectReader& root) {
 
 // Reads a count from provenance, which may hold anything.
 std::optional<std::int64_t> find_count(const ObjectReader& root, const char* key) {
-    const Json* found = root.at("provenance").find(key);
-    return found != nullptr && found->kind == Json::Kind::kInteger && found->integer >= 0
-               ? std::optional(found->integer)
-               : std::nullopt;
+    const Json& provenance = root.at("provenance");
+    const auto found = provenance.find(key);
+    const auto count = found == provenance.end() ? std::nullopt : whole_number(*found);
+    return count.value_or(-1) >= 0 ? count : std::nullopt;
 }
 
 ModelSpec read_spec(const Json& value, Faults& faults) {
@@ -118,7 +118,7 @@ ModelSpec read_spec(const Json& value, Faults& faults) {
     ModelSpec spec;
     spec.name = root.file_name("name");
     spec.arch = root.text("arch");
-    if (root.at("format").text != "ncnn") {
+    if (root.at("format") != "ncnn") {
         root.fault("format", "\"ncnn\", the format that this program runs; export with export/to_ncnn.py");
         return spec;
     }
@@ -215,9 +215,9 @@ Result<ModelSpec> parse_model_spec(const std::string& text) {
     }
     const Json& value = parsed.value();
     // Checked first: a file of another version has other keys, and the version is the better message.
-    const Json* version = value.find("schema_version");
-    if (version != nullptr && !(version->kind == Json::Kind::kInteger && version->integer == kSchemaVersion)) {
-        return Error{"got schema_version " + version->shown() + ", expected " + std::to_string(kSchemaVersion) +
+    const auto version = value.find("schema_version");
+    if (version != value.end() && whole_number(*version) != kSchemaVersion) {
+        return Error{"got schema_version " + shown(*version) + ", expected " + std::to_string(kSchemaVersion) +
                          "; use the release that wrote it, or export again",
                      ErrorCode::kArtifact};
     }
