@@ -218,7 +218,7 @@ Failure Stabilizer::step(const Image& image, Probability& sky, const Motion* mot
         if (motion != nullptr) {
             way = *motion;
         } else if (const auto found = track_affine(old_plane.gray(), {width_, height_, gray.data()})) {
-            // If the camera stands still, corners on moving objects may outnumber those of the background.
+            // If the camera stands still, moving objects may outweigh the background.
             Values there = moved(old_plane, *found);
             round_all(there);
             way = misfit(gray, there) < misfit(gray, before) ? *found : way;

@@ -32,7 +32,7 @@ public:
     explicit Stabilizer(const StabilizerConfig& config = {}) : config_(config) {}
 
     // Stabilizes the probability of the next frame in place. `image` is the frame at the probability's size, 16 x 16 or
-    // larger. The motion is estimated from tracked corners, or given by the caller, for example from a gyroscope.
+    // larger. The motion is estimated from both frames, or given by the caller, for example from a gyroscope.
     Failure step(const Image& image, Probability& sky, const Motion* motion = nullptr);
 
     // Forgets the past, as after a cut.
