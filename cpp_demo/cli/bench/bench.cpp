@@ -8,36 +8,19 @@
 #include <set>
 #include <thread>
 
+#include "cli/bench/bench_frame.h"
 #include "cli/bench/runner.h"
-#include "codec/image_io.h"
-#include "skyedge/image_ops.h"
 
 namespace skyedge {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kFrameWidthPx = 640;
-constexpr int kFrameHeightPx = 480;
 constexpr int kMostTurns = 10;
 // The thread pool of the last network stops spinning in this time, before the next one is timed.
 constexpr std::chrono::milliseconds kPause{20};
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-// A network takes the same time for any image.
-Image generate_frame() {
-    Image frame{kFrameWidthPx, kFrameHeightPx, {}};
-    frame.rgb.reserve(static_cast<std::size_t>(kFrameWidthPx * kFrameHeightPx * 3));
-    std::uint32_t noise = 1;
-    for (int y = 0; y < kFrameHeightPx; ++y) {
-        for (int x = 0; x < kFrameWidthPx * 3; ++x) {
-            noise = 1664525U * noise + 1013904223U;
-            frame.rgb.push_back(static_cast<std::uint8_t>((noise >> 27U) + static_cast<unsigned>(y * 7 / 16)));
-        }
-    }
-    return frame;
-}
 
 // Sets each row's key: its name, and its folder if several rows have the name.
 void name_rows(std::vector<BenchRow>& rows) {
@@ -75,7 +58,7 @@ Failure time_slice(const Run& run, int runs, double seconds, Timing& timing) {
 }
 
 // Times all runners in rounds, each starting with another one.
-Failure take_turns(std::vector<Runner>& runners, const Image& frame, BenchReport& report) {
+Failure take_turns(std::vector<Runner>& runners, const FrameView& frame, BenchReport& report) {
     const int runs = (report.config.min_runs + report.turns - 1) / report.turns;
     const double seconds = report.config.min_seconds / report.turns;
     const Clock::time_point start = Clock::now();
@@ -111,25 +94,6 @@ std::string now_utc() {
     return text;
 }
 
-// Returns the frame that end_to_end starts from, and describes it in the report.
-Result<Image> choose_frame(const BenchConfig& config, BenchReport& report) {
-    Result<Image> frame = config.input.empty() ? Result<Image>(generate_frame()) : read_rgb(config.input);
-    if (!frame) {
-        return frame;
-    }
-    report.frame_width_px = frame.value().width_px;
-    report.frame_height_px = frame.value().height_px;
-    report.frame_content = config.input.empty() ? "a generated gradient with noise"
-                                                : "the image " + config.input.filename().string();
-    if (config.camera) {
-        const FrameSize size = upright_size(CameraBuffers(*config.camera).frame());
-        report.frame_width_px = size.width_px;
-        report.frame_height_px = size.height_px;
-        report.frame_content = "a generated frame of a camera, " + config.camera->text;
-    }
-    return frame;
-}
-
 // Makes a row for each artifact.
 Failure list_rows(const BenchConfig& config, std::vector<BenchRow>& rows) {
     for (const std::filesystem::path& folder : config.models) {
@@ -150,7 +114,7 @@ Failure list_rows(const BenchConfig& config, std::vector<BenchRow>& rows) {
 }
 
 // Times all artifacts, and what else the machine did meanwhile.
-Failure measure_latency(const Image& frame, BenchReport& report) {
+Failure measure_latency(const FrameView& frame, BenchReport& report) {
     std::vector<Runner> runners;
     for (const BenchRow& row : report.rows) {
         Result<Runner> runner = open_runner(row.folder, report.config, frame);
@@ -182,22 +146,25 @@ Result<BenchReport> bench(const BenchConfig& config) {
     report.created_utc = now_utc();
     report.turns = std::min(kMostTurns, config.min_runs);
     report.machine = describe_machine(config.device_name);
-    const Result<Image> frame = choose_frame(config, report);
+    const Result<BenchFrame> frame = config.input.empty() ? camera_frame(config.camera) : image_frame(config.input);
     if (!frame) {
         return frame.error();
     }
+    const FrameView& view = frame.value().view;
+    report.frame_size = upright_size(view);
+    report.frame_content = frame.value().content;
     if (const Failure failure = list_rows(config, report.rows)) {
         return *failure;
     }
     for (BenchRow& row : report.rows) {
         std::fprintf(stderr, "memory: %s\n", row.key.c_str());
-        const Result<Memory> memory = measure_memory(row.folder, config, frame.value());
+        const Result<Memory> memory = measure_memory(row.folder, config, view);
         if (!memory) {
             return memory.error();
         }
         row.memory = memory.value();
     }
-    if (const Failure failure = measure_latency(frame.value(), report)) {
+    if (const Failure failure = measure_latency(view, report)) {
         return *failure;
     }
     return report;

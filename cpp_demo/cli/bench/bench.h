@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "cli/bench/camera_buffers.h"
 #include "cli/bench/machine.h"
+#include "skyedge/frame.h"
 #include "skyedge/model_spec.h"
 #include "skyedge/result.h"
 
@@ -22,9 +22,10 @@ struct BenchConfig {
     int threads = 1;
     int min_runs = 100;  // of each kind for each artifact, over all turns
     double min_seconds = 10.0;
-    std::filesystem::path input;  // an image; by default a generated frame of 640 x 480
-    std::optional<CameraFormat> camera;  // a generated frame of this kind, in place of an image
-    std::string device_name;      // by default the machine's own name
+    std::filesystem::path input;  // an image, or else
+    std::string camera;           // a generated frame of this kind, see camera_frame()
+    std::string device_name;  // by default the machine's own name
+    std::string json = "-";   // file to write; "-": stdout
 };
 
 // Raw samples; edge_runtime/benchmark computes percentiles and warnings.
@@ -57,16 +58,12 @@ struct BenchReport {
     std::optional<std::array<double, 3>> load_before;
     std::optional<std::array<double, 3>> load_after;
     std::optional<double> other_cores_busy;  // cores that other processes kept busy meanwhile
-    int frame_width_px = 0;
-    int frame_height_px = 0;
+    FrameSize frame_size;  // upright
     std::string frame_content;
     std::vector<BenchRow> rows;
 };
 
 // Measures; progress goes to stderr. An artifact that does not run is named before anything is timed.
 Result<BenchReport> bench(const BenchConfig& config);
-
-// The report as JSON: a result file of edge_runtime.benchmark (results.schema.json) without what follows from the samples.
-std::string to_json(const BenchReport& report);
 
 }  // namespace skyedge

@@ -1,10 +1,13 @@
+// The report of skyedge bench as JSON: a result file of edge_runtime.benchmark (results.schema.json) without what follows from
+// the samples.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
-#include "cli/bench/bench.h"
-#include "skyedge/version.h"
+#include "cli/commands.h"
+#include "cli/output_file.h"
+#include "skyedge/sky_segmenter.h"
 #include "platform.h"
 #include "core/artifact/sha256.h"
 
@@ -100,8 +103,6 @@ std::string encode(const ordered_json& value, const std::string& indent = "\n") 
     return (nested ? "[" : "{") + text + indent + (nested ? "]" : "}");
 }
 
-}  // namespace
-
 std::string to_json(const BenchReport& report) {
     ordered_json artifacts = ordered_json::array();
     ordered_json rows = ordered_json::array();
@@ -128,12 +129,27 @@ std::string to_json(const BenchReport& report) {
                      {"after", or_null(report.load_after)},
                      {"other_cores_busy", busy ? ordered_json(rounded(*busy, 2)) : ordered_json(nullptr)}}},
                    {"frame",
-                    {{"height", report.frame_height_px},
-                     {"width", report.frame_width_px},
+                    {{"height", report.frame_size.height_px},
+                     {"width", report.frame_size.width_px},
                      {"content", report.frame_content}}},
                    {"artifacts", artifacts},
                    {"rows", rows}}) +
            "\n";
+}
+
+}  // namespace
+
+Failure run_bench(const BenchConfig& config) {
+    const Result<BenchReport> report = bench(config);
+    if (!report) {
+        return report.error();
+    }
+    const std::string json = to_json(report.value());
+    if (config.json != "-") {
+        return write_file(config.json, {json.begin(), json.end()});
+    }
+    std::fputs(json.c_str(), stdout);
+    return std::nullopt;
 }
 
 }  // namespace skyedge

@@ -13,7 +13,7 @@ namespace {
 constexpr int kMemoryFrames = 3;
 
 // Runs in the child process.
-std::optional<Memory> measure_here(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame) {
+std::optional<Memory> measure_here(const std::filesystem::path& folder, const BenchConfig& config, const FrameView& frame) {
     const auto baseline = status_bytes("VmRSS");
     Result<Runner> runner = open_runner(folder, config, frame);
     for (int i = 0; runner && i < kMemoryFrames; ++i) {
@@ -30,34 +30,26 @@ std::optional<Memory> measure_here(const std::filesystem::path& folder, const Be
 
 }  // namespace
 
-Failure Runner::infer() { return segmenter.infer(small, workspace, sky); }
-
-Failure Runner::end_to_end(const Image& frame) {
-    if (camera) {
-        return segmenter.segment(camera->frame(), workspace, camera->mask());
-    }
-    Failure failure = segmenter.segment(frame, workspace, sky);
-    if (!failure) {
-        to_mask8(sky, mask);
-    }
-    return failure;
+Failure Runner::end_to_end(const FrameView& frame) {
+    const FrameSize size = upright_size(frame);
+    mask.resize(static_cast<std::size_t>(size.width_px) * static_cast<std::size_t>(size.height_px));
+    return segmenter.segment(frame, workspace, {mask.data(), size.width_px, size.width_px, size.height_px});
 }
 
-Result<Runner> open_runner(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame) {
+Result<Runner> open_runner(const std::filesystem::path& folder, const BenchConfig& config, const FrameView& frame) {
     const Result<SkySegmenter> segmenter = SkySegmenter::load(folder, {config.threads});
     if (!segmenter) {
         return segmenter.error();
     }
-    const InputSpec& input = segmenter.value().spec().input;
-    Runner runner{segmenter.value(), resize_pillow_bilinear(frame, input.width_px, input.height_px)};
-    if (config.camera) {
-        runner.camera.emplace(*config.camera);
+    Runner runner{segmenter.value()};
+    if (const Failure failure = runner.segmenter.low_res(frame, runner.workspace, runner.sky, &runner.small)) {
+        return *failure;
     }
     return runner;
 }
 
 // The child only ever leaves by _exit: nothing of the parent's may run twice.
-Result<Memory> measure_memory(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame) {
+Result<Memory> measure_memory(const std::filesystem::path& folder, const BenchConfig& config, const FrameView& frame) {
     int ends[2];
     if (::pipe(ends) != 0) {
         return Error{"cannot measure memory: no pipe; close other programs and run again"};

@@ -1,8 +1,6 @@
 // One artifact, run again and again: what is timed, and what memory it takes.
 #pragma once
 
-#include <optional>
-
 #include "cli/bench/bench.h"
 #include "skyedge/sky_segmenter.h"
 
@@ -11,19 +9,18 @@ namespace skyedge {
 // An artifact held open with its own memory.
 struct Runner {
     SkySegmenter segmenter;
-    Image small;  // the frame at the input size
+    Image small{};  // the frame at the input size
     Workspace workspace{};
     Probability sky{};
-    Mask mask{};
-    std::optional<CameraBuffers> camera{};
+    std::vector<std::uint8_t> mask{};  // at the size of the upright frame
 
-    Failure infer();
-    Failure end_to_end(const Image& frame);
+    Failure infer() { return segmenter.infer(small, workspace, sky); }
+    Failure end_to_end(const FrameView& frame);
 };
 
-Result<Runner> open_runner(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame);
+Result<Runner> open_runner(const std::filesystem::path& folder, const BenchConfig& config, const FrameView& frame);
 
 // Measures in a process of its own, since memory that one artifact has freed would be counted for the next.
-Result<Memory> measure_memory(const std::filesystem::path& folder, const BenchConfig& config, const Image& frame);
+Result<Memory> measure_memory(const std::filesystem::path& folder, const BenchConfig& config, const FrameView& frame);
 
 }  // namespace skyedge

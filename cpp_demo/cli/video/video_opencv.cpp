@@ -3,19 +3,20 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <opencv2/core.hpp>
+#include <opencv2/imgproc.hpp>
 #include <opencv2/videoio.hpp>
 
+#include "cli/commands.h"
+#include "core/mask/stopwatch.h"
 #include "skyedge/sky_segmenter.h"
-#include "cli/video/video.h"
 
 namespace skyedge {
 namespace {
 
 namespace fs = std::filesystem;
-using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kMostSamples = 4096;  // newest of each stage that are kept: a camera may run for days
 constexpr double kSpare = 0.02;  // tolerated share of missing frames, as in edge_runtime/video/io.py
@@ -81,7 +82,8 @@ Failure open_input(const std::string& input, cv::VideoCapture& capture) {
 // A video that is written to a partial file and renamed when it is complete.
 class Output {
 public:
-    explicit Output(const fs::path& path) : path_(path), partial_(path) {
+    Output(const fs::path& path, double frames_per_second)
+        : path_(path), partial_(path), frames_per_second_(frames_per_second) {
         partial_.replace_extension("." + std::to_string(::getpid()) + ".partial" + path.extension().string());
         remove_stale();
     }
@@ -93,7 +95,7 @@ public:
     Output(const Output&) = delete;
     Output& operator=(const Output&) = delete;
 
-    Failure write(const cv::Mat& frame, double frames_per_second) {
+    Failure write(const cv::Mat& frame) {
         if (path_.empty()) {
             return std::nullopt;
         }
@@ -101,7 +103,7 @@ public:
             const bool avi = path_.extension() == ".avi";
             const int code =
                 avi ? cv::VideoWriter::fourcc('M', 'J', 'P', 'G') : cv::VideoWriter::fourcc('m', 'p', '4', 'v');
-            if (!writer_.open(partial_.string(), code, frames_per_second, frame.size(), true)) {
+            if (!writer_.open(partial_.string(), code, frames_per_second_, frame.size(), true)) {
                 return Error{"cannot write " + path_.string() +
                              ": choose a place that exists, has room and may be written"};
             }
@@ -153,30 +155,15 @@ private:
 
     fs::path path_;
     fs::path partial_;
+    double frames_per_second_;
     cv::VideoWriter writer_;
 };
 
-// Converts OpenCV's B, G, R to R, G, B.
-void to_rgb(const cv::Mat& frame, Image& image) {
-    image.width_px = frame.cols;
-    image.height_px = frame.rows;
-    image.rgb.resize(static_cast<std::size_t>(frame.cols) * static_cast<std::size_t>(frame.rows) * 3);
-    std::uint8_t* to = image.rgb.data();
-    for (int y = 0; y < frame.rows; ++y) {
-        const std::uint8_t* from = frame.ptr(y);
-        for (int x = 0; x < frame.cols; ++x, from += 3, to += 3) {
-            to[0] = from[2];
-            to[1] = from[1];
-            to[2] = from[0];
-        }
-    }
-}
-
 // Blends blue over the sky, up to one half, or returns the mask as gray.
-void draw(const Mask& mask, bool overlay, cv::Mat& frame) {
+void draw(const cv::Mat& mask, bool overlay, cv::Mat& frame) {
     constexpr int kSkyBlueFirst[] = {255, 120, 0};
-    const std::uint8_t* sky = mask.values.data();
     for (int y = 0; y < frame.rows; ++y) {
+        const std::uint8_t* sky = mask.ptr(y);
         std::uint8_t* pixel = frame.ptr(y);
         for (int x = 0; x < frame.cols; ++x, ++sky) {
             for (int c = 0; c < 3; ++c, ++pixel) {
@@ -188,89 +175,116 @@ void draw(const Mask& mask, bool overlay, cv::Mat& frame) {
     }
 }
 
+// The newest times of each stage of a frame, in milliseconds.
+class Stages {
+public:
+    static constexpr std::array kNames{"decode", "network", "mask", "draw", "encode"};
+
+    void start(int frame) {
+        slot_ = static_cast<std::size_t>(frame) % kMostSamples;
+        stage_ = 0;
+        watch_.lap_ms();
+    }
+    void lap() {
+        std::vector<double>& samples = samples_[stage_++];
+        samples.resize(std::max(samples.size(), slot_ + 1));
+        samples[slot_] = watch_.lap_ms();
+    }
+    void print() {
+        for (std::size_t i = 0; i < kNames.size(); ++i) {
+            std::sort(samples_[i].begin(), samples_[i].end());
+            const auto percentile = [&](double share) {
+                return samples_[i][static_cast<std::size_t>(share * static_cast<double>(samples_[i].size() - 1) + 0.5)];
+            };
+            std::printf("%-8s p50 %7.2f ms  p95 %7.2f ms\n", kNames[i], percentile(0.5), percentile(0.95));
+        }
+    }
+
+private:
+    std::array<std::vector<double>, kNames.size()> samples_;
+    std::size_t slot_ = 0;
+    std::size_t stage_ = 0;
+    Stopwatch watch_;
+};
+
+Failure segment_frames(const VideoCommand& command, const SkySegmenter& segmenter) {
+    const StopOnSignal guard;
+    cv::VideoCapture capture;
+    if (Failure failure = open_input(command.input, capture)) {
+        return failure;
+    }
+    const double told = capture.get(cv::CAP_PROP_FPS);
+    const double promised =
+        is_camera(command.input) || is_stream(command.input) ? 0.0 : capture.get(cv::CAP_PROP_FRAME_COUNT);
+    Output output(command.output, told >= 1.0 && told <= 1000.0 ? told : 25.0);  // cameras may not say
+    Workspace workspace;
+    ProbabilityResizer enlarge;
+    Probability small;
+    cv::Mat frame, rgb, mask;
+    Stages stages;
+    Stopwatch watch;
+    int frames = 0;
+    for (; stop_asked == 0 && (command.most_frames == 0 || frames < command.most_frames); ++frames) {
+        stages.start(frames);
+        if (!capture.read(frame) || frame.empty()) {
+            break;
+        }
+        if (frame.type() != CV_8UC3) {
+            return Error{"got frames of another kind than 8-bit color in " + command.input + "; convert it to H.264 in MP4"};
+        }
+        cv::cvtColor(frame, rgb, cv::COLOR_BGR2RGB);
+        stages.lap();
+        FrameView view;
+        view.width_px = rgb.cols;
+        view.height_px = rgb.rows;
+        view.planes[0] = rgb.data;
+        view.row_strides[0] = static_cast<int>(rgb.step);
+        if (Failure failure = segmenter.low_res(view, workspace, small)) {
+            return failure;
+        }
+        stages.lap();
+        mask.create(frame.size(), CV_8UC1);
+        enlarge.resize(small, {mask.data, static_cast<std::ptrdiff_t>(mask.step), mask.cols, mask.rows});
+        stages.lap();
+        draw(mask, command.overlay, frame);
+        stages.lap();
+        if (Failure failure = output.write(frame)) {
+            return failure;
+        }
+        stages.lap();
+    }
+    if (frames == 0) {
+        return Error{"got no frame from " + command.input + ", expected one at least; look whether the file is whole"};
+    }
+    const double seconds = watch.lap_ms() / 1000;
+    if (Failure failure = output.finish(frames)) {
+        return failure;
+    }
+    const bool whole = stop_asked != 0 || (command.most_frames > 0 && frames == command.most_frames);
+    if (!whole && promised > 0 && frames < promised * (1 - kSpare) - 2) {
+        return Error{"got " + std::to_string(frames) + " frames of " + command.input + ", expected " +
+                     std::to_string(static_cast<long>(promised)) + "; it is truncated" +
+                     (command.output.empty() ? "" : ", and " + command.output.string() + " holds what could be read")};
+    }
+    const std::string place = command.output.empty() ? "nothing written" : command.output.string();
+    std::printf("%s: %d frames of %d x %d pixels, %.1f frames a second\n", place.c_str(), frames, mask.cols, mask.rows,
+                frames / seconds);
+    stages.print();
+    return std::nullopt;
+}
+
 }  // namespace
 
-Result<VideoReport> segment_video(const VideoConfig& config) {
-    const Result<SkySegmenter> segmenter = SkySegmenter::load(config.model, {config.threads});
+Failure run_video(const VideoCommand& command) {
+    const Result<SkySegmenter> segmenter = SkySegmenter::load(command.model, {command.threads});
     if (!segmenter) {
         return segmenter.error();
     }
-    VideoReport report;
-    report.stages = {{"decode", {}}, {"network", {}}, {"mask", {}}, {"draw", {}}, {"encode", {}}};
-    const StopOnSignal guard;
     try {
-        cv::VideoCapture capture;
-        if (const Failure failure = open_input(config.input, capture)) {
-            return *failure;
-        }
-        const double told = capture.get(cv::CAP_PROP_FPS);
-        const double promised = is_camera(config.input) || is_stream(config.input) ? 0.0 : capture.get(cv::CAP_PROP_FRAME_COUNT);
-        const double frames_per_second = told >= 1.0 && told <= 1000.0 ? told : 25.0;  // cameras may not say
-        Output output(config.output);
-        Workspace workspace;
-        ProbabilityResizer enlarge;
-        Image image;
-        Probability small, sky;
-        Mask mask;
-        cv::Mat frame;
-        const Clock::time_point start = Clock::now();
-        while (stop_asked == 0 && (config.most_frames == 0 || report.frames < config.most_frames)) {
-            Clock::time_point last = Clock::now();
-            const auto lap = [&](std::size_t stage) {
-                const Clock::time_point now = Clock::now();
-                const double took_ms = std::chrono::duration<double, std::milli>(now - last).count();
-                std::vector<double>& samples = report.stages[stage].samples_ms;
-                if (samples.size() < kMostSamples) {
-                    samples.push_back(took_ms);
-                } else {
-                    samples[static_cast<std::size_t>(report.frames) % kMostSamples] = took_ms;
-                }
-                last = now;
-            };
-            if (!capture.read(frame) || frame.empty()) {
-                break;
-            }
-            if (frame.type() != CV_8UC3) {
-                return Error{"got frames of another kind than 8-bit color in " + config.input +
-                             "; convert it to H.264 in MP4"};
-            }
-            to_rgb(frame, image);
-            lap(0);
-            if (const Failure failure = segmenter.value().low_res(image, workspace, small)) {
-                return *failure;
-            }
-            lap(1);
-            enlarge.resize(small, image.width_px, image.height_px, sky);
-            to_mask8(sky, mask);
-            lap(2);
-            draw(mask, config.overlay, frame);
-            lap(3);
-            if (const Failure failure = output.write(frame, frames_per_second)) {
-                return *failure;
-            }
-            lap(4);
-            ++report.frames;
-        }
-        report.width_px = image.width_px;
-        report.height_px = image.height_px;
-        if (report.frames == 0) {
-            return Error{"got no frame from " + config.input +
-                         ", expected one at least; look whether the file is whole"};
-        }
-        report.seconds = std::chrono::duration<double>(Clock::now() - start).count();
-        if (const Failure failure = output.finish(report.frames)) {
-            return *failure;
-        }
-        const bool whole = stop_asked != 0 || (config.most_frames > 0 && report.frames == config.most_frames);
-        if (!whole && promised > 0 && report.frames < promised * (1 - kSpare) - 2) {
-            return Error{"got " + std::to_string(report.frames) + " frames of " + config.input + ", expected " +
-                         std::to_string(static_cast<long>(promised)) + "; it is truncated" +
-                         (config.output.empty() ? "" : ", and " + config.output.string() + " holds what could be read")};
-        }
+        return segment_frames(command, segmenter.value());
     } catch (const std::exception& error) {  // of OpenCV, or out of memory
-        return Error{"cannot go through " + config.input + ": " + error.what()};
+        return Error{"cannot go through " + command.input + ": " + error.what()};
     }
-    return report;
 }
 
 }  // namespace skyedge

@@ -91,16 +91,11 @@ Failure check_crop(const FrameView& frame) {
 }
 
 Failure check_planes(const FrameView& frame) {
-    const int chroma = (frame.width_px + 1) / 2;
     const int step = frame.chroma_pixel_stride;
     if (frame.format == PixelFormat::kYuv420 && (step < 1 || step > 16)) {
         return Error{"got a chroma_pixel_stride of " + std::to_string(step) + ", expected 1 or 2"};
     }
-    std::array<int, 3> least{frame.width_px * pixel_bytes(frame.format), 0, 0};
-    if (is_yuv(frame.format)) {
-        const bool three = frame.format == PixelFormat::kYuv420;
-        least = {frame.width_px, three ? (chroma - 1) * step + 1 : 2 * chroma, three ? (chroma - 1) * step + 1 : 0};
-    }
+    const std::array<int, 3> least = least_row_bytes(frame);
     for (std::size_t i = 0; i < least.size(); ++i) {
         if (least[i] > 0 && (frame.planes[i] == nullptr || frame.row_strides[i] < least[i])) {
             return Error{"got " + std::string(frame.planes[i] == nullptr ? "no memory" : "a row stride") +
@@ -113,6 +108,16 @@ Failure check_planes(const FrameView& frame) {
 }
 
 }  // namespace
+
+std::array<int, 3> least_row_bytes(const FrameView& frame) {
+    const int chroma = (frame.width_px + 1) / 2;
+    if (frame.format == PixelFormat::kYuv420) {
+        const int bytes = (chroma - 1) * frame.chroma_pixel_stride + 1;
+        return {frame.width_px, bytes, bytes};
+    }
+    return is_yuv(frame.format) ? std::array<int, 3>{frame.width_px, 2 * chroma, 0}
+                                : std::array<int, 3>{frame.width_px * pixel_bytes(frame.format), 0, 0};
+}
 
 FrameSize upright_size(const FrameView& frame) {
     const Crop crop = crop_of(frame);

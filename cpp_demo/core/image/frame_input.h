@@ -16,6 +16,9 @@ namespace skyedge {
 Failure check_frame(const FrameView& frame);
 Failure check_mask(const MaskView& mask);
 
+// The bytes that a row of each plane takes at least; 0 for a plane that the format lacks.
+std::array<int, 3> least_row_bytes(const FrameView& frame);
+
 // Returns a kRgb view of the image, which must outlive it.
 FrameView view_of(const Image& image);
 

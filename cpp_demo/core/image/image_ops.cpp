@@ -36,30 +36,17 @@ std::size_t size_of(int number) { return static_cast<std::size_t>(number); }
 
 }  // namespace
 
-struct PillowResizer::Memory {
+Image resize_pillow_bilinear(const Image& image, int width_px, int height_px) {
+    Image out{width_px, height_px, std::vector<std::uint8_t>(size_of(width_px) * size_of(height_px) * kChannels)};
     FrameRows rows;
-    RowResizer resizer;
-};
-
-PillowResizer::PillowResizer() : memory_(std::make_unique<Memory>()) {}
-PillowResizer::PillowResizer(PillowResizer&&) noexcept = default;
-PillowResizer& PillowResizer::operator=(PillowResizer&&) noexcept = default;
-PillowResizer::~PillowResizer() = default;
-
-void PillowResizer::resize(const Image& image, int width_px, int height_px, Image& out) {
-    out.width_px = width_px;
-    out.height_px = height_px;
-    out.rgb.resize(size_of(width_px) * size_of(height_px) * kChannels);
-    memory_->rows.open(view_of(image));
-    memory_->resizer.resize(memory_->rows, image.width_px, image.height_px, width_px, height_px,
-                            [&](int y, const std::uint8_t* row) {
-                                std::uint8_t* to = out.rgb.data() + size_of(y) * size_of(width_px) * kChannels;
-                                for (int x = 0; x < width_px; ++x, row += 4, to += kChannels) {
-                                    to[0] = row[0];
-                                    to[1] = row[1];
-                                    to[2] = row[2];
-                                }
-                            });
+    rows.open(view_of(image));
+    std::uint8_t* to = out.rgb.data();
+    RowResizer().resize(rows, image.width_px, image.height_px, width_px, height_px, [&](int, const std::uint8_t* row) {
+        for (int x = 0; x < width_px; ++x, row += 4, to += kChannels) {
+            std::copy_n(row, kChannels, to);
+        }
+    });
+    return out;
 }
 
 void ProbabilityResizer::Blends::prepare(int in, int out) {
@@ -153,12 +140,6 @@ void ProbabilityResizer::resize(const Probability& probability, const MaskView& 
                 to_bytes(line_.data(), row_at(y), width);
             }
         });
-}
-
-Image resize_pillow_bilinear(const Image& image, int width_px, int height_px) {
-    Image out;
-    PillowResizer().resize(image, width_px, height_px, out);
-    return out;
 }
 
 Probability resize_probability(const Probability& probability, int width_px, int height_px) {

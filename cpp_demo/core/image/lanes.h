@@ -1,13 +1,11 @@
 // One pixel of four bytes as four numbers. Written as byte shuffles (little-endian), because GCC splits a conversion of
-// four bytes into single ones.
+// four bytes into single ones. GCC and Clang have the vector types; clang-cl compiles for Windows.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
 namespace skyedge {
-
-#if defined(__GNUC__)
 
 using Lanes = std::int32_t __attribute__((vector_size(16)));
 using LaneBytes = std::uint8_t __attribute__((vector_size(16)));
@@ -39,32 +37,5 @@ inline void store_pixel(Lanes values, std::uint8_t* to) {
 #endif
     std::memcpy(to, &word, sizeof word);
 }
-
-#else  // no vector extensions
-
-struct Lanes {
-    std::int32_t each[4];
-
-    Lanes& operator+=(const Lanes& other) {
-        for (int i = 0; i < 4; ++i) {
-            each[i] += other.each[i];
-        }
-        return *this;
-    }
-    Lanes operator*(std::int32_t factor) const {
-        return {{each[0] * factor, each[1] * factor, each[2] * factor, each[3] * factor}};
-    }
-    Lanes operator>>(int bits) const { return {{each[0] >> bits, each[1] >> bits, each[2] >> bits, each[3] >> bits}}; }
-};
-
-inline Lanes all_lanes(std::int32_t value) { return {{value, value, value, value}}; }
-inline Lanes load_pixel(const std::uint8_t* from) { return {{from[0], from[1], from[2], from[3]}}; }
-inline void store_pixel(const Lanes& values, std::uint8_t* to) {
-    for (int i = 0; i < 4; ++i) {
-        to[i] = static_cast<std::uint8_t>(values.each[i] > 255 ? 255 : values.each[i]);
-    }
-}
-
-#endif
 
 }  // namespace skyedge

@@ -8,8 +8,4 @@
 #define SKYEDGE_SIMD
 #endif
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#define SKYEDGE_RESTRICT __restrict
-#else
 #define SKYEDGE_RESTRICT __restrict__
-#endif

@@ -184,7 +184,7 @@ Failure SkySegmenter::infer(const Image& image, Workspace& workspace, Probabilit
     if (image.width_px != input.width_px || image.height_px != input.height_px) {
         return Error{"got an image of " + std::to_string(image.width_px) + " x " + std::to_string(image.height_px) +
                      " pixels, expected " + std::to_string(input.width_px) + " x " + std::to_string(input.height_px) +
-                     "; resize it with PillowResizer, or call segment"};
+                     "; resize it with resize_pillow_bilinear, or call segment"};
     }
     return guarded("run the network", [&]() -> Failure {
         return run(prepare(workspace), sky, [&](const Planes& planes) {

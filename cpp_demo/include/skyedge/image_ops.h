@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <vector>
 
 #include "skyedge/frame.h"
@@ -33,20 +32,8 @@ struct Mask {
 
 // Stretches to width_px x height_px (each at least 1) exactly as Pillow's 8-bit BILINEAR does, which the contract calls
 // "pillow_bilinear": triangle filter of support max(1, in/out), 22-bit fixed-point weights, horizontal pass first,
-// rounded to 8 bits after each pass. Keeps weights and memory for the next image of the same size.
-class PillowResizer {
-public:
-    PillowResizer();
-    PillowResizer(PillowResizer&&) noexcept;
-    PillowResizer& operator=(PillowResizer&&) noexcept;
-    ~PillowResizer();
-
-    void resize(const Image& image, int width_px, int height_px, Image& out);
-
-private:
-    struct Memory;
-    std::unique_ptr<Memory> memory_;
-};
+// rounded to 8 bits after each pass. SkySegmenter::segment does this itself.
+Image resize_pillow_bilinear(const Image& image, int width_px, int height_px);
 
 // Resizes probabilities to width_px x height_px: bilinear in float32, half-pixel centers, edges clamped. Keeps weights
 // and memory for the next image of the same size.
@@ -78,7 +65,6 @@ private:
 };
 
 // The same for one image.
-Image resize_pillow_bilinear(const Image& image, int width_px, int height_px);
 Probability resize_probability(const Probability& probability, int width_px, int height_px);
 
 // Fills `mask` with round(255 p), ties to even.
