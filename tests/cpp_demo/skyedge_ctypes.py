@@ -7,8 +7,32 @@ from pathlib import Path
 
 import numpy as np
 
-RGB, RGBA, BGRA, NV12, NV21, YUV420 = range(6)
+RGB, RGBA, BGRA, NV12, NV21, YUV420, YUYV, UYVY = range(8)
 ALPHA8, FLOAT32 = range(2)
+
+
+class COptions(ctypes.Structure):
+    """`skyedge_options`."""
+
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        *((name, ctypes.c_int32) for name in ("threads", "fp16", "vulkan", "big_cores", "self_test")),
+    ]
+
+
+class CFiles(ctypes.Structure):
+    """`skyedge_files`: an artifact in memory."""
+
+    _fields_ = [
+        ("struct_size", ctypes.c_size_t),
+        *((f"{name}_{part}", kind) for name in ("json", "param", "bin", "golden_input", "golden_output")
+          for part, kind in (("data", ctypes.c_char_p), ("size", ctypes.c_size_t))),
+    ]  # fmt: skip
+
+    @classmethod
+    def of(cls, *contents: bytes) -> CFiles:
+        """Return model.json, param and bin, and the golden pair where it is given."""
+        return cls(ctypes.sizeof(cls), *(word for content in contents for word in (content, len(content))))
 
 
 class CFrame(ctypes.Structure):

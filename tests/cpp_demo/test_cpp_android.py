@@ -14,7 +14,7 @@ import pytest
 from skyedge_ctypes import YUV420, CFrame, CMask, load_library
 
 pytestmark = pytest.mark.slow
-ANDROID = Path("cpp_demo") / "android" / "app" / "src" / "main"
+ANDROID = Path("cpp_demo") / "android" / "skyedge" / "src" / "main"
 PROGRAM = """
 package io.skyedge;
 
@@ -22,9 +22,9 @@ import java.nio.ByteBuffer;
 import java.nio.file.*;
 
 public class SkySegmenter {
-    private static native long nativeCreate(byte[] json, ByteBuffer param, ByteBuffer bin, int threads, boolean fp16);
-    private static native void nativeSegment(long handle, ByteBuffer y, ByteBuffer u, ByteBuffer v, int width, int height,
-        int yStride, int uvStride, int uvPixelStride, int rotation, ByteBuffer alpha, int maskWidth, int maskHeight);
+    private static native long nativeCreate(ByteBuffer[] files, int threads, boolean fp16);
+    private static native String nativeNotes(long handle);
+    private static native void nativeSegment(long handle, ByteBuffer y, ByteBuffer u, ByteBuffer v, int[] sizes, ByteBuffer alpha);
     private static native void nativeDestroy(long handle);
 
     private static ByteBuffer read(Path path) throws Exception {
@@ -32,23 +32,39 @@ public class SkySegmenter {
         return ByteBuffer.allocateDirect(bytes.length).put(bytes);
     }
 
+    private static int[] sizes(int height, int rotation, int maskWidth) {
+        return new int[] {64, height, 64, 64, 2, rotation, 4, 2, 56, 40, maskWidth, 32};
+    }
+
     public static void main(String[] words) throws Exception {
         System.load(words[0]);
         Path model = Path.of(words[1]), planes = Path.of(words[2]);
-        ByteBuffer param = read(model.resolve("model.param")), bin = read(model.resolve("model.bin"));
-        long handle = nativeCreate(Files.readAllBytes(model.resolve("model.json")), param, bin, 1, false);
+        ByteBuffer[] files = new ByteBuffer[5];
+        String[] names = {"model.json", "model.param", "model.bin"};
+        for (int i = 0; i < 3; i++) {
+            files[i] = read(model.resolve(names[i]));
+        }
+        long without = nativeCreate(files, 1, true);
+        System.out.println("notes: " + nativeNotes(without));
+        nativeDestroy(without);
+        files[3] = read(model.resolve("golden_in.npy"));
+        files[4] = read(model.resolve("golden_out.npy"));
+        long fast = nativeCreate(files, 1, true);
+        System.out.println("notes: " + nativeNotes(fast));
+        nativeDestroy(fast);
+        long handle = nativeCreate(files, 1, false);
         ByteBuffer y = read(planes.resolve("y")), u = read(planes.resolve("u")), v = read(planes.resolve("v"));
         ByteBuffer alpha = ByteBuffer.allocateDirect(24 * 32);
-        nativeSegment(handle, y, u, v, 64, 48, 64, 64, 2, 90, alpha, 24, 32);
+        nativeSegment(handle, y, u, v, sizes(48, 90, 24), alpha);
         byte[] out = new byte[24 * 32];
         alpha.get(out);
         Files.write(planes.resolve("alpha"), out);
         for (Runnable wrong : new Runnable[] {
-            () -> nativeSegment(handle, ByteBuffer.allocate(9), u, v, 64, 48, 64, 64, 2, 90, alpha, 24, 32),
-            () -> nativeSegment(handle, y, u, v, 64, 49, 64, 64, 2, 90, alpha, 24, 32),
-            () -> nativeSegment(handle, y, u, v, 64, 48, 64, 64, 2, 90, alpha, 25, 32),
-            () -> nativeSegment(handle, y, u, v, 64, 48, 64, 64, 2, 45, alpha, 24, 32),
-            () -> nativeCreate(new byte[] {'{'}, param, bin, 1, false),
+            () -> nativeSegment(handle, ByteBuffer.allocate(9), u, v, sizes(48, 90, 24), alpha),
+            () -> nativeSegment(handle, y, u, v, sizes(49, 90, 24), alpha),
+            () -> nativeSegment(handle, y, u, v, sizes(48, 90, 25), alpha),
+            () -> nativeSegment(handle, y, u, v, sizes(48, 45, 24), alpha),
+            () -> nativeCreate(new ByteBuffer[] {y, files[1], files[2], null, null}, 1, false),
         }) {
             try {
                 wrong.run();
@@ -107,6 +123,8 @@ def test_java_gives_the_mask_of_the_c_interface(library: Path, build: Path, proj
     words = ["java", "-Xcheck:jni", "-cp", tmp_path, "io.skyedge.SkySegmenter", library, model, tmp_path]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    without, whole = [line for line in done.stdout.splitlines() if line.startswith("notes: ")]
+    assert "fp16: got no golden pair" in without and "golden_in.npy" in without and whole == "notes: "
     expected = ("buffer", "buffer", "buffer", "got a rotation of 45 degrees", "got text that is not JSON")
     said = [line for line in done.stdout.splitlines() if line.startswith("got ")]
     assert len(said) == len(expected) and all(part in line for part, line in zip(expected, said, strict=True)), done.stdout
@@ -117,6 +135,7 @@ def test_java_gives_the_mask_of_the_c_interface(library: Path, build: Path, proj
     frame = CFrame.of(YUV420, 64, 48, luma, pairs, pairs)
     frame.planes[2] = frame.planes[1] + 1
     frame.chroma_pixel_stride, frame.rotation = 2, 90
+    frame.crop_x, frame.crop_y, frame.crop_width, frame.crop_height = 4, 2, 56, 40
     mask = CMask.of(np.empty((32, 24), np.uint8))
     assert native.skyedge_segment(network, ctypes.byref(frame), ctypes.byref(mask)) == 0
     native.skyedge_destroy(network)
@@ -126,7 +145,7 @@ def test_java_gives_the_mask_of_the_c_interface(library: Path, build: Path, proj
 def test_kotlin_declares_what_jni_defines(project_root: Path) -> None:
     kotlin = (project_root / ANDROID / "java" / "io" / "skyedge" / "SkySegmenter.kt").read_text()
     native = (project_root / ANDROID / "cpp" / "skyedge_jni.cpp").read_text()
-    kinds = {"Long": "jlong", "Int": "jint", "Boolean": "jboolean", "ByteArray": "jbyteArray", "ByteBuffer": "jobject"}
+    kinds = {"Long": "jlong", "Int": "jint", "Boolean": "jboolean", "Array": "jobjectArray", "IntArray": "jintArray", "ByteBuffer": "jobject"}
     for name, words in re.findall(r"external fun (\w+)\((.*?)\)", kotlin, re.DOTALL):
         declared = [kinds[kind] for kind in re.findall(r": (\w+)", words)]
         found = re.search(rf"Java_io_skyedge_SkySegmenter_{name}\(JNIEnv\*[^,]*, jclass, (.*?)\) {{", native, re.DOTALL)

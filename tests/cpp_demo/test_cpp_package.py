@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from skyedge_ctypes import RGB, CFrame, CMask, load_library
+from skyedge_ctypes import RGB, CFiles, CFrame, CMask, COptions, load_library
 
 from edge_runtime.segmenter import Segmenter
 
@@ -137,6 +137,16 @@ def test_c_through_pkg_config(static: bool, package: Path, project_root: Path, m
     assert failed.returncode == 2 and "expected an artifact folder with model.json" in failed.stderr
 
 
+def test_the_module_map_of_ios(package: Path, project_root: Path, tmp_path: Path) -> None:
+    clang = next((found for name in ("clang", "clang-14") if (found := shutil.which(name))), None)
+    if clang is None:
+        pytest.skip("clang is not here")
+    shutil.copytree(package / "include" / "skyedge", tmp_path / "headers" / "skyedge")
+    shutil.copy(project_root / "cpp_demo" / "ios" / "module.modulemap", tmp_path / "headers")
+    (tmp_path / "app.m").write_text("@import CSkyedge;\nconst char *version(void) { return skyedge_version(); }\n")
+    run(clang, "-fmodules", f"-fmodules-cache-path={tmp_path / 'm'}", "-I", tmp_path / "headers", "-fsyntax-only", tmp_path / "app.m")
+
+
 def test_a_live_stream(package: Path, project_root: Path, model: Path, tmp_path: Path) -> None:
     library = next(package.glob("lib*/pkgconfig"))
     (tmp_path / "live.cpp").write_text(snippet(project_root, "cpp", 1))
@@ -167,9 +177,12 @@ def test_ctypes_gives_the_mask_of_python(package: Path, model: Path, scene_dir: 
     library.skyedge_destroy(network)
     library.skyedge_destroy(None)
 
-    files = [(model / name).read_bytes() for name in ("model.json", "model.param", "model.bin")]
-    words = [word for content in files for word in (content, ctypes.c_size_t(len(content)))]
-    assert library.skyedge_create_from_memory(*words, None, ctypes.byref(network)) == 0
-    library.skyedge_destroy(network)
+    files = [(model / name).read_bytes() for name in ("model.json", "model.param", "model.bin", "golden_in.npy", "golden_out.npy")]
+    for contents, self_test, code in ((files[:3], 0, 0), (files, 1, 0), (files[:3], 1, 3), ([*files[:3], *files[:2]], 1, 3)):
+        options = COptions(ctypes.sizeof(COptions), threads=1, self_test=self_test)
+        words = ctypes.byref(CFiles.of(*contents)), ctypes.byref(options), ctypes.byref(network)
+        assert library.skyedge_create_from_memory(*words) == code, library.skyedge_last_error()
+        library.skyedge_destroy(network)
+    assert b"expected a .npy file" in library.skyedge_last_error()
     assert library.skyedge_create(b"/nowhere", None, ctypes.byref(network)) == 3
     assert not network.value

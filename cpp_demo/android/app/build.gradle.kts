@@ -1,32 +1,67 @@
+// The sample: the camera's preview with the sky in blue.
+import groovy.json.JsonSlurper
+import java.security.MessageDigest
+
 plugins {
     id("com.android.application")
     id("org.jetbrains.kotlin.android")
 }
 
+/** Copies an artifact into the assets, and refuses a file whose sha256 is not that of model.json. */
+abstract class PackModel : DefaultTask() {
+    @get:InputDirectory
+    abstract val model: DirectoryProperty
+
+    @get:OutputDirectory
+    abstract val assets: DirectoryProperty
+
+    @TaskAction
+    fun pack() {
+        val folder = model.get().asFile
+        val spec = JsonSlurper().parse(folder.resolve("model.json")) as Map<*, *>
+        val files = (spec["files"] as Map<*, *>).values.map { it as Map<*, *> }
+        for (file in files) {
+            val bytes = folder.resolve(file["path"] as String).readBytes()
+            val digest = MessageDigest.getInstance("SHA-256").digest(bytes).joinToString("") { "%02x".format(it) }
+            if (digest != file["sha256"]) {
+                throw GradleException("$folder/${file["path"]}: got sha256 $digest, expected ${file["sha256"]}; copy the artifact again")
+            }
+        }
+        val golden = spec["golden"] as Map<*, *>
+        val names = listOf("model.json", golden["input"], golden["output"]) + files.map { it["path"] }
+        val to = assets.get().asFile.resolve("model")
+        to.deleteRecursively()
+        for (name in names) folder.resolve(name as String).copyTo(to.resolve(name))
+    }
+}
+
+val packModel = tasks.register<PackModel>("packModel") {
+    model.set(rootProject.layout.projectDirectory.dir(providers.gradleProperty("skyedge.model")))
+}
+
 android {
-    namespace = "io.skyedge"
+    namespace = "io.skyedge.sample"
     compileSdk = 35
-    ndkVersion = "27.2.12479018"
     defaultConfig {
-        applicationId = "io.skyedge.demo"
+        applicationId = "io.skyedge.sample"
         minSdk = 24
         targetSdk = 35
-        ndk { abiFilters += listOf("arm64-v8a", "x86_64") }
-        externalNativeBuild {
-            // ncnn of your own: arguments += "-Dncnn_DIR=/path/to/ncnn/arm64-v8a/lib/cmake/ncnn"
-            cmake { arguments += listOf("-DANDROID_STL=c++_static", "-DANDROID_SUPPORT_FLEXIBLE_PAGE_SIZES=ON") }
-        }
+        versionCode = 1
     }
-    externalNativeBuild { cmake { path = file("src/main/cpp/CMakeLists.txt") } }
+    // The debug key signs both kinds, so that a release build can be installed too. Publish with a key of your own.
+    buildTypes { getByName("release") { signingConfig = signingConfigs.getByName("debug") } }
     compileOptions {
         sourceCompatibility = JavaVersion.VERSION_17
         targetCompatibility = JavaVersion.VERSION_17
     }
     kotlinOptions { jvmTarget = "17" }
-    androidResources { noCompress += listOf("bin", "param") }
+    androidResources { noCompress += listOf("bin", "param", "npy") }
 }
 
+androidComponents.onVariants { variant -> variant.sources.assets?.addGeneratedSourceDirectory(packModel, PackModel::assets) }
+
 dependencies {
+    implementation(project(":skyedge"))
     implementation("androidx.activity:activity-ktx:1.9.3")
     implementation("androidx.camera:camera-camera2:1.4.0")
     implementation("androidx.camera:camera-lifecycle:1.4.0")

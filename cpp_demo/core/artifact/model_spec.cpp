@@ -177,18 +177,9 @@ Result<std::vector<std::uint8_t>> read_checked(const fs::path& folder, const Fil
     return bytes;
 }
 
-// Returns the data of a .npy file whose header must have exactly `shape` and `dtype`, which alone decide the size read.
-Result<std::vector<std::uint8_t>> read_npy(const fs::path& folder, const std::string& name, const std::string& dtype,
-                                           const std::string& shape, std::uint64_t body_bytes) {
-    const fs::path path = folder / name;
-    if (!is_inside(path, folder)) {
-        return damaged("got no " + path.string() + ", expected the golden file that model.json names; export again");
-    }
-    Result<std::vector<std::uint8_t>> file = read_file(path, body_bytes + kMostNpyHeader);
-    if (!file) {
-        return damaged(file.error().message);
-    }
-    std::vector<std::uint8_t>& bytes = file.value();
+// Cuts the header off a .npy file, which must have exactly `shape` and `dtype`; these alone decide the size of the data.
+Failure strip_npy(std::vector<std::uint8_t>& bytes, const std::string& name, const std::string& dtype, const std::string& shape,
+                  std::uint64_t body_bytes) {
     const std::string head(bytes.begin(), bytes.size() < body_bytes
                                               ? bytes.begin()
                                               : bytes.end() - static_cast<std::ptrdiff_t>(body_bytes));
@@ -199,11 +190,25 @@ Result<std::vector<std::uint8_t>> read_npy(const fs::path& folder, const std::st
                       head.find("'fortran_order': False") != std::string::npos &&
                       head.find("'shape': (" + shape + ")") != std::string::npos;
     if (!good) {
-        return damaged(path.string() + ": expected a .npy file of " + dtype + " and shape (" + shape +
+        return damaged(name + ": expected a .npy file of " + dtype + " and shape (" + shape +
                        "), got another; export the artifact again");
     }
     bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(head.size()));
-    return file;
+    return std::nullopt;
+}
+
+std::uint64_t pixels_of(const InputSpec& input) {
+    return static_cast<std::uint64_t>(input.width_px) * static_cast<std::uint64_t>(input.height_px);
+}
+
+// Reads a golden file, at most `body_bytes` and a header long.
+Result<std::vector<std::uint8_t>> read_golden(const fs::path& folder, const std::string& name, std::uint64_t body_bytes) {
+    const fs::path path = folder / name;
+    if (!is_inside(path, folder)) {
+        return damaged("got no " + path.string() + ", expected the golden file that model.json names; export again");
+    }
+    Result<std::vector<std::uint8_t>> file = read_file(path, body_bytes + kMostNpyHeader);
+    return file ? file : damaged(file.error().message);
 }
 
 }  // namespace
@@ -227,6 +232,21 @@ Result<ModelSpec> parse_model_spec(const std::string& text) {
         return *faults.first();
     }
     return spec;
+}
+
+Result<Golden> parse_golden(const ModelSpec& spec, std::vector<std::uint8_t> input, std::vector<std::uint8_t> output) {
+    const int width = spec.input.width_px, height = spec.input.height_px;
+    const std::string shape = std::to_string(height) + ", " + std::to_string(width);
+    const std::uint64_t pixels = pixels_of(spec.input);
+    if (const Failure failure = strip_npy(input, spec.golden_input, "|u1", shape + ", 3", pixels * 3)) {
+        return *failure;
+    }
+    if (const Failure failure = strip_npy(output, spec.golden_output, "<f4", shape, pixels * sizeof(float))) {
+        return *failure;
+    }
+    Golden golden{{width, height, std::move(input)}, {width, height, std::vector<float>(static_cast<std::size_t>(pixels))}};
+    std::memcpy(golden.output.values.data(), output.data(), output.size());
+    return golden;
 }
 
 Result<Artifact> read_artifact(const fs::path& folder, bool with_golden) {
@@ -257,21 +277,20 @@ Result<Artifact> read_artifact(const fs::path& folder, bool with_golden) {
     if (!with_golden) {
         return artifact;
     }
-    const InputSpec& input = spec.input;
-    const std::string shape = std::to_string(input.height_px) + ", " + std::to_string(input.width_px);
-    const auto pixels = static_cast<std::uint64_t>(input.width_px) * static_cast<std::uint64_t>(input.height_px);
-    Result<std::vector<std::uint8_t>> in = read_npy(folder, spec.golden_input, "|u1", shape + ", 3", pixels * 3);
-    if (!in) {
-        return in.error();
+    const Result<std::vector<std::uint8_t>> input = read_golden(folder, spec.golden_input, pixels_of(spec.input) * 3);
+    if (!input) {
+        return input.error();
     }
-    const Result<std::vector<std::uint8_t>> out = read_npy(folder, spec.golden_output, "<f4", shape, pixels * 4);
-    if (!out) {
-        return out.error();
+    const Result<std::vector<std::uint8_t>> output =
+        read_golden(folder, spec.golden_output, pixels_of(spec.input) * sizeof(float));
+    if (!output) {
+        return output.error();
     }
-    Golden golden{{input.width_px, input.height_px, std::move(in.value())}, {input.width_px, input.height_px, {}}};
-    golden.output.values.resize(static_cast<std::size_t>(pixels));
-    std::memcpy(golden.output.values.data(), out.value().data(), out.value().size());
-    artifact.golden = std::move(golden);
+    const Result<Golden> golden = parse_golden(spec, input.value(), output.value());
+    if (!golden) {
+        return golden.error();
+    }
+    artifact.golden = golden.value();
     return artifact;
 }
 

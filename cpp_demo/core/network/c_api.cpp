@@ -86,6 +86,19 @@ Failure keep(const Result<SkySegmenter>& opened, skyedge_segmenter** segmenter) 
     return std::nullopt;
 }
 
+template <class Struct>
+void init(Struct* given) {
+    if (given != nullptr) {
+        *given = Struct{};
+        given->struct_size = sizeof *given;
+    }
+}
+
+std::vector<std::uint8_t> copy_of(const skyedge_bytes& file) {
+    const auto* bytes = static_cast<const std::uint8_t*>(file.data);
+    return {bytes, bytes + file.size};
+}
+
 }  // namespace
 
 extern "C" {
@@ -95,25 +108,22 @@ const char* skyedge_version(void) { return SKYEDGE_VERSION; }
 const char* skyedge_last_error(void) { return last_error; }
 
 void skyedge_options_init(skyedge_options* options) {
+    init(options);
     if (options != nullptr) {
-        *options = skyedge_options{sizeof *options, 1, 0, 0, 0, 0};
+        options->threads = 1;
     }
 }
 
+void skyedge_files_init(skyedge_files* files) { init(files); }
+
 void skyedge_frame_init(skyedge_frame* frame) {
+    init(frame);
     if (frame != nullptr) {
-        *frame = skyedge_frame{};
-        frame->struct_size = sizeof *frame;
         frame->chroma_pixel_stride = 1;
     }
 }
 
-void skyedge_mask_init(skyedge_mask* mask) {
-    if (mask != nullptr) {
-        *mask = skyedge_mask{};
-        mask->struct_size = sizeof *mask;
-    }
-}
+void skyedge_mask_init(skyedge_mask* mask) { init(mask); }
 
 int skyedge_create(const char* folder, const skyedge_options* options, skyedge_segmenter** segmenter) {
     return guarded([&]() -> Failure {
@@ -127,23 +137,36 @@ int skyedge_create(const char* folder, const skyedge_options* options, skyedge_s
     });
 }
 
-int skyedge_create_from_memory(const char* json, size_t json_size, const uint8_t* param, size_t param_size,
-                               const uint8_t* bin, size_t bin_size, const skyedge_options* options,
-                               skyedge_segmenter** segmenter) {
+int skyedge_create_from_memory(const skyedge_files* files, const skyedge_options* options, skyedge_segmenter** segmenter) {
     return guarded([&]() -> Failure {
-        if (json == nullptr || param == nullptr || bin == nullptr || segmenter == nullptr) {
-            return Error{"got NULL, expected the three files and a place for the segmenter"};
+        if (segmenter == nullptr) {
+            return Error{"got NULL, expected a place for the segmenter"};
         }
         *segmenter = nullptr;
+        if (Failure failure = check_struct(files, "files")) {
+            return failure;
+        }
+        if (files->json.data == nullptr || files->param.data == nullptr || files->bin.data == nullptr) {
+            return Error{"got NULL, expected the three files of an artifact"};
+        }
         const Result<skyedge::Options> known = to_options(options);
         if (!known) {
             return known.error();
         }
-        const Result<skyedge::ModelSpec> spec = skyedge::parse_model_spec(std::string(json, json_size));
+        const Result<skyedge::ModelSpec> spec =
+            skyedge::parse_model_spec({static_cast<const char*>(files->json.data), files->json.size});
         if (!spec) {
             return spec.error();
         }
-        skyedge::Artifact artifact{spec.value(), {param, param + param_size}, {bin, bin + bin_size}, {}};
+        skyedge::Artifact artifact{spec.value(), copy_of(files->param), copy_of(files->bin), {}};
+        if (files->golden_input.data != nullptr && files->golden_output.data != nullptr) {
+            const Result<skyedge::Golden> golden =
+                skyedge::parse_golden(spec.value(), copy_of(files->golden_input), copy_of(files->golden_output));
+            if (!golden) {
+                return golden.error();
+            }
+            artifact.golden = golden.value();
+        }
         return keep(SkySegmenter::from_artifact(std::move(artifact), known.value()), segmenter);
     });
 }

@@ -172,7 +172,8 @@ Result<SkySegmenter> SkySegmenter::open(const Artifact& artifact, const Options&
 
 Failure SkySegmenter::self_test(const std::optional<Golden>& golden, double tolerance) const {
     if (!golden) {
-        return Error{"there is no golden pair to check " + spec().name + " with; export the artifact again",
+        return Error{"got no golden pair to check " + spec().name + " with, expected " + spec().golden_input + " and " +
+                         spec().golden_output + "; give them too, or export the artifact again",
                      ErrorCode::kArtifact};
     }
     Workspace workspace;

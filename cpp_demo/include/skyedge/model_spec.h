@@ -70,6 +70,9 @@ struct Artifact {
 // `metrics`. The error names the wrong key.
 Result<ModelSpec> parse_model_spec(const std::string& text);
 
+// Parses both golden files of an artifact whose files are in memory, .npy as model.json names them.
+Result<Golden> parse_golden(const ModelSpec& spec, std::vector<std::uint8_t> input, std::vector<std::uint8_t> output);
+
 // Reads an artifact folder: the spec, then size and SHA-256 of both files; if `with_golden`, also the golden pair. Every file
 // must lie in the folder.
 Result<Artifact> read_artifact(const std::filesystem::path& folder, bool with_golden = false);

@@ -43,7 +43,9 @@ enum { /* pixel formats; frame.h says what their planes hold */
     SKYEDGE_BGRA = 2,
     SKYEDGE_NV12 = 3,
     SKYEDGE_NV21 = 4,
-    SKYEDGE_YUV420 = 5
+    SKYEDGE_YUV420 = 5,
+    SKYEDGE_YUYV = 6,
+    SKYEDGE_UYVY = 7
 };
 enum { SKYEDGE_BT601_FULL = 0, SKYEDGE_BT601_VIDEO = 1, SKYEDGE_BT709_VIDEO = 2 };
 enum { SKYEDGE_ALPHA8 = 0, SKYEDGE_FLOAT32 = 1 };
@@ -82,20 +84,36 @@ typedef struct {
     int32_t format;
 } skyedge_mask;
 
+/* A file in memory. */
+typedef struct {
+    const void* data;
+    size_t size;
+} skyedge_bytes;
+
+/* The files of an artifact. Those of the golden pair may be empty; fp16, vulkan and self_test need them. */
+typedef struct {
+    size_t struct_size;
+    skyedge_bytes json; /* model.json */
+    skyedge_bytes param;
+    skyedge_bytes bin;
+    skyedge_bytes golden_input; /* golden_in.npy and golden_out.npy */
+    skyedge_bytes golden_output;
+} skyedge_files;
+
 /* The library's version, such as "0.1.0". */
 SKYEDGE_API const char* skyedge_version(void);
 
-/* Defaults: one thread and float32; an RGB frame without size; an 8-bit mask without memory. */
+/* Defaults: one thread and float32; no files; an RGB frame without size; an 8-bit mask without memory. */
 SKYEDGE_API void skyedge_options_init(skyedge_options* options);
+SKYEDGE_API void skyedge_files_init(skyedge_files* files);
 SKYEDGE_API void skyedge_frame_init(skyedge_frame* frame);
 SKYEDGE_API void skyedge_mask_init(skyedge_mask* mask);
 
 /* Opens the artifact folder (UTF-8 path). `options` may be NULL. On failure *segmenter is NULL. */
 SKYEDGE_API int skyedge_create(const char* folder, const skyedge_options* options, skyedge_segmenter** segmenter);
 
-/* The same for an artifact in memory, such as an app's resources: the text of model.json, and both files of ncnn. */
-SKYEDGE_API int skyedge_create_from_memory(const char* json, size_t json_size, const uint8_t* param, size_t param_size,
-                                           const uint8_t* bin, size_t bin_size, const skyedge_options* options,
+/* The same for an artifact in memory, such as an app's resources. */
+SKYEDGE_API int skyedge_create_from_memory(const skyedge_files* files, const skyedge_options* options,
                                            skyedge_segmenter** segmenter);
 
 /* Writes the mask of the upright, cropped frame, at the mask's size. */

@@ -86,7 +86,7 @@ void test_options(const fs::path& folder) {
     CHECK(!wrong);
     CHECK_HOLDS(wrong ? std::string() : wrong.error().message, "got a golden output that is 0.2");
     options.self_test = options.vulkan = options.big_cores = false;
-    for (const char* reason : {"got a golden output that is 0.2", "there is no golden pair"}) {
+    for (const char* reason : {"got a golden output that is 0.2", "got no golden pair"}) {
         const auto fallen_back = SkySegmenter::load(folder, options);
         CHECK(fallen_back && fallen_back.value().notes().size() == 1);
         if (fallen_back && fallen_back.value().notes().size() == 1) {

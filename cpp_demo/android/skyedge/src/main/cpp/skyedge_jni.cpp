@@ -1,7 +1,7 @@
 // The native side of SkySegmenter.kt, over the C interface. Frames and masks are direct buffers: nothing is copied.
 #include <jni.h>
 
-#include <string>
+#include <cstddef>
 
 #include "skyedge/skyedge.h"
 
@@ -30,34 +30,48 @@ jlong plane_bytes(jlong rows, jlong stride, jlong last_row) { return rows < 1 ? 
 
 extern "C" {
 
-JNIEXPORT jlong JNICALL Java_io_skyedge_SkySegmenter_nativeCreate(JNIEnv* env, jclass, jbyteArray json, jobject param,
-                                                                  jobject bin, jint threads, jboolean fp16) {
-    const jlong param_size = param == nullptr ? 0 : env->GetDirectBufferCapacity(param);
-    const jlong bin_size = bin == nullptr ? 0 : env->GetDirectBufferCapacity(bin);
-    const auto* const param_bytes = static_cast<const uint8_t*>(address_of(env, param, 1));
-    const auto* const bin_bytes = param_bytes == nullptr ? nullptr : static_cast<const uint8_t*>(address_of(env, bin, 1));
-    if (bin_bytes == nullptr || json == nullptr) {
-        return 0;
+// `files`: direct buffers of model.json, param, bin and, or null, the golden pair.
+JNIEXPORT jlong JNICALL Java_io_skyedge_SkySegmenter_nativeCreate(JNIEnv* env, jclass, jobjectArray files, jint threads,
+                                                                  jboolean fp16) {
+    skyedge_files artifact;
+    skyedge_files_init(&artifact);
+    skyedge_bytes* const places[] = {&artifact.json, &artifact.param, &artifact.bin, &artifact.golden_input,
+                                     &artifact.golden_output};
+    for (jsize i = 0; i < 5; ++i) {
+        const jobject buffer = env->GetObjectArrayElement(files, i);
+        if (buffer != nullptr || i < 3) {
+            places[i]->data = address_of(env, buffer, 1);
+            if (places[i]->data == nullptr) {
+                return 0;
+            }
+            places[i]->size = static_cast<std::size_t>(env->GetDirectBufferCapacity(buffer));
+        }
     }
-    std::string text(static_cast<std::size_t>(env->GetArrayLength(json)), '\0');
-    env->GetByteArrayRegion(json, 0, env->GetArrayLength(json), reinterpret_cast<jbyte*>(text.data()));
     skyedge_options options;
     skyedge_options_init(&options);
     options.threads = threads;
     options.fp16 = fp16 == JNI_TRUE ? 1 : 0;
     skyedge_segmenter* segmenter = nullptr;
-    if (skyedge_create_from_memory(text.data(), text.size(), param_bytes, static_cast<std::size_t>(param_size), bin_bytes,
-                                   static_cast<std::size_t>(bin_size), &options, &segmenter) != SKYEDGE_OK) {
+    if (skyedge_create_from_memory(&artifact, &options, &segmenter) != SKYEDGE_OK) {
         raise(env, skyedge_last_error());
     }
     return reinterpret_cast<jlong>(segmenter);
 }
 
-// Segments a YUV_420_888 frame to 8-bit alpha at the mask's size.
+JNIEXPORT jstring JNICALL Java_io_skyedge_SkySegmenter_nativeNotes(JNIEnv* env, jclass, jlong handle) {
+    return env->NewStringUTF(skyedge_notes(reinterpret_cast<skyedge_segmenter*>(handle)));
+}
+
+// Segments a YUV_420_888 frame to 8-bit alpha; SkySegmenter.kt lists the numbers in `sizes`.
 JNIEXPORT void JNICALL Java_io_skyedge_SkySegmenter_nativeSegment(JNIEnv* env, jclass, jlong handle, jobject y, jobject u,
-                                                                  jobject v, jint width, jint height, jint y_stride,
-                                                                  jint uv_stride, jint uv_pixel_stride, jint rotation,
-                                                                  jobject alpha, jint mask_width, jint mask_height) {
+                                                                  jobject v, jintArray sizes, jobject alpha) {
+    jint numbers[12];
+    env->GetIntArrayRegion(sizes, 0, 12, numbers);
+    if (env->ExceptionCheck() != JNI_FALSE) {  // fewer
+        return;
+    }
+    const auto [width, height, y_stride, uv_stride, uv_pixel_stride, rotation, left, top, crop_width, crop_height, mask_width,
+                mask_height] = numbers;
     const jlong chroma_rows = (static_cast<jlong>(height) + 1) / 2;
     const jlong chroma_row = ((static_cast<jlong>(width) + 1) / 2 - 1) * uv_pixel_stride + 1;
     skyedge_frame frame;
@@ -69,6 +83,10 @@ JNIEXPORT void JNICALL Java_io_skyedge_SkySegmenter_nativeSegment(JNIEnv* env, j
     frame.row_strides[1] = frame.row_strides[2] = uv_stride;
     frame.chroma_pixel_stride = uv_pixel_stride;
     frame.rotation = rotation;
+    frame.crop_x = left;
+    frame.crop_y = top;
+    frame.crop_width = crop_width;
+    frame.crop_height = crop_height;
     const jobject planes[] = {y, u, v};
     for (int i = 0; i < 3; ++i) {
         const jlong bytes = i == 0 ? plane_bytes(height, y_stride, width) : plane_bytes(chroma_rows, uv_stride, chroma_row);
