@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from skyedge_ctypes import BGRA, NV12, NV21, RGB, RGBA, YUV420, CFrame, CMask, load_library
+from skyedge_ctypes import BGRA, NV12, NV21, RGB, RGBA, UYVY, YUV420, YUYV, CFrame, CMask, load_library
 
 from edge_runtime.images.resize import resize_rgb
 
@@ -73,6 +73,12 @@ def make(rng: np.random.Generator, kind: int, width: int, height: int) -> tuple[
         rgb = pixels[..., 2::-1] if kind == BGRA else pixels[..., :3]
         return CFrame.of(kind, width, height, padded(pixels, more)), rgb
     luma = rng.integers(0, 256, (height, width), dtype=np.uint8)
+    if kind in (YUYV, UYVY):
+        luma = np.pad(luma, ((0, 0), (0, width % 2)))
+        u, v = rng.integers(0, 256, (2, height, luma.shape[1] // 2), dtype=np.uint8)
+        pairs = np.stack((luma[:, ::2], u, luma[:, 1::2], v) if kind == YUYV else (u, luma[:, ::2], v, luma[:, 1::2]), -1)
+        rows = [to_rgb(luma[y : y + 1, :width], u[y : y + 1], v[y : y + 1]) for y in range(height)]
+        return CFrame.of(kind, width, height, padded(pairs, more)), np.concatenate(rows)
     u, v = rng.integers(0, 256, (2, (height + 1) // 2, (width + 1) // 2), dtype=np.uint8)
     if kind in (NV12, NV21):
         pairs = np.stack((u, v) if kind == NV12 else (v, u), -1)
@@ -86,7 +92,7 @@ def make(rng: np.random.Generator, kind: int, width: int, height: int) -> tuple[
 
 
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-@pytest.mark.parametrize("kind", [RGB, RGBA, BGRA, NV12, NV21, YUV420])
+@pytest.mark.parametrize("kind", [RGB, RGBA, BGRA, NV12, NV21, YUV420, YUYV, UYVY])
 def test_the_network_sees_pillows_resize(network: Network, kind: int, rotation: int) -> None:
     rng = np.random.default_rng(100 * kind + rotation)
     for _ in range(3):

@@ -15,6 +15,8 @@ std::size_t size_of(int number) { return static_cast<std::size_t>(number); }
 
 bool is_yuv(PixelFormat format) { return format >= PixelFormat::kNv12; }
 
+bool is_packed_yuv(PixelFormat format) { return format >= PixelFormat::kYuyv; }
+
 int pixel_bytes(PixelFormat format) { return format == PixelFormat::kRgb ? 3 : 4; }
 
 // R = luma (Y - offset) + red V, G = luma (Y - offset) + green_u U + green_v V, B = luma (Y - offset) + blue U, with U and
@@ -115,6 +117,9 @@ std::array<int, 3> least_row_bytes(const FrameView& frame) {
         const int bytes = (chroma - 1) * frame.chroma_pixel_stride + 1;
         return {frame.width_px, bytes, bytes};
     }
+    if (is_packed_yuv(frame.format)) {
+        return {4 * chroma, 0, 0};
+    }
     return is_yuv(frame.format) ? std::array<int, 3>{frame.width_px, 2 * chroma, 0}
                                 : std::array<int, 3>{frame.width_px * pixel_bytes(frame.format), 0, 0};
 }
@@ -126,7 +131,7 @@ FrameSize upright_size(const FrameView& frame) {
 }
 
 Failure check_frame(const FrameView& frame) {
-    if (frame.format < PixelFormat::kRgb || frame.format > PixelFormat::kYuv420 ||
+    if (frame.format < PixelFormat::kRgb || frame.format > PixelFormat::kUyvy ||
         frame.color < YuvColor::kBt601Full || frame.color > YuvColor::kBt709Video) {
         return Error{"got an unknown pixel format or color, expected one that skyedge/frame.h lists"};
     }
@@ -192,21 +197,33 @@ void FrameRows::convert_yuv(int x, int y, int count, std::uint32_t* out) {
     const auto row = [&](std::size_t plane, int number) {
         return frame_.planes[plane] + static_cast<std::ptrdiff_t>(number) * frame_.row_strides[plane];
     };
-    const std::uint8_t* u = row(1, y / 2);
+    const std::uint8_t* luma = row(0, y) + x;
+    const std::uint8_t* u = nullptr;
     const std::uint8_t* v = nullptr;
     int step = 2;
-    if (frame_.format == PixelFormat::kYuv420) {
+    chroma_.resize(3 * size_of(count));
+    if (is_packed_yuv(frame_.format)) {
+        const int first = frame_.format == PixelFormat::kYuyv ? 0 : 1;  // of Y; U and V take the other bytes
+        std::uint8_t* to = chroma_.data() + 2 * count;
+        for (int i = 0; i < count; ++i) {
+            to[i] = row(0, y)[2 * (x + i) + first];
+        }
+        luma = to;
+        u = row(0, y) + 1 - first;
+        v = u + 2;
+        step = 4;
+    } else if (frame_.format == PixelFormat::kYuv420) {
+        u = row(1, y / 2);
         v = row(2, y / 2);
         step = frame_.chroma_pixel_stride;
     } else {
-        v = u + (frame_.format == PixelFormat::kNv12 ? 1 : 0);
-        u += frame_.format == PixelFormat::kNv12 ? 0 : 1;
+        const int first = frame_.format == PixelFormat::kNv12 ? 0 : 1;
+        u = row(1, y / 2) + first;
+        v = row(1, y / 2) + 1 - first;
     }
-    chroma_.resize(2 * size_of(count));
     spread(u, step, x, count, chroma_.data());
     spread(v, step, x, count, chroma_.data() + count);
-    yuv_to_rgb(row(0, y) + x, chroma_.data(), chroma_.data() + count, kYuvWeights[static_cast<int>(frame_.color)],
-               count, out);
+    yuv_to_rgb(luma, chroma_.data(), chroma_.data() + count, kYuvWeights[static_cast<int>(frame_.color)], count, out);
 }
 
 PixelRows FrameRows::rows(int y, int count) {

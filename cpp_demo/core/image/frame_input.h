@@ -38,7 +38,7 @@ private:
     FrameView frame_;
     std::vector<std::uint32_t> strip_;
     std::vector<std::uint32_t> span_;
-    std::vector<std::uint8_t> chroma_;
+    std::vector<std::uint8_t> chroma_;  // U and V for every pixel, and Y of packed formats
 };
 
 }  // namespace skyedge

@@ -14,6 +14,8 @@ enum class PixelFormat : int {
     kNv12 = 3,    // Y, then a plane of U, V pairs for every 2 x 2 pixels
     kNv21 = 4,    // the same with V first (Android)
     kYuv420 = 5,  // Y, U, V; U and V at chroma_pixel_stride (Android's YUV_420_888: 1 or 2)
+    kYuyv = 6,    // one plane of Y, U, Y, V for every 2 x 1 pixels (webcams)
+    kUyvy = 7,    // the same as U, Y, V, Y
 };
 
 // The conversion of Y, U, V to R, G, B. Phone cameras use the full range of BT.601, like JPEG; video uses the others.

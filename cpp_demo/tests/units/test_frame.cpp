@@ -41,6 +41,8 @@ Frame make_frame(PixelFormat format, int width, int height, int padding, int chr
         row_bytes = {width, 2 * chroma_width, 0};
     } else if (format == PixelFormat::kYuv420) {
         row_bytes = {width, (chroma_width - 1) * chroma_step + 1, (chroma_width - 1) * chroma_step + 1};
+    } else if (format == PixelFormat::kYuyv || format == PixelFormat::kUyvy) {
+        row_bytes = {4 * chroma_width, 0, 0};
     }
     for (std::size_t i = 0; i < 3; ++i) {
         if (row_bytes[i] > 0) {
@@ -70,8 +72,14 @@ std::array<std::uint8_t, 3> pixel_at(const FrameView& view, int x, int y) {
         return {row[4 * x + 2], row[4 * x + 1], row[4 * x]};
     }
     const std::uint8_t* chroma = view.planes[1] + (y / 2) * view.row_strides[1];
-    int u = 0, v = 0;
-    if (view.format == PixelFormat::kYuv420) {
+    int u = 0, v = 0, luma = row[x];
+    if (view.format == PixelFormat::kYuyv || view.format == PixelFormat::kUyvy) {
+        const std::uint8_t* pair = row + 4 * (x / 2);
+        const int first = view.format == PixelFormat::kYuyv ? 0 : 1;
+        luma = pair[first + 2 * (x % 2)];
+        u = pair[1 - first];
+        v = pair[3 - first];
+    } else if (view.format == PixelFormat::kYuv420) {
         u = chroma[(x / 2) * view.chroma_pixel_stride];
         v = view.planes[2][(y / 2) * view.row_strides[2] + (x / 2) * view.chroma_pixel_stride];
     } else {
@@ -82,7 +90,7 @@ std::array<std::uint8_t, 3> pixel_at(const FrameView& view, int x, int y) {
         std::swap(u, v);
     }
     const bool full = view.color == YuvColor::kBt601Full, hd = view.color == YuvColor::kBt709Video;
-    const double gray = full ? row[x] * 65536.0 : (row[x] - 16) * 76309.0;
+    const double gray = full ? luma * 65536.0 : (luma - 16) * 76309.0;
     const double red = full ? 91881 : hd ? 117489 : 104597, blue = full ? 116130 : hd ? 138438 : 132201;
     const double green_u = full ? -22554 : hd ? -13975 : -25675, green_v = full ? -46802 : hd ? -34925 : -53279;
     return {to_byte((gray + 32768 + red * (v - 128)) / 65536),
@@ -141,9 +149,9 @@ void test_frames(const SkySegmenter& segmenter) {
     Probability small;
     Image input;
     for (int i = 0; i < 400; ++i) {
-        const auto format = static_cast<PixelFormat>(i % 6);
+        const auto format = static_cast<PixelFormat>(i % 8);
         Frame frame = make_frame(format, pick(1, 75), pick(1, 75), pick(0, 1) * pick(1, 9), pick(1, 2), random);
-        frame.view.rotation_deg = 90 * (i / 6 % 4);
+        frame.view.rotation_deg = 90 * (i / 8 % 4);
         frame.view.color = static_cast<YuvColor>(pick(0, 2));
         if (pick(0, 1) == 1) {
             const int x = pick(0, frame.view.width_px - 1), y = pick(0, frame.view.height_px - 1);
