@@ -8,9 +8,10 @@ import subprocess
 import threading
 import time
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -123,8 +124,63 @@ def test_a_truncated_video_is_told(skyedge: Path, artifacts: dict[str, Path], cl
     long.write_bytes(whole[: len(whole) // 2])
     output = tmp_path / "out.avi"
     done = run(skyedge, "--model", artifacts["ncnn-fp32"], "--input", long, "--output", output)
-    assert done.returncode == 2 and "expected 60; it is truncated" in done.stderr, done.stderr
+    assert done.returncode == 2 and "frames of" in done.stderr and "it is truncated" in done.stderr, done.stderr
     assert 20 < len(frames(output)) < 40  # what could be read is kept
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_what_the_container_says_is_shorter_than_the_file(
+    skyedge: Path, artifacts: dict[str, Path], tmp_path: Path, suffix: str
+) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    with av.open(str(path), "w", options={"movflags": "faststart"} if suffix == "mp4" else {}) as out:
+        video, sound = out.add_stream("mpeg4", rate=25), out.add_stream("aac", rate=48000)
+        video.width, video.height, video.pix_fmt = 192, 128, "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((128, 192, 3), 12 * number, np.uint8), format="rgb24")
+            out.mux(video.encode(frame))
+        for number in range(150):  # 3.2 s of sound over 0.8 s of picture
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48000, 1024 * number
+            out.mux(sound.encode(frame))
+        out.mux(video.encode(None))
+        out.mux(sound.encode(None))
+    words = ("--model", artifacts["ncnn-fp32"], "--input", path)
+    done = run(skyedge, *words)
+    assert done.returncode == 0 and "nothing written: 20 frames" in done.stdout, done.stderr
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - 500])
+    done = run(skyedge, *words)
+    assert done.returncode == 2 and "it is truncated" in done.stderr, done.stderr
+
+
+def test_a_stream_that_drops_out_is_opened_again(skyedge: Path, artifacts: dict[str, Path], tmp_path: Path) -> None:
+    _, jpeg = cv2.imencode(".jpg", np.full((128, 192, 3), 90, np.uint8))
+    calls: list[int] = []
+
+    class Camera(BaseHTTPRequestHandler):
+        """Sends four frames and hangs up, twice; then it is gone."""
+
+        def do_GET(self) -> None:
+            calls.append(1)
+            if len(calls) > 2:
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for _ in range(4):
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {jpeg.size}\r\n\r\n"
+                self.wfile.write(head.encode() + jpeg.tobytes() + b"\r\n")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Camera) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        words = ("--model", artifacts["ncnn-fp32"], "--reconnect", "2", "--output", tmp_path / "out.avi")
+        done = run(skyedge, *words, "--input", f"http://127.0.0.1:{server.server_port}/live.mjpg")
+        server.shutdown()
+    assert done.returncode == 2 and "did not come back in 2 s" in done.stderr, done.stderr
+    assert "dropped out and is back after" in done.stderr and len(calls) > 3
+    assert len(frames(tmp_path / "out.avi")) == int(done.stderr.split("got ")[1].split()[0]) > 4
 
 
 def test_a_full_disk_is_told(skyedge: Path, artifacts: dict[str, Path], clip: Path, tmp_path: Path) -> None:

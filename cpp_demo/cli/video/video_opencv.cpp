@@ -4,10 +4,14 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <chrono>
+#include <cmath>
 #include <cstdio>
+#include <fstream>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <opencv2/videoio.hpp>
+#include <thread>
 
 #include "cli/commands.h"
 #include "core/mask/stopwatch.h"
@@ -19,7 +23,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t kMostSamples = 4096;  // newest of each stage that are kept: a camera may run for days
-constexpr double kSpare = 0.02;  // tolerated share of missing frames, as in edge_runtime/video/io.py
 
 volatile std::sig_atomic_t stop_asked = 0;
 
@@ -61,23 +64,110 @@ bool is_camera(const std::string& input) {
 
 bool is_stream(const std::string& input) { return input.find("://") != std::string::npos; }
 
-Failure open_input(const std::string& input, cv::VideoCapture& capture) {
+// Returns whether the file is shorter than its container says: the chunks of AVI, the boxes of MP4 or the segment of Matroska.
+// Frame counts in headers do not tell: edit lists and tracks of different lengths change what is shown.
+bool ends_early(const fs::path& path) {
     std::error_code code;
-    if (is_camera(input)) {
-        if (!capture.open(std::stoi(input))) {
-            return Error{"got camera " + input +
-                         ", which does not open; expected the number of a camera that is plugged "
-                         "in and not in use, such as 0 for /dev/video0"};
+    const std::uint64_t size = fs::file_size(path, code);
+    std::ifstream file(path, std::ios::binary);
+    for (std::uint64_t at = 0; !code && at + 16 <= size;) {
+        std::array<unsigned char, 16> head{};
+        file.seekg(static_cast<std::streamoff>(at));
+        file.read(reinterpret_cast<char*>(head.data()), head.size());
+        const auto big = [&](std::size_t from, std::size_t count) {
+            std::uint64_t value = 0;
+            for (std::size_t i = from; i < from + count; ++i) {
+                value = value << 8U | head[i];
+            }
+            return value;
+        };
+        std::uint64_t next = at;
+        if (big(0, 4) == 0x52494646) {  // RIFF: a little-endian size after its eight bytes
+            next += 8 + (head[4] | std::uint64_t{head[5]} << 8U | std::uint64_t{head[6]} << 16U | std::uint64_t{head[7]} << 24U);
+        } else if (big(0, 4) == 0x1A45DFA3 || big(0, 4) == 0x18538067) {  // Matroska: zero bits, a one, then the size
+            std::size_t bytes = 1;
+            while (bytes < 8 && head[4] < 1U << (8 - bytes)) {
+                ++bytes;
+            }
+            const std::uint64_t mask = (std::uint64_t{1} << (7 * bytes)) - 1, told = big(4, bytes) & mask;
+            next += told == mask ? size : 4 + bytes + told;  // all ones: unknown
+        } else if (at > 0 || big(4, 4) == 0x66747970) {  // MP4, which begins with ftyp; 0: to the end, 1: in the next eight bytes
+            const std::uint64_t told = big(0, 4);
+            next += told == 0 ? size - at : told == 1 ? big(8, 8) : told;
         }
-    } else if (!is_stream(input) && !fs::is_regular_file(input, code)) {
-        return Error{"got --input " + input +
-                     ", expected an existing video file, the number of a camera or the URL of a stream"};
-    } else if (!capture.open(input)) {
-        return Error{"cannot read " + input +
-                     ": no video that this build of OpenCV decodes; convert it to H.264 in MP4"};
+        if (next <= at) {
+            return false;  // another container
+        }
+        if (next > size && next - at != size) {
+            return true;
+        }
+        at = next;
     }
-    return std::nullopt;
+    return false;
 }
+
+// A file, a camera or a stream. What has no end is opened again when it drops out.
+class Input {
+public:
+    Input(std::string name, double reconnect_s) : name_(std::move(name)), reconnect_s_(reconnect_s) {}
+
+    Failure open() {
+        std::error_code code;
+        if (is_camera(name_)) {
+            if (!capture_.open(std::stoi(name_))) {
+                return Error{"got camera " + name_ + ", which does not open; expected the number of a camera that is plugged "
+                             "in and not in use, such as 0 for /dev/video0"};
+            }
+        } else if (!is_stream(name_) && !fs::is_regular_file(name_, code)) {
+            return Error{"got --input " + name_ +
+                         ", expected an existing video file, the number of a camera or the URL of a stream"};
+        } else if (!capture_.open(name_)) {
+            return Error{"cannot read " + name_ + ": no video that this build of OpenCV decodes; convert it to H.264 in MP4"};
+        }
+        endless_ = is_camera(name_) || (is_stream(name_) && capture_.get(cv::CAP_PROP_FRAME_COUNT) <= 0);
+        return std::nullopt;
+    }
+
+    double frames_per_second() const {
+        const double told = capture_.get(cv::CAP_PROP_FPS);
+        return told >= 1.0 && told <= 1000.0 ? told : 25.0;  // cameras may not say
+    }
+
+    bool read(cv::Mat& frame) {
+        bool found = next(frame);
+        Stopwatch watch;
+        double gone_s = 0.0;
+        for (auto pause = kFirstPause; !found && endless_ && stop_asked == 0 && gone_s < reconnect_s_; pause *= 2) {
+            capture_.release();
+            std::this_thread::sleep_for(std::min(pause, kLongestPause));
+            found = !open() && next(frame);
+            endless_ = true;
+            gone_s += watch.lap_ms() / 1000;
+            if (found) {
+                std::fprintf(stderr, "%s dropped out and is back after %.1f s\n", name_.c_str(), gone_s);
+            }
+        }
+        return found;
+    }
+
+    // What ended the frames, if it was no proper end.
+    std::optional<std::string> fault() const {
+        if (endless_) {
+            return "dropped out and did not come back" + (reconnect_s_ > 0 ? " in " + std::to_string(std::lround(reconnect_s_)) + " s" : std::string());
+        }
+        return !is_stream(name_) && ends_early(name_) ? std::optional<std::string>("is truncated") : std::nullopt;
+    }
+
+private:
+    static constexpr std::chrono::milliseconds kFirstPause{250}, kLongestPause{8000};
+
+    bool next(cv::Mat& frame) { return capture_.read(frame) && !frame.empty(); }
+
+    std::string name_;
+    double reconnect_s_;
+    bool endless_ = false;
+    cv::VideoCapture capture_;
+};
 
 // A video that is written to a partial file and renamed when it is complete.
 class Output {
@@ -209,14 +299,11 @@ private:
 
 Failure segment_frames(const VideoCommand& command, const SkySegmenter& segmenter) {
     const StopOnSignal guard;
-    cv::VideoCapture capture;
-    if (Failure failure = open_input(command.input, capture)) {
+    Input input(command.input, command.reconnect_s);
+    if (Failure failure = input.open()) {
         return failure;
     }
-    const double told = capture.get(cv::CAP_PROP_FPS);
-    const double promised =
-        is_camera(command.input) || is_stream(command.input) ? 0.0 : capture.get(cv::CAP_PROP_FRAME_COUNT);
-    Output output(command.output, told >= 1.0 && told <= 1000.0 ? told : 25.0);  // cameras may not say
+    Output output(command.output, input.frames_per_second());
     Workspace workspace;
     ProbabilityResizer enlarge;
     Probability small;
@@ -226,7 +313,7 @@ Failure segment_frames(const VideoCommand& command, const SkySegmenter& segmente
     int frames = 0;
     for (; stop_asked == 0 && (command.most_frames == 0 || frames < command.most_frames); ++frames) {
         stages.start(frames);
-        if (!capture.read(frame) || frame.empty()) {
+        if (!input.read(frame)) {
             break;
         }
         if (frame.type() != CV_8UC3) {
@@ -260,10 +347,9 @@ Failure segment_frames(const VideoCommand& command, const SkySegmenter& segmente
     if (Failure failure = output.finish(frames)) {
         return failure;
     }
-    const bool whole = stop_asked != 0 || (command.most_frames > 0 && frames == command.most_frames);
-    if (!whole && promised > 0 && frames < promised * (1 - kSpare) - 2) {
-        return Error{"got " + std::to_string(frames) + " frames of " + command.input + ", expected " +
-                     std::to_string(static_cast<long>(promised)) + "; it is truncated" +
+    const bool stopped = stop_asked != 0 || (command.most_frames > 0 && frames == command.most_frames);
+    if (const auto fault = stopped ? std::nullopt : input.fault()) {
+        return Error{"got " + std::to_string(frames) + " frames of " + command.input + "; it " + *fault +
                      (command.output.empty() ? "" : ", and " + command.output.string() + " holds what could be read")};
     }
     const std::string place = command.output.empty() ? "nothing written" : command.output.string();
