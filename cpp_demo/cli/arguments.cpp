@@ -87,6 +87,7 @@ CLI::App& add_image_command(CLI::App& app, ImageCommand& command, bool refine) {
     } else {
         model->required();
         made.add_flag("--refine", command.refine, "follow the edges of the full image: branches, wires, roofs");
+        made.add_flag("--exact", command.exact, "decode a large JPEG whole; else at 1/2, 1/4 or 1/8 of its size where the network needs no more");
     }
     add_path(made, "--input", command.input, kImageFormats)->required();
     add_path(made, "--output", command.output, "mask to write, ending in .png; replaced where it exists")
@@ -108,6 +109,9 @@ CLI::App& add_video_command(CLI::App& app, VideoCommand& config) {
     made.add_flag("--overlay", config.overlay, "frames with the sky in blue in place of masks");
     made.add_option("--frames", config.most_frames, "stop after this many frames; 0: all (Ctrl-C stops too, and keeps what there is)")
         ->check(number_within(0, 99999999, true))
+        ->capture_default_str();
+    made.add_option("--reconnect", config.reconnect_s, "seconds for which a camera or stream that dropped out is opened again")
+        ->check(number_within(0, 86400, false))
         ->capture_default_str();
     add_threads(made, config.threads);
     return made;
@@ -135,6 +139,7 @@ CLI::App& add_bench_command(CLI::App& app, BenchConfig& config) {
     CLI::Option* input = add_path(made, "--input", config.input, "image to use as the frame (default: a generated one, 640 x 480)");
     made.add_option("--camera", config.camera, "a camera's frame as WIDTHxHEIGHT:FORMAT:ROTATION, such as 640x480:nv21:90")
         ->excludes(input);
+    made.add_flag("--file-to-file", config.file_to_file, "time --input's file to a mask's file too, step by step")->needs(input);
     made.add_option("--device-name", config.device_name, "what to call this device in the result");
     made.add_option("--json", config.json,
                     "file for the raw samples; - prints them. python -m edge_runtime.benchmark.table FILE makes a table of them")

@@ -1,5 +1,6 @@
 // skyedge segment, refine and verify: an image into a mask.
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "cli/commands.h"
@@ -60,18 +61,33 @@ Result<Probability> read_mask(const fs::path& path) {
 }
 
 // Writes the mask and prints its line: size, and the share of pixels of at least `threshold`.
-Failure write_mask(const Probability& sky, double threshold, const fs::path& output) {
-    const Result<std::vector<std::uint8_t>> png = encode_png(to_mask8(sky));
+Failure write_mask(const Mask& mask, double threshold, const fs::path& output) {
+    const Result<std::vector<std::uint8_t>> png = encode_png(mask);
     if (!png) {
         return png.error();
     }
     if (Failure failure = write_file(output, png.value())) {
         return failure;
     }
-    const auto count = std::count_if(sky.values.begin(), sky.values.end(), [&](float p) { return p >= threshold; });
-    std::printf("%s: %d x %d pixels, %.1f %% sky\n", output.string().c_str(), sky.width_px, sky.height_px,
-                100.0 * static_cast<double>(count) / static_cast<double>(sky.values.size()));
+    const auto least = std::nearbyint(255 * threshold);
+    const auto count = std::count_if(mask.values.begin(), mask.values.end(), [&](std::uint8_t p) { return p >= least; });
+    std::printf("%s: %d x %d pixels, %.1f %% sky\n", output.string().c_str(), mask.width_px, mask.height_px,
+                100.0 * static_cast<double>(count) / static_cast<double>(mask.values.size()));
     return std::nullopt;
+}
+
+// The mask that follows the edges of the whole image, from a probability of any size.
+Result<Mask> refined(const Image& image, const Probability& low_res, Laps& laps) {
+    RefineTiming timing;
+    Probability sky;
+    if (const Failure failure = refine(image, low_res, sky, &timing)) {
+        return *failure;
+    }
+    laps.add("refine: shrink the image", timing.shrink_ms);
+    laps.add("refine: density of colors", timing.density_ms);
+    laps.add("refine: fit on the grid, and the guard", timing.fit_ms);
+    laps.add("refine: apply at full resolution", timing.apply_ms);
+    return to_mask8(sky);
 }
 
 }  // namespace
@@ -80,52 +96,54 @@ Failure run_image(const ImageCommand& command) {
     Laps laps;
     double threshold = 0.5;  // for a mask without a network
     std::optional<SkySegmenter> segmenter;
+    int least_px = 0;
     if (command.mask.empty()) {
         const Result<SkySegmenter> loaded = SkySegmenter::load(command.model, {command.threads});
         if (!loaded) {
             return loaded.error();
         }
         segmenter = loaded.value();
+        const InputSpec& input = segmenter->spec().input;
         threshold = segmenter->spec().output.threshold;
+        least_px = command.refine || command.exact ? 0 : kPhotoDetail * std::max(input.width_px, input.height_px);
         laps.lap("load the network");
     }
-    const Result<Image> image = read_rgb(command.input);
-    if (!image) {
-        return image.error();
+    const Result<Photo> photo = read_photo(command.input, least_px);
+    if (!photo) {
+        return photo.error();
     }
+    const Image& image = photo.value().image;
     laps.lap("decode the image");
     Workspace workspace;
     Probability sky;
     if (!segmenter) {
-        Result<Probability> mask = read_mask(command.mask);
-        if (!mask) {
-            return mask.error();
+        Result<Probability> given = read_mask(command.mask);
+        if (!given) {
+            return given.error();
         }
-        sky = std::move(mask.value());
+        sky = std::move(given.value());
         laps.lap("decode the mask");
     } else {
-        if (Failure failure = command.refine ? segmenter->low_res(image.value(), workspace, sky)
-                                             : segmenter->segment(image.value(), workspace, sky)) {
+        if (Failure failure = segmenter->low_res(image, workspace, sky)) {
             return failure;
         }
-        laps.lap(command.refine ? "resize to the network's input, infer"
-                                : "resize to the network's input, infer, enlarge");
+        laps.lap("resize to the network's input, infer");
     }
+    Mask mask;
     if (command.refine) {
-        const Probability low_res = std::move(sky);
-        RefineTiming timing;
-        if (Failure failure = refine(image.value(), low_res, sky, &timing)) {
-            return failure;
+        Result<Mask> made = refined(image, sky, laps);
+        if (!made) {
+            return made.error();
         }
-        laps.add("refine: shrink the image", timing.shrink_ms);
-        laps.add("refine: density of colors", timing.density_ms);
-        laps.add("refine: fit on the grid, and the guard", timing.fit_ms);
-        laps.add("refine: apply at full resolution", timing.apply_ms);
+        mask = std::move(made.value());
+    } else {
+        mask = enlarged(sky, photo.value().full);
+        laps.lap("enlarge to 8 bits");
     }
-    if (Failure failure = write_mask(sky, threshold, command.output)) {
+    if (Failure failure = write_mask(mask, threshold, command.output)) {
         return failure;
     }
-    laps.lap("8 bits, encode and write the mask");
+    laps.lap("encode and write the mask");
     if (command.timing) {
         laps.print();
     }

@@ -17,6 +17,7 @@ struct ImageCommand {
     std::filesystem::path output;
     int threads = 1;
     bool refine = false;
+    bool exact = false;  // decode the whole image, even if the network needs far less
     bool timing = false;
 };
 
@@ -26,7 +27,8 @@ struct VideoCommand {
     std::filesystem::path output;  // ends in .mp4 or .avi; empty: nothing is written
     bool overlay = false;          // write frames with the sky in blue instead of masks
     int threads = 1;
-    int most_frames = 0;  // 0: all; a camera then runs until Ctrl-C
+    int most_frames = 0;       // 0: all; a camera then runs until Ctrl-C
+    double reconnect_s = 30;   // how long a camera or stream that dropped out is opened again
 };
 
 Failure run_image(const ImageCommand& command);

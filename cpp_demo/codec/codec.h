@@ -26,10 +26,12 @@ struct RawImage {
 // The formats that `decode` reads, for messages.
 extern const char* const kImageFormats;
 
-// Decodes a file of one of these formats whose pixel_count() was checked. The error is a short reason.
-Result<RawImage> decode(const std::vector<std::uint8_t>& file);
+// Decodes a file of one of these formats whose pixel_count() was checked; a JPEG at 1 / `shrink` of its size (1, 2, 4 or 8), where
+// the library can. The error is a short reason.
+Result<RawImage> decode(const std::vector<std::uint8_t>& file, int shrink);
 
-// Returns the mask as an 8-bit, one-channel PNG, or nothing if the library fails.
+// Returns the mask as an 8-bit, one-channel PNG, or nothing if the library fails. Masks have long runs of one value, so cheap
+// compression makes the same size in half the time.
 std::optional<std::vector<std::uint8_t>> encode_gray_png(const Mask& mask);
 
 }  // namespace skyedge

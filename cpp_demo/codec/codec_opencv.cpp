@@ -20,12 +20,16 @@ bool starts_with(const std::vector<std::uint8_t>& bytes, std::string_view text) 
 
 const char* const kImageFormats = "JPEG, PNG, WebP, BMP or TIFF";
 
-Result<RawImage> decode(const std::vector<std::uint8_t>& file) {
+Result<RawImage> decode(const std::vector<std::uint8_t>& file, int shrink) {
     // UNCHANGED keeps alpha and 16 bits. The fourth byte of a BMP is ignored: it is usually padding, not alpha.
-    const bool bmp = starts_with(file, "BM"sv);
+    const int scaled = shrink == 8   ? cv::IMREAD_REDUCED_COLOR_8
+                       : shrink == 4 ? cv::IMREAD_REDUCED_COLOR_4
+                       : shrink == 2 ? cv::IMREAD_REDUCED_COLOR_2
+                                     : cv::IMREAD_COLOR;
+    const bool plain = shrink > 1 || starts_with(file, "BM"sv);
     auto decoded = std::make_shared<cv::Mat>();
     try {
-        *decoded = cv::imdecode(file, bmp ? cv::IMREAD_COLOR : cv::IMREAD_UNCHANGED);
+        *decoded = cv::imdecode(file, plain ? scaled | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED);
     } catch (const cv::Exception& error) {
         return Error{error.err};
     }
@@ -53,7 +57,7 @@ std::optional<std::vector<std::uint8_t>> encode_gray_png(const Mask& mask) {
     const cv::Mat pixels(mask.height_px, mask.width_px, CV_8UC1, const_cast<std::uint8_t*>(mask.values.data()));
     std::vector<std::uint8_t> png;
     try {
-        if (cv::imencode(".png", pixels, png)) {
+        if (cv::imencode(".png", pixels, png, {cv::IMWRITE_PNG_COMPRESSION, 1, cv::IMWRITE_PNG_STRATEGY, cv::IMWRITE_PNG_STRATEGY_RLE})) {
             return png;
         }
     } catch (const cv::Exception&) {

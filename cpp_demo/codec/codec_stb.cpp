@@ -32,7 +32,7 @@ bool is_cut_bmp(const std::vector<std::uint8_t>& file) {
 
 const char* const kImageFormats = "JPEG, PNG or BMP";
 
-Result<RawImage> decode(const std::vector<std::uint8_t>& file) {
+Result<RawImage> decode(const std::vector<std::uint8_t>& file, int) {
     if (file.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
         return Error{"the file is larger than 2 GiB"};
     }
@@ -65,6 +65,7 @@ Result<RawImage> decode(const std::vector<std::uint8_t>& file) {
 
 std::optional<std::vector<std::uint8_t>> encode_gray_png(const Mask& mask) {
     int size = 0;
+    stbi_write_png_compression_level = 5;  // the fastest
     unsigned char* encoded =
         stbi_write_png_to_mem(mask.values.data(), mask.width_px, mask.width_px, mask.height_px, 1, &size);
     const std::unique_ptr<unsigned char, void (*)(void*)> owner(encoded, std::free);

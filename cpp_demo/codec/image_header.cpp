@@ -66,13 +66,14 @@ int tiff_orientation(Bytes tiff) {
 
 struct JpegHead {
     int orientation = kUpright;
-    std::uint64_t pixels = 0;    // the largest claim of a frame header
+    std::uint64_t pixels = 0;    // the largest claim of a frame header, and its sides
+    FrameSize size;
     std::size_t scan_start = 0;  // offset of the first scan's marker; the file's size where there is none
 };
 
 JpegHead read_jpeg_head(const Bytes& file) {
     constexpr std::uint32_t kApp1 = 0xE1, kStartOfScan = 0xDA;
-    JpegHead head{kUpright, 0, file.size()};
+    JpegHead head{kUpright, 0, {}, file.size()};
     bool found = false;
     std::size_t at = 2;
     while (at + 4 <= file.size()) {
@@ -92,7 +93,11 @@ JpegHead read_jpeg_head(const Bytes& file) {
         const Bytes body = file.from(at + 4);
         const bool table = marker == 0xC4 || marker == 0xC8 || marker == 0xCC;
         if (marker >= 0xC0 && marker <= 0xCF && !table) {  // start of frame: precision, height, width
-            head.pixels = std::max(head.pixels, std::uint64_t{body.big16(1)} * body.big16(3));
+            const std::uint64_t pixels = std::uint64_t{body.big16(1)} * body.big16(3);
+            if (pixels > head.pixels) {
+                head.pixels = pixels;
+                head.size = {static_cast<int>(body.big16(3)), static_cast<int>(body.big16(1))};
+            }
         }
         if (marker == kApp1 && !found && body.starts_with("Exif\0\0"sv)) {
             head.orientation = tiff_orientation(body);
@@ -188,6 +193,11 @@ std::optional<std::uint64_t> pixel_count(const std::vector<std::uint8_t>& file) 
         return tiff_pixels(bytes, little);
     }
     return std::nullopt;
+}
+
+FrameSize jpeg_size(const std::vector<std::uint8_t>& file) {
+    const Bytes bytes(file.data(), file.size());
+    return is_jpeg(bytes) ? read_jpeg_head(bytes).size : FrameSize{};
 }
 
 int exif_orientation(const std::vector<std::uint8_t>& file) {

@@ -6,11 +6,16 @@
 #include <string>
 #include <vector>
 
+#include "skyedge/frame.h"
+
 namespace skyedge {
 
 // Returns the number of pixels that the header of a JPEG, PNG, WebP, BMP or TIFF file claims; nothing for any other file.
 // Decoders allocate memory by this number before they read pixels.
 std::optional<std::uint64_t> pixel_count(const std::vector<std::uint8_t>& file);
+
+// Returns the size of a JPEG in pixels, before its EXIF orientation; 0 x 0 for any other file.
+FrameSize jpeg_size(const std::vector<std::uint8_t>& file);
 
 // Returns the EXIF orientation, 1 (upright) to 8, of a JPEG, PNG or WebP file; 1 if there is none or it is broken.
 int exif_orientation(const std::vector<std::uint8_t>& file);

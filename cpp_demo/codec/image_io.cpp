@@ -1,5 +1,6 @@
 #include "codec/image_io.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -87,7 +88,7 @@ Error unreadable(const std::string& name, const std::string& why) {
 
 }  // namespace
 
-Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::string& name) {
+Result<Photo> decode_photo(const std::vector<std::uint8_t>& file, const std::string& name, int least_px) {
     if (file.empty()) {
         return unreadable(name, "the file is empty");
     }
@@ -104,7 +105,12 @@ Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::strin
     if (const std::optional<std::string> damage = png_damage(file)) {
         return unreadable(name, *damage);
     }
-    const Result<RawImage> decoded = decode(file);
+    const FrameSize full = jpeg_size(file);
+    int shrink = 1;
+    while (least_px > 0 && shrink < 8 && std::min(full.width_px, full.height_px) / (2 * shrink) >= least_px) {
+        shrink *= 2;
+    }
+    const Result<RawImage> decoded = decode(file, shrink);
     if (!decoded) {
         return unreadable(name, decoded.error().message);
     }
@@ -116,12 +122,27 @@ Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::strin
         return unreadable(name, "got " + std::to_string(raw.channels) + " channels");
     }
     Image image = raw.deep ? to_rgb<Depth16, std::uint16_t>(raw) : to_rgb<Depth8, std::uint8_t>(raw);
-    return upright(std::move(image), exif_orientation(file));
+    const int orientation = exif_orientation(file);
+    Photo photo{upright(std::move(image), orientation), {}};
+    photo.full = shrink == 1      ? FrameSize{photo.image.width_px, photo.image.height_px}
+                 : orientation >= 5 ? FrameSize{full.height_px, full.width_px}
+                                    : full;
+    return photo;
+}
+
+Result<Photo> read_photo(const std::filesystem::path& path, int least_px) {
+    const Result<std::vector<std::uint8_t>> file = read_file(path);
+    return file ? decode_photo(file.value(), path.string(), least_px) : file.error();
+}
+
+Result<Image> decode_rgb(const std::vector<std::uint8_t>& file, const std::string& name) {
+    Result<Photo> photo = decode_photo(file, name, 0);
+    return photo ? Result<Image>(std::move(photo.value().image)) : photo.error();
 }
 
 Result<Image> read_rgb(const std::filesystem::path& path) {
-    const Result<std::vector<std::uint8_t>> file = read_file(path);
-    return file ? decode_rgb(file.value(), path.string()) : file.error();
+    Result<Photo> photo = read_photo(path, 0);
+    return photo ? Result<Image>(std::move(photo.value().image)) : photo.error();
 }
 
 Result<std::vector<std::uint8_t>> encode_png(const Mask& mask) {

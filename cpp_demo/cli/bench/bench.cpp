@@ -1,5 +1,7 @@
 #include "cli/bench/bench.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -113,6 +115,22 @@ Failure list_rows(const BenchConfig& config, std::vector<BenchRow>& rows) {
     return std::nullopt;
 }
 
+// Times every artifact from a photo's file to a mask's, one after another.
+Failure measure_files(std::vector<Runner>& runners, BenchReport& report) {
+    const std::filesystem::path output =
+        std::filesystem::temp_directory_path() / ("skyedge-bench-" + std::to_string(::getpid()) + ".png");
+    Failure failure;
+    for (std::size_t i = 0; i < runners.size() && !failure; ++i) {
+        const Clock::time_point start = Clock::now();
+        for (int run = 0; !failure && (run < report.config.min_runs || seconds_since(start) < report.config.min_seconds); ++run) {
+            failure = runners[i].file_to_file(report.config.input, output, report.rows[i].file_to_file);
+        }
+    }
+    std::error_code code;
+    std::filesystem::remove(output, code);
+    return failure;
+}
+
 // Times all artifacts, and what else the machine did meanwhile.
 Failure measure_latency(const FrameView& frame, BenchReport& report) {
     std::vector<Runner> runners;
@@ -135,7 +153,7 @@ Failure measure_latency(const FrameView& frame, BenchReport& report) {
         report.other_cores_busy = std::max(0.0, *busy_after - *busy - (process_seconds() - own)) / seconds_since(start);
     }
     report.load_after = load_average();
-    return std::nullopt;
+    return report.config.file_to_file ? measure_files(runners, report) : std::nullopt;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Latency and memory of artifacts on this machine, as edge_runtime/benchmark measures them: `infer` from an image
-// of the input size to its probabilities, `end_to_end` from a decoded frame to its 8-bit mask at the frame's size. All
-// artifacts stay open and are timed in short slices in turn, so that a warm or busy machine slows all of them alike.
+// of the input size to its probabilities, `end_to_end` from a decoded frame to its 8-bit mask at the frame's size,
+// `file_to_file` from a photo's file to a mask's. All artifacts stay open and are timed in short slices in turn, so that a warm or busy machine slows all of them alike.
 #pragma once
 
 #include <array>
@@ -24,6 +24,7 @@ struct BenchConfig {
     double min_seconds = 10.0;
     std::filesystem::path input;  // an image, or else
     std::string camera;           // a generated frame of this kind, see camera_frame()
+    bool file_to_file = false;    // measure from `input`'s file to a mask's file too
     std::string device_name;  // by default the machine's own name
     std::string json = "-";   // file to write; "-": stdout
 };
@@ -41,6 +42,13 @@ struct Memory {
     int frames = 0;
 };
 
+// From a photo's file to its mask's file: the time of each step, in the order of measurement.
+struct FileTimes {
+    static constexpr std::array kSteps{"read", "resize", "network", "enlarge", "write"};
+
+    std::array<std::vector<std::int64_t>, kSteps.size()> samples_us;
+};
+
 struct BenchRow {
     std::string key;  // unique in the report
     std::filesystem::path folder;
@@ -48,6 +56,7 @@ struct BenchRow {
     Memory memory;
     Timing infer;
     Timing end_to_end;
+    FileTimes file_to_file;  // empty if it was not asked for
 };
 
 struct BenchReport {

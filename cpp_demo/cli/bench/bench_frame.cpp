@@ -13,7 +13,8 @@ constexpr struct {
     const char* name;
     PixelFormat format;
 } kFormats[] = {{"rgb", PixelFormat::kRgb},   {"rgba", PixelFormat::kRgba}, {"bgra", PixelFormat::kBgra},
-                {"nv12", PixelFormat::kNv12}, {"nv21", PixelFormat::kNv21}, {"yuv420", PixelFormat::kYuv420}};
+                {"nv12", PixelFormat::kNv12}, {"nv21", PixelFormat::kNv21}, {"yuv420", PixelFormat::kYuv420},
+                {"yuyv", PixelFormat::kYuyv}, {"uyvy", PixelFormat::kUyvy}};
 constexpr int kMostSidePx = 8192;
 
 // A network takes the same time for any frame.

@@ -115,6 +115,12 @@ std::string to_json(const BenchReport& report) {
                         {"threads", report.config.threads},
                         {"infer", timing_json(row.infer)},
                         {"end_to_end", timing_json(row.end_to_end)}});
+        if (report.config.file_to_file) {
+            ordered_json& steps = rows.back()["file_to_file"];
+            for (std::size_t i = 0; i < FileTimes::kSteps.size(); ++i) {
+                steps[FileTimes::kSteps[i]] = row.file_to_file.samples_us[i];
+            }
+        }
     }
     const std::optional<double> busy = report.other_cores_busy;
     return encode({{"raw_version", 1},

@@ -3,9 +3,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "cli/bench/machine.h"
+#include "cli/output_file.h"
+#include "codec/image_io.h"
+#include "core/mask/stopwatch.h"
 
 namespace skyedge {
 namespace {
@@ -34,6 +39,30 @@ Failure Runner::end_to_end(const FrameView& frame) {
     const FrameSize size = upright_size(frame);
     mask.resize(static_cast<std::size_t>(size.width_px) * static_cast<std::size_t>(size.height_px));
     return segmenter.segment(frame, workspace, {mask.data(), size.width_px, size.width_px, size.height_px});
+}
+
+Failure Runner::file_to_file(const std::filesystem::path& photo, const std::filesystem::path& output, FileTimes& times) {
+    Stopwatch watch;
+    std::size_t step = 0;
+    const auto lap = [&] { times.samples_us[step++].push_back(std::llround(watch.lap_ms() * 1000)); };
+    const InputSpec& input = segmenter.spec().input;
+    const Result<Photo> read = read_photo(photo, kPhotoDetail * std::max(input.width_px, input.height_px));
+    if (!read) {
+        return read.error();
+    }
+    lap();
+    small = resize_pillow_bilinear(read.value().image, input.width_px, input.height_px);
+    lap();
+    if (Failure failure = infer()) {
+        return failure;
+    }
+    lap();
+    const Mask full = enlarged(sky, read.value().full);
+    lap();
+    const Result<std::vector<std::uint8_t>> png = encode_png(full);
+    Failure failure = png ? write_file(output, png.value()) : png.error();
+    lap();
+    return failure;
 }
 
 Result<Runner> open_runner(const std::filesystem::path& folder, const BenchConfig& config, const FrameView& frame) {

@@ -16,6 +16,8 @@ struct Runner {
 
     Failure infer() { return segmenter.infer(small, workspace, sky); }
     Failure end_to_end(const FrameView& frame);
+    // As `skyedge segment` goes from a photo to its mask, but resize and network one after the other, so that both can be timed.
+    Failure file_to_file(const std::filesystem::path& photo, const std::filesystem::path& output, FileTimes& times);
 };
 
 Result<Runner> open_runner(const std::filesystem::path& folder, const BenchConfig& config, const FrameView& frame);

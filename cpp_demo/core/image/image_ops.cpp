@@ -148,6 +148,12 @@ Probability resize_probability(const Probability& probability, int width_px, int
     return out;
 }
 
+Mask enlarged(const Probability& probability, FrameSize size) {
+    Mask mask{size.width_px, size.height_px, std::vector<std::uint8_t>(size_of(size.width_px) * size_of(size.height_px))};
+    ProbabilityResizer().resize(probability, {mask.values.data(), size.width_px, size.width_px, size.height_px});
+    return mask;
+}
+
 void to_mask8(const Probability& probability, Mask& mask) {
     mask.width_px = probability.width_px;
     mask.height_px = probability.height_px;
