@@ -24,7 +24,8 @@ import java.nio.file.*;
 public class SkySegmenter {
     private static native long nativeCreate(ByteBuffer[] files, int threads, boolean fp16);
     private static native String nativeNotes(long handle);
-    private static native void nativeSegment(long handle, ByteBuffer y, ByteBuffer u, ByteBuffer v, int[] sizes, ByteBuffer alpha);
+    private static native void nativeSegment(long handle, ByteBuffer y, ByteBuffer u, ByteBuffer v, int[] sizes,
+        ByteBuffer alpha);
     private static native void nativeDestroy(long handle);
 
     private static ByteBuffer read(Path path) throws Exception {
@@ -145,7 +146,8 @@ def test_java_gives_the_mask_of_the_c_interface(library: Path, build: Path, proj
 def test_kotlin_declares_what_jni_defines(project_root: Path) -> None:
     kotlin = (project_root / ANDROID / "java" / "io" / "skyedge" / "SkySegmenter.kt").read_text()
     native = (project_root / ANDROID / "cpp" / "skyedge_jni.cpp").read_text()
-    kinds = {"Long": "jlong", "Int": "jint", "Boolean": "jboolean", "Array": "jobjectArray", "IntArray": "jintArray", "ByteBuffer": "jobject"}
+    kinds = {"Long": "jlong", "Int": "jint", "Boolean": "jboolean", "ByteBuffer": "jobject"}
+    kinds |= {"Array": "jobjectArray", "IntArray": "jintArray"}
     for name, words in re.findall(r"external fun (\w+)\((.*?)\)", kotlin, re.DOTALL):
         declared = [kinds[kind] for kind in re.findall(r": (\w+)", words)]
         found = re.search(rf"Java_io_skyedge_SkySegmenter_{name}\(JNIEnv\*[^,]*, jclass, (.*?)\) {{", native, re.DOTALL)

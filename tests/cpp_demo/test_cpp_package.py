@@ -112,7 +112,8 @@ def test_a_vendored_copy_needs_only_ncnn(
 def test_fetch_content_configures(package: Path, project_root: Path, tmp_path: Path) -> None:
     app = make_app(tmp_path / "app", project_root)
     source = project_root
-    fetch = f'include(FetchContent)\nFetchContent_Declare(skyedge SOURCE_DIR "{source}" SOURCE_SUBDIR cpp_demo)\nFetchContent_MakeAvailable(skyedge)'
+    declared = f'FetchContent_Declare(skyedge SOURCE_DIR "{source}" SOURCE_SUBDIR cpp_demo)'
+    fetch = f"include(FetchContent)\n{declared}\nFetchContent_MakeAvailable(skyedge)"
     text = (app / "CMakeLists.txt").read_text()
     (app / "CMakeLists.txt").write_text(text.replace("find_package(skyedge REQUIRED)", fetch))
     run("cmake", "-S", app, "-B", tmp_path / "b", f"-Dncnn_DIR={next(package.glob('lib*/cmake/ncnn'))}")
@@ -144,7 +145,8 @@ def test_the_module_map_of_ios(package: Path, project_root: Path, tmp_path: Path
     shutil.copytree(package / "include" / "skyedge", tmp_path / "headers" / "skyedge")
     shutil.copy(project_root / "cpp_demo" / "ios" / "module.modulemap", tmp_path / "headers")
     (tmp_path / "app.m").write_text("@import CSkyedge;\nconst char *version(void) { return skyedge_version(); }\n")
-    run(clang, "-fmodules", f"-fmodules-cache-path={tmp_path / 'm'}", "-I", tmp_path / "headers", "-fsyntax-only", tmp_path / "app.m")
+    cache = f"-fmodules-cache-path={tmp_path / 'cache'}"
+    run(clang, "-fmodules", cache, "-I", tmp_path / "headers", "-fsyntax-only", tmp_path / "app.m")
 
 
 def test_a_live_stream(package: Path, project_root: Path, model: Path, tmp_path: Path) -> None:
@@ -177,7 +179,8 @@ def test_ctypes_gives_the_mask_of_python(package: Path, model: Path, scene_dir: 
     library.skyedge_destroy(network)
     library.skyedge_destroy(None)
 
-    files = [(model / name).read_bytes() for name in ("model.json", "model.param", "model.bin", "golden_in.npy", "golden_out.npy")]
+    names = ("model.json", "model.param", "model.bin", "golden_in.npy", "golden_out.npy")
+    files = [(model / name).read_bytes() for name in names]
     for contents, self_test, code in ((files[:3], 0, 0), (files, 1, 0), (files[:3], 1, 3), ([*files[:3], *files[:2]], 1, 3)):
         options = COptions(ctypes.sizeof(COptions), threads=1, self_test=self_test)
         words = ctypes.byref(CFiles.of(*contents)), ctypes.byref(options), ctypes.byref(network)

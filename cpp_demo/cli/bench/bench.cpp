@@ -103,7 +103,7 @@ Failure list_rows(const BenchConfig& config, std::vector<BenchRow>& rows) {
         if (!artifact) {
             return artifact.error();
         }
-        rows.push_back({artifact.value().spec.name, folder, artifact.value().spec, {}, {}, {}});
+        rows.push_back({artifact.value().spec.name, folder, artifact.value().spec, {}, {}, {}, {}});
     }
     name_rows(rows);
     std::set<std::string> keys;

@@ -6,6 +6,8 @@ namespace {
 
 using skyedge::Json;
 using skyedge::parse_json;
+using skyedge::shown;
+using skyedge::whole_number;
 
 std::string refusal(const std::string& text) {
     const auto parsed = parse_json(text);
