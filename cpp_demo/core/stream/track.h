@@ -1,5 +1,5 @@
-// The motion of the whole frame between two gray images: the affine warp that makes them alike, found by Gauss-Newton steps from
-// coarse to fine (Lucas & Kanade 1981), in which pixels that the warp does not explain lose their weight (Odobez & Bouthemy 1995).
+// The motion of the whole frame between two gray images, from tracked corners (Shi & Tomasi 1994; pyramidal Lucas-Kanade,
+// Bouguet 2000) and an affine fit (RANSAC).
 #pragma once
 
 #include <optional>
@@ -9,7 +9,7 @@
 
 namespace skyedge {
 
-// Rows of gray levels, 0..255.
+// Rows of gray levels, 0..255, that are whole numbers.
 struct Gray {
     int width = 0;
     int height = 0;
@@ -24,7 +24,7 @@ struct Gray {
     float between(double x, double y) const;
 };
 
-// Where places of `gray` were in `before`; nothing where the images do not tell.
+// Where places of `gray` were in `before`; nothing where no affine motion explains enough corners.
 std::optional<Motion> track_affine(const Gray& before, const Gray& gray);
 
 }  // namespace skyedge
