@@ -64,7 +64,10 @@ QUICK = Rule(turns=4, min_runs=20, min_seconds=0.4)
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact at one thread count; `label` names runtime, precision and device of the measurement. `compute`: on GPUs."""
+    """One artifact at one thread count; `label` names runtime, precision and device of the measurement. `compute`: on GPUs.
+
+    `file_to_file`: step -> microseconds of every run, from a photo's file to a mask's, where `skyedge bench --file-to-file` measured it.
+    """
 
     artifact: Text
     label: Text
@@ -74,6 +77,7 @@ class Row:
     infer: Timing
     end_to_end: Timing
     compute: Timing | None = None
+    file_to_file: dict[Text, tuple[int, ...]] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import jsonschema
 import numpy as np
 import pytest
@@ -139,6 +140,17 @@ def test_json_to_stdout_for_an_image(skyedge: Path, two_artifacts: Path, scene_d
     shown = json.loads(done.stdout)
     assert shown["frame"] == {"height": 240, "width": 320, "content": f"the image {scene.name}"}
     assert shown["machine"]["name"] == "Röhre" and shown["rows"][0]["threads"] == 2
+
+
+def test_file_to_file_step_by_step(skyedge: Path, two_artifacts: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    cv2.imwrite(str(photo), np.random.default_rng(1).integers(0, 256, (900, 1200, 3), dtype=np.uint8))
+    words = ("--model", "a/ncnn", "--input", photo, "--file-to-file", "--json", tmp_path / "r.json")
+    done = bench(skyedge, *words, cwd=two_artifacts)
+    assert done.returncode == 0, done.stderr
+    steps = read_results(tmp_path / "r.json").rows[0].file_to_file
+    assert steps is not None and list(steps) == ["read", "resize", "network", "enlarge", "write"]
+    assert len({len(samples) for samples in steps.values()}) == 1 and all(sum(samples) > 0 for samples in steps.values())
 
 
 @pytest.mark.parametrize("camera", ["64x48:nv21:90", "65x33:yuv420:180", "64x48:bgra:0"])
