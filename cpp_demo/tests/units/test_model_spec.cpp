@@ -89,7 +89,7 @@ void test_values_are_checked() {
     CHECK_HOLDS(refusal("/input/resize", "area"), "expected pillow_bilinear");
     CHECK_HOLDS(refusal("/input/mean", {127, 127}), "three numbers");
     CHECK_HOLDS(refusal("/input/mean", {127, 127, "127"}), "three numbers");
-    CHECK_HOLDS(refusal("/input/std", {128, 0, 128}), "above 0");
+    CHECK_HOLDS(refusal("/input/std", {128, 0, 128}), "1 to 255");
     CHECK_HOLDS(refusal("/input/quant", {{"scale", 1}, {"zero_point", 0}}), "null for float32");
     CHECK_HOLDS(refusal("/output/meaning", "logit"), "expected probability");
     CHECK_HOLDS(refusal("/output/threshold", 1.5), "output.threshold");
