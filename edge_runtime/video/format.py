@@ -9,17 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from edge_runtime.images.opencv import Optional
 from edge_runtime.images.srgb import shoulder, to_levels
 
-if TYPE_CHECKING:
-    import av as av
-else:
-    av = Optional("av", "PyAV", "video")
+av: Any = Optional("av", "PyAV", "video")
 
 UNKNOWN, BT709, BT601, BT2020 = 2, 1, 6, 9  # matrices and primaries
 PQ, HLG = 16, 18  # transfers of HDR
@@ -108,9 +105,15 @@ class Converter:
     def to_rgb(self, frame: Any, color: Color, size: tuple[int, int]) -> np.ndarray:
         """Return a decoded frame as (H, W, 3) uint8 RGB of `size` (H, W)."""
         matrix = 5 if color.matrix == BT601 else color.matrix  # two numbers of one matrix; swscale knows the other
-        words = {"height": size[0], "width": size[1], "src_colorspace": matrix, "src_color_range": color.range}
-        words |= {"format": "rgb48le" if color.hdr else "rgb24", "interpolation": self._exact}
-        image = self._reformat(frame, **words).to_ndarray()
+        image = self._reformat(
+            frame,
+            height=size[0],
+            width=size[1],
+            format="rgb48le" if color.hdr else "rgb24",
+            interpolation=self._exact,
+            src_colorspace=matrix,
+            src_color_range=color.range,
+        ).to_ndarray()
         return hdr_to_sdr(image, color.transfer) if color.hdr else image
 
     def to_frame(self, image: np.ndarray, pixels: str, color: Color) -> Any:

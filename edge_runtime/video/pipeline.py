@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -27,14 +27,14 @@ from edge_runtime.masks.stabilize import Stabilizer
 from edge_runtime.segmenter import Ensemble, Segmenter
 from edge_runtime.video.read import TimedFrame, VideoSource
 from edge_runtime.video.threads import Pipe, Worker
-from edge_runtime.video.write import VideoSink, check_target
+from edge_runtime.video.write import VideoSink, check_alpha, check_target
 
 LONGEST_GAP_S = 10.0  # between frames of a live source; a longer one is cut out
 ENDING_S = 1.0  # that a live source is waited for when all is written
 CLOSING_S = 60.0  # that a thread gets for the frame it is at
 LINE_S = 10.0  # between lines of progress
-WINDOW = "skyedge"  # a key q in it ends the run
 
+Part = Literal["sky", "ground"]
 Work = Callable[[Iterator[TimedFrame]], Iterator[TimedFrame]]  # frames to frames, one for each; what it raises ends the run
 
 
@@ -48,25 +48,28 @@ class VideoOptions:
         File of the result; its suffix decides the codec (`video.write.CODECS`).
     overlay
         Write the image with its sky tinted, not the gray mask.
+    remove
+        Write the image with its sky, or everything else, transparent.
     stabilize
         Remove flicker (`edge_runtime.masks.stabilize`), before refinement.
     refinement
         How to refine each frame; None upsamples bilinearly.
-    show
-        Show the result in a window.
     seconds
         Stop after so many seconds of video; 0 = at its end, or when the user ends it.
     overwrite
         Also replace a file that exists.
+    reconnect
+        Seconds in which a stream that drops out is tried again; 0 = never.
     """
 
     out: Path
     overlay: bool = False
+    remove: Part | None = None
     stabilize: bool = True
     refinement: RefineConfig | None = None
-    show: bool = False
     seconds: float = 0.0
     overwrite: bool = False
+    reconnect: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -130,18 +133,27 @@ def segment_video(source: str | Path, segmenter: Segmenter | Ensemble, options: 
 
     Raises what `run_video` raises.
     """
+    if options.remove is not None:
+        if options.overlay:
+            raise InputError("got --remove with --overlay, expected one of them; leave one out")
+        check_alpha(options.out)
     frames = FrameSegmenter(segmenter, options.stabilize, options.refinement)
 
     def work(incoming: Iterator[TimedFrame]) -> Iterator[TimedFrame]:
         for frame in incoming:
             probability = frames(frame.image)
-            drawn = draw_overlay(frame.image, probability, segmenter.threshold) if options.overlay else to_mask8(probability)
-            yield TimedFrame(drawn, frame.time_s, frame.duration_s)
+            yield TimedFrame(draw(frame.image, probability), frame.time_s, frame.duration_s)
+
+    def draw(image: np.ndarray, probability: np.ndarray) -> np.ndarray:
+        if options.overlay:
+            return draw_overlay(image, probability, segmenter.threshold)
+        mask = to_mask8(probability)
+        return mask if options.remove is None else np.dstack([image, mask if options.remove == "ground" else 255 - mask])
 
     def note() -> str:
         return f"{frames.cuts} cut{'' if frames.cuts == 1 else 's'}" if options.stabilize else ""
 
-    return run_video(source, options.out, work, note, options.seconds, options.show, options.overwrite)
+    return run_video(source, options.out, work, note, options.seconds, options.overwrite, options.reconnect)
 
 
 def run_video(
@@ -150,8 +162,8 @@ def run_video(
     work: Work,
     note: Callable[[], str] = str,
     seconds: float = 0.0,
-    show: bool = False,
     overwrite: bool = False,
+    reconnect: float = 0.0,
 ) -> VideoResult:
     """Make a video of another, and print a summary that ends with the words of `note`; see `VideoOptions` for the others.
 
@@ -163,14 +175,8 @@ def run_video(
     if Path(str(source)).exists() and out.exists() and out.samefile(source):
         raise InputError(f"{source} is the input and would be overwritten; choose another --out")
     check_target(out, overwrite)
-    if show:
-        open_window()
-    try:
-        reader = VideoSource(source)
-        result = _run(reader, out, work, note, seconds, show)
-    finally:
-        if show:
-            cv2.destroyAllWindows()
+    reader = VideoSource(source, reconnect)
+    result = _run(reader, out, work, note, seconds)
     print(f"{result}: {out}", flush=True)
     missing = None if seconds or result.interrupted else reader.shortfall()
     if missing:
@@ -178,22 +184,9 @@ def run_video(
     return result
 
 
-def open_window() -> None:
-    """Open the window of `--show`; raises `InputError` where there can be none."""
-    instead = "install opencv-python in the place of opencv-python-headless, or leave --show out"
-    if "GUI:                           NONE" in cv2.getBuildInformation():
-        raise InputError(f"--show needs an OpenCV with a window system, and this one has none; {instead}")
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise InputError("--show needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY is set; leave --show out here")
-    try:
-        cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
-    except cv2.error as error:
-        raise InputError(f"--show needs an OpenCV with a window system: {error}; {instead}") from error
-
-
-def _run(reader: VideoSource, out: Path, work: Work, note: Callable[[], str], seconds: float, show: bool) -> VideoResult:
-    """Let the three threads run; the work is done in this one, since windows belong to the main thread."""
-    start, stop, ended = time.monotonic(), threading.Event(), threading.Event()
+def _run(reader: VideoSource, out: Path, work: Work, note: Callable[[], str], seconds: float) -> VideoResult:
+    """Let the three threads run; the work is done in this one, for signals come to the main thread."""
+    start, stop, ended = time.monotonic(), threading.Event(), reader.stopped
     decoded, done = Pipe(stop, ended, drop=reader.live), Pipe(stop)
     decoder = Worker(lambda: _read(reader, decoded, seconds, ended), stop)
     decoder.start()
@@ -204,10 +197,10 @@ def _run(reader: VideoSource, out: Path, work: Work, note: Callable[[], str], se
             decoder.finish()
             raise InputError(f"{reader.name} holds no frame that can be decoded, expected a video; record it again")
         with VideoSink(out, reader.format, None if reader.live else Path(reader.name)) as sink:
-            encoder = Worker(lambda: [sink.write(frame.image, frame.time_s, frame.duration_s) for frame in done], stop)
+            encoder = Worker(lambda: _write(done, sink), stop)
             encoder.start()
             try:
-                count, interrupted = _work_all(reader, itertools.chain([first], results), done, show)
+                count, interrupted = _work_all(reader, itertools.chain([first], results), done)
                 ended.set()
                 done.put(None)
                 encoder.finish()
@@ -227,8 +220,9 @@ def _run(reader: VideoSource, out: Path, work: Work, note: Callable[[], str], se
         decoder.join(ENDING_S if reader.live else CLOSING_S)  # a stalled stream may hold it; it ends with the process
         if not decoder.is_alive():
             reader.close()
-    written = () if sink.written_size == reader.size else ("written as {1} x {0}".format(*sink.written_size),)
-    notes = tuple(filter(None, (*written, *reader.notes(), note(), sink.sound)))
+    height, width = sink.written_size
+    written = "" if sink.written_size == reader.size else f"written as {width} x {height}"
+    notes = tuple(filter(None, (written, *reader.notes(), note(), sink.sound)))
     wall_s = time.monotonic() - start
     return VideoResult(count, decoded.dropped, reader.size, sink.end_s, wall_s, interrupted, sink.written_size, notes)
 
@@ -249,16 +243,19 @@ def _read(reader: VideoSource, decoded: Pipe, seconds: float, ended: threading.E
     decoded.put(None)
 
 
-def _work_all(reader: VideoSource, results: Iterator[TimedFrame], done: Pipe, show: bool) -> tuple[int, bool]:
-    """Hand on frame after frame; return how many, and whether the user ended it: by q, or a live source by a signal."""
+def _write(done: Pipe, sink: VideoSink) -> None:
+    for frame in done:
+        sink.write(frame.image, frame.time_s, frame.duration_s)
+
+
+def _work_all(reader: VideoSource, results: Iterator[TimedFrame], done: Pipe) -> tuple[int, bool]:
+    """Hand on frame after frame; return how many, and whether the user ended it: a live source, by a signal."""
     count, shown = 0, time.monotonic()
     try:
         for result in results:
             if not done.put(result):
                 break
             count += 1
-            if show and _quit(result.image):
-                return count, True
             if time.monotonic() - shown >= LINE_S:
                 shown = time.monotonic()
                 print(f"{reader.name}: {count} frames", file=sys.stderr, flush=True)
@@ -267,9 +264,3 @@ def _work_all(reader: VideoSource, results: Iterator[TimedFrame], done: Pipe, sh
             raise
         return count, True
     return count, False
-
-
-def _quit(image: np.ndarray) -> bool:
-    """Show an image and tell whether the user wants to stop."""
-    cv2.imshow(WINDOW, image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return cv2.waitKey(1) & 0xFF == ord("q")

@@ -7,6 +7,8 @@ frames that it does not show, and sound may be longer than the picture.
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +23,7 @@ from edge_runtime.video.format import DEFAULT_RATE, Color, Converter, VideoForma
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv"})
 RATES = (1, 240)  # plausible frames per second; others become the default
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0  # before a stream that dropped out is tried again; each wait is twice the one before
 TIMEOUT_S = 30.0  # for a stream to open, and for its next frame
 CUT_SHORT = ("File ended prematurely", "partial file")  # what FFmpeg's demuxers say of truncated files
 
@@ -57,26 +60,25 @@ class VideoSource:
         Count of frames read.
     size
         (height, width) of all frames, upright: that of the first.
+    stopped
+        Set it to end the wait for a stream that dropped out.
     """
 
-    def __init__(self, source: str | Path) -> None:
+    def __init__(self, source: str | Path, reconnect: float = 0.0) -> None:
+        """Open the source; a stream without an end of its own that drops out is tried again for `reconnect` seconds."""
         self.name, self.live = str(source), is_live(source)
         if not self.live and (wrong := what_is_wrong(Path(self.name))):
             raise InputError(f"got {self.name}, {wrong}, expected an existing video, a camera's number or a stream's URL")
         av.logging.set_level(av.logging.ERROR)
         av.logging.set_skip_repeated(False)
         self._faults: list[str] = []
-        with av.logging.Capture() as said:
-            self._container = _open(self.name, self.live)
-        self._note(said)
-        self._stream = self._container.streams.best("video")
-        if self._stream is None:
-            raise InputError(f"got {self.name} without a picture, expected a video; record it again")
+        self.stopped, self._reconnect = threading.Event(), reconnect
+        self._container, self._stream = self._open()
         rate = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_RATE
         rate = rate if RATES[0] <= rate <= RATES[1] else DEFAULT_RATE
         self.format = VideoFormat(rate, self._stream.sample_aspect_ratio or Fraction(1))
         self.frames, self.size, self.damaged = 0, (0, 0), 0
-        self.sizes: list[str] = []  # of later frames that were scaled to the first's
+        self._changes: list[str] = []  # of the size, and times without a stream
         self._color, self._convert = Color(), Converter()
         self._decoded = self._decode()
 
@@ -94,23 +96,54 @@ class VideoSource:
     def notes(self) -> list[str]:
         """Return in words what a viewer of the result should know of the frames."""
         hdr = ["HDR became SDR (BT.709)"] if self._color.hdr else []
-        sizes = [f"{size} scaled to {self.size[1]} x {self.size[0]}" for size in self.sizes]
-        return hdr + sizes + [f"{self.damaged} damaged packets"] * bool(self.damaged)
+        return [*hdr, *self._changes, *[f"{self.damaged} damaged packets"] * bool(self.damaged)]
 
     def close(self) -> None:
         """Close the file or the camera."""
-        self._decoded.close()
         self._container.close()
 
+    def _open(self) -> tuple[Any, Any]:
+        """Return the opened source, and its stream of pictures."""
+        with av.logging.Capture() as said:
+            container = _open(self.name, self.live)
+        self._note(said)
+        stream = container.streams.best("video")
+        if stream is None:
+            raise InputError(f"got {self.name} without a picture, expected a video; record it again")
+        return container, stream
+
     def _decode(self) -> Iterator[TimedFrame]:
-        for packet in self._packets():
+        while True:
+            for packet in self._packets():
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError:  # a decoder goes on behind a place that is damaged
+                    self.damaged += 1
+                    continue
+                for frame in frames:
+                    yield self._upright(frame)
+            if not self._come_back():
+                return
+
+    def _come_back(self) -> bool:
+        """Open a stream again that dropped out; False where it has an end of its own, or does not come back in time."""
+        start, wait_s = time.monotonic(), FIRST_WAIT_S
+        if not (self.live and self._reconnect > 0 and self._container.size <= 0):
+            return False
+        self._container.close()
+        print(f"{self.name} dropped out after {self.frames} frames; trying again", file=sys.stderr, flush=True)
+        while (away_s := time.monotonic() - start) < self._reconnect and not self.stopped.wait(wait_s):
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             try:
-                frames = packet.decode()
-            except av.InvalidDataError:  # a decoder goes on behind a place that is damaged
-                self.damaged += 1
+                self._container, self._stream = self._open()
+            except InputError:
                 continue
-            for frame in frames:
-                yield self._upright(frame)
+            away_s = time.monotonic() - start
+            self._changes.append(f"stream away for {away_s:.1f} s after frame {self.frames}")
+            self._faults.clear()
+            return True
+        self._faults.append(f"it did not come back within {away_s:.0f} s")
+        return False
 
     def _packets(self) -> Iterator[Any]:
         """Yield the packets of the picture; the last, which is empty, lets the decoder give its last frames."""
@@ -147,8 +180,11 @@ class VideoSource:
             self.size, self._color = size, Color.of(frame, self._stream.codec_context)
             aspect = 1 / self.format.aspect if turned else self.format.aspect
             self.format = VideoFormat(self.format.rate, aspect, self._color.as_sdr())
-        elif size != self.size and (name := f"{size[1]} x {size[0]}") not in self.sizes:
-            self.sizes.append(name)
+        elif (
+            size != self.size
+            and (change := f"{size[1]} x {size[0]} scaled to {self.size[1]} x {self.size[0]}") not in self._changes
+        ):
+            self._changes.append(change)
         image = orient(self._convert.to_rgb(frame, self._color, self.size[::-1] if turned else self.size))
         self.frames += 1
         duration = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else None

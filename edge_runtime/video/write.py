@@ -14,7 +14,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
-from edge_runtime.video.format import TICK, Converter, VideoFormat, av
+from edge_runtime.video.format import TICK, Color, Converter, VideoFormat, av
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,14 @@ class VideoSink:
         check_target(path)
         self.path, self.form, self.frames, self.abandoned = path, form, 0, False
         self.end_s, self.sound_end_s, self.sound = 0.0, math.inf, ""
-        self.written_size: tuple[int, int] | None = None
-        self._sound_of, self._container, self._convert = sound_of, None, Converter()
+        self.written_size = (0, 0)
+        self._sound_of, self._convert, self._color, self._tick = sound_of, Converter(), Color(), TICK
+        self._container: Any = None  # opened with the first frame, which tells size and channels
+        self._stream: Any = None
+        self._shape: tuple[int, ...] = ()
+        self._pixels, self._lengths = "", dict[int, int]()
+        self._first_s = self._last_s = self._zero_s = 0.0
+        self._at = -1 << 62
         with contextlib.ExitStack() as files:
             self._partial = files.enter_context(partial_file(path))
             self._files = files.pop_all()
@@ -103,7 +109,7 @@ class VideoSink:
             begin = time_s if time_s is not None and (time_s > self._last_s or not self.frames) else after
             at = max(round((begin - self._zero_s) / self._tick), self._at + 1)
             length = float(1 / self.form.rate) if duration_s is None else duration_s
-            frame = self._convert.to_frame(_padded(image, self._size), self._pixels, self._color)
+            frame = self._convert.to_frame(_padded(image, self.written_size), self._pixels, self._color)
             frame.pts, frame.time_base, frame.duration = at, self._tick, max(1, round(length / self._tick))
             self._lengths[at] = frame.duration
             self._mux(self._stream.encode(frame))
@@ -113,18 +119,15 @@ class VideoSink:
 
     def _open(self, image: np.ndarray, first_s: float) -> None:
         """Start the file, with its sound; without it where the container does not take that."""
-        codec, channels = CODECS[self.path.suffix.lower()], 1 if image.ndim == 2 else image.shape[2]
-        if channels == 4 and self.path.suffix.lower() == ".mov":
-            codec = PRORES
-        if channels not in codec.pixels:
-            raise InputError(f"got --out {self.path} for a video with alpha, expected .mov, .webm or .mkv; choose one")
+        channels = 1 if image.ndim == 2 else image.shape[2]
+        codec = check_alpha(self.path) if channels == 4 else CODECS[self.path.suffix.lower()]
         self._shape, self._pixels, self._first_s, self._last_s = image.shape, codec.pixels[channels], first_s, first_s
         even = self._pixels.startswith(("yuv420", "yuva420"))
-        self._size = tuple(side + side % 2 * even for side in image.shape[:2])
-        self.written_size = (self._size[0], self._size[1])
+        height, width = image.shape[:2]
+        self.written_size = (height + height % 2 * even, width + width % 2 * even)
         if not codec.sound:
             self.form = replace(self.form, rate=self.form.rate.limit_denominator(250))  # MPEG-4 bounds the numerator too
-        self._tick, self._at, self._lengths = TICK if codec.sound else 1 / self.form.rate, -1 << 62, {}
+            self._tick = 1 / self.form.rate
         sound = None if self._sound_of is None else _open_sound(self._sound_of)
         if sound is not None and not codec.sound:
             self.sound, sound = f"sound dropped ({self.path.suffix} keeps no time stamps; try .mkv)", None
@@ -196,6 +199,14 @@ def check_target(path: Path, overwrite: bool = True) -> None:
         raise InputError(f"got --out {path}, expected a file that ends in {', '.join(CODECS)}")
     if not overwrite and path.is_file() and path.stat().st_size:
         raise InputError(f"got --out {path}, which exists already; choose another name, or give --overwrite")
+
+
+def check_alpha(path: Path) -> Codec:
+    """Return the codec of a video with alpha; raises `InputError` where files of this kind hold none."""
+    codec = PRORES if path.suffix.lower() == ".mov" else CODECS.get(path.suffix.lower(), H264)
+    if 4 not in codec.pixels:
+        raise InputError(f"got --out {path} for a video with alpha, expected .mov, .webm or .mkv; choose one")
+    return codec
 
 
 def _open_sound(path: Path) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -13,32 +14,51 @@ from edge_runtime.images.opencv import cv2
 from edge_runtime.images.srgb import to_light
 from edge_runtime.video.read import VideoSource
 from skyedge.replace.matte import spread
-from skyedge.replace.presets import FAR, WIND
 from skyedge.replace.texture import Texture
 from skyedge.replace.view import View, Window
 
 LONGEST = 4096  # pixels: long side of a sky image as it is kept
+RISE = 0.07  # added to the sine of the elevation: the layer that moves bends down with the earth
+WIND = (0.10, 0.05)  # heights of the layer per second, right and away: a time lapse
 LAND = 0.5  # a row of a sky image with a smaller share of sky is land, and cut off with all rows below it
 ENOUGH = 0.15  # share of the rows that must be left
 
 
-class ImageSky:
-    """An image of a sky, taken toward the horizon, which is its lower edge; it keeps its own perspective."""
+class Sky(Protocol):
+    """What can stand behind a foreground."""
 
-    def __init__(self, image: np.ndarray, view: View, wind: float = 1.0, loop_s: float | None = None) -> None:
+    def light(self, window: Window, time_s: float) -> np.ndarray:
+        """Return the light of the sky, (h, w, 3) float32, linear RGB, white = 1 (the sun has more)."""
+        ...
+
+
+class ImageSky:
+    """An image of a sky, taken toward the horizon, which is its lower edge; it keeps its own perspective.
+
+    `image` is (H, W, 3) uint8 sRGB, or (H, W, C) float32 linear light. `wind` is the speed of its clouds: 1 is a time lapse, 0
+    stands still. With `loop_s` the sky repeats after that many seconds. `pixel_angle` is in radians; without it the image is seen
+    through the camera's lens, but enlarged where needed to reach the top of its view.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        view: View,
+        wind: float = 1.0,
+        loop_s: float | None = None,
+        pixel_angle: float | None = None,
+    ) -> None:
         self.wind, self.loop_s = wind, loop_s
         scale = min(1.0, LONGEST / max(image.shape[:2]))
         if scale < 1:
             image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        self.texture = Texture(to_light(image), mirror=True)
+        self.texture = Texture(to_light(image) if image.dtype == np.uint8 else image, mirror=True)
         long_side = max(self.texture.height, self.texture.width)
-        # Seen through the camera's lens, but enlarged where needed to reach the top of its view.
-        highest = float(view.window(step=max(1, view.height // 16)).directions()[1].max())
-        cover = math.asin(min(1.0, max(0.0, highest))) / self.texture.height
-        self.pixel_angle = max(math.radians(view.fov_deg) / long_side, cover)
+        cover = view.highest() / self.texture.height
+        self.pixel_angle = pixel_angle or max(math.radians(view.fov_deg) / long_side, cover)
 
     def light(self, window: Window, time_s: float) -> np.ndarray:
-        """Return the light of the sky, (h, w, 3) float32, linear RGB, at a time in seconds.
+        """Return the light of the sky, (h, w, C) float32, linear RGB, at a time in seconds.
 
         In a loop the image is cross-faded with itself a period earlier.
         """
@@ -52,7 +72,7 @@ class ImageSky:
     def _seen(self, window: Window, time_s: float) -> np.ndarray:
         right, up, ahead = window.directions()
         np.maximum(up, 0, out=up)
-        rise = up + np.float32(FAR)
+        rise = up + np.float32(RISE)
         # A layer that moves as a whole: what is overhead races, what is at the horizon hardly moves.
         gone = self.wind * time_s
         right, ahead = right - np.float32(gone * WIND[0]) * rise, ahead - np.float32(gone * WIND[1]) * rise

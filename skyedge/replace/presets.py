@@ -1,16 +1,16 @@
-"""Procedural skies: clouds, sunset, stars; drawn for any camera, moving, and reproducible by seed.
+"""Procedural skies: clouds, sunset, stars; drawn once, as the camera would see them, and reproducible by seed.
 
 The color of the air is a gradient over the elevation with a glow around the sun. Clouds are one layer, a plane overhead:
 a direction (right, up, ahead) meets it at (right, ahead) / up, so clouds shrink and crowd toward the horizon.
 Their density is periodic noise, white noise whose spectrum falls with a power of the frequency (Voss 1985, "Random fractal
-forgeries"); detail finer than a pixel is left out (`texture.py`), so that far clouds do not flicker.
+forgeries"); detail finer than a pixel is left out (`texture.py`). Air, sun and stars stand still; the clouds over them
+move as an image of clouds does (`own_sky.py`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -18,23 +18,18 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.srgb import light_of
 from edge_runtime.masks.refine import smooth_step
+from skyedge.replace.own_sky import ImageSky
 from skyedge.replace.texture import Texture
-from skyedge.replace.view import Window
+from skyedge.replace.view import View, Window
 
 Color = tuple[float, float, float]  # sRGB, 0..255
 
 TILE = 1024  # pixels: side of the noise
 SPAN = 7.0  # heights of the cloud layer that a tile covers
 FAR = 0.07  # added to the sine of the elevation: the layer bends down with the earth, and ends
-WIND = (0.10, 0.05)  # heights of the layer per second, right and away: a time lapse
-
-
-class Sky(Protocol):
-    """What can stand behind a foreground."""
-
-    def light(self, window: Window, time_s: float) -> np.ndarray:
-        """Return the light of the sky, (h, w, 3) float32, linear RGB, white = 1 (the sun has more)."""
-        ...
+SOFT = 1.5  # range of density over which a cloud gets dense
+LARGEST = 3072  # pixels: width of a drawing
+WIDER = 1.25  # times the camera's angle of view that it covers; beyond, it is mirrored
 
 
 @dataclass(frozen=True)
@@ -51,8 +46,6 @@ class Weather:
         Height of the sun.
     cover
         Density (mean 0, deviation 1) above which there is cloud; None = no clouds.
-    soft
-        Range of density over which a cloud gets dense.
     lit, shaded
         Colors of cloud in the light and of its dense parts.
     below
@@ -70,7 +63,6 @@ class Weather:
     disc: bool = False
     sun_elevation_deg: float = 40.0
     cover: float | None = None
-    soft: float = 1.2
     lit: Color = (255, 254, 250)
     shaded: Color = (160, 170, 184)
     below: bool = False
@@ -78,7 +70,7 @@ class Weather:
 
 
 PRESETS: dict[str, Weather] = {
-    "clouds": Weather((200, 218, 232), (106, 160, 216), (44, 98, 176), glow=0.15, cover=-0.1, soft=1.5),
+    "clouds": Weather((200, 218, 232), (106, 160, 216), (44, 98, 176), glow=0.15, cover=-0.1),
     "sunset": Weather(
         (255, 184, 104),
         (206, 136, 132),
@@ -89,7 +81,6 @@ PRESETS: dict[str, Weather] = {
         disc=True,
         sun_elevation_deg=5,
         cover=0.15,
-        soft=1.5,
         lit=(255, 168, 110),
         shaded=(96, 82, 112),
         below=True,
@@ -98,17 +89,118 @@ PRESETS: dict[str, Weather] = {
 }
 
 
-def make_sky(name: str, seed: int = 0, wind: float = 1.0, loop_s: float | None = None) -> ProceduralSky:
-    """Return the sky of a name in `PRESETS`.
+def make_sky(name: str, view: View, seed: int = 0, wind: float = 1.0, loop_s: float | None = None) -> DrawnSky:
+    """Return the sky of a name in `PRESETS` for a camera; `wind` and `loop_s` are those of `ImageSky`.
 
-    `seed` (>= 0) places clouds, stars and sun. `wind` is the speed of the clouds: 1 is a time lapse, 0 stands still. With
-    `loop_s` the sky repeats after that many seconds.
+    `seed` (>= 0) places clouds, stars and sun.
     """
     if name not in PRESETS:
         raise InputError(f"got sky {name!r}, expected one of {', '.join(PRESETS)}, or an image or video that exists")
     if seed < 0 or not math.isfinite(wind) or (loop_s is not None and not 0 < loop_s < math.inf):
         raise InputError(f"got seed {seed}, wind {wind}, loop {loop_s} s, expected seed >= 0, any speed, loop > 0")
-    return ProceduralSky(PRESETS[name], seed, wind, loop_s)
+    span = math.radians(min(180.0, WIDER * view.fov_deg))
+    highest = min(math.pi / 2, view.highest() + 0.05)
+    width = min(LARGEST, round(span / view.window().pixel_angle))
+    angle = span / width
+    still, clouds = draw(PRESETS[name], np.random.default_rng(seed), (max(2, round(highest / angle)), width), angle)
+    return DrawnSky(
+        ImageSky(still, view, 0, None, angle), None if clouds is None else ImageSky(clouds, view, wind, loop_s, angle)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnSky:
+    """A sky that stands still, and clouds that move over it: their light, and in a fourth channel how much they cover."""
+
+    still: ImageSky
+    clouds: ImageSky | None
+
+    def light(self, window: Window, time_s: float) -> np.ndarray:
+        """Return the light of the sky, (h, w, 3) float32, linear RGB, at a time in seconds."""
+        sky = self.still.light(window, 0.0)
+        if self.clouds is None:
+            return sky
+        clouds = self.clouds.light(window, time_s)
+        return sky * (1 - clouds[..., 3:]) + clouds[..., :3]
+
+
+def draw(weather: Weather, rng: np.random.Generator, size: tuple[int, int], angle: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """Draw a sky of `size` (h, w): columns are azimuths, rows elevations, `angle` radians each, the lowest row the horizon.
+
+    Returns the light (h, w, 3) float32 of what stands still, linear RGB, white = 1 (the sun has more), and the clouds (h, w, 4).
+    """
+    azimuth = (np.arange(size[1], dtype=np.float32) - (size[1] - 1) / 2)[None] * np.float32(angle)
+    elevation = (size[0] - 0.5 - np.arange(size[0], dtype=np.float32))[:, None] * np.float32(angle)
+    up = np.broadcast_to(np.sin(elevation), size)
+    right, ahead = np.sin(azimuth) * np.cos(elevation), np.cos(azimuth) * np.cos(elevation)
+    sky = _air(weather, up) + _glow(weather, rng, right, up, ahead)
+    tile = _cloud_layer(rng, weather.below)
+    if weather.stars:
+        sky += _band(tile, right, up, ahead)[..., None] * light_of(225, 222, 240)
+        _add_stars(sky, rng, weather.stars, angle)
+    return sky, None if weather.cover is None else _clouds(weather, tile, right, up, ahead, angle)
+
+
+def _air(weather: Weather, up: np.ndarray) -> np.ndarray:
+    """Return the color of the air at the sines of elevations `up`, by a table of 1024."""
+    stops = [light_of(*color) for color in (weather.haze, weather.middle, weather.zenith)]
+    at = np.linspace(0, 1, 1024)  # square roots of the sines: more of them near the horizon, where the color changes fast
+    share = (np.sqrt(at**2 + 0.04) - 0.2) / (math.sqrt(1.04) - 0.2)  # level at the horizon, so that no line shows there
+    table = np.stack([np.interp(share, (0.0, 0.6, 1.0), [stop[k] for stop in stops]) for k in range(3)], -1)
+    return table.astype(np.float32)[np.rint(np.sqrt(up) * 1023).astype(np.intp)]
+
+
+def _glow(weather: Weather, rng: np.random.Generator, right: np.ndarray, up: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """Return the light that the air around the sun scatters, and the sun."""
+    azimuth, elevation = rng.uniform(-0.45, 0.45), math.radians(weather.sun_elevation_deg)
+    x, y, z = math.sin(azimuth) * math.cos(elevation), math.sin(elevation), math.cos(azimuth) * math.cos(elevation)
+    away = np.sqrt(
+        np.maximum(2 - 2 * (right * np.float32(x) + up * np.float32(y) + ahead * np.float32(z)), 0)
+    )  # nearly the angle
+    reach = np.float32(math.radians(weather.reach_deg))
+    strength = np.float32(weather.glow) * (np.exp(-away / reach) + np.float32(0.35) * np.exp(-away / (4 * reach)))
+    if weather.disc:
+        strength = strength + 6 * smooth_step(away, 0.020, 0.014)
+    return strength[..., None] * light_of(*weather.sun)
+
+
+def _clouds(weather: Weather, tile: Texture, right: np.ndarray, up: np.ndarray, ahead: np.ndarray, angle: float) -> np.ndarray:
+    """Return the clouds, (h, w, 4) float32: their share of the light, and how much they cover."""
+    rise, scale, low = up + np.float32(FAR), TILE / SPAN, float(weather.cover or 0)
+    detail = np.log2(np.float32(scale * angle) / rise**1.6)  # between that across (rise) and that along (rise^2)
+    layer = tile.at(right / rise * np.float32(scale), ahead / rise * np.float32(scale), detail)
+    density, bright = layer[..., 0], layer[..., 1]
+    lit, shaded = light_of(*weather.lit), light_of(*weather.shaded)
+    share = np.clip(0.85 - 0.75 * smooth_step(density, low, low + 2.6) + 0.22 * bright, 0, 1.15)[..., None]
+    cover = smooth_step(density, low, low + SOFT) * (1 - np.exp(-up / 0.05))  # haze hides clouds at the horizon
+    share_of_light = (np.float32(0.97) * cover)[..., None]
+    return np.concatenate([share_of_light * (shaded + share * (lit - shaded)), share_of_light], axis=2, dtype=np.float32)
+
+
+def _band(tile: Texture, right: np.ndarray, up: np.ndarray, ahead: np.ndarray) -> np.ndarray:
+    """Return the Milky Way, a band along a great circle with dust in it."""
+    away = 0.80 * right + 0.33 * up - 0.50 * ahead + 0.10
+    dust = tile.at(right * 520 + 300, up * 520 + ahead * 180, np.zeros(right.shape, np.float32))[..., 0]
+    glow = np.exp(-((away / 0.13) ** 2)) * np.clip(0.7 + 0.5 * dust, 0, 2) + 0.25 * np.exp(-((away / 0.3) ** 2))
+    return np.float32(0.022) * glow * np.minimum(up * 4, 1)
+
+
+def _add_stars(sky: np.ndarray, rng: np.random.Generator, count: int, angle: float) -> None:
+    """Add `count` stars a hemisphere to `sky` (h, w, 3), in place, each a small Gaussian spot; few are bright."""
+    height, width = sky.shape[:2]
+    sine = rng.uniform(0, 1, count)  # of the elevation: even over the sphere
+    azimuth = rng.uniform(-math.pi, math.pi, count)
+    flux = np.minimum(0.035 * rng.pareto(1.3, count) + 0.02, 2.5) * np.minimum(sine * 5, 1)  # drowned in the haze below
+    light = flux[:, None] * (1 + rng.normal(0, 0.1, (count, 1)) * np.array([1.0, 0.1, -1.0]))
+    x, y = azimuth / angle + (width - 1) / 2, height - 0.5 - np.arcsin(sine) / angle
+    spread = max(0.55, 0.0011 / angle)  # pixels
+    reach = math.ceil(3 * spread)
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            column, row = np.rint(x).astype(np.intp) + dx, np.rint(y).astype(np.intp) + dy
+            inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+            share = np.exp(-((column - x) ** 2 + (row - y) ** 2) / (2 * spread**2))[:, None]
+            np.add.at(sky, (row[inside], column[inside]), (light * share)[inside].astype(np.float32))
 
 
 def _cloud_layer(rng: np.random.Generator, below: bool) -> Texture:
@@ -126,141 +218,6 @@ def _cloud_layer(rng: np.random.Generator, below: bool) -> Texture:
     return Texture(np.dstack([density, bright]), mirror=False)
 
 
-class ProceduralSky:
-    """A sky of `Weather`; see `make_sky`."""
-
-    def __init__(self, weather: Weather, seed: int = 0, wind: float = 1.0, loop_s: float | None = None) -> None:
-        self.weather, self.wind, self.loop_s = weather, wind, loop_s
-        rng = np.random.default_rng(seed)
-        azimuth, elevation = rng.uniform(-0.45, 0.45), math.radians(weather.sun_elevation_deg)
-        self.sun = np.array(
-            [math.sin(azimuth) * math.cos(elevation), math.sin(elevation), math.cos(azimuth) * math.cos(elevation)]
-        )
-        self.tile = _cloud_layer(rng, weather.below) if weather.cover is not None or weather.stars else None
-        self.stars = _Stars.draw(rng, weather.stars) if weather.stars else None
-
-    def light(self, window: Window, time_s: float) -> np.ndarray:
-        """Return the light of the sky, (h, w, 3) float32, linear RGB, at a time in seconds."""
-        right, up, ahead = window.directions()
-        np.maximum(up, 0, out=up)
-        sky = self._air(up)
-        if self.weather.glow:
-            sky += self._glow(right, up, ahead)
-        if self.stars is not None:
-            sky += self._band(right, up, ahead)[..., None] * light_of(225, 222, 240)
-            self.stars.add(sky, window, up, time_s, self.loop_s)
-        if self.weather.cover is not None:
-            self._cover(sky, right, up, ahead, window.pixel_angle, time_s)
-        return sky
-
-    def _air(self, up: np.ndarray) -> np.ndarray:
-        """Return the color of the air at the sines of elevations `up`, by a table of 1024."""
-        stops = [light_of(*color) for color in (self.weather.haze, self.weather.middle, self.weather.zenith)]
-        at = np.linspace(0, 1, 1024)  # square roots of the sines: more of them near the horizon, where the color changes fast
-        share = (np.sqrt(at**2 + 0.04) - 0.2) / (math.sqrt(1.04) - 0.2)  # level at the horizon, so that no line shows there
-        table = np.stack([np.interp(share, (0.0, 0.6, 1.0), [stop[k] for stop in stops]) for k in range(3)], -1)
-        return table.astype(np.float32)[np.rint(np.sqrt(up) * 1023).astype(np.intp)]
-
-    def _glow(self, right: np.ndarray, up: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-        """Return the light that the air around the sun scatters, and the sun."""
-        x, y, z = (np.float32(value) for value in self.sun)
-        away = np.sqrt(np.maximum(2 - 2 * (right * x + up * y + ahead * z), 0))  # the chord: nearly the angle
-        reach = np.float32(math.radians(self.weather.reach_deg))
-        strength = np.float32(self.weather.glow) * (np.exp(-away / reach) + np.float32(0.35) * np.exp(-away / (4 * reach)))
-        if self.weather.disc:
-            strength = strength + 6 * smooth_step(away, 0.020, 0.014)
-        return strength[..., None] * light_of(*self.weather.sun)
-
-    def _cover(
-        self, sky: np.ndarray, right: np.ndarray, up: np.ndarray, ahead: np.ndarray, pixel_angle: float, time_s: float
-    ) -> None:
-        """Lay the clouds over `sky`, in place."""
-        weather, low = self.weather, float(self.weather.cover or 0)
-        density, bright = self._clouds(right, up, ahead, pixel_angle, time_s)
-        thick = smooth_step(density, low, low + 2.6)
-        lit, shaded = light_of(*weather.lit), light_of(*weather.shaded)
-        share = np.clip(0.85 - 0.75 * thick + 0.22 * bright, 0, 1.15)[..., None]
-        cloud = shaded + share * (lit - shaded)
-        cover = smooth_step(density, low, low + weather.soft) * (1 - np.exp(-up / 0.05))  # haze hides clouds at the horizon
-        sky += (np.float32(0.97) * cover)[..., None] * (cloud - sky)
-
-    def _clouds(
-        self, right: np.ndarray, up: np.ndarray, ahead: np.ndarray, pixel_angle: float, time_s: float
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return density and light of the cloud layer, mean 0 and deviation 1, where directions meet it.
-
-        In a loop two copies of the layer, a period apart, take turns: weights s and 1 - s, normalized so that the
-        deviation stays 1, and the cover with it.
-        """
-        assert self.tile is not None
-        rise = up + np.float32(FAR)
-        scale = TILE / SPAN
-        x, y = right / rise * np.float32(scale), ahead / rise * np.float32(scale)
-        detail = np.log2(np.float32(scale * pixel_angle) / rise**1.6)  # between that across (rise) and that along (rise^2)
-        speed = [self.wind * part * scale for part in WIND]
-        if self.loop_s is None:
-            both = self.tile.at(x - np.float32(speed[0] * time_s), y - np.float32(speed[1] * time_s), detail)
-            return both[..., 0], both[..., 1]
-        now = time_s % self.loop_s
-        late = now / self.loop_s
-        like = _likeness(self.tile.levels[0][..., 0], speed[0] * self.loop_s, speed[1] * self.loop_s)
-        norm = math.sqrt((1 - late) ** 2 + late**2 + 2 * late * (1 - late) * like)
-        both = np.zeros((*x.shape, 2), np.float32)
-        for weight, when in ((1 - late, now), (late, now - self.loop_s)):
-            if weight > 0:
-                moved = x - np.float32(speed[0] * when), y - np.float32(speed[1] * when)
-                both += np.float32(weight / norm) * self.tile.at(*moved, detail)
-        return both[..., 0], both[..., 1]
-
-    def _band(self, right: np.ndarray, up: np.ndarray, ahead: np.ndarray) -> np.ndarray:
-        """Return the Milky Way, a band along a great circle with dust in it."""
-        assert self.tile is not None
-        away = 0.80 * right + 0.33 * up - 0.50 * ahead + 0.10
-        dust = self.tile.at(right * 520 + 300, up * 520 + ahead * 180, np.zeros_like(up))[..., 0]
-        glow = np.exp(-((away / 0.13) ** 2)) * np.clip(0.7 + 0.5 * dust, 0, 2) + 0.25 * np.exp(-((away / 0.3) ** 2))
-        return np.float32(0.022) * glow * np.minimum(up * 4, 1)
-
-
-@dataclass(frozen=True, eq=False)
-class _Stars:
-    """Stars: directions (N, 3), light (N, 3), and how they twinkle: cycles a period (N,), phase (N,)."""
-
-    directions: np.ndarray
-    light: np.ndarray
-    cycles: np.ndarray
-    phase: np.ndarray
-
-    @classmethod
-    def draw(cls, rng: np.random.Generator, count: int) -> _Stars:
-        """Draw stars all over the upper half of the sphere; few are bright."""
-        where = rng.normal(size=(count, 3))
-        where[:, 1] = np.abs(where[:, 1])
-        where /= np.linalg.norm(where, axis=1, keepdims=True)
-        flux = np.minimum(0.035 * rng.pareto(1.3, count) + 0.02, 2.5)
-        tint = 1 + rng.normal(0, 0.1, (count, 1)) * np.array([1.0, 0.1, -1.0])
-        return cls(where, flux[:, None] * tint, rng.integers(1, 4, count), rng.uniform(0, 2 * np.pi, count))
-
-    def add(self, sky: np.ndarray, window: Window, up: np.ndarray, time_s: float, loop_s: float | None) -> None:
-        """Add the stars that a window sees to `sky` (h, w, 3), in place, each a small Gaussian spot."""
-        x, y = window.place(self.directions)
-        spread = max(0.55, 0.0011 / window.pixel_angle)  # pixels
-        reach = math.ceil(3 * spread)
-        with np.errstate(invalid="ignore"):
-            near = (x > -reach) & (x < window.width + reach) & (y > -reach) & (y < window.height + reach)
-        turn = 2 * np.pi * time_s / (loop_s or 4.0)
-        twinkle = 1 + 0.35 * np.sin(turn * self.cycles[near] + self.phase[near])
-        fade = np.minimum(self.directions[near, 1] * 5, 1)  # drowned in the haze at the horizon
-        light = self.light[near] * (twinkle * fade)[:, None]
-        column, row = np.rint(x[near]).astype(np.intp), np.rint(y[near]).astype(np.intp)
-        for dy in range(-reach, reach + 1):
-            for dx in range(-reach, reach + 1):
-                at_x, at_y = column + dx, row + dy
-                inside = (at_x >= 0) & (at_x < window.width) & (at_y >= 0) & (at_y < window.height)
-                square = (at_x - x[near]) ** 2 + (at_y - y[near]) ** 2
-                share = np.exp(-square / (2 * spread**2))[inside, None]
-                np.add.at(sky, (at_y[inside], at_x[inside]), (light[inside] * share).astype(np.float32))
-
-
 def _noise(rng: np.random.Generator, fall: float, lowest: float) -> np.ndarray:
     """Return (TILE, TILE) float32 periodic noise, mean 0, deviation 1: amplitude ~ frequency^-fall from `lowest` on."""
     spectrum = np.fft.rfft2(rng.standard_normal((TILE, TILE), np.float32))
@@ -271,8 +228,3 @@ def _noise(rng: np.random.Generator, fall: float, lowest: float) -> np.ndarray:
 
 def _standard(plane: np.ndarray) -> np.ndarray:
     return ((plane - plane.mean()) / plane.std()).astype(np.float32)
-
-
-def _likeness(plane: np.ndarray, across: float, along: float) -> float:
-    """Return the correlation of a periodic plane of mean 0, deviation 1, with itself moved by so many pixels."""
-    return float(np.mean(plane * np.roll(plane, (round(along), round(across)), (0, 1))))

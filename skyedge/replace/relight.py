@@ -14,7 +14,7 @@ from edge_runtime.images.resize import check_rgb
 from edge_runtime.images.srgb import luminance, shoulder, to_levels, to_light
 from edge_runtime.masks.pyramid import shrink, to_working
 from skyedge.replace.matte import Surroundings, clear_veil, free_foreground, sharpen
-from skyedge.replace.presets import Sky
+from skyedge.replace.own_sky import Sky
 from skyedge.replace.view import View
 
 WORK_SIDE = 1024  # pixels, at most: long side at which the colors around a pixel are estimated

@@ -36,8 +36,8 @@ from edge_runtime.video.pipeline import FrameSegmenter, run_video
 from edge_runtime.video.read import TimedFrame, is_live, is_video
 from edge_runtime.video.write import CODECS, VideoSink
 from skyedge.replace.motion import SkyTracker
-from skyedge.replace.own_sky import ImageSky, VideoSky, rows_of_sky, without_land
-from skyedge.replace.presets import PRESETS, Sky, make_sky
+from skyedge.replace.own_sky import ImageSky, Sky, VideoSky, rows_of_sky, without_land
+from skyedge.replace.presets import PRESETS, make_sky
 from skyedge.replace.relight import Cutout, Look, replace_sky
 from skyedge.replace.view import View
 
@@ -202,13 +202,13 @@ def _no_sky(config: Replace, what: str) -> InputError:
 def _view(config: Replace, alpha: np.ndarray) -> View:
     """Return the camera of an image: the horizon is found where it is not given."""
     found = find_horizon(alpha)
-    return View(*alpha.shape, found if config.horizon is None else dataclasses.replace(found, y=config.horizon))
+    return View(alpha.shape[0], alpha.shape[1], found if config.horizon is None else dataclasses.replace(found, y=config.horizon))
 
 
 def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | None) -> Sky:
     """Return the sky that `config.sky` names; of an image or a video, what is above its land."""
     if config.sky in PRESETS:
-        return make_sky(config.sky, config.seed, config.wind, loop_s)
+        return make_sky(config.sky, view, config.seed, config.wind, loop_s)
     path = Path(config.sky)
     if is_video(path):
         return VideoSky(path, view, lambda image: rows_of_sky(segmenter.low_res(image), path))

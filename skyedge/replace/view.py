@@ -32,12 +32,6 @@ class Window:
         length = np.sqrt(planes[0] ** 2 + planes[1] ** 2 + planes[2] ** 2)
         return planes[0] / length, planes[1] / length, planes[2] / length
 
-    def place(self, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return columns and rows (N,) float64 at which directions (N, 3) are seen, NaN behind the camera."""
-        seen = directions @ np.linalg.inv(self.matrix).T
-        depth = np.where(seen[:, 2] > 1e-6, seen[:, 2], np.nan)
-        return seen[:, 0] / depth, seen[:, 1] / depth
-
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -79,6 +73,10 @@ class View:
         grid = np.array([[step, 0, middle], [0, step, middle + top], [0, 0, 1]], np.float64)
         matrix = self._to_direction() @ np.linalg.inv(self.motion) @ grid
         return Window(matrix, -(-rows // step), -(-self.width // step), step / self.focal)
+
+    def highest(self) -> float:
+        """Return the elevation of the highest pixel, radians."""
+        return math.asin(min(1.0, max(0.0, float(self.window(step=max(1, self.height // 16)).directions()[1].max()))))
 
     def _to_direction(self) -> np.ndarray:
         """Return the matrix from pixels of the first image to directions: center, roll, focal length, pitch."""

@@ -35,7 +35,8 @@ def test_any_shape_has_a_horizon_and_a_new_sky(height: int, width: int) -> None:
         alpha[: round(height * share)] = 1
         horizon = find_horizon(alpha)
         assert np.isfinite((horizon.y, horizon.tilt_deg)).all()
-    found = replace_sky(image, alpha, make_sky("sunset"), View(height, width, horizon))
+    view = View(height, width, horizon)
+    found = replace_sky(image, alpha, make_sky("sunset", view), view)
     assert found.shape == image.shape
 
 

@@ -71,7 +71,7 @@ def test_bytes_survive_linear_light() -> None:
 def test_the_foreground_keeps_its_pixels_and_the_sky_is_the_new_one() -> None:
     """Without relighting and halo to the byte; with a halo everywhere but near the sky."""
     image, alpha = house()
-    sky = make_sky("sunset", seed=3)
+    sky = make_sky("sunset", view_of(image), seed=3)
     found = replace_sky(image, alpha, sky, view_of(image), AS_IT_IS)
     assert np.array_equal(found[100:], image[100:])
     wanted = to_levels(shoulder(sky.light(view_of(image).window(), 0)))
@@ -134,7 +134,7 @@ def test_relighting_takes_after_the_new_sky() -> None:
 
     def ground(sky: str, strength: float) -> np.ndarray:
         look = Look(relight=strength, halo=0)
-        return to_light(replace_sky(image, alpha, make_sky(sky, 1), view_of(image), look)[100:]).reshape(-1, 3)
+        return to_light(replace_sky(image, alpha, make_sky(sky, view_of(image), 1), view_of(image), look)[100:]).reshape(-1, 3)
 
     before = to_light(image[100:]).reshape(-1, 3)
     warmth = [float(light[:, 0].mean() / light[:, 2].mean()) for light in (before, ground("sunset", 0.4), ground("sunset", 0.8))]
@@ -159,7 +159,7 @@ def test_odd_sizes(size: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (*size, 3), np.uint8)
     for alpha in (np.zeros(size, np.float32), np.ones(size, np.float32), rng.random(size, np.float32)):
-        found = replace_sky(image, alpha, make_sky("stars"), view_of(image))
+        found = replace_sky(image, alpha, make_sky("stars", view_of(image)), view_of(image))
         assert found.shape == image.shape and found.dtype == np.uint8
 
 
@@ -167,7 +167,7 @@ def test_a_large_image_is_that_of_its_strips(monkeypatch: pytest.MonkeyPatch) ->
     scene = generate(4, (300, 400), "trees", "clear")
     image = cv2.resize(scene.image, (1283, 961), interpolation=cv2.INTER_CUBIC)
     alpha = np.clip(cv2.resize(scene.alpha, (1283, 961), interpolation=cv2.INTER_LINEAR), 0, 1)
-    sky = make_sky("stars", 2)
+    sky = make_sky("stars", view_of(image), 2)
     found = replace_sky(image, alpha, sky, view_of(image))
     monkeypatch.setattr("skyedge.replace.relight.STRIP_PIXELS", 50_000)
     assert np.abs(replace_sky(image, alpha, sky, view_of(image)).astype(int) - found).max() <= 1

@@ -58,7 +58,7 @@ def test_all_sky_looks_up_and_no_sky_is_level() -> None:
 
 
 @pytest.mark.parametrize("horizon", [LEVEL, Horizon(0.4, -7.0, True), Horizon(1.3, 3.0, False)])
-def test_directions_level_at_the_horizon_and_back_to_pixels(horizon: Horizon) -> None:
+def test_directions_are_level_at_the_horizon(horizon: Horizon) -> None:
     view = View(180, 320, horizon)
     window = view.window()
     right, up, ahead = window.directions()
@@ -69,8 +69,6 @@ def test_directions_level_at_the_horizon_and_back_to_pixels(horizon: Horizon) ->
     on_horizon = np.stack([columns, rows, np.ones(320)])
     assert np.abs((window.matrix @ on_horizon)[1]).max() < 1e-9
     assert up[0, 160] > up[-1, 160]
-    x, y = window.place(np.stack([right[7, 9:12], up[7, 9:12], ahead[7, 9:12]], -1).astype(np.float64))
-    assert np.allclose(x, [9, 10, 11], atol=1e-3) and np.allclose(y, 7, atol=1e-3)
 
 
 def test_strips_and_coarse_windows_see_the_same() -> None:
@@ -91,18 +89,15 @@ def test_the_motion_of_the_sky_moves_what_is_seen() -> None:
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_repeat_by_seed_loop_and_join(name: str) -> None:
     view = View(90, 140, LEVEL)
-    sky = make_sky(name, seed=7, loop_s=3.0)
+    sky = make_sky(name, view, seed=7, loop_s=3.0)
     first = sky.light(view.window(), 0.0)
     assert first.shape == (90, 140, 3) and np.isfinite(first).all() and first.min() >= 0
-    assert np.array_equal(first, make_sky(name, seed=7, loop_s=3.0).light(view.window(), 0.0))
-    assert np.abs(first - make_sky(name, seed=8).light(view.window(), 0.0)).max() > 0.01
+    assert np.array_equal(first, make_sky(name, view, seed=7, loop_s=3.0).light(view.window(), 0.0))
+    assert np.abs(first - make_sky(name, view, seed=8).light(view.window(), 0.0)).max() > 0.01
     assert np.abs(sky.light(view.window(), 3.0) - first).max() < 1e-4
     assert np.abs(sky.light(view.window(30, 60), 1.2) - sky.light(view.window(), 1.2)[30:60]).max() < 1e-3
-    if PRESETS[name].cover is not None or PRESETS[name].stars:
-        assert np.abs(sky.light(view.window(), 1.5) - first).mean() > 1e-4
-    if PRESETS[name].cover is not None:  # between, cover and contrast are those of any other time
-        spreads = [float(sky.light(view.window(), t)[:60].std()) for t in (0.0, 0.75, 1.5, 2.25)]
-        assert max(spreads) < 1.5 * min(spreads)
+    moved = np.abs(sky.light(view.window(), 1.5) - first).mean()
+    assert moved > 1e-3 if PRESETS[name].cover is not None else moved == 0
 
 
 def test_clouds_shrink_toward_the_horizon() -> None:
@@ -110,7 +105,7 @@ def test_clouds_shrink_toward_the_horizon() -> None:
     view = View(480, 640, Horizon(1.0, 0.0, True))
     crossings = np.zeros(2)
     for seed in range(4):
-        light = make_sky("clouds", seed).light(view.window(), 0.0)
+        light = make_sky("clouds", view, seed).light(view.window(), 0.0)
         cloudy = light[..., 0] / light[..., 2] > 0.62
         for part, rows in enumerate((slice(20, 170), slice(280, 430))):
             crossings[part] += np.count_nonzero(cloudy[rows][1:] != cloudy[rows][:-1])
@@ -120,7 +115,7 @@ def test_clouds_shrink_toward_the_horizon() -> None:
 def test_wrong_skies_are_refused() -> None:
     for name, more in (("rain", {}), ("clouds", {"seed": -1}), ("clouds", {"wind": math.nan}), ("clouds", {"loop_s": 0.0})):
         with pytest.raises(InputError, match="expected"):
-            make_sky(name, **more)
+            make_sky(name, View(90, 140, LEVEL), **more)
     with pytest.raises(InputError, match="expected 5 to 150"):
         View(10, 10, LEVEL, fov_deg=170)
 
@@ -202,7 +197,8 @@ def shifted(plate: np.ndarray, x: float, y: float, turn_deg: float) -> tuple[np.
 
 
 def cloud_plate() -> np.ndarray:
-    light = make_sky("clouds", 5).light(View(440, 520, Horizon(1.2, 0, True)).window(), 0.0)
+    view = View(440, 520, Horizon(1.2, 0, True))
+    light = make_sky("clouds", view, 5).light(view.window(), 0.0)
     noise = np.random.default_rng(0).normal(0, 1, light.shape)
     return np.clip(np.rint(255 * np.sqrt(np.clip(light, 0, 1)) + noise), 0, 255).astype(np.uint8)
 
