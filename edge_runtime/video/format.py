@@ -109,18 +109,19 @@ class Converter:
             frame,
             height=size[0],
             width=size[1],
-            format="rgb48le" if color.hdr else "rgb24",
+            format="gbrp16le" if color.hdr else "rgb24",
             interpolation=self._exact,
             src_colorspace=matrix,
             src_color_range=color.range,
         ).to_ndarray()
         return hdr_to_sdr(image, color.transfer) if color.hdr else image
 
-    def to_frame(self, image: np.ndarray, pixels: str, color: Color) -> Any:
-        """Return (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA, each uint8, as a frame of the format `pixels`."""
+    def to_frame(self, image: np.ndarray, pixels: str, color: Color, size: tuple[int, int]) -> Any:
+        """Return (H, W) gray, (H, W, 3) RGB or (H, W, 4) RGBA, each uint8, as a frame of the format `pixels` and of `size`."""
         kind = "gray" if image.ndim == 2 else "rgb24" if image.shape[2] == 3 else "rgba"
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format=kind)
         words = {"src_color_range": FULL, "dst_color_range": color.range, "interpolation": self._exact}
+        words |= {"height": size[0], "width": size[1]}
         if not pixels.startswith(("bgr", "gray")):
             words["dst_colorspace"] = 5 if color.matrix == BT601 else color.matrix
         return self._reformat(frame, format=pixels, **words)

@@ -6,6 +6,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,12 +20,16 @@ from edge_runtime.video.format import TICK, Color, Converter, VideoFormat, av
 
 @dataclass(frozen=True)
 class Codec:
-    """An encoder, its formats of pixels by their channels (1 gray, 3 RGB, 4 with alpha), its options, and if sound goes along."""
+    """An encoder, its formats of pixels by their channels (1 gray, 3 RGB, 4 with alpha), and its options.
+
+    `sound` tells if sound goes along, `aspect` if the file says how wide its pixels are; PyAV cannot write that into Matroska.
+    """
 
     name: str
     pixels: dict[int, str]
     options: dict[str, str] = field(default_factory=dict)
     sound: bool = True
+    aspect: bool = True
 
 
 H264 = Codec("libx264", {1: "yuv420p", 3: "yuv420p"}, {"crf": "18", "preset": "veryfast"})
@@ -35,8 +40,8 @@ CODECS = {
     ".m4v": H264,
     ".mov": H264,
     ".avi": Codec("mpeg4", {1: "yuv420p", 3: "yuv420p"}, {"qmin": "2", "qmax": "4"}, sound=False),  # without times of its own
-    ".webm": Codec("libvpx-vp9", {1: "yuv420p", 3: "yuv420p", 4: "yuva420p"}, VP9),
-    ".mkv": Codec("ffv1", {1: "gray", 3: "bgr0", 4: "bgra"}),  # lossless
+    ".webm": Codec("libvpx-vp9", {1: "yuv420p", 3: "yuv420p", 4: "yuva420p"}, VP9, aspect=False),
+    ".mkv": Codec("ffv1", {1: "gray", 3: "bgr0", 4: "bgra"}, aspect=False),  # lossless
 }
 
 
@@ -52,7 +57,8 @@ class VideoSink:
     end_s
         When the last of them ends, in seconds from the first.
     written_size
-        (height, width) of the file's frames; most codecs want even sides, and the last row or column is repeated for them.
+        (height, width) of the file's frames; most codecs want even sides, and the last row or column is repeated for them. Where
+        a file cannot say that pixels are no squares the frames are enlarged.
     sound
         What became of the sound of the input, in words; empty where there is none.
     sound_end_s
@@ -73,7 +79,7 @@ class VideoSink:
         self._shape: tuple[int, ...] = ()
         self._pixels, self._lengths = "", dict[int, int]()
         self._first_s = self._last_s = self._zero_s = 0.0
-        self._at = -1 << 62
+        self._at, self._square = -1 << 62, False
         with contextlib.ExitStack() as files:
             self._partial = files.enter_context(partial_file(path))
             self._files = files.pop_all()
@@ -109,7 +115,9 @@ class VideoSink:
             begin = time_s if time_s is not None and (time_s > self._last_s or not self.frames) else after
             at = max(round((begin - self._zero_s) / self._tick), self._at + 1)
             length = float(1 / self.form.rate) if duration_s is None else duration_s
-            frame = self._convert.to_frame(_padded(image, self.written_size), self._pixels, self._color)
+            if not self._square:
+                image = _padded(image, self.written_size)
+            frame = self._convert.to_frame(image, self._pixels, self._color, self.written_size)
             frame.pts, frame.time_base, frame.duration = at, self._tick, max(1, round(length / self._tick))
             self._lengths[at] = frame.duration
             self._mux(self._stream.encode(frame))
@@ -124,6 +132,10 @@ class VideoSink:
         self._shape, self._pixels, self._first_s, self._last_s = image.shape, codec.pixels[channels], first_s, first_s
         even = self._pixels.startswith(("yuv420", "yuva420"))
         height, width = image.shape[:2]
+        self._square = self.form.aspect != 1 and not codec.aspect
+        if self._square:
+            height, width = round(height * max(1, 1 / self.form.aspect)), round(width * max(1, self.form.aspect))
+            self.form = replace(self.form, aspect=Fraction(1))
         self.written_size = (height + height % 2 * even, width + width % 2 * even)
         if not codec.sound:
             self.form = replace(self.form, rate=self.form.rate.limit_denominator(250))  # MPEG-4 bounds the numerator too

@@ -178,12 +178,17 @@ def test_hdr_becomes_sdr_and_is_said(transfer: int, tmp_path: Path) -> None:
         assert np.abs(frame.image[row, 64].astype(int) - color).max() <= 6
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".webm", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".webm", ".mkv"])
 def test_pixels_keep_their_shape(suffix: str, tmp_path: Path) -> None:
-    same(clip(tmp_path / "in.mp4", (360, 480), 2, aspect=Fraction(4, 3)), tmp_path / f"out{suffix}")
-    with av.open(str(tmp_path / f"out{suffix}")) as found:
-        stream = found.streams.video[0]
-        assert stream.width * stream.sample_aspect_ratio / stream.height == pytest.approx(16 / 9, rel=1e-3)
+    """Matroska keeps the shape of the image by more pixels."""
+    for name, aspect in (("wide", Fraction(4, 3)), ("tall", Fraction(3, 4))):
+        out = tmp_path / f"{name}{suffix}"
+        result = same(clip(tmp_path / f"{name}.in.mp4", (360, 480), 2, aspect=aspect), out)
+        with av.open(str(out)) as found:
+            stream = found.streams.video[0]
+            shown = stream.width * (stream.sample_aspect_ratio or 1) / stream.height
+            assert shown == pytest.approx(4 / 3 * aspect, rel=1e-3)
+        assert result.written_size == (stream.height, stream.width)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +233,7 @@ def test_a_change_of_the_frame_size_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("suffix", "part"), [(".mov", "sky"), (".webm", "sky"), (".webm", "ground"), (".mkv", "ground")])
 def test_a_part_is_cut_out(suffix: str, part: Any, tmp_path: Path) -> None:
     segmenter, out = Segmenter.load(MODEL), tmp_path / f"out{suffix}"
-    source = clip(tmp_path / "in.mp4", (720, 1280), 3, sound_s=0.2)
+    source = clip(tmp_path / "in.mp4", (720, 1280), 3, matrix=Colorspace.ITU709, sound_s=0.2)
     result = segment_video(source, segmenter, VideoOptions(out, remove=part))
     frame = VideoSource(source).read()
     assert frame is not None and (result.notes[-1] == "sound kept") == (suffix != ".webm")
