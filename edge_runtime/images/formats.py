@@ -66,7 +66,7 @@ def read_reduced(source: Source, sides: tuple[int, int] | None) -> tuple[np.ndar
             return _decode(what, SAFE_FORMATS, sides)
         except UnidentifiedImageError:
             if _is_heif(_start_of(what)):
-                _register_heif(what)  # says what to install
+                register_heif(what)  # says what to install
             image = _decode_apart(what)
             return image, (image.shape[0], image.shape[1])
     except InputError:
@@ -108,7 +108,7 @@ def decode_any(source: Path | bytes) -> np.ndarray:
     """Decode a file of any format in this process, which a damaged one may crash; raises one of `DECODE_ERRORS`."""
     start = _start_of(source)
     if _is_heif(start):
-        _register_heif(source)
+        register_heif(source)
     try:
         return _decode(source)[0]
     except UnidentifiedImageError:
@@ -178,7 +178,7 @@ def _check_png(content: bytes) -> None:
         at = end + 4
 
 
-def _register_heif(source: Path | bytes) -> None:
+def register_heif(source: Path | bytes) -> None:
     """Teach Pillow HEIF, for which it needs a package of its own (extra `heif`)."""
     try:
         import pillow_heif

@@ -37,9 +37,10 @@ def remove_sky(
     """Return `image` with a transparent sky: alpha is round(255 (1 - p)), where p is the probability of sky.
 
     An array (H, W, 3) uint8 gives an array (H, W, 4) uint8, RGBA, or BGRA with `color="BGR"`. A PIL image or a path gives a
-    PIL image of mode RGBA, and the bytes of an image file give those of a PNG. The result is upright (EXIF orientation), and
-    parts that were transparent before are opaque and black. `segmenter` is by default the released `unet_lite_s`, which is
-    loaded once. `refine` lets the edge follow branches and roofs, and needs OpenCV. Raises what `Segmenter` raises.
+    PIL image of mode RGBA, and the bytes of an image file give those of a PNG. The result is upright (EXIF orientation), keeps
+    the color profile, and parts that were transparent before are opaque and black. `segmenter` is by default the released
+    `unet_lite_s`, which is loaded once. `refine` lets the edge follow branches and roofs, and needs OpenCV. Raises what
+    `Segmenter` raises.
     """
     used = segmenter or _default()
     pixels = to_rgb(image, color)
@@ -54,7 +55,11 @@ def remove_sky(
         return np.dstack([image, alpha])
     from PIL import Image as pillow
 
+    from edge_runtime.images.photo import Photo
+
     result = pillow.fromarray(np.dstack([pixels, alpha]))
+    if icc := Photo.of(bytes(image) if isinstance(image, bytearray | memoryview) else image).icc:
+        result.info["icc_profile"] = icc  # `save` writes it
     if not isinstance(image, bytes | bytearray | memoryview):
         return result
     png = io.BytesIO()

@@ -20,6 +20,7 @@ from edge_runtime.files import file_sha256, partial_file, write_bytes
 from edge_runtime.images.formats import open_image, what_is_wrong
 from edge_runtime.images.mask_file import RECORD_KEY, exif_record, mask_png, record_of
 from edge_runtime.images.overlay import draw_overlay
+from edge_runtime.images.photo import Photo
 from edge_runtime.masks.presence import Finding
 from edge_runtime.masks.refine import METHOD_VERSION
 from edge_runtime.segment.mask import MaskOptions, make_mask
@@ -133,7 +134,8 @@ def _segment(files: ImageFiles, segmenter: Segmenter | Ensemble, options: MaskOp
             raise InputError(f"{got}, expected sides of at most {JPEG_SIDE} for --overlay")
         drawn = draw_overlay(found.image, np.divide(found.mask, 255, dtype=np.float32), segmenter.threshold)
         with partial_file(files.overlay) as partial:
-            Image.fromarray(drawn).save(partial, format="JPEG", quality=JPEG_QUALITY, exif=exif_record(OVERLAY))
+            icc = Photo.of(files.image).icc
+            Image.fromarray(drawn).save(partial, "JPEG", quality=JPEG_QUALITY, exif=exif_record(OVERLAY), icc_profile=icc)
     write_bytes(files.mask, mask_png(found.mask, record, **{FINDING: json.dumps(dataclasses.asdict(found.finding))}))
     return found.finding
 

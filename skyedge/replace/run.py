@@ -21,11 +21,11 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
 from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.photo import Photo, check_side, to_profile
 from edge_runtime.masks.horizon import Horizon, find_horizon
 from edge_runtime.masks.refine import DEFAULTS, refine
 from edge_runtime.progress import track
@@ -46,6 +46,7 @@ FRAMES_PER_SECOND = Fraction(25)  # of an animation
 HALO = 0.6  # strength of the new sky's glow, of the share that the foreground follows its light
 OUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 QUALITY = 95  # of JPEG and WebP
+SOFTWARE = "skyedge replace"  # in EXIF
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Replace:
     """Height of the horizon at the middle of the image, 0 = top, 1 = bottom; found from the sky where it is left out."""
     min_sky: float = 0.05
     """Images with a smaller share of sky are refused; such frames of a video stay as they are."""
+    strip_metadata: bool = False
+    """Leave out where, when and with what the photograph was taken; its color profile stays."""
     overwrite: bool = False
     """Also replace an --out that exists."""
     threads: int = 1
@@ -127,17 +130,19 @@ def _check(config: Replace, video: bool) -> None:
 
 def _image(config: Replace, segmenter: Segmenter) -> str:
     """Replace the sky of an image, once or for every frame of a preview; return what was done."""
-    image = read_rgb(config.input)
+    image, photo = read_rgb(config.input), Photo.of(config.input)
+    check_side(config.out, image.shape)
     alpha = refine(image, segmenter.low_res(image))
     share = float(alpha.mean())
     if share < config.min_sky:
         raise _no_sky(config, f"with {100 * share:.1f} % sky, expected at least {100 * config.min_sky:.0f} %")
     view = _view(config, alpha)
-    sky = open_sky(config, view, segmenter, config.animate or None)
+    sky = open_sky(config, view, segmenter, config.animate or None, photo.icc)
     said = f"{image.shape[1]} x {image.shape[0]} pixels, {100 * share:.1f} % sky, {view.horizon}"
     if not config.animate:
+        replaced = replace_sky(image, alpha, sky, view, config.look)
         with partial_file(config.out) as partial:
-            Image.fromarray(replace_sky(image, alpha, sky, view, config.look)).save(partial, quality=QUALITY)
+            photo.save(replaced, partial, config.out.suffix.lower(), SOFTWARE, QUALITY, not config.strip_metadata)
         return said
     count, cutout = max(1, round(config.animate * FRAMES_PER_SECOND)), Cutout.of(image, alpha)
     with VideoSink(config.out, VideoFormat(FRAMES_PER_SECOND)) as sink:
@@ -205,14 +210,14 @@ def _view(config: Replace, alpha: np.ndarray) -> View:
     return View(alpha.shape[0], alpha.shape[1], found if config.horizon is None else dataclasses.replace(found, y=config.horizon))
 
 
-def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | None) -> Sky:
-    """Return the sky that `config.sky` names; of an image or a video, what is above its land."""
+def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | None, icc: bytes | None = None) -> Sky:
+    """Return the sky that `config.sky` names, an image in the colors of the profile `icc`."""
     if config.sky in PRESETS:
         return make_sky(config.sky, view, config.seed, config.wind, loop_s)
     path = Path(config.sky)
     if is_video(path):
         return VideoSky(path, view, lambda image: rows_of_sky(segmenter.low_res(image), path))
-    image = read_rgb(path)
+    image = to_profile(read_rgb(path), Photo.of(path).icc, icc)
     if not config.cut_land:
         if rows_of_sky(segmenter.low_res(image), path, least=0) < 1:
             print(f"{path} seems to show land too, and is taken as it is; --cut-land cuts it off", file=sys.stderr)
