@@ -48,7 +48,7 @@ class Photo:
     @classmethod
     def _read(cls, opened: Image.Image) -> Photo:
         icc, xmp = opened.info.get("icc_profile"), opened.info.get("xmp") or opened.info.get("XML:com.adobe.xmp")
-        of_rgb = bool(icc) and icc[16:20] == b"RGB "  # gray and CMYK become RGB, which their profiles do not describe
+        of_rgb = (icc or b"")[16:20] == b"RGB "  # gray and CMYK become RGB, which their profiles do not describe
         return cls(icc if of_rgb else None, opened.getexif(), xmp.encode() if isinstance(xmp, str) else xmp)
 
     @property
@@ -116,9 +116,13 @@ def to_profile(image: np.ndarray, source: bytes | None, target: bytes | None) ->
     """Return (H, W, 3) uint8 RGB of one color profile in another; None is sRGB."""
     if source == target:
         return image
-    profiles = [ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else ImageCms.createProfile("sRGB") for icc in (source, target)]
     try:
-        converted = ImageCms.profileToProfile(Image.fromarray(image), *profiles)
+        before, after = (ImageCms.getOpenProfile(io.BytesIO(icc or _srgb())) for icc in (source, target))
+        converted = ImageCms.profileToProfile(Image.fromarray(image), before, after)
     except ImageCms.PyCMSError:  # a profile that is broken
         return image
     return np.asarray(converted)
+
+
+def _srgb() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
