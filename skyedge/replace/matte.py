@@ -21,6 +21,8 @@ NEAR = 0.025  # of the diagonal: half the side of the window (twice) that says w
 ENOUGH = 0.1  # share of known pixels of either kind nearby from which on they are believed
 CONTRAST = 0.1  # length of B - F, white = 1, at which the line is half believed
 OFF_LINE = 0.15  # distance from the line, as a share of its length, at which a pixel is no mixture of the two
+CRISP = 5.0  # times the slope of the mask where both colors are alike
+HAZE = 0.2  # length of B - F at which that is half the case
 UNDECIDED = 16.0  # times p (1 - p): how far a mask that has an opinion may be changed
 LEVELS = (0.03, 0.97)  # a share of sky outside becomes 0 or 1: what a mask leaves there would show as a veil
 FEW = 0.02  # weight of a coarser mean in `spread`
@@ -52,7 +54,7 @@ def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.nd
     """Estimate the share of sky of undecided pixels from their place between the colors of sky and foreground.
 
     a = (I - F) . (B - F) / |B - F|^2. It is used where both colors are known nearby, differ, and the pixel lies between
-    them; elsewhere the mask stays. `light` is (h, w, 3) float32 linear, `alpha` (h, w) float32 in [0, 1].
+    them. Where they are alike the mask's edge is made narrow; elsewhere the mask stays. `light` is (h, w, 3) float32 linear, `alpha` (h, w) float32 in [0, 1].
     """
     line = around.sky - around.foreground
     length = np.einsum("ijk,ijk->ij", line, line)
@@ -60,7 +62,10 @@ def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.nd
     share = np.clip(np.einsum("ijk,ijk->ij", from_foreground, line) / (length + 1e-6), 0, 1)
     from_foreground -= share[..., None] * line
     off = np.einsum("ijk,ijk->ij", from_foreground, from_foreground)
-    belief = around.near * (length / (length + CONTRAST**2)) * np.exp(-off / (OFF_LINE**2 * length + 1e-6))
+    differ = length / (length + CONTRAST**2)
+    crisp = np.clip(CRISP * (alpha - 0.5) + 0.5, 0, 1)  # in haze a wide soft edge would show the old sky, and its grain
+    alpha = alpha + (HAZE**2 / (length + HAZE**2)) * (crisp - alpha)
+    belief = around.near * differ * np.exp(-off / (OFF_LINE**2 * length + 1e-6))
     return alpha + belief * np.minimum(UNDECIDED * alpha * (1 - alpha), 1) * (share - alpha)
 
 

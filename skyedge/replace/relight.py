@@ -21,7 +21,7 @@ WORK_SIDE = 1024  # pixels, at most: long side at which the colors around a pixe
 GLOW_SIDE = 256  # pixels, at most: the same for the new sky's glow and statistics
 GAINS = (0.12, 2.2)  # least and most that relighting multiplies the light of a foreground by
 SPREADS = (0.8, 1.15)  # and its spread, in the logarithm of light
-DAMPED = 0.7  # power by which the foreground's brightness follows the sky's
+DAMPED = 0.5  # power by which the foreground's brightness follows the sky's
 DARK = 1e-3  # light below which a logarithm says nothing
 REACH = 0.015  # of the diagonal: deviation of the glow
 STRIP_PIXELS = 1 << 18  # of the image; what is computed at its full size takes a strip of this size
@@ -69,7 +69,7 @@ class Tone:
         """Compare the old sky with the new; None where that leaves the foreground as it is.
 
         Mean and spread are transferred as in Reinhard et al. 2001 ("Color transfer between images"), but in the logarithm of
-        light, where a mean becomes a gain and black stays black. Brightness is damped by the power 0.7: the full change from
+        light, where a mean becomes a gain and black stays black. Brightness is damped by the power 0.5: the full change from
         day to night would leave the foreground black. `light` and `new_sky` are (h, w, 3) float32, linear; `alpha` is
         (h, w) float32 in [0, 1].
         """
