@@ -54,7 +54,8 @@ def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.nd
     """Estimate the share of sky of undecided pixels from their place between the colors of sky and foreground.
 
     a = (I - F) . (B - F) / |B - F|^2. It is used where both colors are known nearby, differ, and the pixel lies between
-    them. Where they are alike the mask's edge is made narrow; elsewhere the mask stays. `light` is (h, w, 3) float32 linear, `alpha` (h, w) float32 in [0, 1].
+    them. Where they are alike the mask's edge is made narrow; elsewhere the mask stays. `light` is (h, w, 3) float32 linear,
+    `alpha` (h, w) float32 in [0, 1].
     """
     line = around.sky - around.foreground
     length = np.einsum("ijk,ijk->ij", line, line)
