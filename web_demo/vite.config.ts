@@ -32,7 +32,8 @@ export default defineConfig(({ mode }) => ({
   // onnxruntime-web's files are served from runtime/, not bundled.
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "production"] },
   logLevel: "warn",
-  worker: { format: "es", rollupOptions: { checks: { pluginTimings: false } } },
+  // In the package the worker is one file: an app's own Vite copies it, but not what it would import.
+  worker: { format: "es", rollupOptions: { checks: { pluginTimings: false }, output: mode === "lib" ? { codeSplitting: false } : {} } },
   plugins: mode === "lib" ? [] : [serviceWorker()],
   publicDir: mode === "lib" ? false : "public",
   build:

@@ -47,9 +47,7 @@ def test_it_works_in_an_app_of_others(web_demo: Path, chromium: str, node: str, 
     (app / "tsconfig.json").write_text(
         json.dumps({"compilerOptions": {**OPTIONS, "noEmit": True}, "files": ["main.ts"]}), encoding="utf-8"
     )
-    (app / "vite.config.js").write_text(
-        'export default { base: "./", worker: { format: "es" }, build: { target: "es2022" } };', encoding="utf-8"
-    )
+    (app / "vite.config.js").write_text('export default { base: "./", build: { target: "es2022" } };', encoding="utf-8")
     (app / "index.html").write_text('<!doctype html><script type="module" src="./main.ts"></script>', encoding="utf-8")
     (app / "main.ts").write_text(MAIN, encoding="utf-8")
     Image.fromarray(generate(527, (480, 640)).image).save(app / "public" / "scene.png")
