@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.artifact.golden import replay
@@ -77,7 +78,7 @@ class Runner:
     def row(self, gpu: Gpu | None) -> Row:
         """Return the row of the result, labeled with where it ran."""
         device = "cpu" if self.device == "cpu" else f"{self.device}: {gpu.name if gpu else 'GPU'}"
-        timings = {kind: summarize(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in self.calls}
+        timings: Any = {kind: summarize(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in self.calls}
         name = self.segmenter.backend.name
         return Row(self.key, f"{name} {self.artifact.precision}, {device}", name, device, self.threads, **timings)
 

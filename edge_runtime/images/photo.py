@@ -51,11 +51,6 @@ class Photo:
         of_rgb = (icc or b"")[16:20] == b"RGB "  # gray and CMYK become RGB, which their profiles do not describe
         return cls(icc if of_rgb else None, opened.getexif(), xmp.encode() if isinstance(xmp, str) else xmp)
 
-    @property
-    def panorama(self) -> bool:
-        """Whether the photograph says that it shows all directions, its left edge beside its right."""
-        return b"equirectangular" in (self.xmp or b"")
-
     def save(self, image: np.ndarray, path: Path, suffix: str, software: str, quality: int, metadata: bool = True) -> None:
         """Write an upright (H, W, 3) or (H, W, 4) uint8 image with the profile, and with the metadata unless told otherwise."""
         words: dict[str, Any] = {"icc_profile": self.icc, "quality": quality}
