@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,11 +63,14 @@ def main(config: Serve) -> None:
         lambda: Child(open_network, models, options, most_pixels), config.workers or usable_cores(), config.queue, config.seconds
     )
     limits = Limits(round(config.max_megabytes * 1e6), most_pixels, config.queue or 1, config.body_seconds, config.seconds)
+    logs = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
+    logs["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout has the address; nobody may read on there
     settings = uvicorn.Config(
         make_app(pool, limits, names),
         config.host,
         0 if config.self_test else config.port,
         http=with_deadlines(config.head_seconds, config.seconds + config.body_seconds),
+        log_config=logs,
         log_level="warning" if config.self_test else "info",
         timeout_keep_alive=round(config.head_seconds),
         timeout_graceful_shutdown=round(config.seconds),
