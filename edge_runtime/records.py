@@ -53,9 +53,8 @@ def parse_json(text: str, expected: str) -> Any:
     """Return the value of a JSON text without repeated keys, NaN or infinity; `expected` names the file in the error."""
     try:
         text.encode()
-        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite)
-        if "\\u" in text:  # half of a surrogate pair is no text
-            json.dumps(value, ensure_ascii=False).encode()
+        value = json.loads(text, object_pairs_hook=_unique_keys)
+        _refuse_odd(value, "", escaped="\\u" in text)
     except InputError:
         raise
     except ValueError as error:  # not JSON, or a number of more than 4,300 digits
@@ -162,9 +161,16 @@ def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _no_constant(name: str) -> float:
-    raise InputError(f"got the number {name}, expected a finite one")
-
-
-def _finite(text: str) -> float:
-    return float(text) if abs(float(text)) < 1e300 else _no_constant(f"{text:.40}")
+def _refuse_odd(value: Any, key: str, escaped: bool) -> None:
+    """Refuse numbers that are not finite or that no field holds and, where texts are `escaped`, halves of surrogate pairs."""
+    if isinstance(value, float) and not abs(value) < 1e300:
+        raise InputError(f"{key or 'the whole file'}: got the number {value}, expected a finite one below 1e300")
+    if isinstance(value, dict):
+        for name, item in value.items():
+            _refuse_odd(name, key, escaped)
+            _refuse_odd(item, _join(key, name), escaped)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_odd(item, f"{key}[{index}]", escaped)
+    elif escaped and isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
+        raise InputError(f"{key or 'the whole file'}: got text that is not JSON (halves of surrogates), expected Unicode")

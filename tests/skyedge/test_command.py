@@ -66,7 +66,7 @@ def test_help_version_and_unknown_verbs() -> None:
     assert shown.returncode == 0 and all(f"  {verb} " in shown.stdout for verb in VERBS)
     for words, got in (((), "'no verb'"), (("segmnet", "a.jpg"), "'segmnet'")):
         done = run(*words)
-        assert done.returncode == 2 and f"error: got {got}, expected one of segment, " in done.stderr
+        assert done.returncode == 2 and f"error: got {got}, expected one of models, segment, " in done.stderr
 
 
 def test_errors_keep_their_exit_codes(tmp_path: Path) -> None:
