@@ -25,7 +25,7 @@ from edge_runtime.images.dataset import Pair, read_pair
 from train.data.conditions import CONDITIONS
 from train.data.corrections import correct
 from train.data.datasets import Samples, gather
-from train.data.resident import hold
+from train.data.resident import keep_in_memory
 from train.data.teachers import teachers_of
 from train.engine.curves import plot_curves
 from train.engine.limits import TRAINING_LIMITS, check_limits, check_sizes
@@ -107,15 +107,15 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
 def _batches(config: FitConfig, schedule: Schedule, pairs: list[Pair], first: int, world: World) -> Iterable[Batch]:
     """Return the batches of this process from step `first` on."""
     if not config.resident:
-        samples = Samples(pairs, schedule.sample_sizes(), config.seed, config.conditions)
+        samples = Samples(pairs, schedule.sample_sizes(), config.seed, config.conditions, config.balance)
         batches = [batch[world.rank :: world.size] for batch in schedule.batches_from(first, config.stop_at_step)]
         return load_batches(samples, batches, config.workers, world.device)
-    held = hold(pairs, config.resident, world.device, config.balance == "condition")
+    images = keep_in_memory(pairs, config.resident, world.device, config.balance, config.conditions)
     last = schedule.total if config.stop_at_step is None else min(config.stop_at_step, schedule.total)
 
     def views(step: int) -> Batch:
         count = len(range(world.rank, int(schedule.batch_of[step]), world.size))
-        return held.views(config.sizes[schedule.stage_of[step]], count, config.seed + 1000 * world.rank, step)
+        return images.views(config.sizes[schedule.stage_of[step]], count, config.seed + 1000 * world.rank, step)
 
     return (views(step) for step in range(first, last))
 
@@ -133,10 +133,6 @@ def _check(config: FitConfig) -> None:
         )
     if config.epochs is not None and len(config.sizes) > 1:
         raise InputError(f"got --epochs with {len(config.sizes)} stages, expected one stage; set --steps instead")
-    if config.resident and config.conditions:
-        raise InputError(
-            f"got --conditions {' '.join(config.conditions)} with --resident, which has its own; leave one of them out"
-        )
     check_sizes(config.sizes)
     check_limits(config, TRAINING_LIMITS)
 

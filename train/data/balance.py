@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 
 from edge_runtime.images.dataset import Pair
+from edge_runtime.images.mask_file import VOID, read_mask
 
+Balance = Literal["source", "condition"]
 SHARES = {  # of all views, by condition; conditions that a set lacks leave theirs to the others
     "night": 0.15, "dusk": 0.11, "no sky": 0.21, "fog": 0.04, "looking up": 0.05, "street": 0.18, "other": 0.26,
     "scenes": 0.08, "unlabeled": 0.22,
@@ -36,25 +40,27 @@ def condition(pair: Pair, sky: float) -> str:
     return next((name for name, words in WORDS.items() if any(word in text for word in words)), "other")
 
 
-def shares_by_condition(pairs: Sequence[Pair], sky: Sequence[float]) -> np.ndarray:
-    """Return (N,) float64 that add up to 1: the share of each condition, in which sources weigh by the roots of their sizes."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for index, (pair, share) in enumerate(zip(pairs, sky, strict=True)):
-        groups.setdefault((condition(pair, share), pair.source), []).append(index)
-    return _divided(groups, SHARES, len(pairs))
+def shares(pairs: Sequence[Pair], balance: Balance) -> np.ndarray:
+    """Return (N,) float64 that add up to 1, what each image is drawn with: sources weigh by the roots of their sizes.
+
+    With balance "condition" they do so within each condition, of which `SHARES` has the sums; it reads every mask.
+    """
+    if balance == "source":
+        return divide([("", pair.source) for pair in pairs], {"": 1.0})
+    return divide([(condition(pair, _share_of_sky(pair)), pair.source) for pair in pairs], SHARES)
 
 
-def shares_by_source(pairs: Sequence[Pair]) -> np.ndarray:
-    """Return (N,) float64 that add up to 1: sources weigh by the square roots of their sizes."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for index, pair in enumerate(pairs):
-        groups.setdefault(("", pair.source), []).append(index)
-    return _divided(groups, {"": 1.0}, len(pairs))
-
-
-def _divided(groups: dict[tuple[str, str], list[int]], shares: dict[str, float], count: int) -> np.ndarray:
-    weights = np.zeros(count)
-    for (name, _), members in groups.items():
-        roots = sum(len(others) ** 0.5 for (other, _), others in groups.items() if other == name)
-        weights[members] = shares[name] / roots * len(members) ** 0.5 / len(members)
+def divide(groups: Sequence[tuple[str, str]], wanted: Mapping[str, float]) -> np.ndarray:
+    """Return (N,) float64 that add up to 1, for images of these conditions and sources."""
+    sizes = Counter(groups)
+    roots: Counter[str] = Counter()
+    for (name, _), size in sizes.items():
+        roots[name] += size**0.5  # type: ignore[assignment]  # a Counter of floats adds them up as well
+    weights = np.array([wanted[name] / roots[name] / sizes[name, source] ** 0.5 for name, source in groups])
     return weights / weights.sum()
+
+
+def _share_of_sky(pair: Pair) -> float:
+    assert pair.mask is not None
+    labels = read_mask(pair.mask)
+    return float((labels * (labels != VOID)).mean() / 255.0)

@@ -18,6 +18,7 @@ folder          images and masks of your own                    yours
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair, splits
 from edge_runtime.images.network_input import normalize
 from train.data.augment import random_view
+from train.data.balance import Balance, shares
 
 
 def to_tensor(image: np.ndarray) -> torch.Tensor:
@@ -55,29 +57,30 @@ def of_sources(pairs: list[Pair], sources: tuple[str, ...]) -> list[Pair]:
 
 
 class Samples(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Sample n of a run: an image drawn with its source's weight, then a random view of it.
+    """Sample n of a run: an image drawn as `balance` says, read from its file, and a random view of it.
 
-    A source is drawn with the square root of its size as weight, so that two thirds of streets do not drown the rest.
     There is no state between samples: a run resumed at sample n sees exactly what it would have seen.
 
     Items are image (3, size, size), sky (1, size, size) and valid (1, size, size; 0 at void pixels), all float32.
     """
 
-    def __init__(self, pairs: list[Pair], sizes: np.ndarray, seed: int, conditions: tuple[str, ...] = ()) -> None:
-        self.sizes, self.seed, self.conditions = sizes, seed, conditions
-        self.by_source: dict[str, list[Pair]] = {}
-        for pair in pairs:
-            self.by_source.setdefault(pair.source, []).append(pair)
-        self.names = sorted(self.by_source)
-        weights = np.sqrt([len(self.by_source[name]) for name in self.names])
-        self.shares = weights / weights.sum()
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        sizes: np.ndarray,
+        seed: int,
+        conditions: Sequence[str] = (),
+        balance: Balance = "source",
+    ) -> None:
+        self.pairs, self.sizes, self.seed, self.conditions = pairs, sizes, seed, conditions
+        self.ends = shares(pairs, balance).cumsum()
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self.seed, index))
-        source = self.by_source[self.names[rng.choice(len(self.names), p=self.shares)]]
-        pair = read_pair(source[int(rng.integers(len(source)))])
-        view = random_view(pair, int(self.sizes[index]), rng, self.conditions)
-        return to_tensor(view.image), torch.from_numpy(view.sky)[None], torch.from_numpy(view.valid)[None].float()
+        pair = self.pairs[int(np.searchsorted(self.ends[:-1], rng.random(), side="right"))]
+        views = random_view(read_pair(pair), int(self.sizes[index]), int(rng.integers(2**62)), self.conditions)
+        image, sky, valid = (plane[0] for plane in views)
+        return image, sky, valid

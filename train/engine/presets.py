@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from train.data.balance import Balance
 from train.engine.channel_choice import Importance
 from train.engine.losses import Loss
 from train.models import MODELS
@@ -37,9 +38,9 @@ class FitConfig:
     """Conditions that some of the views are changed to: other_sky, night, fog, fisheye (train/data/conditions.py)."""
     resident: int = 0
     """Hold all images in memory, stretched to this side, and make the views in batches on the device that trains
-    (train/data/resident.py, with a night and a fisheye lens of its own). For GPUs. 0 reads an image for each view."""
-    balance: Literal["source", "condition"] = "source"
-    """What --resident draws first: a source, or a condition such as night or street (train/data/balance.py)."""
+    (train/data/resident.py). For GPUs. 0 reads an image for each view."""
+    balance: Balance = "source"
+    """What is drawn first: a source, or a condition such as night or street (train/data/balance.py)."""
     boundary: float = 0.0
     """Weight that pixels near the edge of the sky get in addition, in the cross-entropy."""
     sizes: tuple[int, ...] = (256,)
@@ -89,8 +90,8 @@ class FitConfig:
 
 
 # The runs of today's weights (NAME_gpu): minutes on a GPU, hours on a CPU.
-ON_GPU = FitConfig("unet_lite", resident=320, balance="condition", boundary=3.0, warmup=60, val_every=500)
 HELPFUL = ("night", "fisheye")  # the conditions that gained in results/ablation/ablation.md; the teacher was trained before it
+ON_GPU = FitConfig("unet_lite", conditions=HELPFUL, resident=320, balance="condition", boundary=3.0, warmup=60, val_every=500)
 PRESETS: dict[str, FitConfig] = {
     "unet_lite": FitConfig("unet_lite", conditions=HELPFUL, sizes=(256,), steps=(2000,), batches=(16,), precision="fp32"),
     "unet_lite_s": FitConfig("unet_lite_s", conditions=HELPFUL, sizes=(192,), steps=(2000,), batches=(16,), precision="fp32"),

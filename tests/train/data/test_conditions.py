@@ -1,105 +1,84 @@
-"""Conditions: the label still holds, sky stays apart from what is not sky, and chance comes from the generator alone."""
+"""Conditions: sky stays apart from what is not sky, and chance comes from the seed alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-from edge_runtime.images.dataset import Labeled, find_pairs, read_pair
-from train.data.augment import whole_view
-from train.data.conditions import CONDITIONS, SHARES, under_condition
+from edge_runtime.images.dataset import find_pairs, read_pair
+from train.data.augment import split, whole_view
+from train.data.conditions import CHANGES, MIN_SKY, change_some
+from train.data.draws import Draws
 
 SIZE = 96
 
 
-@pytest.fixture(scope="module")
-def views(scene_dir: Path) -> list[Labeled]:
-    return [whole_view(read_pair(pair), SIZE) for pair in find_pairs(scene_dir, "test")]
+def changed(name: str, image: Tensor, sky: Tensor, seed: int = 0) -> Tensor:
+    return CHANGES[name][1](image, sky, Draws(seed, torch.device("cpu")))
 
 
 @pytest.fixture(scope="module")
-def outdoors(views: list[Labeled]) -> list[Labeled]:
-    found = [view for view in views if view.sky.mean() > 0.1]
-    assert len(found) >= 5
-    return found
+def outdoors(scene_dir: Path) -> tuple[Tensor, Tensor]:
+    """Images (N, 3, H, W) with sky and their shares of it."""
+    planes = torch.stack([whole_view(read_pair(pair), SIZE) for pair in find_pairs(scene_dir, "test")])
+    image, sky, _ = split(planes)
+    chosen = sky.mean((1, 2, 3)) > 0.1
+    assert chosen.sum() >= 5
+    return image[chosen], sky[chosen]
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
-def test_shapes_ranges_and_chance(name: str, views: list[Labeled]) -> None:
-    for seed, view in enumerate(views):
-        first, second = (CONDITIONS[name](view, np.random.default_rng(seed)) for _ in range(2))
-        assert first.image.shape == (SIZE, SIZE, 3) and first.image.dtype == np.uint8
-        assert first.sky.shape == (SIZE, SIZE) and first.sky.dtype == np.float32
-        assert first.valid.shape == (SIZE, SIZE) and first.valid.dtype == bool
-        assert np.isfinite(first.sky).all() and first.sky.min() >= 0.0 and first.sky.max() <= 1.0
-        assert all(np.array_equal(getattr(first, part), getattr(second, part)) for part in ("image", "sky", "valid"))
+@pytest.mark.parametrize("name", CHANGES)
+def test_light_changes_and_chance_is_the_seed(name: str, outdoors: tuple[Tensor, Tensor]) -> None:
+    image, sky = outdoors
+    first, again, other = (changed(name, image, sky, seed) for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+    assert first.shape == image.shape and first.isfinite().all() and first.min() >= 0.0 and first.max() <= 1.0
+    for one, before, share in zip(first, image, sky, strict=True):
+        assert (one - before).abs()[share.expand_as(one) > 0.99].mean() > 3 / 255
 
 
-@pytest.mark.parametrize("name", ["other_sky", "night", "fog"])
-def test_light_changes_and_the_label_does_not(name: str, outdoors: list[Labeled]) -> None:
-    for seed, view in enumerate(outdoors):
-        changed = CONDITIONS[name](view, np.random.default_rng(seed))
-        assert np.array_equal(changed.sky, view.sky) and np.array_equal(changed.valid, view.valid)
-        assert np.abs(changed.image.astype(int) - view.image)[view.sky > 0.99].mean() > 3
+def test_nothing_happens_without_sky() -> None:
+    image, sky = torch.full((64, 3, SIZE, SIZE), 0.4), torch.zeros(64, 1, SIZE, SIZE)
+    sky[:, :, 0, : int(MIN_SKY * SIZE)] = 1.0  # less than MIN_SKY of the image
+    assert torch.equal(change_some(image, sky, Draws(0, torch.device("cpu")), tuple(CHANGES)), image)
 
 
-@pytest.mark.parametrize("name", ["other_sky", "night", "fog"])
-def test_nothing_happens_without_sky(name: str) -> None:
-    view = Labeled(np.full((SIZE, SIZE, 3), 99, np.uint8), np.zeros((SIZE, SIZE), np.float32), np.ones((SIZE, SIZE), bool))
-    assert np.array_equal(CONDITIONS[name](view, np.random.default_rng(0)).image, view.image)
+def test_nights_are_dark(outdoors: tuple[Tensor, Tensor]) -> None:
+    image, sky = outdoors
+    means = torch.cat([changed("night", image, sky, seed).mean((1, 2, 3)) for seed in range(4)])
+    assert means.median() < 80 / 255
 
 
-def test_nights_are_dark(outdoors: list[Labeled]) -> None:
-    means = [CONDITIONS["night"](view, np.random.default_rng(seed)).image.mean() for seed, view in enumerate(outdoors * 4)]
-    assert np.median(means) < 80
+def test_fog_takes_contrast_and_leaves_the_foreground(outdoors: tuple[Tensor, Tensor]) -> None:
+    image, sky = outdoors
+    for foggy, before, share in zip(changed("fog", image, sky), image, sky, strict=True):
+        above = share.expand_as(before) > 0.99
+        assert foggy[above].std() <= before[above].std() + 2 / 255
+        assert (foggy[:, -3:] - before[:, -3:]).abs().mean() < 40 / 255
 
 
-def test_fog_takes_contrast_and_leaves_the_foreground(outdoors: list[Labeled]) -> None:
-    for seed, view in enumerate(outdoors):
-        foggy = CONDITIONS["fog"](view, np.random.default_rng(seed)).image.astype(float)
-        assert foggy[view.sky > 0.99].std() <= view.image[view.sky > 0.99].std() + 2
-        assert np.abs(foggy[-3:] - view.image[-3:]).mean() < 40
-
-
-def test_no_old_sky_shines_through(outdoors: list[Labeled]) -> None:
+def test_no_old_sky_shines_through(outdoors: tuple[Tensor, Tensor]) -> None:
     """With a bright red sky before, pixels that are half sky are not red after."""
-    for seed, view in enumerate(outdoors[:4]):
-        red = view.image.copy()
-        mix = view.sky[..., None]
-        red = np.rint(mix * np.array([255, 0, 0]) + (1 - mix) * 90).astype(np.uint8)
-        changed = CONDITIONS["other_sky"](Labeled(red, view.sky, view.valid), np.random.default_rng(seed)).image.astype(int)
-        edge = (view.sky > 0.4) & (view.sky < 0.95)
-        plain = CONDITIONS["other_sky"](
-            Labeled(np.full_like(red, 90), view.sky, view.valid), np.random.default_rng(seed)
-        ).image.astype(int)
-        assert np.abs(changed - plain)[edge].mean() < 12
+    _, sky = outdoors
+    plain = torch.full((len(sky), 3, SIZE, SIZE), 90 / 255)
+    red = torch.lerp(plain, torch.tensor([1.0, 0.0, 0.0])[:, None, None], sky)
+    edge = ((sky > 0.4) & (sky < 0.95)).expand_as(red)
+    assert (changed("other_sky", red, sky) - changed("other_sky", plain, sky)).abs()[edge].mean() < 12 / 255
 
 
-def test_fisheye_moves_image_and_label_alike() -> None:
-    """In an image that is white where there is sky, it still is; the rim is black, not sky, and counts."""
-    sky = np.zeros((SIZE, SIZE), np.float32)
-    sky[:40] = 1.0
-    view = Labeled(np.repeat((sky * 255).astype(np.uint8)[..., None], 3, axis=2), sky, np.ones(sky.shape, bool))
-    rims = 0
-    for seed in range(20):
-        bent = CONDITIONS["fisheye"](view, np.random.default_rng(seed))
-        gray = bent.image.mean(axis=2) / 255.0
-        assert np.abs(gray - bent.sky).max() < 0.06
-        rims += bool((bent.sky[[0, 0, -1, -1], [0, -1, 0, -1]] == 0.0).all())
-        assert bent.valid.all()
-    assert rims >= 5
+@pytest.mark.parametrize("names", [("fog", "fisheye"), tuple(CHANGES)])
+def test_every_condition_has_its_share(names: Sequence[str], outdoors: tuple[Tensor, Tensor]) -> None:
+    image, sky = (each[:1].expand(300, -1, -1, -1) for each in outdoors)
+    after = change_some(image, sky, Draws(0, torch.device("cpu")), names)
+    share = (after != image).flatten(1).any(1).float().mean()
+    assert float(share) == pytest.approx(sum(CHANGES[name][0] for name in names if name in CHANGES), abs=0.06)
 
 
-def test_every_condition_has_its_share(outdoors: list[Labeled]) -> None:
-    assert SHARES.keys() == CONDITIONS.keys() and sum(SHARES.values()) < 0.5
-    view, rng, count = outdoors[0], np.random.default_rng(0), 300
-    changed = sum(under_condition(view, ("fog", "fisheye"), rng) is not view for _ in range(count))
-    assert changed / count == pytest.approx(SHARES["fog"] + SHARES["fisheye"], abs=0.06)
-
-
-def test_without_names_the_generator_is_not_touched(outdoors: list[Labeled]) -> None:
-    rng = np.random.default_rng(3)
-    assert under_condition(outdoors[0], (), rng) is outdoors[0]
-    assert rng.random() == np.random.default_rng(3).random()
+def test_without_names_the_generator_is_not_touched(outdoors: tuple[Tensor, Tensor]) -> None:
+    draws, fresh = (Draws(3, torch.device("cpu")) for _ in range(2))
+    assert change_some(*outdoors, draws, ()) is outdoors[0]
+    assert torch.equal(draws.uniform(0.0, 1.0, 3), fresh.uniform(0.0, 1.0, 3))
