@@ -8,8 +8,8 @@ evaluation, int8 and the benchmark take it like any other folder::
 Images keep their bytes: they are hard links where SOURCE and DIR lie on one file system (so never edit them in place),
 else copies. Masks are written: 255 sky, 0 other, 128 void. Every image is decoded once, so that a broken one is found
 now and not in the middle of a training run. With `--max-side` a larger image is resized as the network's input is
-(`image_ops.resize_rgb`) and saved as PNG, which loses nothing more, and its mask takes the nearest label: labels are
-never mixed.
+(`edge_runtime.images.resize.resize_rgb`) and saved as PNG, which loses nothing more, and its mask takes the nearest label:
+labels are never mixed.
 
 DIR appears whole or not at all. Trees, places and terms of the data sets: `train.data.sources`.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
-from train.engine.presets import PRESETS, PRUNE_PRESETS, FitConfig, PruneConfig
+from train.engine.presets import HELPFUL, PRESETS, PRUNE_PRESETS, FitConfig, PruneConfig
 from train.models import count_macs, count_parameters, load_checkpoint
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
@@ -35,6 +35,13 @@ SOFTEN = (
     "python train/distill.py models/teacher/checkpoint.pt --data ../shared/data/sky --unlabeled ../shared/data/unlabelled "
     "--out runs/softened"
 )
+# What was done to released weights by hand, with code that is not kept: key of a checkpoint's record -> what the card says.
+BY_HAND = {
+    "started_from": "It started from {}; no flag of train/fit.py takes a part of the weights.",
+    "head_bias_shift": "After training {} was added to the bias of the last layer: fewer pixels count as sky.",
+    "boundary_in_dice": "The weight of pixels near edges entered the Dice loss too.",
+    "drawn": "Images were drawn so: {}.",
+}
 COLUMNS = (
     ("iou", "pooled IoU"),
     ("iou_per_image", "per-image IoU"),
@@ -70,6 +77,7 @@ def card(folder: Path) -> str:
         parameters=count_parameters(model),
         gmacs=count_macs(model, checkpoint.size) / 1e9,
         recipe=recipe(checkpoint.training),
+        by_hand=[said.format(checkpoint.training[key]) for key, said in BY_HAND.items() if key in checkpoint.training],
         settings=[(name, _plain(value)) for name, value in _settings(checkpoint.training).items() if value not in (None, [], {})],
         rounds=_rounds(checkpoint.training),
         metrics=metrics,
@@ -89,21 +97,26 @@ def recipe(training: dict[str, Any]) -> list[str]:
     commands += [line for line in SCENES if "train-scenes" in data and line not in commands]
     commands += [SOFTEN] * ("softened" in data and SOFTEN not in commands)
     folders = " ".join(FOLDERS.get(name, name) for name in data)
+    done = sum("--out runs/step-" in command for command in commands)
+    before, out = f"runs/step-{done}/checkpoint.pt", f"--out runs/step-{done + 1}"
     if "pruned" in training:
         flags = _flags(settings, PRUNE_PRESETS["u2netp"], PRUNING_FLAGS)
-        return [*commands, " ".join([f"python train/prune.py u2netp --data {folders}", *flags])]
-    flags = ["--init runs/FIRST/checkpoint.pt"] * bool(settings["init"])
+        return [*commands, " ".join([f"python train/prune.py u2netp --checkpoint {before} --data {folders} {out}", *flags])]
+    if settings.get("resident") and "conditions" not in settings:  # such views had them built in
+        settings["conditions"] = list(HELPFUL)
     # Views in batches have presets of their own.
     preset = settings["arch"] + (("_open" if training.get("terms") else "_gpu") if settings.get("resident") else "")
-    flags += _flags(settings, PRESETS[preset], FLAGS)
-    return [*commands, " ".join([f"python train/fit.py {preset} --data {folders}", *flags])]
+    flags = [f"--init {before}"] * bool(settings["init"]) + _flags(settings, PRESETS[preset], FLAGS)
+    return [*commands, " ".join([f"python train/fit.py {preset} --data {folders} {out}", *flags])]
 
 
 def _flags(settings: dict[str, Any], preset: FitConfig | PruneConfig, names: Sequence[str]) -> list[str]:
-    """Return the flags of those settings that are not the preset's."""
+    """Return the flags of those settings that are not the preset's; what a record lacks was the default."""
     flags = []
+    defaults = {field.name: field.default for field in fields(preset)}
     for name in names:
-        values, wanted = settings.get(name, []), getattr(preset, name)
+        values, wanted = settings.get(name, defaults[name]), getattr(preset, name)
+        values = list(values) if isinstance(values, tuple) else values
         values = values if isinstance(values, list) else [values]
         if values != list(wanted if isinstance(wanted, tuple) else [wanted]):
             flags.append(" ".join([f"--{name.replace('_', '-')}", *map(str, values)]))
@@ -117,7 +130,7 @@ def _rounds(training: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _settings(training: dict[str, Any]) -> dict[str, Any]:
     return (
-        training["pruned"]
+        dict(training["pruned"])
         if "pruned" in training
         else {name: value for name, value in training.items() if name not in ("before", "terms")}
     )

@@ -161,7 +161,7 @@ def test_init_starts_from_a_checkpoint(data: Path, tmp_path: Path) -> None:
         fit(dataclasses.replace(SMALL, data=(data,), val=(data,), init=first, out=tmp_path / "b", steps=(1,)))
     )
     assert second.training["before"] == load_checkpoint(first).training
-    assert second.training["sources_seen"] == ["scenes"] and second.training["teachers"] == []
+    assert second.training["sources_seen"] == [data.name] and second.training["teachers"] == []
     with pytest.raises(InputError, match="is for unet_lite_s, expected u2netp"):
         fit(FitConfig("u2netp", data=(data,), init=first, out=tmp_path / "c"))
 

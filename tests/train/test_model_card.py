@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
-from train.engine.presets import PRESETS, PRUNE_PRESETS
+from train.engine.presets import HELPFUL, PRESETS, PRUNE_PRESETS, FitConfig, PruneConfig
 from train.model_card import card, recipe
 from train.models import load_checkpoint
 
@@ -41,12 +42,25 @@ def test_recipe_names_every_run_that_led_to_the_weights() -> None:
     second = settings | {"data": ["softened", "train-scenes"], "init": "checkpoint.pt", "steps": [7], "lr": 0.5, "before": first}
     scenes, more, fit, soften, again = recipe(second)
     assert "100000" in scenes and "200000" in more
-    assert fit == "python train/fit.py unet_lite_s --data ../shared/data/sky runs/train-scenes"
+    assert fit == "python train/fit.py unet_lite_s --data ../shared/data/sky runs/train-scenes --out runs/step-1"
     assert soften.startswith("python train/distill.py models/teacher/checkpoint.pt ")
-    folders = "--data runs/softened runs/train-scenes --init runs/FIRST/checkpoint.pt"
+    folders = "--data runs/softened runs/train-scenes --out runs/step-2 --init runs/step-1/checkpoint.pt"
     assert again == f"python train/fit.py unet_lite_s {folders} --steps 7 --lr 0.5"
-    batched = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(PRESETS["teacher_gpu"]).items()}
-    assert recipe(batched | {"data": ["sky"], "init": None}) == ["python train/fit.py teacher_gpu --data ../shared/data/sky"]
     settings = vars(PRUNE_PRESETS["u2netp"]) | {"data": ["sky"], "macs": 0.05, "final_steps": 9, "conditions": []}
-    pruned = recipe({"pruned": settings, "before": first})
-    assert pruned == [scenes, more, fit, "python train/prune.py u2netp --data ../shared/data/sky --macs 0.05 --final-steps 9"]
+    pruned = "python train/prune.py u2netp --checkpoint runs/step-1/checkpoint.pt --data ../shared/data/sky --out runs/step-2"
+    assert recipe({"pruned": settings, "before": first}) == [scenes, more, fit, f"{pruned} --macs 0.05 --final-steps 9"]
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_recipes_are_command_lines_with_the_recorded_settings(name: str, project_root: Path) -> None:
+    training = load_checkpoint(project_root / "models" / name / "checkpoint.pt").training
+    commands = recipe(training)
+    fits = [parse(command.split()[2:], FitConfig, PRESETS) for command in commands if command.startswith("python train/fit.py")]
+    assert fits[-1].arch == training["arch"] and len({fit.out for fit in fits}) == len(fits)
+    for key in ("sizes", "steps", "batches", "lr", "seed", "resident", "conditions"):
+        recorded = training.get(key, HELPFUL if key == "conditions" and "resident" in training else getattr(FitConfig("x"), key))
+        assert getattr(fits[-1], key) == (tuple(recorded) if isinstance(recorded, list) else recorded), key
+    assert fits[-1].init is None or any(f"--out {fits[-1].init.parent} " in f"{command} " for command in commands)
+    for command in commands:
+        if command.startswith("python train/prune.py"):
+            assert parse(command.split()[2:], PruneConfig, PRUNE_PRESETS).macs == 0.05
