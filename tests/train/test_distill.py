@@ -45,7 +45,7 @@ def loose(scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_targets_are_the_mix(data: Path, loose: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    config = DistillConfig((tiny_checkpoint,), (data,), (loose,), tmp_path / "soft", weight=0.25)
+    config = DistillConfig((tiny_checkpoint,), (data,), (loose,), out=tmp_path / "soft", weight=0.25)
     out = soften(config)
     teacher = open_model(tiny_checkpoint)
     labels = {pair.id: read_pair(pair) for pair in find_pairs(data, "train")}
@@ -68,7 +68,7 @@ def test_targets_are_the_mix(data: Path, loose: Path, tiny_checkpoint: Path, tmp
 
 
 def test_a_killed_run_goes_on(data: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    config = DistillConfig((tiny_checkpoint,), (data,), (), tmp_path / "soft")
+    config = DistillConfig((tiny_checkpoint,), (data,), (), out=tmp_path / "soft")
     soften(config)
     masks = sorted((tmp_path / "soft" / "train" / "masks").iterdir())
     before = [mask.stat().st_mtime_ns for mask in masks]
@@ -79,7 +79,7 @@ def test_a_killed_run_goes_on(data: Path, tiny_checkpoint: Path, tmp_path: Path)
     assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, True]
     assert masks[1].read_bytes() == content
     with pytest.raises(InputError, match="other teachers, corrections or weights"):
-        soften(DistillConfig((tiny_checkpoint,), (data,), (), tmp_path / "soft", weight=0.9))
+        soften(DistillConfig((tiny_checkpoint,), (data,), (), out=tmp_path / "soft", weight=0.9))
 
 
 def test_refusals(data: Path, loose: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -88,11 +88,11 @@ def test_refusals(data: Path, loose: Path, tiny_checkpoint: Path, tmp_path: Path
     (full / "mine.txt").write_text("keep")
     out = tmp_path / "never"
     for config, words in (
-        (DistillConfig((), (data,), (), out), "no teacher"),
-        (DistillConfig((tiny_checkpoint,), (), (), out), "no image"),
-        (DistillConfig((tiny_checkpoint,), (data,), (), out, weight=1.5), "weight 1.5"),
-        (DistillConfig((tiny_checkpoint,), (), (loose, loose), out), "one image of a name"),
-        (DistillConfig((tiny_checkpoint,), (data,), (), full), "something else"),
+        (DistillConfig((), (data,), (), out=out), "no teacher"),
+        (DistillConfig((tiny_checkpoint,), (), (), out=out), "no image"),
+        (DistillConfig((tiny_checkpoint,), (data,), (), out=out, weight=1.5), "weight 1.5"),
+        (DistillConfig((tiny_checkpoint,), (), (loose, loose), out=out), "one image of a name"),
+        (DistillConfig((tiny_checkpoint,), (data,), (), out=full), "something else"),
     ):
         with pytest.raises(InputError, match=words):
             soften(config)

@@ -223,7 +223,6 @@ def test_presets_are_valid() -> None:
         ({"seed": 10**40}, "got --seed 10"),
         ({"save_minutes": math.nan}, "got --save-minutes nan"),
         ({"resume": True}, "without --resume"),
-        ({"resident": 64, "conditions": ("night",)}, "got --conditions night with --resident, which has its own"),
         ({"resident": -1}, "got --resident -1"),
         ({"sources": ("moon",)}, "got --sources moon, which no image of --data is from"),
         ({"init": Path("absent.pt")}, "expected a checkpoint.pt"),
