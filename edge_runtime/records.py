@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import types
 import typing
@@ -53,7 +54,7 @@ def parse_json(text: str, expected: str) -> Any:
     """Return the value of a JSON text without repeated keys, NaN or infinity; `expected` names the file in the error."""
     try:
         text.encode()
-        value = json.loads(text, object_pairs_hook=_unique_keys)
+        value = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant, parse_float=_finite)
         _refuse_odd(value, "", escaped="\\u" in text)
     except InputError:
         raise
@@ -162,9 +163,9 @@ def _unique_keys(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_odd(value: Any, key: str, escaped: bool) -> None:
-    """Refuse numbers that are not finite or that no field holds and, where texts are `escaped`, halves of surrogate pairs."""
+    """Refuse numbers that no field holds and, where texts are `escaped`, halves of surrogate pairs."""
     if isinstance(value, float) and not abs(value) < 1e300:
-        raise InputError(f"{key or 'the whole file'}: got the number {value}, expected a finite one below 1e300")
+        raise InputError(f"{key or 'the whole file'}: got the number {value}, expected one below 1e300")
     if isinstance(value, dict):
         for name, item in value.items():
             _refuse_odd(name, key, escaped)
@@ -173,4 +174,14 @@ def _refuse_odd(value: Any, key: str, escaped: bool) -> None:
         for index, item in enumerate(value):
             _refuse_odd(item, f"{key}[{index}]", escaped)
     elif escaped and isinstance(value, str) and any("\ud800" <= each <= "\udfff" for each in value):
-        raise InputError(f"{key or 'the whole file'}: got text that is not JSON (halves of surrogates), expected Unicode")
+        raise InputError(
+            f"{key or 'the whole file'}: got text that is not JSON ({value!a:.60}: surrogates not allowed), expected Unicode"
+        )
+
+
+def _no_constant(name: str) -> float:
+    raise InputError(f"got the number {name}, expected a finite one")
+
+
+def _finite(text: str) -> float:
+    return float(text) if math.isfinite(float(text)) else _no_constant(f"{text:.40}")

@@ -180,8 +180,8 @@ class Results:
     data: DataFacts | None
     frame: Frame
     reference: str | None
-    artifacts: Annotated[tuple[ArtifactFacts, ...], Meta(min_length=1, description="one or more")]
-    rows: Annotated[tuple[Row, ...], Meta(min_length=1, description="one or more")]
+    artifacts: Annotated[tuple[ArtifactFacts, ...], Meta(min_length=1, description="a list of one or more")]
+    rows: Annotated[tuple[Row, ...], Meta(min_length=1, description="a list of one or more")]
     device_run: DeviceRun | None = None
 
 
