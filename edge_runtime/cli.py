@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import os
 import reprlib
@@ -22,6 +23,7 @@ C = TypeVar("C")
 EXIT_OK, EXIT_GATE, EXIT_INPUT, EXIT_INTERRUPTED = 0, 1, 2, 130
 MOST_CONFIG_BYTES, MOST_CONFIG_WORDS = 1 << 20, 10_000
 DEBUG = "--debug"
+left_behind: list[threading.Thread] = []  # threads that wait inside a library, such as for a stalled stream
 
 
 class Terminated(KeyboardInterrupt):
@@ -47,6 +49,7 @@ def run_command(main: Callable[[C], None], config_type: type[C], presets: Mappin
     try:
         main(parse(words, config_type, presets))
         sys.stdout.flush()
+        _leave_behind(EXIT_OK)
         return
     except BrokenPipeError:  # `| head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -56,7 +59,16 @@ def run_command(main: Callable[[C], None], config_type: type[C], presets: Mappin
             traceback.print_exc()
         code, text = _outcome(error)
         print(text, file=sys.stderr)
+    _leave_behind(code)
     sys.exit(code)
+
+
+def _leave_behind(code: int) -> None:
+    """Exit at once where a thread still waits inside a library: taking Python down around it can crash."""
+    if any(thread.is_alive() for thread in left_behind):
+        atexit._run_exitfuncs()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _outcome(error: BaseException) -> tuple[int, str]:

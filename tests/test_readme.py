@@ -28,6 +28,12 @@ def _run(words: list[str]) -> str:
     return "".join(line.rstrip() + "\n" for line in result.stdout.splitlines() if line.strip())
 
 
+def _remove_outputs(page: str) -> None:
+    """Remove the files that an earlier run of a page left: commands refuse to replace some."""
+    for name in re.findall(r"--out (build/\S+\.\w+)", page):
+        (ROOT / name).unlink(missing_ok=True)
+
+
 def _shape(text: str) -> list[str]:
     """Return the lines without what differs from run to run: figures, the space that aligns them, who is the fastest."""
     lines = (re.sub(r"[\s━─]+", " ", NUMBER.sub("#", line)).strip() for line in text.splitlines())
@@ -37,6 +43,7 @@ def _shape(text: str) -> list[str]:
 @pytest.mark.parametrize("path", [path for path in PAGES if BLOCK.search(path.read_text())], ids=lambda path: path.stem)
 def test_commands_print_what_the_page_shows(path: Path, request: pytest.FixtureRequest) -> None:
     page = path.read_text()
+    _remove_outputs(page)
     for language, block in BLOCK.findall(page):
         if language == "python":
             _run([sys.executable, "-c", block])

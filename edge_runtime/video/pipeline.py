@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from edge_runtime.cli import left_behind
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.overlay import draw_overlay
@@ -218,7 +219,9 @@ def _run(reader: VideoSource, out: Path, work: Work, note: Callable[[], str], se
         ended.set()
         stop.set()
         decoder.join(ENDING_S if reader.live else CLOSING_S)  # a stalled stream may hold it; it ends with the process
-        if not decoder.is_alive():
+        if decoder.is_alive():
+            left_behind.append(decoder)
+        else:
             reader.close()
     height, width = sink.written_size
     written = "" if sink.written_size == reader.size else f"written as {width} x {height}"
