@@ -106,7 +106,7 @@ DEMO_DATA := $(or $(DATA),$(DEMO_SCENES))
 # $(call split_of,FOLDER,SPLIT): the split to read, or nothing where FOLDER has no splits. FOLDER may contain spaces.
 split_of = $(shell test -d "$(1)/images" || echo $(2))
 DEMO_SPLIT = $(call split_of,$(DEMO_DATA),test)
-DEMO_IMAGES = $(DEMO_DATA)/$(DEMO_SPLIT)/images
+DEMO_PHOTOS = $(if $(DATA),$(DATA)/$(DEMO_SPLIT)/images,docs/photos)
 DEMO_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(DEMO)/$(net)/%)) $(U2NETP_SET:%=$(DEMO)/u2netp/%)
 $(call float_rules,$(DEMO))
 $(call int8_rules,$(DEMO),$(DEMO_SCENES)/train,$(DEMO_SCENES)/train/images,--count 40)
@@ -119,21 +119,17 @@ $(DEMO_SCENES)/train/images: $(STAMP)
 	$(PY) -m scenes.render --out $(DEMO_SCENES) --count 64 --seed 1000 --split train
 
 demo: $(STAMP)  ## masks first, then export, quantize, verify, benchmark, report; your labeled images with DATA=DIR
-ifndef DATA
-	$(call say,generating images)
-	@$(MAKE) --no-print-directory -s $(DEMO_SCENES)/test/images
-endif
 	$(call say,segmenting with the released int8 unet_lite)
-	@$(PY) -m edge_runtime.segment "$(DEMO_IMAGES)" --model models/unet_lite/tflite-int8 --out $(DEMO)/masks --overlay
+	@$(PY) -m edge_runtime.segment "$(DEMO_PHOTOS)" --model models/unet_lite/tflite-int8 --out $(DEMO)/masks --overlay
 	$(call say,overlays to look at: $(DEMO)/masks/*.overlay.jpg)
 	$(call say,exporting and quantizing $(words $(DEMO_MODELS)) artifacts)
-	@$(MAKE) --no-print-directory -s $(DEMO_SCENES)/train/images
+	@$(MAKE) --no-print-directory -s $(DEMO_SCENES)/train/images $(if $(DATA),,$(DEMO_SCENES)/test/images)
 	@$(MAKE) --no-print-directory -s -j2 $(addsuffix /model.json,$(DEMO_MODELS))
 	$(call say,replaying the golden pair of every artifact)
 	@$(PY) -m edge_runtime.verify $(DEMO_MODELS)
 	$(call say,benchmarking)
 	@$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data "$(DEMO_DATA)" --split "$(DEMO_SPLIT)" --threads 1 --quick --eval-count 24 --overwrite --out $(DEMO)/results.json
-	@find "$(DEMO_IMAGES)" -type f | sort | head -4 | tr '\n' '\0' | xargs -0 $(PY) -m skyedge.report $(DEMO)/results.json --out $(DEMO)/report --images
+	@find "$(DEMO_PHOTOS)" -type f | sort | head -4 | tr '\n' '\0' | xargs -0 $(PY) -m skyedge.report $(DEMO)/results.json --out $(DEMO)/report --images
 	@echo "page: $(DEMO)/report/index.html   masks and overlays: $(DEMO)/masks/"
 
 # ---- make bench: the full rule; the only source of figures in the README ------------------------------------------------
@@ -207,9 +203,8 @@ release: $(STAMP)  ## make release DATA=DIR OPEN_DATA=DIR: released artifacts (f
 	  $(PY) train/evaluate.py models/$$net/checkpoint.pt --data runs/indoor --split test --out runs/eval-$$net-indoor; \
 	  cp runs/eval-$$net-indoor/metrics.json models/$$net/metrics_indoor.json; \
 	  $(PY) train/model_card.py models/$$net; done
-	$(PY) -m scenes.render --out build/example --count 1 --seed 3 --split test
-	$(PY) -m edge_runtime.segment build/example/test/images --model models/unet_lite/tflite-int8 --out build/example/masks --overlay
-	mkdir -p results && cp build/example/masks/*.overlay.jpg results/example.jpg
+	$(PY) -m edge_runtime.segment docs/photos/venice_canal.jpg --model models/unet_lite/tflite-int8 --out build/example --overlay --overwrite
+	cp build/example/venice_canal.overlay.jpg results/example.jpg
 
 # ---- the sky in the browser (docs/web.md) -------------------------------------------------------------------------------
 .PHONY: web web-build web-packages web-bench

@@ -1,7 +1,7 @@
 """Which conditions help: `python studies/ablation.py --data DIR ...` trains with and without each.
 
-Grouped k-fold cross-validation over `train` and `val` together, never `test`. All variants see the same images in the same
-order: only the conditions differ. A run that was killed goes on where it stopped.
+Grouped k-fold cross-validation over `train` and `val` together, or `val` of other folders; never `test`. All variants see the
+same images in the same order: only the conditions differ. A run that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from train.evaluation.summary import group_by_tag
 from train.fit import fit_pairs
 
 OTHER_VARIANTS = ("none", "all", "without_extra")
+TAGS = ("night", "dusk", "street", "nature")
 SHOWN = ("iou", "iou_per_image", "boundary_iou", "mae", "nosky_fpr")
 
 
@@ -34,6 +35,8 @@ class AblationConfig(StudyConfig):
 
     data: tuple[Path, ...] = ()
     """Labeled folders, of which `train` and `val` make the folds."""
+    val: tuple[Path, ...] = ()
+    """Train on `train` of --data and measure on `val` of these, instead of in folds."""
     extra: tuple[Path, ...] = ()
     """Folders that are trained on in every fold and never measured, such as scenes."""
     variants: tuple[str, ...] = ("none", *CONDITIONS, "all")
@@ -61,9 +64,9 @@ class AblationConfig(StudyConfig):
 def measure(config: AblationConfig) -> Iterator[tuple[str, Figures]]:
     """Do all the runs that are not done yet and yield the figures of every variant."""
     _check(config)
-    pairs = [*gather(config.data, "train"), *gather(config.data, "val")]
+    pairs = gather(config.data, "train") + ([] if config.val else gather(config.data, "val"))
     extra = gather(config.extra, "train")
-    parts = part_by_group(pairs, config.folds, config.seed)
+    parts = [gather(config.val, "val")] if config.val else part_by_group(pairs, config.folds, config.seed)
     if min(map(len, parts)) == 0:
         raise InputError(f"got {len(pairs)} images in too few groups for {config.folds} folds, expected more; use fewer folds")
     variants = {}
@@ -72,9 +75,9 @@ def measure(config: AblationConfig) -> Iterator[tuple[str, Figures]]:
         measured: list[Pair] = []
         per_fold = []
         for number, held_out in enumerate(parts):
-            training = [pair for part in parts if part is not held_out for pair in part]
+            training = pairs if config.val else [pair for part in parts if part is not held_out for pair in part]
             if variant != "without_extra":
-                training += extra
+                training = training + extra
             checkpoint = _train(config, variant, number, training)
             found = evaluate_pairs(open_model(checkpoint, config.threads).predict, held_out)
             per_fold.append(pool(found).iou)
@@ -118,11 +121,16 @@ def page(figures: Figures) -> list[str]:
         if base and name != "none":
             pairs = zip(row["per_fold_iou"], base["per_fold_iou"], strict=True)
             gains = ", ".join(f"{100 * (value - reference):+.2f}" for value, reference in pairs)
-        rows.append([name, *(f"{row[key]:.4f}" for key in SHOWN), gains])
+        tagged = [row["tags"].get(tag, {}).get("iou") for tag in TAGS]
+        rows.append(
+            [name, *(f"{row[key]:.4f}" for key in SHOWN), *("-" if iou is None else f"{iou:.3f}" for iou in tagged), gains]
+        )
     config = figures["config"]
-    about = f"{config['arch']} at {config['size']} pixels, {config['steps']} steps, {config['folds']}-fold by group on "
-    about += f"{figures['images']} images; pooled over the folds. Gain: points of IoU over `none`, per fold."
-    return [about, "", *table(["conditions", *SHOWN, "gain per fold"], "l" + "r" * len(SHOWN) + "l", rows)]
+    measured_on = f"`val` of {', '.join(config['val'])}" if config.get("val") else f"{config['folds']} folds by group"
+    about = f"{config['arch']} at {config['size']} pixels, {config['steps']} steps, {figures['images']} images, "
+    about += f"measured on {measured_on}. Gain: points of pooled IoU over `none`, per fold; scenes have their IoU."
+    align = "l" + "r" * (len(SHOWN) + len(TAGS)) + "l"
+    return [about, "", *table(["conditions", *SHOWN, *TAGS, "gain per fold"], align, rows)]
 
 
 def _plain(config: AblationConfig) -> dict[str, Any]:

@@ -15,26 +15,37 @@ from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
-from train.engine.presets import HELPFUL, PRESETS, PRUNE_PRESETS, FitConfig, PruneConfig
+from train.engine.presets import HELPFUL, OPEN_SOURCES, PRESETS, PRUNE_PRESETS, FitConfig, PruneConfig
 from train.models import count_macs, count_parameters, load_checkpoint
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 SUMMARIES = {
     "unet_lite": "A lightweight U-Net: EfficientNet-Lite0 encoder to stride 32, depthwise-separable decoder.",
     "unet_lite_s": "The small sister of unet_lite: the encoder ends at stride 16, and the input is smaller.",
-    "u2netp": "U2-Netp (Qin et al. 2020), trained from random weights; here as the full-precision reference.",
+    "u2netp": "U2-Netp (Qin et al. 2020), the full-precision reference.",
     "u2netp_pruned": "U2-Netp with whole channels taken out, most of them at full resolution.",
+    "u2netp_open": "U2-Netp (Qin et al. 2020), fine-tuned from the public sky weights of xiongzhu666 (MIT).",
     "teacher": "A U-Net with the EfficientNet-Lite2 encoder: the accuracy reference, and what the small networks learned from.",
 }
-# Folder name in a checkpoint's record -> where the recipe finds or makes it.
-FOLDERS = {"sky": "../shared/data/sky", "train-scenes": "runs/train-scenes", "softened": "runs/softened"}
-SCENES = [f"python -m scenes.render --out runs/train-scenes --count 700 --seed {seed} --split train" for seed in (100000, 200000)]
+PUBLIC = "u2netp_public_384.pt"  # the public U2-Netp (MIT), which u2netp_open starts from
+# Folder name in a checkpoint's record -> where it is found, or the commands that make it; {} is the teacher's checkpoint.
+FOUND = {"sky": "../shared/data/sky", "open": "../shared/data/open"}
+SCENES = "python -m scenes.render --out runs/{} --split train"
+SOFTEN = "python train/distill.py {{}} --data {} --unlabeled ../shared/data/unlabelled{} --out runs/{}"
+TAUGHT = " ".join((*OPEN_SOURCES[:-1], "wall_oceanic"))  # the last of unlabeled images
+MADE = {
+    "train-scenes": [f"{SCENES.format('train-scenes')} --count 700 --seed {seed}" for seed in (100000, 200000)],
+    "open-scenes": [
+        f"{SCENES.format('open-scenes')} --count {count} --seed {seed}{kind and ' --kind ' + kind}"
+        for count, seed, kind in (
+            (80, 300000, "flat"), (420, 310000, ""), (120, 320000, "indoor"), (60, 330000, "wall"), (60, 340000, "closeup")
+        )
+    ],
+    "softened": [SOFTEN.format(FOUND["sky"], "", "softened")],
+    "open-soft": [SOFTEN.format(f"{FOUND['open']} {FOUND['sky']}", f" --sources {TAUGHT}", "open-soft")],
+}  # fmt: skip
 FLAGS = ("conditions", "resident", "balance", "boundary", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed", "precision")
 PRUNING_FLAGS = ("macs", "rounds", "steps", "final_steps", "batch", "importance", "conditions", "lr", "ema", "seed", "precision")
-SOFTEN = (
-    "python train/distill.py models/teacher/checkpoint.pt --data ../shared/data/sky --unlabeled ../shared/data/unlabelled "
-    "--out runs/softened"
-)
 # What was done to released weights by hand, with code that is not kept: key of a checkpoint's record -> what the card says.
 BY_HAND = {
     "started_from": "It started from {}; no flag of train/fit.py takes a part of the weights.",
@@ -63,7 +74,11 @@ class ModelCardConfig:
 def card(folder: Path) -> str:
     """Return the model card of `folder` as Markdown; every figure is read from the folder's files."""
     checkpoint = load_checkpoint(folder / "checkpoint.pt")
-    kind = checkpoint.arch + "_pruned" * bool(checkpoint.plan)
+    kind = (
+        checkpoint.arch
+        + "_pruned" * bool(checkpoint.plan)
+        + "_open" * (checkpoint.arch == "u2netp" and "terms" in checkpoint.training)
+    )
     if kind not in SUMMARIES:
         raise InputError(f"got a checkpoint of {kind}, expected a released one: {', '.join(SUMMARIES)}")
     metrics, indoor = _read(folder / "metrics.json"), _read(folder / "metrics_indoor.json")
@@ -76,6 +91,7 @@ def card(folder: Path) -> str:
         summary=SUMMARIES[kind],
         parameters=count_parameters(model),
         gmacs=count_macs(model, checkpoint.size) / 1e9,
+        begins=_begins(checkpoint.training),
         recipe=recipe(checkpoint.training),
         by_hand=[said.format(checkpoint.training[key]) for key, said in BY_HAND.items() if key in checkpoint.training],
         settings=[(name, _plain(value)) for name, value in _settings(checkpoint.training).items() if value not in (None, [], {})],
@@ -92,22 +108,45 @@ def card(folder: Path) -> str:
 def recipe(training: dict[str, Any]) -> list[str]:
     """Return the commands of a checkpoint's record, first things first; an earlier run that it started from is part of it."""
     settings = _settings(training)
-    data = settings.get("data", [])
+    if "data" not in settings:
+        return []  # weights from elsewhere
     commands = recipe(training["before"]) if training.get("before") else []
-    commands += [line for line in SCENES if "train-scenes" in data and line not in commands]
-    commands += [SOFTEN] * ("softened" in data and SOFTEN not in commands)
-    folders = " ".join(FOLDERS.get(name, name) for name in data)
+    teacher = "models/teacher/checkpoint.pt"
+    for taught_by in training.get("teachers", ()):
+        taught = recipe(taught_by["training"])
+        commands += [line for line in taught if line not in commands]
+        teacher = f"{taught[-1].split('--out ')[1].split()[0]}/checkpoint.pt"
+    data = settings["data"]
+    made = [line.format(teacher) for name in data for line in MADE.get(name, ())]
+    commands += [line for line in made if line not in commands]
+    folders = " ".join(FOUND.get(name, f"runs/{name}") for name in data)
     done = sum("--out runs/step-" in command for command in commands)
     before, out = f"runs/step-{done}/checkpoint.pt", f"--out runs/step-{done + 1}"
+    if settings.get("init") == PUBLIC:
+        before = f"../shared/data/pretrained/{PUBLIC}"
     if "pruned" in training:
         flags = _flags(settings, PRUNE_PRESETS["u2netp"], PRUNING_FLAGS)
         return [*commands, " ".join([f"python train/prune.py u2netp --checkpoint {before} --data {folders} {out}", *flags])]
     if settings.get("resident") and "conditions" not in settings:  # such views had them built in
         settings["conditions"] = list(HELPFUL)
     # Views in batches have presets of their own.
-    preset = settings["arch"] + (("_open" if training.get("terms") else "_gpu") if settings.get("resident") else "")
+    preset = settings["arch"] + ("_open" if training.get("terms") else "_gpu" * bool(settings.get("resident")))
     flags = [f"--init {before}"] * bool(settings["init"]) + _flags(settings, PRESETS[preset], FLAGS)
     return [*commands, " ".join([f"python train/fit.py {preset} --data {folders} {out}", *flags])]
+
+
+def _begins(training: dict[str, Any]) -> str:
+    """Return the sentence that says where weights begin that are not ours or ImageNet's alone; empty for the others."""
+    public = "the public U2-Netp (MIT, Copyright (c) 2021 xiongzhu666)"
+    if training.get("init") == PUBLIC:
+        return (
+            f"It starts from {public} of https://github.com/xiongzhu666/Sky-Segmentation-and-Post-processing, whose author "
+            "does not say which images it was trained on."
+        )
+    if "terms" in training:
+        taught = f" Its teacher [u2netp_open](../u2netp_open/README.md) starts from {public}." if training.get("teachers") else ""
+        return f"It starts from ImageNet weights of the encoder (Apache-2.0).{taught}"
+    return _begins(training["before"]) if training.get("before") else ""
 
 
 def _flags(settings: dict[str, Any], preset: FitConfig | PruneConfig, names: Sequence[str]) -> list[str]:
@@ -132,7 +171,7 @@ def _settings(training: dict[str, Any]) -> dict[str, Any]:
     return (
         dict(training["pruned"])
         if "pruned" in training
-        else {name: value for name, value in training.items() if name not in ("before", "terms")}
+        else {name: value for name, value in training.items() if name not in ("before", "terms", "teachers", "sources_seen")}
     )
 
 

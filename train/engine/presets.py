@@ -92,6 +92,12 @@ class FitConfig:
 # The runs of today's weights (NAME_gpu): minutes on a GPU, hours on a CPU.
 HELPFUL = ("night", "fisheye")  # the conditions that gained in results/ablation/ablation.md; the teacher was trained before it
 ON_GPU = FitConfig("unet_lite", conditions=HELPFUL, resident=320, balance="condition", boundary=3.0, warmup=60, val_every=500)
+OPEN = FitConfig("unet_lite", conditions=("other_sky", "night", "fog", "fisheye"), store="fp16", weights_license="CC BY 4.0")
+OPEN_SOURCES = (
+    "azure", "carnd", "comma10k", "dali", "edge", "edgecity", "elem", "lomiri", "ls", "max", "mscomp", "mslearn", "mstoolkit",
+    "msxaml", "polyhaven", "trapai", "trident", "uwp", "weavly", "winui", "wp",
+    "horizon_uav", "sea_liao", "neon_snow", "canopy_imageseg", "scenes",
+)  # fmt: skip
 PRESETS: dict[str, FitConfig] = {
     "unet_lite": FitConfig("unet_lite", conditions=HELPFUL, sizes=(256,), steps=(2000,), batches=(16,), precision="fp32"),
     "unet_lite_s": FitConfig("unet_lite_s", conditions=HELPFUL, sizes=(192,), steps=(2000,), batches=(16,), precision="fp32"),
@@ -115,18 +121,24 @@ PRESETS: dict[str, FitConfig] = {
     "teacher_gpu": replace(
         ON_GPU, arch="teacher", sizes=(256, 384), steps=(960, 569), batches=(64, 40), lr=8e-4, seed=11, store="fp16"
     ),
-    # Images whose terms allow commercial use: MIT, CC0, and scenes of our own.
+    # Images whose terms allow commercial use alone; the students see them with masks that u2netp_open softened.
+    "u2netp_open": replace(
+        OPEN,
+        arch="u2netp",
+        sources=OPEN_SOURCES,
+        sizes=(320,),
+        steps=(480,),
+        batches=(6,),
+        lr=1e-4,
+        warmup=30,
+        ema=0.985,
+        seed=21,
+    ),
+    "unet_lite_open": replace(
+        OPEN, boundary=3.0, sizes=(192, 256), steps=(1000, 1100), batches=(16, 16), seed=22, precision="fp32"
+    ),
     "unet_lite_s_open": replace(
-        ON_GPU,
-        arch="unet_lite_s",
-        sources=("horizon_uav", "sea_liao", "neon_snow", "canopy_imageseg", "scenes"),
-        balance="source",
-        sizes=(160, 192),
-        steps=(600, 900),
-        batches=(224, 192),
-        lr=1.5e-3,
-        seed=15,
-        weights_license="CC BY 4.0",
+        OPEN, arch="unet_lite_s", boundary=3.0, sizes=(160, 192), steps=(1000, 1400), batches=(16, 16), seed=23, precision="fp32"
     ),
 }
 PRESETS |= {name: FitConfig(name) for name in MODELS if name not in PRESETS}

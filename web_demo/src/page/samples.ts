@@ -1,4 +1,4 @@
-/** Photographs to try, and skies cut out of them: `docs/photos/`, whose README tells authors and terms. */
+/** Photographs to try, and skies cut out of them: `docs/photos/`, authors and terms in `docs/photos.md`. */
 
 export const PHOTOS = {
   volcano_sunrise: "A volcano at sunrise",
