@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,7 +16,7 @@ from edge_runtime.backends import Backend, open_backend
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import from_pillow, read_rgb
-from edge_runtime.images.resize import check_rgb, resize_probability, resize_rgb, resize_to_bool
+from edge_runtime.images.resize import check_rgb, resize_probability, resize_rgb, resize_to_bool, resize_to_mask8, to_mask8
 from edge_runtime.models import SmoothedArtifact, read_model
 
 if TYPE_CHECKING:
@@ -27,8 +27,72 @@ Color = Literal["RGB", "BGR"]
 DEFAULT_MODEL = "unet_lite_s"  # the wheel brings its weights
 
 
+class Predictor(ABC):
+    """What `Segmenter` and `Ensemble` share: masks of any image, from a map at the network's own size."""
+
+    @property
+    @abstractmethod
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The artifacts that the masks come from."""
+
+    @property
+    @abstractmethod
+    def threshold(self) -> float:
+        """Probability from which a pixel counts as sky."""
+
+    @abstractmethod
+    def low_res(self, image: np.ndarray) -> np.ndarray:
+        """Return the network's own map of (H, W, 3) uint8 RGB: (h, w) float32 in [0, 1], which covers the whole image."""
+
+    def __call__(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
+        """Return the probability of sky, (H, W) float32 in [0, 1], at the size of `image`.
+
+        `image` is an array (H, W, 3) uint8 in the order of `color`, a PIL image, the path of an image file or its bytes; the
+        size is that after EXIF orientation. Raises `TypeError` for anything else, `InputError` for a broken image.
+        """
+        pixels = to_rgb(image, color)
+        return resize_probability(self.low_res(pixels), *pixels.shape[:2])
+
+    def mask(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
+        """Return where `image` is sky, (H, W) bool; on a GPU, torch artifacts compare with the threshold there."""
+        pixels = to_rgb(image, color)
+        height, width = pixels.shape[:2]
+        return resize_to_bool(self.low_res(pixels), height, width, self.threshold)
+
+    def mask8(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
+        """Return 255 times the probability of sky, rounded, (H, W) uint8: what `segment --exact` writes."""
+        pixels = to_rgb(image, color)
+        return resize_to_mask8(self.low_res(pixels), *pixels.shape[:2])
+
+    def batch(self, images: Iterable[ImageLike], color: Color = "RGB") -> list[np.ndarray]:
+        """Return where many images are sky, of any sizes and kinds, in their order; each is what `mask` gives.
+
+        Threads work on several images at once, one for each usable core: load with `threads=1`. All masks are in memory
+        together, a byte a pixel. An image that fails ends the batch with its error, which gives the number of the image.
+        """
+        single = isinstance(images, np.ndarray) and images.ndim != 4
+        if single or isinstance(images, str | Path | bytes | bytearray | memoryview):
+            raise TypeError(f"got images of type {type(images).__name__}, expected a list of images; put one image in a list")
+
+        def one(numbered: tuple[int, ImageLike]) -> np.ndarray:
+            number, image = numbered
+            try:
+                return self.mask(image, color)
+            except (InputError, TypeError) as error:
+                raise type(error)(f"image {number} of the batch: {error}") from error
+
+        from concurrent.futures import ThreadPoolExecutor  # one photo needs none
+
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            try:
+                return list(pool.map(one, enumerate(images)))
+            except BaseException:  # no image after the broken one is begun
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
 @dataclass(frozen=True, repr=False)
-class Segmenter:
+class Segmenter(Predictor):
     """An artifact, opened. Threads may share one."""
 
     artifact: Artifact
@@ -65,31 +129,20 @@ class Segmenter:
         return self.artifact.spec.output.threshold
 
     def __call__(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
-        """Return the probability of sky, (H, W) float32 in [0, 1], at the size of `image`.
-
-        `image` is an array (H, W, 3) uint8 in the order of `color`, a PIL image, the path of an image file or its bytes; the
-        size is that after EXIF orientation. Raises `TypeError` for anything else, `InputError` for a broken image.
-        """
-        pixels = to_rgb(image, color)
+        """Return the probability of sky at the size of `image`; see `Predictor`."""
         if self.backend.device_images is not None:
-            return self.backend.device_images.probability(pixels)
-        return resize_probability(self.low_res(pixels), *pixels.shape[:2])
+            return self.backend.device_images.probability(to_rgb(image, color))
+        return super().__call__(image, color)
 
     def mask(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
-        """Return where `image` is sky, (H, W) bool; on a GPU, torch artifacts compare with the threshold there."""
-        pixels = to_rgb(image, color)
+        """Return where `image` is sky, (H, W) bool; see `Predictor`."""
         if self.backend.device_images is not None:
-            return self.backend.device_images.mask(pixels, self.threshold)
-        height, width = pixels.shape[:2]
-        return resize_to_bool(self.low_res(pixels), height, width, self.threshold)
+            return self.backend.device_images.mask(to_rgb(image, color), self.threshold)
+        return super().mask(image, color)
 
-    def batch(self, images: Iterable[ImageLike], color: Color = "RGB") -> list[np.ndarray]:
-        """Return the masks of many images, of any sizes and kinds, in their order; each is what a single call gives.
-
-        Threads work on several images at once, one for each usable core: load with `threads=1`. All masks are in memory
-        together, 4 bytes a pixel. An image that fails ends the batch with its error, which gives the number of the image.
-        """
-        return _batch(self, images, color)
+    def mask8(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
+        """Return 255 times the probability of sky, rounded; see `Predictor`."""
+        return super().mask8(image, color) if self.backend.device_images is None else to_mask8(self(image, color))
 
     def low_res(self, image: np.ndarray) -> np.ndarray:
         """Return the network's own map of (H, W, 3) uint8 RGB: (h, w) float32 in [0, 1], which covers the whole image."""
@@ -97,7 +150,7 @@ class Segmenter:
 
 
 @dataclass(frozen=True, repr=False)
-class Ensemble:
+class Ensemble(Predictor):
     """Two or more artifacts, opened, whose maps are averaged; it is used like a `Segmenter`. Input sizes may differ."""
 
     members: tuple[Segmenter, ...]
@@ -115,21 +168,6 @@ class Ensemble:
     def threshold(self) -> float:
         """Mean of the members' thresholds."""
         return sum(member.threshold for member in self.members) / len(self.members)
-
-    def __call__(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
-        """Return the probability of sky at the size of `image`; see `Segmenter`."""
-        pixels = to_rgb(image, color)
-        return resize_probability(self.low_res(pixels), *pixels.shape[:2])
-
-    def mask(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
-        """Return where `image` is sky, (H, W) bool."""
-        pixels = to_rgb(image, color)
-        height, width = pixels.shape[:2]
-        return resize_to_bool(self.low_res(pixels), height, width, self.threshold)
-
-    def batch(self, images: Iterable[ImageLike], color: Color = "RGB") -> list[np.ndarray]:
-        """Return the masks of many images; see `Segmenter.batch`."""
-        return _batch(self, images, color)
 
     def low_res(self, image: np.ndarray) -> np.ndarray:
         """Return the mean of the members' maps at the size of the largest; see `Segmenter.low_res`."""
@@ -151,26 +189,6 @@ def load_models(models: Sequence[Path | str], threads: int = 1, device: str = "c
         raise InputError(f"got model {', '.join(twice)} twice, expected each once: the average would be the same mask")
     members = tuple(Segmenter.load(model, threads, device, check) for model in models)
     return members[0] if len(members) == 1 else Ensemble(members)
-
-
-def _batch(segmenter: Segmenter | Ensemble, images: Iterable[ImageLike], color: Color) -> list[np.ndarray]:
-    single = isinstance(images, np.ndarray) and images.ndim != 4
-    if single or isinstance(images, str | Path | bytes | bytearray | memoryview):
-        raise TypeError(f"got images of type {type(images).__name__}, expected a list of images; put one image in a list")
-
-    def one(numbered: tuple[int, ImageLike]) -> np.ndarray:
-        number, image = numbered
-        try:
-            return segmenter(image, color)
-        except (InputError, TypeError) as error:
-            raise type(error)(f"image {number} of the batch: {error}") from error
-
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        try:
-            return list(pool.map(one, enumerate(images)))
-        except BaseException:  # no image after the broken one is begun
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def to_rgb(image: ImageLike, color: Color = "RGB") -> np.ndarray:

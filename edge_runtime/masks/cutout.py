@@ -47,10 +47,10 @@ def remove_sky(
     if refine:
         from edge_runtime.masks.refine import refine as refined
 
-        probability = refined(pixels, used.low_res(pixels))
+        mask = to_mask8(refined(pixels, used.low_res(pixels)))
     else:
-        probability = used(pixels)
-    alpha = 255 - to_mask8(probability)
+        mask = used.mask8(pixels)
+    alpha = 255 - mask
     if isinstance(image, np.ndarray):
         return np.dstack([image, alpha])
     from PIL import Image as pillow

@@ -241,6 +241,17 @@ def test_memory_at_20_megapixels(tmp_path: Path) -> None:
     check_large(tmp_path, 4000, 5000)
 
 
+def test_masks_of_arrays_make_no_float_map_of_their_size() -> None:
+    program = (
+        "import numpy as np; from edge_runtime import Segmenter; from edge_runtime.benchmark.memory import resident_bytes\n"
+        f"segmenter, image = Segmenter.load({str(MODEL)!r}), np.ones((6000, 7000, 3), np.uint8)\n"
+        "segmenter.mask(image[:50, :50].copy()); before = resident_bytes('VmRSS')[0]\n"
+        "segmenter.mask(image); segmenter.mask8(image); segmenter.batch([image]); print(resident_bytes('VmHWM')[0] - before)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 2 * 6000 * 7000  # a byte a pixel, and strips
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("flags", [(), ("refine",)])
 def test_memory_at_100_megapixels(flags: tuple[str, ...], tmp_path: Path) -> None:
