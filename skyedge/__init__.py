@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edge_runtime.artifact.artifact import Artifact, read_artifact
     from edge_runtime.errors import GateError, InputError
     from edge_runtime.images.formats import read_rgb
+    from edge_runtime.images.mask_file import read_mask
     from edge_runtime.masks.cutout import remove_sky
     from edge_runtime.masks.refine import RefineConfig, refine
     from edge_runtime.segmenter import Ensemble, Segmenter, load_models
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
-    "Artifact", "Ensemble", "GateError", "InputError", "RefineConfig", "Segmenter", "load_models", "read_artifact", "read_rgb",
-    "refine", "remove_sky",
+    "Artifact", "Ensemble", "GateError", "InputError", "RefineConfig", "Segmenter", "load_models", "read_artifact", "read_mask",
+    "read_rgb", "refine", "remove_sky",
 ]  # fmt: skip
 
 PLACES = {
@@ -34,6 +35,7 @@ PLACES = {
     "Segmenter": "edge_runtime.segmenter",
     "load_models": "edge_runtime.segmenter",
     "read_artifact": "edge_runtime.artifact.artifact",
+    "read_mask": "edge_runtime.images.mask_file",
     "read_rgb": "edge_runtime.images.formats",
     "refine": "edge_runtime.masks.refine",
     "remove_sky": "edge_runtime.masks.cutout",

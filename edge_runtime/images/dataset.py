@@ -30,7 +30,7 @@ from edge_runtime.images.formats import (
     read_size,
     what_is_wrong,
 )
-from edge_runtime.images.mask_file import VOID, read_mask
+from edge_runtime.images.mask_file import VOID, mask_size, read_mask
 from edge_runtime.progress import one_line
 
 SAMPLED = 8  # masks of a folder that are decoded before a run: a folder has one convention
@@ -181,7 +181,7 @@ def check_pairs(pairs: Sequence[Pair]) -> None:
             raise InputError(f"image {pair.image} has no mask; expected one beside it in masks/")
         try:
             with open_image(pair.mask, SAFE_FORMATS) as opened:
-                size = (opened.height, opened.width)
+                size = mask_size(opened)
         except DECODE_ERRORS as error:
             raise InputError(f"cannot read mask {pair.mask}: {error}; expected an 8-bit PNG of one channel") from error
         _check_size(pair, size, read_size(pair.image, size))

@@ -2,10 +2,14 @@
 
 A mask is 8-bit gray: 255 sky, 0 other, 128 exactly is void (left out of every loss and metric); other values are soft
 edges, value / 255 sky. A file of another convention (class numbers, palette, colors, cut-out) is refused, with advice.
+
+`segment --low-res` and `batch` store the network's own map, a few kB, with the size of its image in a text chunk; readers
+enlarge it.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -15,9 +19,12 @@ from PIL import Image, PngImagePlugin
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import DECODE_ERRORS, SAFE_FORMATS, open_image, what_is_wrong
+from edge_runtime.images.resize import resize_to_mask8
 
 VOID = 128
 RECORD_KEY = "skyedge"  # PNG text chunk of every mask that this program writes: how it was made
+SIZE_KEY = f"{RECORD_KEY}-size"  # PNG text chunk of a low-resolution mask: WIDTHxHEIGHT of its image
+MOST_PIXELS = 1 << 29  # that such a mask is enlarged to
 EXPECTED = "8 bits of gray: 255 sky, 0 other, 128 void"
 SOFTWARE_TAG = 0x0131  # EXIF
 PNG_FILTER_UP = 2
@@ -31,6 +38,7 @@ FLAT = 0.5  # share of class pixels that equal their neighbor to the left
 def read_gray(path: Path, what: str = "mask") -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Read an image of gray as (H, W) uint8, its alpha channel (None where all is opaque), and whether we wrote it.
 
+    A low-resolution mask is enlarged to the size of its image.
     Raises `InputError` for files that are broken, deeper than 8 bits, or not gray.
     """
     if wrong := what_is_wrong(path):
@@ -38,11 +46,8 @@ def read_gray(path: Path, what: str = "mask") -> tuple[np.ndarray, np.ndarray | 
     try:
         with open_image(path, SAFE_FORMATS) as opened:
             opened.load()
-            mode, plain, ours = (
-                opened.mode,
-                opened.mode in ("1", "L") and not opened.has_transparency_data,
-                RECORD_KEY in opened.info,
-            )
+            mode, size, ours = opened.mode, mask_size(opened), RECORD_KEY in opened.info or SIZE_KEY in opened.info
+            plain = mode in ("1", "L") and not opened.has_transparency_data
             pixels = np.asarray(opened.convert("L" if plain else "RGBA"))
     except DECODE_ERRORS as error:
         raise InputError(f"cannot read {what} {path}: {error}; expected an 8-bit PNG of one channel") from error
@@ -52,7 +57,7 @@ def read_gray(path: Path, what: str = "mask") -> tuple[np.ndarray, np.ndarray | 
         advice = f"say --sky-value N, its number for sky, {CONVERT}"
         raise InputError(f"{what} {path} has a palette, expected {EXPECTED}; {advice}")
     if plain:
-        return pixels, None, ours
+        return pixels if pixels.shape == size else resize_to_mask8(pixels / np.float32(255), *size), None, ours
     colored = (pixels[..., :1] != pixels[..., 1:3]).any(axis=2) & (pixels[..., 3] > 0)
     if colored.any():
         colors, counts = np.unique(pixels[colored][:, :3], axis=0, return_counts=True)
@@ -63,9 +68,22 @@ def read_gray(path: Path, what: str = "mask") -> tuple[np.ndarray, np.ndarray | 
     return np.ascontiguousarray(pixels[..., 0]), None if opaque else pixels[..., 3], ours
 
 
-def mask_png(mask: np.ndarray, record: str | None = None, **texts: str) -> bytes:
+def mask_size(opened: Image.Image) -> tuple[int, int]:
+    """Return the (height, width) of the mask in an opened file: that of its image; `ValueError` where it makes no sense."""
+    text = opened.info.get(SIZE_KEY)
+    if text is None:
+        return opened.height, opened.width
+    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", str(text))
+    width, height = map(int, found.groups()) if found else (MOST_PIXELS, 2)
+    if width * height > MOST_PIXELS:
+        raise ValueError(f"its chunk {SIZE_KEY} holds {text!r:.40}, expected WIDTHxHEIGHT of at most {MOST_PIXELS} pixels")
+    return height, width
+
+
+def mask_png(mask: np.ndarray, record: str | None = None, size: tuple[int, int] | None = None, **texts: str) -> bytes:
     """Return (H, W) uint8 as a PNG, with the text chunks of `marked` where a record is given.
 
+    `size` is the (height, width) of the image, where `mask` may be the network's own map.
     The rows are stored as differences to the row above and packed by run lengths: a network's smooth map takes half the time
     of Pillow's fastest PNG, which tries five filters for each row, at a tenth more bytes.
     """
@@ -82,6 +100,8 @@ def mask_png(mask: np.ndarray, record: str | None = None, **texts: str) -> bytes
         packed.append(packer.compress(part.data))
     packed.append(packer.flush())
     named = {RECORD_KEY: record, **{f"{RECORD_KEY}-{name}": text for name, text in texts.items()}} if record is not None else {}
+    if size not in (None, mask.shape):
+        named[SIZE_KEY] = f"{size[1]}x{size[0]}"
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))]
     chunks += [(b"tEXt", f"{name}\0{text}".encode("latin-1")) for name, text in named.items()]
     chunks += [(b"IDAT", b"".join(packed)), (b"IEND", b"")]

@@ -24,6 +24,8 @@ class MaskOptions:
         How to follow the image's edges; None leaves the network's map as it is.
     min_sky
         Smallest share of the image that counts as sky; with less the mask is empty.
+    low_res
+        Leave the mask at the network's own size; not with `refinement`.
     exact
         Decode JPEGs in full. Otherwise those much larger than the network's input are decoded at 1/2, 1/4 or 1/8 where
         nothing else needs every pixel: several times faster, and masks differ a little.
@@ -31,6 +33,7 @@ class MaskOptions:
 
     refinement: RefineConfig | None = None
     min_sky: float | None = None
+    low_res: bool = False
     exact: bool = False
 
 
@@ -41,7 +44,9 @@ class ImageMask:
     Attributes
     ----------
     mask
-        (H, W) uint8, round(255 p), at the size of the upright image.
+        (H, W) uint8, round(255 p), at the size of the upright image, or as `low_res`.
+    size
+        (height, width) of the upright image.
     low_res
         (h, w) float32 in [0, 1]: the network's own map.
     finding
@@ -53,6 +58,7 @@ class ImageMask:
     """
 
     mask: np.ndarray
+    size: tuple[int, int]
     low_res: np.ndarray
     finding: Finding
     image: np.ndarray
@@ -64,18 +70,18 @@ def make_mask(source: Source, segmenter: Segmenter | Ensemble, options: MaskOpti
     """Return the mask of an image file or of its bytes; raises `InputError` where it is broken."""
     start = time.perf_counter()
     whole = options.exact or options.refinement is not None
-    image, (height, width) = read_reduced(source, None if whole else input_size(segmenter))
+    image, size = read_reduced(source, None if whole else input_size(segmenter))
     decoded = time.perf_counter()
     low_res = segmenter.low_res(image)
     inferred = time.perf_counter()
     finding = judge(low_res, segmenter.threshold, options.min_sky)
     if not finding.sky:
-        mask = np.zeros((height, width), np.uint8)
-    elif options.refinement is None:
-        mask = resize_to_mask8(low_res, height, width)
-    else:
+        mask = np.zeros(low_res.shape if options.low_res else size, np.uint8)
+    elif options.refinement is not None:
         mask = to_mask8(refine(image, low_res, options.refinement))
-    return ImageMask(mask, low_res, finding, image, decoded - start, inferred - decoded)
+    else:
+        mask = to_mask8(low_res) if options.low_res else resize_to_mask8(low_res, *size)
+    return ImageMask(mask, size, low_res, finding, image, decoded - start, inferred - decoded)
 
 
 def input_size(segmenter: Segmenter | Ensemble) -> tuple[int, int]:

@@ -20,7 +20,6 @@ from edge_runtime.files import file_sha256, partial_file, write_bytes
 from edge_runtime.images.formats import open_image, what_is_wrong
 from edge_runtime.images.mask_file import RECORD_KEY, exif_record, mask_png, record_of
 from edge_runtime.images.overlay import draw_overlay
-from edge_runtime.images.photo import Photo
 from edge_runtime.masks.presence import Finding
 from edge_runtime.masks.refine import METHOD_VERSION
 from edge_runtime.segment.mask import MaskOptions, make_mask
@@ -133,10 +132,13 @@ def _segment(files: ImageFiles, segmenter: Segmenter | Ensemble, options: MaskOp
             got = f"{files.image} is {found.mask.shape}"
             raise InputError(f"{got}, expected sides of at most {JPEG_SIDE} for --overlay")
         drawn = draw_overlay(found.image, np.divide(found.mask, 255, dtype=np.float32), segmenter.threshold)
+        from edge_runtime.images.photo import Photo  # and color management: a mask needs none
+
         with partial_file(files.overlay) as partial:
             icc = Photo.of(files.image).icc
             Image.fromarray(drawn).save(partial, "JPEG", quality=JPEG_QUALITY, exif=exif_record(OVERLAY), icc_profile=icc)
-    write_bytes(files.mask, mask_png(found.mask, record, **{FINDING: json.dumps(dataclasses.asdict(found.finding))}))
+    texts = {FINDING: json.dumps(dataclasses.asdict(found.finding))}
+    write_bytes(files.mask, mask_png(found.mask, record, found.size, **texts))
     return found.finding
 
 
@@ -155,6 +157,7 @@ def describe(image: Path, artifacts: Sequence[Artifact], options: MaskOptions, o
         "overlay": overlay,
         "refine": refinement and {"version": METHOD_VERSION, **dataclasses.asdict(refinement)},
         "min_sky": options.min_sky,
+        "low_res": options.low_res,
         "exact": options.exact or refinement is not None,
     }
     return json.dumps(record)

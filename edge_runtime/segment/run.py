@@ -11,11 +11,10 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -29,6 +28,9 @@ from edge_runtime.progress import one_line, track
 from edge_runtime.segment.mask import MaskOptions
 from edge_runtime.segment.outputs import ImageFiles, Outcome, attempt, check_free, plan
 from edge_runtime.segmenter import DEFAULT_MODEL, load_models
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 MOST_WORKERS = 256
 AHEAD = 2  # images per worker that may be finished before the oldest one is: bounds what waits to be reported in order
@@ -52,6 +54,8 @@ class Segment:
     min_sky: float | None = None
     """Smallest share of the image, 0 to 1, that counts as sky: with less the mask is empty and stdout says so. A
     good start is 0.01; results/min_sky/ has its error."""
+    low_res: bool = False
+    """Write the network's own map, a few kB, with the image's size in its record; commands that read masks enlarge it."""
     confidence: bool = False
     """Print the share of sky and how sure the network is, for every image."""
     resume: bool = False
@@ -108,6 +112,8 @@ def check_options(config: Segment) -> None:
             raise InputError(f"got {path}, expected images; `python -m edge_runtime.video` takes videos and streams")
     if not 0 <= config.workers <= MOST_WORKERS:
         raise InputError(f"got --workers {config.workers}, expected 1 to {MOST_WORKERS}, or 0 for one for each core")
+    if config.low_res and (config.refine or config.overlay):
+        raise InputError("got --low-res with --refine or --overlay, expected it without: both need masks of full size")
     check_min_sky(config.min_sky)
 
 
@@ -116,7 +122,7 @@ def outcomes(planned: Sequence[ImageFiles], config: Segment) -> Generator[Outcom
 
     Each thread reads, segments and writes whole images, so decoding, the network and packing of several images overlap.
     """
-    options = MaskOptions(DEFAULTS if config.refine else None, config.min_sky, config.exact or config.overlay)
+    options = MaskOptions(DEFAULTS if config.refine else None, config.min_sky, config.low_res, config.exact or config.overlay)
     segmenter = load_models(config.model, config.threads, config.device, check=True)
     limit_threads(config.threads)  # OpenCV would start a thread on every core for each image
     count = min(config.workers or max(1, usable_cores() // config.threads), len(planned))
@@ -129,6 +135,8 @@ def outcomes(planned: Sequence[ImageFiles], config: Segment) -> Generator[Outcom
 
 def in_order(one: Callable[[ImageFiles], Outcome], planned: Sequence[ImageFiles], count: int) -> Generator[Outcome]:
     """Yield what `one` makes of each image, in their order, by `count` threads."""
+    from concurrent.futures import ThreadPoolExecutor  # one photo needs none
+
     waiting: deque[Future[Outcome]] = deque()
     left = iter(planned)
     with ThreadPoolExecutor(count) as pool:

@@ -64,6 +64,8 @@ class Batch:
     """cuda gives each worker a GPU; for artifacts of format torch."""
     min_sky: float | None = None
     """Smallest share of the image, 0 to 1, that counts as sky."""
+    full_size: bool = False
+    """Write masks of the images' own size, not the network's map, which takes a twentieth of the bytes."""
     exact: bool = False
     """Decode large JPEGs in full, not at a reduced size that still exceeds the network's input."""
     time_limit: float = 120.0
@@ -84,7 +86,7 @@ def main(config: Batch) -> None:
     start = time.monotonic()
     models = [artifact.sha256 for artifact in load_models(config.model, 1, "cpu", check=True).artifacts]
     source = os.path.abspath(path) if "://" not in (path := path_of(config.source)) else path
-    options = {"masks": config.masks, "min_sky": config.min_sky, "exact": config.exact, "columns": config.columns}
+    options = {name: getattr(config, name) for name in ("masks", "min_sky", "full_size", "exact", "columns")}
     decides = json.dumps({"version": SCHEMA_VERSION, "models": models, **options})
     belongs = json.dumps({"source": source, "decides": json.loads(decides)}, indent=1)
     dest = place(config.out)
@@ -141,7 +143,8 @@ def check(config: Batch) -> None:
 def _settings(config: Batch, model_sha256: str) -> Settings:
     limit = 0 if config.device == "cuda" else config.memory_limit  # CUDA reserves far more than it takes
     models = tuple(os.path.abspath(model) if Path(model).exists() else model for model in config.model)
-    return Settings(models, model_sha256, config.device, config.min_sky, config.exact, config.time_limit, limit)
+    options = (config.min_sky, not config.full_size, config.exact)
+    return Settings(models, model_sha256, config.device, *options, config.time_limit, limit)
 
 
 def _run(config: Batch, planned: Sequence[Planned], task: Task, first: int = 0) -> list[Manifest]:

@@ -40,6 +40,7 @@ class Settings:
     model_sha256: str
     device: str
     min_sky: float | None
+    low_res: bool
     exact: bool
     time_limit_s: float
     memory_mib: int
@@ -126,12 +127,12 @@ def open_network(settings: Settings, gpu: int | None = None) -> Callable[[bytes]
 def segment(content: bytes, segmenter: Segmenter | Ensemble, settings: Settings) -> Answer:
     """Return record and mask of the bytes of an image file; raises `InputError` where they are broken."""
     start = time.perf_counter()
-    found = make_mask(content, segmenter, MaskOptions(min_sky=settings.min_sky, exact=settings.exact))
-    mask = mask_png(found.mask)
+    found = make_mask(content, segmenter, MaskOptions(min_sky=settings.min_sky, low_res=settings.low_res, exact=settings.exact))
+    mask = mask_png(found.mask, size=found.size)
     seconds = time.perf_counter() - start
     record = {
-        "width": found.mask.shape[1],
-        "height": found.mask.shape[0],
+        "width": found.size[1],
+        "height": found.size[0],
         "sky_share": found.finding.sky_share,
         "confidence": found.finding.confidence,
         "horizon": horizon_of(found.low_res) if found.finding.sky else None,

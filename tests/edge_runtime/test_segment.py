@@ -17,7 +17,9 @@ from PIL import Image
 from edge_runtime import Segmenter
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import InputError
+from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.formats import read_rgb
+from edge_runtime.images.mask_file import marked, read_mask
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.images.resize import to_mask8
 from edge_runtime.segment.outputs import plan
@@ -70,6 +72,35 @@ def test_folders_and_files(image_dir: Path, model: Path, tmp_path: Path) -> None
     segmenter = Segmenter.load(model)
     for source in sources:
         assert np.array_equal(mask_of(out / f"{source.stem}.png"), to_mask8(segmenter(read_rgb(source))))
+
+
+def test_a_low_resolution_mask_is_read_at_the_size_of_its_image(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    photo = Path(__file__).resolve().parents[2] / "docs" / "photos" / "boat_sunset.jpg"
+    with Image.open(photo) as opened:
+        opened.resize((1600, 1100)).save(tmp_path / "images" / "boat.jpg")
+    words = ((tmp_path / "images",), (Path("unet_lite_s/onnx-int8"),))
+    main(Segment(*words, tmp_path / "full"))
+    main(Segment(*words, tmp_path / "masks", low_res=True))
+    small = tmp_path / "masks" / "boat.png"
+    assert mask_of(small).shape == (192, 192) and small.stat().st_size * 3 < (tmp_path / "full" / "boat.png").stat().st_size
+    assert np.abs(read_mask(small).astype(int) - read_mask(tmp_path / "full" / "boat.png")).max() <= 1
+    (pair,) = find_pairs(tmp_path)
+    assert read_pair(pair).sky.shape == (1100, 1600)
+    before = times(tmp_path / "masks")
+    main(Segment(*words, tmp_path / "masks", low_res=True, resume=True))
+    assert times(tmp_path / "masks") == before
+    main(Segment(*words, tmp_path / "masks", resume=True))
+    assert mask_of(small).shape == (1100, 1600)
+    for flags in ({"refine": True}, {"overlay": True}):
+        with pytest.raises(InputError, match="got --low-res with --refine or --overlay"):
+            main(Segment(*words, tmp_path / "none", low_res=True, **flags))
+    for text in ("", "0x5", "5", "1000000x1000000", "x"):
+        info = marked("{}")
+        info.add_text("skyedge-size", text)
+        Image.fromarray(np.zeros((3, 3), np.uint8)).save(tmp_path / "odd.png", pnginfo=info)
+        with pytest.raises(InputError, match="expected WIDTHxHEIGHT"):
+            read_mask(tmp_path / "odd.png")
 
 
 def write_odd_images(folder: Path) -> dict[str, tuple[int, int]]:

@@ -270,6 +270,6 @@ def test_gpus_are_shared_out_among_those_that_are_visible() -> None:
 
 
 def test_a_machine_with_another_model_is_refused() -> None:
-    process = Process(Settings(("unet_lite_s",), "0" * 64, "cpu", None, False, 60, 0))
+    process = Process(Settings(("unet_lite_s",), "0" * 64, "cpu", None, True, False, 60, 0))
     with pytest.raises(InputError, match="got unet_lite_s with SHA-256 .*expected 0000.*, as the driver has"):
         process.segment(b"")
