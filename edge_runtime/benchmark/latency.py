@@ -11,17 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.artifact.golden import replay
+from edge_runtime.benchmark.file_to_file import time_steps
 from edge_runtime.benchmark.machine import Gpu, busy_seconds, load_average
 from edge_runtime.benchmark.memory import camera_frame
 from edge_runtime.benchmark.results import Load, Row, Rule, judge
 from edge_runtime.benchmark.timing import summarize
 from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
-from edge_runtime.images.resize import resize_rgb, to_mask8
+from edge_runtime.images.resize import resize_rgb
 from edge_runtime.segmenter import Segmenter
 
 MOST_SLICE_RUNS = 200_000  # a slice that goes on has a clock that stands still
@@ -42,7 +44,7 @@ class Runner:
         self.cpu_seconds: dict[str, float] = {}
         self.calls: dict[str, Callable[[], object]] = {}
         self.add("infer", lambda: self.segmenter.backend.run(self.small))
-        self.add("end_to_end", lambda: to_mask8(self.segmenter(self.frame)))
+        self.add("end_to_end", lambda: self.segmenter.mask8(self.frame))
         if device != "cpu":
             self.add_compute()
 
@@ -75,12 +77,16 @@ class Runner:
                 runs, spent_ns = runs + 1, spent_ns + took_ns
             self.cpu_seconds[kind] += time.process_time() - cpu
 
-    def row(self, gpu: Gpu | None) -> Row:
-        """Return the row of the result, labeled with where it ran."""
+    def row(self, gpu: Gpu | None, photo: Path | None = None, runs: int = 0) -> Row:
+        """Return the row of the result, labeled with where it ran; of a photo also the steps from file to file."""
         device = "cpu" if self.device == "cpu" else f"{self.device}: {gpu.name if gpu else 'GPU'}"
         timings: Any = {kind: summarize(self.samples_ns[kind], self.cpu_seconds[kind]) for kind in self.calls}
         name = self.segmenter.backend.name
-        return Row(self.key, f"{name} {self.artifact.precision}, {device}", name, device, self.threads, **timings)
+        with naming(self.key, f"from {photo} to its mask's file"):
+            steps = None if photo is None else time_steps(photo, self.segmenter, runs)
+        return Row(
+            self.key, f"{name} {self.artifact.precision}, {device}", name, device, self.threads, file_to_file=steps, **timings
+        )
 
 
 def take_turns(runners: list[Runner], rule: Rule, log: Callable[[str], None]) -> Load:

@@ -25,8 +25,10 @@ from edge_runtime.backends import FORMATS
 from edge_runtime.benchmark.results import Memory
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.images.resize import resize_rgb, to_mask8
+from edge_runtime.images.mask_file import mask_png
+from edge_runtime.images.resize import resize_rgb
 from edge_runtime.models import read_model
+from edge_runtime.segment.mask import MaskOptions, make_mask
 from edge_runtime.segmenter import Segmenter
 
 STATUS = Path("/proc/self/status")
@@ -46,6 +48,10 @@ class PeakMemory:
     """cpu, cuda or tensorrt; memory on the GPU is not counted."""
     frames: int = 3
     """End-to-end runs before the peak is read."""
+    photo: Path | None = None
+    """Go from this photo's file to a PNG, not from a frame of 640 x 480 in memory to its mask."""
+    exact: bool = False
+    """Decode the photo in full."""
 
 
 def measure_here(config: PeakMemory) -> Memory:
@@ -58,14 +64,17 @@ def measure_here(config: PeakMemory) -> Memory:
     baseline, _ = resident_bytes("VmRSS")
     segmenter = Segmenter.load(config.artifact, threads=config.threads, device=config.device)
     for _ in range(config.frames):
-        to_mask8(segmenter(frame))
+        if config.photo is None:
+            segmenter.mask8(frame)
+        else:
+            mask_png(make_mask(config.photo, segmenter, MaskOptions(exact=config.exact)).mask)
     peak, method = resident_bytes("VmHWM")
     return Memory(method, baseline, peak, config.frames, config.threads)
 
 
-def measure_apart(folder: Path, threads: int, device: str) -> Memory:
-    """Measure in a new process. A crash of native code there becomes an `InputError` that names the artifact."""
-    words = (str(folder), "--threads", str(threads), "--device", device)
+def measure_apart(folder: Path, threads: int, device: str, *more: str) -> Memory:
+    """Measure in a new process, with `more` flags. A crash of native code becomes an `InputError` that names the artifact."""
+    words = (str(folder), "--threads", str(threads), "--device", device, *more)
     command = [sys.executable, "-m", "edge_runtime.benchmark.memory", *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_SECONDS)

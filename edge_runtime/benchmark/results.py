@@ -66,7 +66,7 @@ QUICK = Rule(turns=4, min_runs=20, min_seconds=0.4)
 class Row:
     """One artifact at one thread count; `label` names runtime, precision and device of the measurement. `compute`: on GPUs.
 
-    `file_to_file`: step -> microseconds of every run, from a photo's file to a mask's (`skyedge bench --file-to-file`).
+    `file_to_file`: step -> microseconds of every run, from a photo's file to a mask's (`--file-to-file`).
     """
 
     artifact: Text

@@ -39,6 +39,7 @@ from edge_runtime.benchmark.table import format_table
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, find_pairs, spread
+from edge_runtime.images.formats import read_rgb
 from edge_runtime.progress import say
 
 GENERATED = "scenes"  # the source that generated scenes have in their manifest
@@ -65,6 +66,8 @@ class BenchmarkConfig:
     takes cuda for torch if there is a GPU. `skyedge devices` measures other machines."""
     reference: str = ""
     """Name of the artifact that ratios refer to. Default: the fp32 torch artifact with the most MACs."""
+    file_to_file: Path | None = None
+    """Photo: time the way from its file to its mask's too, step by step."""
     device_name: str = ""
     """Name of the device in the result, such as "Raspberry Pi 5". Default: its own name."""
     out: Path | None = None
@@ -147,7 +150,7 @@ def _measure_latencies(
     rule = QUICK if config.quick else FULL
     say(f"{len(runners)} rows: {len(artifacts)} artifacts, threads {', '.join(map(str, config.threads))}")
     load = take_turns(runners, rule, say)
-    rows = tuple(runner.row(gpu) for runner in runners)
+    rows = tuple(runner.row(gpu, config.file_to_file, rule.min_runs) for runner in runners)
     return Results(
         schema_version=SCHEMA_VERSION,
         created_utc=datetime.now(UTC).strftime(UTC_TIME),
@@ -208,6 +211,8 @@ def _check(config: BenchmarkConfig) -> None:
     check_threads(config.threads)
     if config.eval_count is not None and config.eval_count < 1:
         raise InputError(f"got --eval-count {config.eval_count}, expected 1 or more")
+    if config.file_to_file is not None:
+        read_rgb(config.file_to_file)  # raises what the measurement would
     if config.out is None:
         return try_to_write(Path("results", "result.json"), overwrite=True)
     resumed = config.resume and config.resume.resolve()

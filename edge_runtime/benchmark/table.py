@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 
 from edge_runtime.benchmark.results import Results, parse_results, read_results
@@ -47,6 +48,12 @@ def format_table(results: Results) -> str:
         if row.compute is not None:
             shares = f"{row.compute.p50_ms:.2f} of {row.infer.p50_ms:.2f} ms are the network, the rest copies and normalization"
             lines.append(f"{row.artifact}, {row.label}, {row.threads} threads: {shares}")
+        if row.file_to_file is not None:
+            steps = {name: float(np.median(samples)) / 1000 for name, samples in row.file_to_file.items()}
+            shown = ", ".join(f"{name} {ms:.2f}" for name, ms in steps.items())
+            lines.append(
+                f"{row.artifact}, {row.label}, {row.threads} threads, from file to file: {sum(steps.values()):.2f} ms ({shown})"
+            )
     if results.quick:
         lines.append("quick: at least 20 runs each, less than the full rule (100 runs and 10 s)")
     return "\n".join(map(plain, [*lines, *(f"warning: {warning}" for warning in results.warnings)]))

@@ -48,15 +48,23 @@ def artifacts(project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 
 
 @pytest.fixture(scope="module")
-def results(artifacts: dict[str, Path], scene_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def results(
+    artifacts: dict[str, Path], scene_dir: Path, project_root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """Return what a quick run over two artifacts wrote."""
     folder = tmp_path_factory.mktemp("benchmark")
     for name in ("onnx-fp32", "torch-fp32"):
         shutil.copytree(artifacts[name], folder / "models" / name)
-    flags = ("--quick", "--data", scene_dir, "--eval-count", "4", "--device", "cpu")
+    photo = project_root / "docs" / "photos" / "boat_sunset.jpg"
+    flags = ("--quick", "--data", scene_dir, "--eval-count", "4", "--device", "cpu", "--file-to-file", photo)
     done = run("--models", "models", *flags, "--device-name", "test machine", "--out", "out/r.json", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "quick" in done.stdout and "end_to_end" in done.stdout and done.stdout.rstrip().endswith("r.json")
+    assert (
+        "quick" in done.stdout
+        and done.stdout.count("from file to file: ") == 2
+        and "end_to_end" in done.stdout
+        and done.stdout.rstrip().endswith("r.json")
+    )
     assert [path.name for path in (folder / "out").iterdir()] == ["r.json"]
     loaded: dict[str, Any] = json.loads((folder / "out" / "r.json").read_text())
     return loaded
@@ -95,6 +103,12 @@ def test_percentiles_come_from_the_samples_in_the_file(results: dict[str, Any]) 
             assert timing["seconds"] == pytest.approx(samples.sum() / 1e6, abs=0.002)
 
 
+def test_the_way_from_file_to_file_has_its_steps(results: dict[str, Any]) -> None:
+    for row in results["rows"]:
+        assert list(row["file_to_file"]) == ["read", "resize", "network", "enlarge", "write"]
+        assert all(len(samples) == QUICK.min_runs and sum(samples) > 0 for samples in row["file_to_file"].values())
+
+
 def test_accuracy_is_measured_once_per_artifact_and_named(results: dict[str, Any]) -> None:
     assert results["data"] == {"iou_name": "scenes", "split": "test", "count": 4, "total": 12}
     first, second = (artifact["accuracy"] for artifact in results["artifacts"])
@@ -125,6 +139,9 @@ def test_peak_memory_is_not_that_of_the_process_that_asks(artifacts: dict[str, P
     ballast = np.ones(600_000_000, np.uint8)
     memory = measure_apart(artifacts["ncnn-fp16"], threads=1, device="cpu")
     assert memory.method == "ru_maxrss" or memory.baseline_bytes < memory.peak_bytes < ballast.nbytes
+    photo = str(Path(__file__).parents[3] / "docs" / "photos" / "boat_sunset.jpg")
+    reduced, exact = (measure_apart(artifacts["ncnn-fp16"], 1, "cpu", "--photo", photo, *more) for more in ((), ("--exact",)))
+    assert memory.method == "ru_maxrss" or memory.baseline_bytes < reduced.peak_bytes < exact.peak_bytes
 
 
 def test_all_get_the_same_turns(artifacts: dict[str, Path]) -> None:
@@ -277,6 +294,7 @@ def test_a_model_that_its_interpreter_refuses_is_named(artifacts: dict[str, Path
         ({"eval_count": 0}, "--eval-count"),
         ({"data": Path("nowhere")}, "nowhere"),
         ({"out": Path("one")}, "expected a file"),
+        ({"file_to_file": Path("nothing.jpg")}, "nothing.jpg, which does not exist"),
         ({"reference": "other"}, "expected one of unet_lite_s"),
     ],
 )
