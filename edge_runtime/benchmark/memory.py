@@ -33,6 +33,7 @@ from edge_runtime.segmenter import Segmenter
 
 STATUS = Path("/proc/self/status")
 FRAME_HEIGHT, FRAME_WIDTH = 480, 640
+FRAMES = 3  # before the peak is read
 LIMIT_SECONDS = 900  # for opening an artifact and three masks
 
 
@@ -46,8 +47,6 @@ class PeakMemory:
     """Threads of the interpreter."""
     device: str = "cpu"
     """cpu, cuda or tensorrt; memory on the GPU is not counted."""
-    frames: int = 3
-    """End-to-end runs before the peak is read."""
     photo: Path | None = None
     """Go from this photo's file to a PNG, not from a frame of 640 x 480 in memory to its mask."""
     exact: bool = False
@@ -56,20 +55,18 @@ class PeakMemory:
 
 def measure_here(config: PeakMemory) -> Memory:
     """Open and run the artifact in this process, which must have done nothing else before."""
-    if config.frames < 1:
-        raise InputError(f"got --frames {config.frames}, expected 1 or more")
     artifact = read_model(config.artifact)
     frame = camera_frame(artifact)
     _import_interpreter(artifact.spec.format)
     baseline, _ = resident_bytes("VmRSS")
     segmenter = Segmenter.load(config.artifact, threads=config.threads, device=config.device)
-    for _ in range(config.frames):
+    for _ in range(FRAMES):
         if config.photo is None:
             segmenter.mask8(frame)
         else:
             mask_png(make_mask(config.photo, segmenter, MaskOptions(exact=config.exact)).mask)
     peak, method = resident_bytes("VmHWM")
-    return Memory(method, baseline, peak, config.frames, config.threads)
+    return Memory(method, baseline, peak, FRAMES, config.threads)
 
 
 def measure_apart(folder: Path, threads: int, device: str, *more: str) -> Memory:

@@ -170,7 +170,7 @@ class Results:
     `device_run` tells how another device was measured; None, or missing in the file, if the machine measured itself.
     """
 
-    schema_version: Annotated[int, Meta(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
+    schema_version: Annotated[int, Meta(ge=SCHEMA_VERSION, le=SCHEMA_VERSION, description=f"{SCHEMA_VERSION}; update skyedge")]
     created_utc: Text
     quick: bool
     rule: Rule
@@ -191,7 +191,7 @@ def results_schema() -> dict[str, Any]:
 
 
 def read_results(path: Path) -> Results:
-    """Read a result file of this or an earlier version; raises `InputError` that names the file and the key."""
+    """Read a result file; raises `InputError` that names the file and the key."""
     text = read_text(path, "a result file of edge_runtime.benchmark")
     try:
         return parse_results(text)
@@ -203,7 +203,7 @@ def parse_results(text: str) -> Results:
     """Return the results that a JSON text holds; raises `InputError` that names the key."""
     values = parse_json(text, "a result file of edge_runtime.benchmark")
     is_raw = isinstance(values, dict) and "raw_version" in values
-    results = build(Results, _complete_raw(values) if is_raw else _upgrade(values))
+    results = build(Results, _complete_raw(values) if is_raw else values)
     for key, got, good, expected in _rules(results):
         if not good:
             raise InputError(f"{key}: got {got!r:.80}, expected {expected}")
@@ -249,25 +249,11 @@ def _complete_raw(values: dict[str, Any]) -> dict[str, Any]:
             if isinstance(row, dict) and kind in row:
                 row[kind] = complete_timing(row[kind], f"rows[{index}].{kind}")
     added = {"schema_version": SCHEMA_VERSION, "quick": False, "warnings": [], "data": None, "reference": None}
-    return _name_instruction_set(known) | added
-
-
-def _upgrade(values: Any) -> Any:
-    """Return a result file of version 1 as one of version 2, in which the machine has its instruction set."""
-    version = values.get("schema_version") if isinstance(values, dict) else None
-    if isinstance(version, bool) or version not in (1, SCHEMA_VERSION):
-        raise InputError(f"schema_version: got {version!r:.80}, expected 1 or {SCHEMA_VERSION}; update skyedge")
-    return values if version == SCHEMA_VERSION else _name_instruction_set(values) | {"schema_version": SCHEMA_VERSION}
-
-
-def _name_instruction_set(values: dict[str, Any]) -> dict[str, Any]:
-    machine = values.get("machine")
-    if not isinstance(machine, dict):
-        return values
-    flags = machine.get("cpu_flags")
-    known = [flag for flag in flags if isinstance(flag, str)] if isinstance(flags, list) else []
-    named = name_instruction_set(str(machine.get("architecture")), known)
-    return values | {"machine": machine | {"instruction_set": named}}
+    if isinstance(machine := values.get("machine"), dict):
+        flags = machine.get("cpu_flags")
+        strings = [flag for flag in flags if isinstance(flag, str)] if isinstance(flags, list) else []
+        known["machine"] = machine | {"instruction_set": name_instruction_set(str(machine.get("architecture")), strings)}
+    return known | added
 
 
 def _rules(results: Results) -> Iterator[tuple[str, Any, bool, str]]:

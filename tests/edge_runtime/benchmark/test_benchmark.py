@@ -25,7 +25,6 @@ from edge_runtime.benchmark.results import FULL, QUICK, Load, Rule, default_out,
 from edge_runtime.benchmark.run import BenchmarkConfig, benchmark
 from edge_runtime.benchmark.timing import summarize
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_text
 
 pytestmark = pytest.mark.slow
 KINDS = ("infer", "end_to_end")
@@ -307,18 +306,5 @@ def test_bad_flags_are_refused(
         benchmark(BenchmarkConfig(**{"models": (Path("one"),), "quick": True} | flags))
 
 
-def test_help(tmp_path: Path) -> None:
-    done = run("--help", cwd=tmp_path)
-    assert done.returncode == 0 and "--models" in done.stdout and "--quick" in done.stdout
-
-
 def test_the_schema_is_the_one_of_the_types() -> None:
     assert results_schema() == SCHEMA, "the types changed: run python tools/schemas.py"
-
-
-def test_files_are_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "file.txt"
-    for text in ("first", "second"):
-        write_text(path, text)
-        assert path.read_text() == text
-    assert list(tmp_path.iterdir()) == [path]
