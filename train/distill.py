@@ -16,16 +16,15 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import tyro
-from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
-from edge_runtime.files import file_sha256, partial_file, write_json
+from edge_runtime.files import file_sha256, partial_file, write_bytes, write_json
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair
 from edge_runtime.images.formats import read_rgb
-from edge_runtime.images.mask_file import VOID, marked
+from edge_runtime.images.mask_file import VOID, mask_png
 from scenes.render import mask_bytes
 from train.data.balance import UNLABELED
 from train.data.corrections import correct
@@ -141,9 +140,8 @@ def _claim(config: DistillConfig, teachers: Sequence[Model]) -> None:
 
 
 def _write_mask(target: np.ndarray, path: Path) -> None:
-    with partial_file(path) as partial:
-        values = np.where(np.isnan(target), VOID, mask_bytes(np.clip(np.nan_to_num(target), 0.0, 1.0))).astype(np.uint8)
-        Image.fromarray(values).save(partial, "PNG", pnginfo=marked("distill"))
+    values = np.where(np.isnan(target), VOID, mask_bytes(np.clip(np.nan_to_num(target), 0.0, 1.0))).astype(np.uint8)
+    write_bytes(path, mask_png(values, "distill"))
 
 
 def main(config: DistillConfig) -> None:

@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import DECODE_ERRORS, SAFE_FORMATS, open_image, what_is_wrong
@@ -81,7 +81,7 @@ def mask_size(opened: Image.Image) -> tuple[int, int]:
 
 
 def mask_png(mask: np.ndarray, record: str | None = None, size: tuple[int, int] | None = None, **texts: str) -> bytes:
-    """Return (H, W) uint8 as a PNG, with the text chunks of `marked` where a record is given.
+    """Return (H, W) uint8 as a PNG; `record` says how it was made, and marks it as ours; `texts` become skyedge-NAME.
 
     `size` is the (height, width) of the image, where `mask` may be the network's own map.
     The rows are stored as differences to the row above and packed by run lengths: a network's smooth map takes half the time
@@ -111,15 +111,6 @@ def mask_png(mask: np.ndarray, record: str | None = None, size: tuple[int, int] 
         for (kind, content), digest in zip(chunks, crc, strict=True)
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def marked(record: str, **texts: str) -> PngImagePlugin.PngInfo:
-    """Return the text chunks that tell a mask of ours: `record` says how it was made; `texts` become skyedge-NAME."""
-    info = PngImagePlugin.PngInfo()
-    info.add_text(RECORD_KEY, record)
-    for name, text in texts.items():
-        info.add_text(f"{RECORD_KEY}-{name}", text)
-    return info
 
 
 def exif_record(record: str) -> Image.Exif:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import DECODE_ERRORS, ORIENTATION_TAG, open_image, register_heif
 
-SOFTWARE_TAG, THUMBNAIL = 0x0131, 160  # EXIF; pixels: long side
+SOFTWARE_TAG = 0x0131  # EXIF
 SIZE_TAGS = (0xA002, 0xA003)  # EXIF: width, height
 EXIF_IFD = 0x8769
 HEIF_SUFFIXES = (".heic", ".heif", ".hif")
@@ -64,7 +63,7 @@ class Photo:
         Image.fromarray(image).save(path, **words)
 
     def _exif(self, image: np.ndarray, software: str, metadata: bool) -> bytes:
-        """Return the EXIF of an image made of this one: upright, its own size, software and thumbnail."""
+        """Return the EXIF of an image made of this one: upright, its own size and software, no thumbnail."""
         exif = Image.Exif()
         if metadata and self.exif is not None:
             exif.load(self.exif.tobytes())
@@ -72,31 +71,11 @@ class Photo:
             details = exif.get_ifd(EXIF_IFD)
             details |= {tag: side for tag, side in zip(SIZE_TAGS, image.shape[1::-1], strict=True) if tag in details}
         exif[SOFTWARE_TAG] = software
-        content = exif.tobytes()
-        for candidate in (_with_thumbnail(content, image), content):
-            if metadata and len(candidate) < MOST_BYTES:
-                return candidate
+        if metadata and len(content := exif.tobytes()) < MOST_BYTES:
+            return content
         only = Image.Exif()
         only[SOFTWARE_TAG] = software
         return only.tobytes()
-
-
-def _with_thumbnail(exif: bytes, image: np.ndarray) -> bytes:
-    """Return EXIF with a small copy of an image: a second directory of tags, and a JPEG behind it."""
-    small, jpeg = Image.fromarray(image[..., :3]), io.BytesIO()
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    small.save(jpeg, "JPEG", quality=80)
-    tiff = bytearray(exif.removeprefix(b"Exif\0\0"))
-    order = "<" if tiff.startswith(b"II") else ">"
-    (first,) = struct.unpack_from(order + "I", tiff, 4)
-    (count,) = struct.unpack_from(order + "H", tiff, first)
-    tiff += b"\0" * (len(tiff) % 2)
-    struct.pack_into(order + "I", tiff, first + 2 + 12 * count, len(tiff))
-    tags = ((0x0103, 3, 6), (0x0201, 4, len(tiff) + 2 + 3 * 12 + 4), (0x0202, 4, len(jpeg.getvalue())))
-    directory = struct.pack(order + "H", len(tags))
-    for tag, kind, value in tags:
-        directory += struct.pack(order + "HHI" + ("HH" if kind == 3 else "I"), tag, kind, 1, value, *[0] * (kind == 3))
-    return b"Exif\0\0" + bytes(tiff) + directory + bytes(4) + jpeg.getvalue()
 
 
 def check_side(path: Path, shape: tuple[int, ...]) -> None:
@@ -104,7 +83,7 @@ def check_side(path: Path, shape: tuple[int, ...]) -> None:
     most = SIDES.get(path.suffix.lower())
     if most is not None and max(shape[:2]) > most:
         got = f"{shape[1]} x {shape[0]} pixels for {path}"
-        raise InputError(f"got {got}, expected sides of at most {most} in {path.suffix}; choose .png")
+        raise InputError(f"got {got}, expected sides of at most {most} in {path.suffix}; choose .png, or make it smaller")
 
 
 def to_profile(image: np.ndarray, source: bytes | None, target: bytes | None) -> np.ndarray:

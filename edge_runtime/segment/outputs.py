@@ -27,7 +27,7 @@ from edge_runtime.segmenter import Ensemble, Segmenter
 
 FINDING = "finding"  # name of the text chunk that says what was found (edge_runtime/masks/presence.py)
 OVERLAY = "overlay"  # record of an overlay; the record of a mask is a JSON object
-JPEG_QUALITY, JPEG_SIDE = 90, 65_500
+JPEG_QUALITY = 90
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # errors that the next image would meet as well
 
 
@@ -128,12 +128,10 @@ def attempt(
 def _segment(files: ImageFiles, segmenter: Segmenter | Ensemble, options: MaskOptions, overlay: bool, record: str) -> Finding:
     found = make_mask(files.image, segmenter, options)
     if overlay:  # first, so that a mask that is there means that its overlay is too
-        if max(found.mask.shape) > JPEG_SIDE:
-            got = f"{files.image} is {found.mask.shape}"
-            raise InputError(f"{got}, expected sides of at most {JPEG_SIDE} for --overlay")
-        drawn = draw_overlay(found.image, np.divide(found.mask, 255, dtype=np.float32), segmenter.threshold)
-        from edge_runtime.images.photo import Photo  # and color management: a mask needs none
+        from edge_runtime.images.photo import Photo, check_side  # and color management: a mask needs none
 
+        check_side(files.overlay, found.mask.shape)
+        drawn = draw_overlay(found.image, np.divide(found.mask, 255, dtype=np.float32), segmenter.threshold)
         with partial_file(files.overlay) as partial:
             icc = Photo.of(files.image).icc
             Image.fromarray(drawn).save(partial, "JPEG", quality=JPEG_QUALITY, exif=exif_record(OVERLAY), icc_profile=icc)

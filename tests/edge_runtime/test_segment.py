@@ -12,14 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from edge_runtime import Segmenter
 from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.formats import read_rgb
-from edge_runtime.images.mask_file import marked, read_mask
+from edge_runtime.images.mask_file import read_mask
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.images.resize import to_mask8
 from edge_runtime.segment.outputs import plan
@@ -96,7 +96,7 @@ def test_a_low_resolution_mask_is_read_at_the_size_of_its_image(tmp_path: Path) 
         with pytest.raises(InputError, match="got --low-res with --refine or --overlay"):
             main(Segment(*words, tmp_path / "none", low_res=True, **flags))
     for text in ("", "0x5", "5", "1000000x1000000", "x"):
-        info = marked("{}")
+        info = PngImagePlugin.PngInfo()
         info.add_text("skyedge-size", text)
         Image.fromarray(np.zeros((3, 3), np.uint8)).save(tmp_path / "odd.png", pnginfo=info)
         with pytest.raises(InputError, match="expected WIDTHxHEIGHT"):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, read_pair
-from edge_runtime.images.mask_file import VOID, marked
+from edge_runtime.images.mask_file import VOID, mask_png
 
 HEIGHT, WIDTH = 48, 64
 SKY = np.zeros((HEIGHT, WIDTH), bool)
@@ -100,7 +100,7 @@ def test_masks_of_the_convention_are_read(kind: str, tmp_path: Path) -> None:
 
 def test_our_own_soft_maps_may_hold_low_values_alone(tmp_path: Path) -> None:
     path = write(tmp_path, labels(1))
-    Image.fromarray(labels(1)).save(path, pnginfo=marked("{}"))
+    path.write_bytes(mask_png(labels(1), "{}"))
     assert read_pair(find_pairs(tmp_path)[0]).sky.max() == np.float32(1 / 255)
 
 

@@ -68,12 +68,7 @@ def test_a_replaced_sky_keeps_colors_and_metadata(suffix: str, photo: Path, tmp_
         assert exif[0x010F] == "Maker" and exif.get_ifd(0x8825)[2] == (46.0, 51.0, 0.0)
         assert exif.get(0x0112, 1) == 1 and exif[0x0131] == "skyedge replace"
         assert [exif.get_ifd(EXIF_IFD)[tag] for tag in SIZE_TAGS] == [240, 160]
-        raw, again = found.info["exif"].removeprefix(b"Exif\0\0"), Image.Exif()
-        again.load(raw)
-        thumbnail = again.get_ifd(ExifTags.IFD.IFD1)
-        small = Image.open(io.BytesIO(raw[thumbnail[0x0201] :][: thumbnail[0x0202]]))
-        assert small.size == (160, 107)
-        assert np.abs(np.asarray(small)[100, 80].astype(int) - np.asarray(found)[150, 120]).max() < 12
+        assert not exif.get_ifd(ExifTags.IFD.IFD1)  # the old sky
         xmp = found.info.get("xmp") or found.info["XML:com.adobe.xmp"]
         xmp = xmp.encode() if isinstance(xmp, str) else xmp
         assert b'tiff:Orientation="1"' in xmp and b"Chur" in xmp
