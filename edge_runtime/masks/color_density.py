@@ -9,7 +9,6 @@ import numpy as np
 from edge_runtime.images.opencv import cv2
 
 BIN_LEVELS, BINS = 4, 64  # levels of 8-bit color per bin, and bins per channel
-MIN_SIGMA = 0.01  # white = 1; below it a bin is wider than the Gaussian
 
 
 def color_bin(pixels: np.ndarray) -> np.ndarray:
@@ -22,7 +21,8 @@ def color_density(samples: np.ndarray, sigma: float) -> np.ndarray:
     """Estimate the density of colors around every color: p_i = 1/|S| sum_j exp(-|I_i - I_j|^2 / (2 sigma^2)).
 
     The paper sums over 1024 random samples for every pixel. Here the blurred histogram of all samples, (n, 3) uint8 RGB,
-    gives the sum for every color at once. `sigma` is at least `MIN_SIGMA`, white = 1. Returns (64 * 64 * 64,) float32.
+    gives the sum for every color at once. `sigma` is at least 0.01, white = 1: below it a bin is wider than the Gaussian.
+    Returns (64 * 64 * 64,) float32.
 
     Colors are rounded to bins of 4 levels, and the blur is narrowed by the variance of that rounding. The error, as a share
     of the highest density of a scene, is 0.03 on average and 0.25 at worst at sigma 0.02, and 0.015 and 0.1 at 0.04. The

@@ -21,7 +21,7 @@ import numpy as np
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.resize import check_rgb
-from edge_runtime.masks.color_density import MIN_SIGMA, color_bin, color_density
+from edge_runtime.masks.color_density import color_bin, color_density
 from edge_runtime.masks.pyramid import down, shrink, to_working, up
 
 METHOD_VERSION = 2  # raise it with every change that changes masks: `segment --resume` compares it
@@ -40,6 +40,11 @@ VAGUE, VIVID = 0.2, 0.4  # the same for density, which relies more on color
 SEEN = 0.2  # p at most this far from 0 or 1 is a sample of the rest, or of sky
 EVIDENCE = 0.01  # share of samples of the rarer class, times contrast squared: enough to refine
 CLEAR = 0.45  # contrast above this adds no evidence
+WORK_SIDE = 1024  # long side of the working image, at most
+GRID_SIDE = 32  # long side of the grid, to a factor of sqrt 2; the paper's 64, and 16, were worse on other scenes and on `val`
+EPS = 0.01  # color difference, white = 1, below which an edge counts as noise
+SIGMA = 0.02  # of the density's Gaussian, white = 1; the paper's 0.01 was worse on the same images
+RADIUS = 0.04  # of the plain guided filter's window, as a share of the long side
 STRIP_PIXELS = 1 << 18  # of the image; a strip's planes then stay near the cache
 
 
@@ -58,34 +63,11 @@ class RefineConfig:
         Keep the probability where color cannot tell sky from the rest. That is so where their colors hardly differ or too
         few pixels of either are known (`_distinct`), where the fit explains too little of the probability (`_fit`), and
         where density or fit are wrong about confident pixels nearby (`_trust`).
-    work_side, grid_side
-        Long sides of the working image (at most) and of the grid (to a factor of sqrt 2). The paper's grid is 64; 32
-        was better on scenes of other seeds and on `val` than 64 and 16.
-    eps
-        Color difference, white = 1, below which an edge counts as noise.
-    sigma
-        Standard deviation of the density's Gaussian, white = 1. The paper's 0.01 was worse than 0.02 on the same images.
-    radius
-        Of the plain guided filter's window, as a share of the long side.
     """
 
     method: Literal["weighted", "guided"] = "weighted"
     density: bool = True
     guard: bool = True
-    work_side: int = 1024
-    grid_side: int = 32
-    eps: float = 0.01
-    sigma: float = 0.02
-    radius: float = 0.04
-
-    def __post_init__(self) -> None:
-        """Raise `InputError` where a number makes no sense."""
-        if not 1 <= self.grid_side <= self.work_side:
-            sides = f"grid_side {self.grid_side}, work_side {self.work_side}"
-            raise InputError(f"got {sides}, expected 1 <= grid_side <= work_side; try 32 and 1024")
-        if not (self.eps > 0 and self.sigma >= MIN_SIGMA and 0 < self.radius < 1):
-            got = f"eps {self.eps}, sigma {self.sigma}, radius {self.radius}"
-            raise InputError(f"got {got}, expected eps > 0, sigma >= {MIN_SIGMA}, radius in (0, 1)")
 
 
 DEFAULTS = RefineConfig()
@@ -98,10 +80,10 @@ def refine(image: np.ndarray, probability: np.ndarray, config: RefineConfig = DE
     """
     check_rgb(image)
     _check_probability(probability)
-    factor = math.ceil(max(image.shape[:2]) / config.work_side)
+    factor = math.ceil(max(image.shape[:2]) / WORK_SIDE)
     guide = shrink(image, factor)
     p = to_working(probability, image.shape[:2], guide.shape[:2], factor)
-    planes = _guided(guide, p, config) if config.method == "guided" else _weighted(guide, p, config)
+    planes = _guided(guide, p) if config.method == "guided" else _weighted(guide, p, config)
     return _apply(image, planes, factor)
 
 
@@ -130,16 +112,16 @@ def solve_symmetric(m: list[np.ndarray], r: list[np.ndarray]) -> list[np.ndarray
 
 def _weighted(guide: np.ndarray, p: np.ndarray, config: RefineConfig) -> list[np.ndarray]:
     """Return A (three planes) and b at the working size, steps 1 to 4 of the paper, blended with p by the guard."""
-    halvings = max(2, round(math.log2(max(p.shape) / config.grid_side)))
+    halvings = max(2, round(math.log2(max(p.shape) / GRID_SIDE)))
     apart = _moves(guide, p, halvings) if config.guard else None
-    target = _by_density(guide, p, apart, halvings, config) if config.density else p
+    target = _by_density(guide, p, apart, halvings) if config.density else p
     weight = confidence(target)
     total = down(weight, halvings)
 
     def mean(plane: np.ndarray) -> np.ndarray:
         return down(weight * plane, halvings) / total
 
-    a, b, explained = _fit(guide, target, config.eps, mean)
+    a, b, explained = _fit(guide, target, mean)
     planes = [up(plane, halvings, p.shape) for plane in (*a, b)]
     if apart is not None:
         share = smooth_step(explained, EXPLAINED_FROM, EXPLAINED_TO) * _distinct(apart, target, halvings)
@@ -151,25 +133,25 @@ def _weighted(guide: np.ndarray, p: np.ndarray, config: RefineConfig) -> list[np
     return planes
 
 
-def _guided(guide: np.ndarray, p: np.ndarray, config: RefineConfig) -> list[np.ndarray]:
+def _guided(guide: np.ndarray, p: np.ndarray) -> list[np.ndarray]:
     """Return A (three planes) and b at the working size by the plain guided filter."""
-    radius = max(1, round(config.radius * max(p.shape)))
+    radius = max(1, round(RADIUS * max(p.shape)))
 
     def mean(plane: np.ndarray) -> np.ndarray:
         return cv2.blur(plane, (2 * radius + 1, 2 * radius + 1), borderType=cv2.BORDER_REFLECT)
 
-    a, b, _ = _fit(guide, p, config.eps, mean)
+    a, b, _ = _fit(guide, p, mean)
     return [mean(plane) for plane in (*a, b)]
 
 
 def _fit(
-    guide: np.ndarray, p: np.ndarray, eps: float, mean: Callable[[np.ndarray], np.ndarray]
+    guide: np.ndarray, p: np.ndarray, mean: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Fit p = A . I + b in every window of `mean`; return A, b and the share of p's variance that A . I explains."""
     color = [cv2.extractChannel(guide, k).astype(np.float32) / 255 for k in range(3)]
     mean_p, mean_color = mean(p), [mean(plane) for plane in color]
     pairs = [(i, j) for i in range(3) for j in range(i, 3)]
-    covariance = [mean(color[i] * color[j]) - mean_color[i] * mean_color[j] + (i == j) * eps**2 for i, j in pairs]
+    covariance = [mean(color[i] * color[j]) - mean_color[i] * mean_color[j] + (i == j) * EPS**2 for i, j in pairs]
     r = [mean(plane * p) - mean_plane * mean_p for plane, mean_plane in zip(color, mean_color, strict=True)]
     a = solve_symmetric(covariance, r)
     b = mean_p - sum(x * y for x, y in zip(a, mean_color, strict=True))
@@ -212,9 +194,7 @@ def _distinct(apart: tuple[np.ndarray, np.ndarray], target: np.ndarray, halvings
     return smooth_step(contrast, FAINT, DISTINCT) * smooth_step(evidence, 0, EVIDENCE)
 
 
-def _by_density(
-    guide: np.ndarray, p: np.ndarray, apart: tuple[np.ndarray, np.ndarray] | None, halvings: int, config: RefineConfig
-) -> np.ndarray:
+def _by_density(guide: np.ndarray, p: np.ndarray, apart: tuple[np.ndarray, np.ndarray] | None, halvings: int) -> np.ndarray:
     """Step 5 of the paper, before the others: decide the unsure pixels by the colors of the sure ones.
 
     The paper takes the density of sky colors as p and leaves the normalization open. Here the ratio of the densities of
@@ -225,8 +205,8 @@ def _by_density(
     unsure = ~(sky | other)
     if not sky.any() or not unsure.any():
         return p
-    ratio = color_density(guide[sky], config.sigma) + np.float32(RARE)
-    ratio /= (color_density(guide[other], config.sigma) if other.any() else 0) + np.float32(RARE)
+    ratio = color_density(guide[sky], SIGMA) + np.float32(RARE)
+    ratio /= (color_density(guide[other], SIGMA) if other.any() else 0) + np.float32(RARE)
     bins = color_bin(guide)
     odds = np.clip(ratio, 1 / LOWER, RAISE)[bins[unsure]]
     decided = p.copy()

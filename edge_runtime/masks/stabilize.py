@@ -9,8 +9,6 @@ effect one frame later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from edge_runtime.errors import InputError
@@ -23,29 +21,11 @@ UNSURE = 0.5  # weight of a probability of 0.5; 0 and 1 weigh 1
 GAIN = (0.6, 1.6)  # by how much contrast may change from frame to frame and still be matched
 MOST = 20  # gray levels of difference that count
 FLAT = 25.0  # variance of gray levels below which contrast says nothing
-
-
-@dataclass(frozen=True)
-class StabilizeConfig:
-    """How strongly frames are averaged."""
-
-    memory: float = 6.0
-    """Most frames that a place is averaged over, 1 or more; 1 switches averaging off."""
-    tolerance: float = 6.0
-    """Difference of gray levels (0 to 255), after matching brightness, at which trust halves."""
-    edge_tolerance: float = 0.3
-    """Extra tolerance at edges that both frames show, as a share of their contrast: sampling moves edges a little."""
-    surprise: float = 0.5
-    """Difference of probabilities that counts as a change, not as flicker."""
-    cut: float = 0.35
-    """Mean trust of a frame in the one before it, 0 to 1, below which a cut is assumed."""
-
-    def __post_init__(self) -> None:
-        """Raise `InputError` where a number makes no sense."""
-        sound = self.memory >= 1 and self.tolerance > 0 and self.edge_tolerance >= 0
-        if not (sound and 0 < self.surprise <= 1 and 0 <= self.cut < 1):
-            expected = "memory >= 1, tolerance > 0, edge_tolerance >= 0, surprise in (0, 1], cut in [0, 1)"
-            raise InputError(f"got {self}, expected {expected}; leave out what you are not sure of")
+MEMORY = 6.0  # most frames that a place is averaged over
+TOLERANCE = 6.0  # difference of gray levels (0 to 255), after matching brightness, at which trust halves
+EDGE_TOLERANCE = 0.3  # more at edges that both frames show, as a share of their contrast: sampling moves edges a little
+SURPRISE = 0.5  # difference of probabilities that counts as a change, not as flicker
+CUT = 0.35  # mean trust of a frame in the one before it, 0 to 1, below which a cut is assumed
 
 
 class Stabilizer:
@@ -57,8 +37,7 @@ class Stabilizer:
         How many cuts were found.
     """
 
-    def __init__(self, config: StabilizeConfig | None = None) -> None:
-        self.config = config or StabilizeConfig()
+    def __init__(self) -> None:
         self.cuts = 0
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._gray: np.ndarray | None = None
@@ -82,15 +61,15 @@ class Stabilizer:
         x, y = self._motion(before, gray)
         seen, known, weight = (_moved(plane, x, y) for plane in (before, self._sky, self._weight))
         trust = self._trust(gray, seen)
-        if float(trust.mean()) < self.config.cut:
+        if float(trust.mean()) < CUT:
             self.cuts += 1
             return self._restart(gray, probability)
         height, width = gray.shape
         trust[(x < -0.5) | (y < -0.5) | (x > width - 0.5) | (y > height - 0.5)] = 0.0
-        weight = np.minimum(weight * trust, self.config.memory - 1.0)
+        weight = np.minimum(weight * trust, MEMORY - 1.0)
         change = probability - known
         # Half of a large change at once, and nearly all of it in the next frame.
-        weight = np.where(np.abs(change) > self.config.surprise, np.minimum(weight, 1.0), weight)
+        weight = np.where(np.abs(change) > SURPRISE, np.minimum(weight, 1.0), weight)
         sure = _sureness(probability)
         self._gray, self._weight = gray, (weight + sure).astype(np.float32)
         self._sky = np.clip(known + change * (sure / (sure + weight)), 0.0, 1.0).astype(np.float32)
@@ -120,7 +99,7 @@ class Stabilizer:
         apart = cv2.blur(np.abs(_difference(gray, seen)), (3, 3))
         contrasts = (cv2.morphologyEx(plane, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) for plane in (gray, seen))
         edge = cv2.blur(np.minimum(*contrasts).astype(np.float32), (3, 3))
-        return np.exp2(-((apart / (self.config.tolerance + self.config.edge_tolerance * edge)) ** 2))
+        return np.exp2(-((apart / (TOLERANCE + EDGE_TOLERANCE * edge)) ** 2))
 
 
 def _sureness(probability: np.ndarray) -> np.ndarray:
