@@ -23,26 +23,25 @@ from edge_runtime.artifact.golden import FP32_MASK, pack_mask
 from edge_runtime.backends import open_backend
 from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
+from edge_runtime.progress import say
 from export.graphs.tflite_graph import IoType
 from export.network import Network, load_network
 from export.parity import built_in_scenes
-from export.pipeline import Converted, Write, default_out, draft_spec, from_here, quiet, say, shown_flags, write_candidate
-from quantize.calibration.calibration_set import check_distinct, divide, fingerprint, read_resized
+from export.pipeline import Converted, Write, default_out, draft_spec, from_here, quiet, shown_flags, write_candidate
+from quantize.calibration.calibration_set import divide, fingerprint, read_resized
 from quantize.calibration.checks import Checks, gate, measure, prepare
 from quantize.calibration.layers import check_names
 from quantize.calibration.ranges import Method
 from quantize.calibration.ranking import rank
-from quantize.formats import executorch_int8, ncnn_int8, onnx_int8, openvino_int8, tflite_int8
+from quantize.formats import ncnn_int8, onnx_int8, tflite_int8
 
-Format = Literal["onnx", "tflite", "ncnn", "openvino", "executorch"]
+Format = Literal["onnx", "tflite", "ncnn"]
 Calibrate = Callable[[Network, Sequence[np.ndarray], Path, Method | None], Write]
 AUTO = "AUTO"
 RANKED_ON = 32  # images that rank the layers, and as many to find their ranges: enough for an order
 FORMATS: dict[Format, Calibrate] = {
     "onnx": onnx_int8.calibrate, "tflite": tflite_int8.calibrate, "ncnn": ncnn_int8.calibrate,
-    "openvino": openvino_int8.calibrate, "executorch": executorch_int8.calibrate,
 }  # fmt: skip
-OWN_RANGES = ("openvino", "executorch")  # their quantizers find ranges by rules of their own
 
 
 @dataclass(frozen=True)
@@ -71,13 +70,12 @@ class Int8Config:
     """Smallest agreement with fp32: IoU of the masks, pooled over the quarter of --calib that is kept back, and over built-in
     scenes."""
     io: IoType = "int8"
-    """Type of TFLite's input and output: uint8 for MediaPipe Tasks and Android's camera buffers, float32 to replace a float
-    model. Other formats take float32."""
+    """Type of TFLite's input and output: uint8 for MediaPipe Tasks and Android's camera buffers. Other formats take float32."""
     method: Method | None = None
-    """How ranges of activations are found: minmax, percentile or entropy. Default: the best one for the format."""
+    """How ranges of activations are found: minmax or entropy. Default: the better one for the format."""
     keep_float: tuple[str, ...] = ()
     """Convolutions to leave in float, by module name (quantize/sensitivity.py lists them); AUTO: as few of the most sensitive
-    ones as bring the loss on --eval under --max-drop."""
+    ones as pass --min-agreement, and with --eval --max-drop."""
     out: Path | None = None
     """The artifact's folder; for several formats, the folder of their folders. Default: build/NAME-SIZE-int8-FORMAT."""
 
@@ -94,7 +92,6 @@ def quantize(config: Int8Config) -> list[Artifact]:
     chosen = divide(config.calib, config.count, config.seed)
     say(f"{network.checkpoint.name}: calibrating on {len(chosen.calibration)} images, checking on {len(chosen.held_out)}")
     images, held_out = (read_resized(paths, network.size) for paths in (chosen.calibration, chosen.held_out))
-    check_distinct(chosen, images, held_out)
     job = _Job(config, network, images, fingerprint(chosen), prepare(network, held_out, config.eval, config.split))
     written, failures = [], []
     for name in config.format:
@@ -121,9 +118,7 @@ class _Job:
     @functools.cached_property
     def ranking(self) -> list[str]:
         """Names of the convolutions, the most sensitive first; measured when it is first asked for, once for all formats."""
-        labeled = self.checks.labeled
-        assert labeled is not None
-        return [score.name for score in rank(self.network, self.images[:RANKED_ON], labeled.some(RANKED_ON))]
+        return [score.name for score in rank(self.network, self.images[:RANKED_ON], self.checks.held_out.images[:RANKED_ON])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,9 +219,6 @@ def _check(config: Int8Config) -> None:
         raise InputError(f"got --format {' '.join(unknown) or 'without a name'}, expected some of {', '.join(FORMATS)}")
     if len(set(config.format)) < len(config.format):
         raise InputError(f"got --format {' '.join(config.format)}, expected every format once")
-    for name in OWN_RANGES:
-        if name in config.format and config.method is not None:
-            raise InputError(f"got --method {config.method} for {name}, expected none: its quantizer finds the ranges")
     if not 0.0 <= config.min_agreement <= 1.0:
         raise InputError(f"got --min-agreement {config.min_agreement}, expected a mask IoU, 0 to 1")
     if not math.isfinite(config.max_drop):
@@ -235,9 +227,8 @@ def _check(config: Int8Config) -> None:
         raise InputError(f"got --io {config.io} with --format {' '.join(config.format)}, expected --format tflite alone")
     if config.split is not None and config.eval is None:
         raise InputError(f"got --split {config.split} without --eval, expected both; --calib takes its split as a folder")
-    if AUTO in config.keep_float and (config.keep_float != (AUTO,) or config.eval is None):
-        got = " ".join(config.keep_float) + ("" if config.eval else " without --eval")
-        raise InputError(f"got --keep-float {got}, expected AUTO alone, with labeled images in --eval, or names of convolutions")
+    if AUTO in config.keep_float and config.keep_float != (AUTO,):
+        raise InputError(f"got --keep-float {' '.join(config.keep_float)}, expected AUTO alone, or names of convolutions")
 
 
 def main(config: Int8Config) -> None:

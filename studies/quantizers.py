@@ -24,7 +24,7 @@ from edge_runtime.backends import open_backend
 from edge_runtime.benchmark.machine import describe_machine
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, splits
-from export import to_ncnn, to_onnx, to_openvino, to_tflite
+from export import to_ncnn, to_onnx, to_tflite
 from export.network import Network, load_network
 from export.parity import built_in_scenes, pooled_agreement, run_torch
 from export.pipeline import Converted, draft_spec, quiet, write_candidate
@@ -32,12 +32,12 @@ from quantize.calibration.calibration_set import divide, read_resized
 from quantize.calibration.checks import worst_source
 from quantize.calibration.labeled import LabeledSet
 from quantize.calibration.ranges import METHODS
-from quantize.formats import ncnn_int8, onnx_int8, openvino_int8, tflite_int8
-from quantize.formats.onnx_int8 import Variant
+from quantize.formats import ncnn_int8, onnx_int8, tflite_int8
 from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
 
-RUNTIMES = {"onnx": "onnxruntime", "tflite": "LiteRT", "ncnn": "ncnn", "openvino": "OpenVINO"}
-EXPORTERS = {"onnx": to_onnx.convert, "tflite": to_tflite.convert, "ncnn": to_ncnn.convert, "openvino": to_openvino.convert}
+RUNTIMES = {"onnx": "onnxruntime", "tflite": "LiteRT", "ncnn": "ncnn"}
+EXPORTERS = {"onnx": to_onnx.convert, "tflite": to_tflite.convert, "ncnn": to_ncnn.convert}
+QUANTIZERS = {"onnx": onnx_int8.calibrate, "tflite": tflite_int8.calibrate, "ncnn": ncnn_int8.calibrate}
 Convert = Callable[[Network, Sequence[np.ndarray], Path], Converted]
 
 
@@ -55,31 +55,16 @@ def methods_of(artifact_format: str) -> Iterator[Method]:
     """Yield what there is for a format: fp32, fp16, and int8 by every rule for the ranges."""
     for precision in ("fp32", "fp16"):
         yield Method(artifact_format, precision, "", partial(_exported, EXPORTERS[artifact_format], precision))
-    int8 = partial(Method, artifact_format, "int8")
-    if artifact_format == "openvino":
-        yield int8("NNCF, mixed preset", partial(_quantized, openvino_int8.calibrate, ()))
-    elif artifact_format == "onnx":
-        for variant in (Variant(kind, channels) for kind in ("uint8", "int8") for channels in (True, False)):
-            for method in METHODS:
-                per = "channel" if variant.per_channel else "tensor"
-                label = f"QDQ, {variant.activations} activations, per {per}, {method}"
-                yield int8(label, partial(_quantized, onnx_int8.calibrate, (method, variant)))
-    else:
-        calibrate: Any = tflite_int8.calibrate if artifact_format == "tflite" else ncnn_int8.calibrate
-        for method in METHODS:
-            yield int8(method, partial(_quantized, calibrate, (method,)))
-        if artifact_format == "tflite":
-            yield int8("moving average", partial(_quantized, calibrate, (None, True)))
+    for method in METHODS:
+        yield Method(artifact_format, "int8", method, partial(_quantized, QUANTIZERS[artifact_format], method))
 
 
 def _exported(exporter: Any, precision: str, network: Network, _images: Sequence[np.ndarray], folder: Path) -> Converted:
     return exporter(network, precision, folder)
 
 
-def _quantized(
-    calibrate: Any, choices: tuple[Any, ...], network: Network, images: Sequence[np.ndarray], folder: Path
-) -> Converted:
-    return calibrate(network, images, folder, *choices)(frozenset(), folder)
+def _quantized(calibrate: Any, method: str, network: Network, images: Sequence[np.ndarray], folder: Path) -> Converted:
+    return calibrate(network, images, folder, method)(frozenset(), folder)
 
 
 def build(method: Method, network: Network, images: Sequence[np.ndarray], folder: Path) -> Artifact:
