@@ -78,7 +78,7 @@ def train(config: QatConfig) -> Path:
     pairs, val = gather(config.data, "train"), gather(config.data, "val") if config.val_count else []
     if not pairs:
         raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
-    labeled = LabeledSet(val, Size.square(start.size)).some(config.val_count) if val else None
+    labeled = LabeledSet(val[:: -(-len(val) // config.val_count)], Size.square(start.size)) if val else None
     limit_threads(config.threads)
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

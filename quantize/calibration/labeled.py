@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -41,14 +40,6 @@ class LabeledSet:
     def masks(self, run: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """Return (N, H, W) float32 probabilities of a network that maps one image at the input size to (H, W)."""
         return np.stack([run(image) for image in self.images])
-
-    def some(self, most: int) -> LabeledSet:
-        """Return at most so many of the images, spread evenly over them."""
-        step = max(1, -(-len(self.images) // most))
-        few = copy.copy(self)
-        for name in ("images", "targets", "valids", "sources"):
-            setattr(few, name, getattr(self, name)[::step])
-        return few
 
     def iou(self, masks: np.ndarray) -> float:
         """Return the pooled IoU, 0 to 1, of `masks`: TP / (TP + FP + FN) over the valid pixels of all images."""

@@ -27,7 +27,7 @@ def observe(
 ) -> dict[str, Range]:
     """Return the range of every tensor that `run` yields, by name, for one image.
 
-    `minmax` takes the ends over all images; `percentile` and `entropy` limit the magnitude too (`ranges`). Raises `GateError` for
+    `minmax` takes the ends over all images; `entropy` limits the magnitude too (`ranges`). Raises `GateError` for
     values that are not finite.
     """
     low: dict[str, float] = {}

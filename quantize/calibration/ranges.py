@@ -1,7 +1,7 @@
 """How far a blob's values reach: the largest magnitude that int8 is to hold, out of a histogram of magnitudes.
 
-Three rules. `minmax` clips nothing. `percentile` clips the largest 0.01 %. `entropy` takes the limit at which 128 levels lose the
-least information about the histogram (Migacz, "8-bit inference with TensorRT", GTC 2017), as ncnn's own calibration tool does.
+Two rules. `minmax` clips nothing. `entropy` takes the limit at which 128 levels lose the least information about the histogram
+(Migacz, "8-bit inference with TensorRT", GTC 2017), as ncnn's own calibration tool does.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import numpy as np
 BINS = 2048
 LEVELS = 128  # magnitudes that an int8 number can have
 STEP = 8  # bins between two limits that `entropy` tries: finer ones differ by less than half a percent
-PERCENTILE = 99.99
 
-Method = Literal["minmax", "percentile", "entropy"]
-METHODS: tuple[Method, ...] = ("minmax", "percentile", "entropy")
+Method = Literal["minmax", "entropy"]
+METHODS: tuple[Method, ...] = ("minmax", "entropy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,20 +47,8 @@ def limit(histogram: Histogram, method: Method) -> float:
     """Return the magnitude that becomes 127; what is larger is clipped to it."""
     if method == "minmax" or not histogram.counts.any():
         return histogram.peak
-    bins = _percentile_bins(histogram.counts) if method == "percentile" else _entropy_bins(histogram.counts)
+    bins = min(range(LEVELS, BINS + 1, STEP), key=lambda tried: _divergence(histogram.counts, tried))
     return histogram.peak * bins / BINS
-
-
-def _percentile_bins(counts: np.ndarray) -> int:
-    """Return how many bins hold PERCENTILE of all."""
-    reached = np.cumsum(counts)
-    return int(np.searchsorted(reached, reached[-1] * PERCENTILE / 100)) + 1
-
-
-def _entropy_bins(counts: np.ndarray) -> int:
-    """Return the number of bins at which the divergence of the quantized histogram from the clipped one is smallest."""
-    tries = range(LEVELS, BINS + 1, STEP)
-    return min(tries, key=lambda bins: _divergence(counts, bins))
 
 
 def _divergence(counts: np.ndarray, bins: int) -> float:

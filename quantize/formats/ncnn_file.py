@@ -22,7 +22,6 @@ CONVOLUTION, DEPTHWISE = "Convolution", "ConvolutionDepthWise"
 # Tag of a weight blob -> the numbers in it
 DTYPES: dict[int, np.dtype[Any]] = {0: np.dtype("<f4"), 0x01306B47: np.dtype("<f2"), 0x000D4B38: np.dtype("i1")}
 TAGS = {dtype: tag for tag, dtype in DTYPES.items()}
-OLD_ARRAY = -23300  # the key of an array is -23300 - ID, its value starts with the length
 
 # Keys of Convolution and ConvolutionDepthWise that are needed here
 OUTPUTS, KERNEL_W, KERNEL_H, BIAS, WEIGHTS, GROUPS, INT8_SCALES = 0, 1, 11, 5, 6, 7, 8
@@ -57,12 +56,6 @@ class Layer:
     def integer(self, key: int, default: int) -> int:
         """Return the whole number under `key`; `default`, ncnn's, where there is none."""
         return int(self.params.get(str(key), default))
-
-    def floats(self, key: int) -> tuple[float, ...]:
-        """Return the numbers of the array under `key`, in either notation; none where it is absent."""
-        old, new = self.params.get(str(OLD_ARRAY - key)), self.params.get(str(key), "")
-        values = tuple(float(word) for word in (old or new).split(",") if word)
-        return values if old is None else values[1:]
 
     def with_params(self, changes: Mapping[str, str]) -> Layer:
         """Return the layer with other or more values; those that it had keep their places."""
@@ -101,13 +94,13 @@ class Net:
 
 
 def read_net(param: Path, weights: Path) -> Net:
-    """Read `.param` and `.bin`; raises `GateError` where pnnx wrote what is not known here."""
+    """Read `.param` and `.bin` of a float network; raises `GateError` where pnnx wrote what is not known here."""
     layers = parse_param(param.read_text(encoding="ascii"))
     return Net(layers, parse_bin(weights.read_bytes(), layers))
 
 
 def write_net(net: Net, param: Path, weights: Path) -> None:
-    """Write `.param` and `.bin`, as `read_net` reads them."""
+    """Write `.param` and `.bin`."""
     param.write_text(format_param(net.layers), encoding="ascii", newline="\n")
     weights.write_bytes(format_bin(net))
 
@@ -155,25 +148,15 @@ def group_count(layer: Layer) -> int:
 
 
 def _parse_weights(content: bytes, at: int, layer: Layer) -> tuple[Weights, int]:
-    """Return the weights of `layer`, which start at byte `at`, and where the next ones start."""
-
-    def floats(count: int) -> np.ndarray:
-        nonlocal at
-        at += 4 * count
-        return np.frombuffer(content, "<f4", count, at - 4 * count)
-
+    """Return the float weights of `layer`, which start at byte `at`, and where the next ones start."""
     outputs, columns = layer.integer(OUTPUTS, 0), layer.integer(KERNEL_W, 0)
     shape = (outputs, -1, layer.integer(KERNEL_H, columns), columns)
     dtype, number = DTYPES[struct.unpack_from("<I", content, at)[0]], layer.integer(WEIGHTS, 0)
     values = np.frombuffer(content, dtype, number, at + 4).reshape(shape)
     at += 4 + _padded(number * dtype.itemsize)
-    bias = floats(outputs) if layer.integer(BIAS, 0) else None
-    term = layer.integer(INT8_SCALES, 0)
-    if term == 0:
-        return Weights(values, bias), at
-    each = outputs if layer.kind == CONVOLUTION else group_count(layer) if term % REQUANTIZED == 1 else 1
-    scales, into = floats(each), float(floats(1)[0])
-    return Weights(values, bias, scales, into, float(floats(1)[0]) if term > REQUANTIZED else None), at
+    if not layer.integer(BIAS, 0):
+        return Weights(values, None), at
+    return Weights(values, np.frombuffer(content, "<f4", outputs, at)), at + 4 * outputs
 
 
 def format_bin(net: Net) -> bytes:

@@ -8,10 +8,9 @@ neighbors can saturate, and all x86 CPUs give the same bytes. 7-bit weights (`re
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,23 +32,10 @@ MAX_WEIGHT = 127.0
 METHOD: Method = "minmax"
 
 
-@dataclass(frozen=True)
-class Variant:
-    """What onnxruntime offers: how activations are stored, and whether every output channel has a scale."""
-
-    activations: Literal["uint8", "int8"] = "uint8"
-    per_channel: bool = True
-
-
-AS_RELEASED = Variant()  # the only one that onnxruntime runs faster than float32, see studies/quantizers.py
-
-
-def calibrate(
-    network: Network, images: Sequence[np.ndarray], folder: Path, method: Method | None = None, variant: Variant = AS_RELEASED
-) -> Write:
+def calibrate(network: Network, images: Sequence[np.ndarray], folder: Path, method: Method | None = None) -> Write:
     """Export, and find ranges on (H, W, 3) uint8 RGB images by `method`; None takes minimum and maximum over all images."""
     model = to_model_proto(network)
-    return partial(_write, network, model, observe(_all_tensors(model), images, method or METHOD), images[0], variant)
+    return partial(_write, network, model, observe(_all_tensors(model), images, method or METHOD), images[0])
 
 
 def _write(
@@ -57,7 +43,6 @@ def _write(
     exported: onnx.ModelProto,
     ranges: Mapping[str, Range],
     image: np.ndarray,
-    variant: Variant,
     keep: frozenset[str],
     folder: Path,
 ) -> Converted:
@@ -76,24 +61,22 @@ def _write(
     # The input's are those of a byte. The output's are those of a probability: sky and not sky are the two peaks of its
     # histogram, so `entropy` would clip the sky's, and no pixel would reach 0.5.
     ends |= {"image": _ends((0 - MEAN) / STD, (255 - MEAN) / STD), "sky": _ends(0.0, 1.0)}
-    scales = weight_scales(model, kept) if variant.per_channel else {}
     quantize_static(
         model,
         path,
         _reader(image),
         quant_format=QuantFormat.QDQ,
-        per_channel=variant.per_channel,
-        activation_type=QuantType.QUInt8 if variant.activations == "uint8" else QuantType.QInt8,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,  # with int8 ones, onnxruntime is slower than with float32
         weight_type=QuantType.QInt8,
         nodes_to_exclude=kept,
-        extra_options={"TensorQuantOverrides": {**ends, **scales}},
+        extra_options={"TensorQuantOverrides": {**ends, **weight_scales(model, kept)}},
     )
     quantized = onnx.load(path)
     compact(quantized)
     describe(quantized, network)
     onnx.save(quantized, path)
-    stored = int8_weights(kept, "per_channel_symmetric" if variant.per_channel else "per_tensor_symmetric")
-    return converted(network, {"model": path}, stored, TOOLS, activations="per_tensor")
+    return converted(network, {"model": path}, int8_weights(kept), TOOLS, activations="per_tensor")
 
 
 def _ends(low: float, high: float) -> list[dict[str, np.float32]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from edge_runtime.artifact.artifact import Calibration
 from edge_runtime.errors import InputError
 from edge_runtime.images.network_input import Size
-from quantize.calibration.calibration_set import check_distinct, divide, fingerprint, read_resized
+from quantize.calibration.calibration_set import divide, fingerprint, group_alike, perceptual_hash, read_resized
 
 pytestmark = pytest.mark.slow
 SIZE = Size(height=16, width=24)
@@ -69,7 +70,7 @@ def test_splits_that_only_report_are_not_guessed_from(tmp_path: Path) -> None:
 
 
 def test_too_few_images(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="got 7 images in .*, expected at least 8; 200 varied ones are usual"):
+    with pytest.raises(InputError, match="got 7 images in .*, expected at least 8 distinct ones; 200 varied ones are usual"):
         divide(_images(tmp_path / "images", 7), 200, 0)
     with pytest.raises(InputError, match="got --count 0"):
         divide(_images(tmp_path / "more", 8), 0, 0)
@@ -79,13 +80,26 @@ def test_too_few_images(tmp_path: Path) -> None:
         divide(tmp_path / "none", 200, 0)
 
 
-def test_an_image_that_calibrates_cannot_check(tmp_path: Path) -> None:
-    folder = _images(tmp_path / "images", 8)
-    chosen = divide(folder, 200, 0)
-    read = [[read_resized([path], SIZE)[0] for path in paths] for paths in (chosen.calibration, chosen.held_out)]
-    check_distinct(chosen, *read)
-    with pytest.raises(InputError, match=r"got the same image twice in .* and .*, 1 pairs in all, .* Remove the copies"):
-        check_distinct(chosen, read[0], [read[0][3], read[1][1]])
+def test_an_image_saved_again_cannot_check_itself(tmp_path: Path, project_root: Path) -> None:
+    photos = sorted((project_root / "docs" / "photos").glob("*.jpg"))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    with Image.open(photos[0]) as photo:
+        for number in range(50):
+            photo.save(folder / f"copy{number:02d}.jpg", quality=20 + number)
+        photo.resize((333, 250)).convert("L").save(folder / "small_and_gray.png")
+    with pytest.raises(InputError, match=r"got 51 images in .*, 1 of them distinct, expected at least 8 distinct ones; .*Add"):
+        divide(folder, 200, 0)
+    _images(tmp_path / "others", 8)
+    for path in (tmp_path / "others").iterdir():
+        shutil.copy(path, folder)
+    for seed in range(4):
+        chosen = divide(folder, 200, seed)
+        sides = [{path.name[:4] == "copy" for path in side} for side in (chosen.calibration, chosen.held_out)]
+        assert (True in sides[0]) != (True in sides[1]), "copies are on one side"
+        assert len(chosen.calibration) + len(chosen.held_out) == 59
+    hashes = [perceptual_hash(path) for path in photos]
+    assert len(set(group_alike(hashes))) == len(photos) > 4, "other photographs are distinct"
 
 
 def test_fingerprint_is_of_names_and_contents(tmp_path: Path) -> None:

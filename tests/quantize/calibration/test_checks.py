@@ -59,8 +59,8 @@ def test_layers_cannot_be_ranked_on_empty_masks(network: Network, scene_dir: Pat
     pairs = [Pair(path.stem, path, scene_dir / "test" / "masks" / path.name, "", "", "") for path in _images(scene_dir)[:4]]
     labeled = LabeledSet(pairs, SIZE)
     network.folded.network.head.bias.fill_(-100.0)
-    with pytest.raises(InputError, match="finds sky in 0.0% of the pixels of the labeled images"):
-        rank(network, labeled.images, labeled)
+    with pytest.raises(InputError, match="finds sky in 0.0% of the pixels of the images that rank layers"):
+        rank(network, labeled.images, labeled.images)
 
 
 @pytest.mark.parametrize(("kind", "missing"), [("allsky", "ground"), ("wall", "sky")])

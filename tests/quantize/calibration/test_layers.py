@@ -55,8 +55,8 @@ def test_ranges_are_ends_or_limits() -> None:
     ends = observe(run, inputs, "minmax")
     assert ends["wide"].low == -50.0 and 3 < ends["wide"].high < 6 and ends["positive"].high == 50.0
     assert ends["by image"] == Range(0.0, 3.0)
-    limited = observe(run, inputs, "percentile")
-    assert -6 < limited["wide"].low < -3 and limited["positive"].low > 0 and limited["positive"].high < 6
+    limited = observe(run, inputs, "entropy")
+    assert -7 < limited["wide"].low < -2 and limited["positive"].low > 0 and limited["positive"].high < 7
     with pytest.raises(GateError, match="no finite values in x"):
         observe(lambda _: [("x", np.array([np.nan]))], inputs, "minmax")
 
@@ -103,10 +103,9 @@ def test_ranking_finds_a_layer_with_an_outlier(network: Network, labeled: Labele
         layer.weight[:, 0] = 500 * layer.weight.abs().max()
         broken.folded.network.get_submodule("refine.2.depthwise.0").weight[0] = 0.0
         broken.folded.network.get_submodule("refine.2.depthwise.0").bias[0] = 0.0
-    scores = rank(broken, labeled.images, labeled)
+    scores = rank(broken, labeled.images, labeled.images)
     assert scores[0].name == "refine.2.pointwise.0" and scores[0].agreement < 0.9
     assert len(scores) == len(convolution_weights(network)) and sum(score.macs_share for score in scores) == pytest.approx(1.0)
-    assert scores[0].sqnr_db < min(score.sqnr_db for score in scores[5:])
 
 
 def test_labeled_set_scores_as_evaluation_does(network: Network, labeled: LabeledSet, scene_dir: Path) -> None:
@@ -117,7 +116,6 @@ def test_labeled_set_scores_as_evaluation_does(network: Network, labeled: Labele
     masks = labeled.masks(lambda image: run_torch(network.reference, [image])[0])
     assert labeled.iou(masks) == pytest.approx(expected, abs=1e-9)
     assert set(labeled.iou_by_source(masks).values()) == {labeled.iou(masks)}  # one source
-    assert len(labeled.some(3).images) == 3 and len(labeled.images) == 6
 
 
 def test_auto_leaves_as_few_layers_as_it_takes(
@@ -144,7 +142,7 @@ def test_auto_leaves_as_few_layers_as_it_takes(
 
     monkeypatch.setitem(FORMATS, "ncnn", Fragile)
     rest = [name for name in convolution_weights(load_network(tiny_checkpoint, "64")) if name not in worst]
-    monkeypatch.setattr(int8, "rank", lambda *_: [LayerScore(name, 0.0, 0.0, 0.0, 0.0) for name in worst + rest])
+    monkeypatch.setattr(int8, "rank", lambda *_: [LayerScore(name, 0.0, 0.0) for name in worst + rest])
     config = Int8Config(
         scene_dir, tiny_checkpoint, "64", format=("ncnn",), min_agreement=0.8, max_drop=8.0, eval=scene_dir, split="test",
         keep_float=("AUTO",), out=tmp_path / "out",
@@ -160,14 +158,13 @@ def test_auto_leaves_as_few_layers_as_it_takes(
 
 def test_bad_words_are_refused(scene_dir: Path, tiny_checkpoint: Path, tmp_path: Path) -> None:
     for wrong, message in (
-        ({"keep_float": ("AUTO",)}, "got --keep-float AUTO without --eval"),
         ({"keep_float": ("AUTO", "head"), "eval": scene_dir}, "expected AUTO alone"),
         ({"keep_float": ("tail",)}, "got --keep-float tail, expected convolutions, such as stem.1"),
     ):
         with pytest.raises(InputError, match=message):
             quantize(Int8Config(scene_dir, tiny_checkpoint, **wrong))  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="got no image of --source 'mars'"):
-        sensitivity.measure(sensitivity.SensitivityConfig(scene_dir, tiny_checkpoint, split="test", source="mars", calib_count=4))
+    with pytest.raises(InputError, match="got --count 0, expected 1 or more images"):
+        sensitivity.measure(sensitivity.SensitivityConfig(scene_dir, tiny_checkpoint, count=0))
     with pytest.raises(InputError, match="got --formats nothing, expected some of onnx"):
         list(quantizers.measure(quantizers.QuantizersConfig(data=scene_dir, checkpoint=tiny_checkpoint, formats=("nothing",))))
 
@@ -177,7 +174,7 @@ def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> 
         data=scene_dir,
         checkpoint=tiny_checkpoint,
         split="test",
-        formats=("ncnn", "openvino"),
+        formats=("ncnn", "onnx"),
         calib_count=4,
         count=4,
         rounds=2,
@@ -185,10 +182,10 @@ def test_comparison_of_real_runtimes(scene_dir: Path, tiny_checkpoint: Path) -> 
     ((_, result),) = quantizers.measure(config)
     assert not [row for row in result["rows"] if "failed" in row]
     by_runtime = {(row["runtime"], row["precision"]): row for row in result["rows"]}
-    assert by_runtime["OpenVINO", "fp32"]["max_abs"] < 1e-4 and by_runtime["OpenVINO", "int8"]["agreement"] > 0.9
+    assert by_runtime["onnxruntime", "fp32"]["max_abs"] < 1e-4 and by_runtime["ncnn", "int8"]["agreement"] > 0.9
     assert all(len(row["infer_ms"]) == 2 for row in result["rows"])
     table = "\n".join(quantizers.page(result))
-    assert table.count("\n| ") == 1 + len(result["rows"]) and "NNCF, mixed preset" in table
+    assert table.count("\n| ") == 1 + len(result["rows"]) and "| onnxruntime | int8 | entropy |" in table
 
 
 def test_clipping_methods_spare_the_probability(network: Network, labeled: LabeledSet, tmp_path: Path) -> None:

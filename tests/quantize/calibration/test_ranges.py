@@ -17,8 +17,7 @@ def test_limits_of_known_distributions() -> None:
     assert histogram.counts.sum() == 400_001 and len(histogram.counts) == BINS
     found: dict[Method, float] = {method: limit(histogram, method) for method in METHODS}
     assert found["minmax"] == 40.0
-    assert found["percentile"] == pytest.approx(3.89, abs=0.1)  # 99.99 % of a normal distribution's magnitudes
     assert 2.5 <= found["entropy"] < 6
     even = Histogram(6.0, count_magnitudes(np.linspace(-6, 6, 100_001, dtype=np.float32), 6.0))
-    assert limit(even, "entropy") > 5.8 and limit(even, "percentile") == pytest.approx(6.0, abs=0.01)
+    assert limit(even, "entropy") > 5.8
     assert limit(Histogram(0.0, np.zeros(1, np.int64)), "entropy") == 0.0

@@ -46,11 +46,11 @@ def test_weights_keep_shapes_types_and_order(tiny: tuple[str, bytes]) -> None:
     assert (found["a"].values.shape, found["a"].values.dtype) == ((4, 1, 3, 3), np.float32)
     assert (found["c"].values.shape, found["c"].values.dtype) == ((4, 1, 1, 1), np.float16)
     assert found["a"].values.ravel().tolist() == list(range(36)) and found["a"].bias is not None and found["c"].bias is None
-    assert layers[1].floats(10) == (0.0, 6.0) and layers[1].with_params({"8": "2"}).integer(8, 0) == 2
+    assert layers[1].params["-23310"] == "2,0.0,6.0" and layers[1].with_params({"8": "2"}).integer(8, 0) == 2
     assert struct.unpack_from("<I", tiny[1], 4 + 36 * 4 + 4 * 4) == (0x01306B47,)
 
 
-def test_int8_layers_are_read_in_the_order_of_the_loader(tmp_path: Path) -> None:
+def test_int8_layers_are_written_in_the_order_of_the_loader(tmp_path: Path) -> None:
     text = PARAM.replace("6=36 9=3", "6=36 9=3 8=102").replace("6=4 7=4", "6=4 7=4 8=1")
     one = np.ones(4, np.float32)
     first = Weights(np.full((4, 1, 3, 3), -7, np.int8), one, one * 2, 3.0, 4.0)
@@ -59,11 +59,7 @@ def test_int8_layers_are_read_in_the_order_of_the_loader(tmp_path: Path) -> None
     content = (tmp_path / "bin").read_bytes()
     assert content[:4] == struct.pack("<I", 0x000D4B38) and content[4:40] == b"\xf9" * 36
     assert struct.unpack("<10f", content[40:80]) == (1, 1, 1, 1, 2, 2, 2, 2, 3, 4)  # bias, weight scales, input, output
-    again = read_net(tmp_path / "param", tmp_path / "bin").weights
-    assert (again["a"].output_scale, again["c"].output_scale, again["c"].input_scale) == (4.0, None, 4.0)
-    # ncnn's loader also knows one scale for all groups.
-    shared = parse_bin(content[:-20] + struct.pack("<2f", 9, 4), parse_param(text.replace("8=1\n", "8=2\n")))["c"]
-    assert shared.scales is not None and shared.scales.tolist() == [9] and shared.input_scale == 4
+    assert content[80:] == struct.pack("<I", 0x000D4B38) + b"\x05" * 4 + struct.pack("<5f", 1, 1, 1, 1, 4)
 
 
 def test_files_of_another_pnnx_are_refused(tiny: tuple[str, bytes], tmp_path: Path) -> None:
@@ -71,11 +67,6 @@ def test_files_of_another_pnnx_are_refused(tiny: tuple[str, bytes], tmp_path: Pa
         parse_param(PARAM.replace("7767517", "7767516"))
     with pytest.raises(GateError, match=rf"got {len(tiny[1]) + 4} bytes in .bin, expected {len(tiny[1])} as .param says"):
         parse_bin(tiny[1] + bytes(4), parse_param(PARAM))
-
-
-def test_array_notations() -> None:
-    layers = parse_param(PARAM.replace("-23310=2,0.0,6.0", "10=0.0,6.0"))
-    assert layers[1].floats(10) == (0.0, 6.0) and layers[1].floats(11) == ()
 
 
 def test_format_is_of_pnnx(tiny: tuple[str, bytes]) -> None:

@@ -39,7 +39,7 @@ def integer_sums(layer: Layer, weights: Weights, blob: np.ndarray) -> np.ndarray
 
 def activated(layer: Layer, values: np.ndarray) -> np.ndarray:
     """Apply the activation that is part of `layer`."""
-    kind, numbers = layer.integer(9, 0), layer.floats(10)
+    kind, numbers = layer.integer(9, 0), [float(word) for word in layer.params.get("-23310", "").split(",")[1:]]
     if kind == 0:
         return values
     if kind == 1:
