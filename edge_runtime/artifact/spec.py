@@ -25,8 +25,6 @@ FILE_NAMES: dict[str, dict[str, str]] = {  # format -> role -> name in the folde
     "tflite": {"model": "model.tflite"},
     "torch": {"model": "model.pt2"},
     "ncnn": {"param": "model.param", "bin": "model.bin"},
-    "openvino": {"xml": "model.xml", "bin": "model.bin"},
-    "executorch": {"model": "model.pte"},
     "coreml": {"model": "model.mlpackage.zip"},
 }
 MOST_SIDE = 1 << 14  # pixels of the input, as in C++

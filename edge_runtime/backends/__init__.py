@@ -54,8 +54,6 @@ FORMATS: dict[str, Format] = {
         ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter"),
     ),
     "ncnn": Format("ncnn_net", "NcnnBackend", ("ncnn",)),
-    "openvino": Format("openvino", "OpenvinoBackend", ("openvino",)),
-    "executorch": Format("executorch", "ExecutorchBackend", ("executorch.runtime",)),
     "coreml": Format("coreml", "CoremlBackend", ("coremltools",)),
     "torch": Format("torch_ref", "TorchBackend", ("torch",), ("cpu", "cuda")),
     "classical": Format("classical", "ClassicalBackend", ()),

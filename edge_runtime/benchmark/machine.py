@@ -21,7 +21,7 @@ RELEVANT_FLAGS = (
 # Distribution names of the packages that take part in a measurement.
 TOOLS = (
     "numpy", "opencv-python-headless", "opencv-python", "pillow", "onnxruntime", "onnxruntime-gpu", "ai-edge-litert",
-    "tflite-runtime", "tensorflow", "ncnn", "openvino", "executorch", "coremltools", "torch",
+    "tflite-runtime", "tensorflow", "ncnn", "coremltools", "torch",
 )  # fmt: skip
 # The first entry whose flags the CPU has all gives its name: interpreters choose their int8 and fp16 kernels by these flags.
 INSTRUCTION_SETS = (

@@ -13,8 +13,8 @@ import tyro
 
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
+from edge_runtime.progress import say
 from export.network import PROJECT_ROOT
-from export.pipeline import say
 
 FOLDER = PROJECT_ROOT / ".cache" / "envs"
 LIMIT_S = 1800.0  # for one step, such as a download
@@ -25,7 +25,6 @@ PACKAGES = {
     "rembg": ("rembg[cpu]==2.0.86",),  # its weights are no package: studies/peers.py gives it a network
     "contracts": ("schemathesis==4.32.5",),
     "notebooks": ("jupytext==1.19.6", "nbconvert==7.17.2", "ipykernel==7.4.0"),
-    "executorch": ("executorch==1.5.1",),  # brings pandas, scikit-learn, coremltools and 20 more
     "coreml": ("coremltools==9.0",),
     "lock": ("uv==0.13.8",),
     "audit": ("pip-audit==2.10.1",),
@@ -33,7 +32,7 @@ PACKAGES = {
     "sbom": ("cyclonedx-bom==7.5.0",),
 }
 # Exporters and backends run there too: the environment sees this project and its packages behind its own.
-LAYERED = frozenset({"archives", "executorch", "coreml"})
+LAYERED = frozenset({"archives", "coreml"})
 
 
 @dataclass(frozen=True)

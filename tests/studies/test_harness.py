@@ -35,7 +35,7 @@ def test_committed_pages_are_those_of_their_figures(name: str) -> None:
 
 def test_every_folder_of_results_has_its_study() -> None:
     folders = {path.name for path in (PROJECT_ROOT / RESULTS).iterdir() if path.is_dir()}
-    assert folders <= {*STUDIES, "consumers", "devices", "runtimes", "sensitivity", "cpp"}
+    assert folders <= {*STUDIES, "consumers", "devices", "cpp"}
     assert len(STUDIES) >= 8 and len(folders) >= 8
 
 
