@@ -9,25 +9,28 @@ sets; a file of your own, {"classes": 150, "sky": [2]}, can be named instead.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 import onnx
+import onnx.compose
+import onnx.parser
 import onnxruntime
 import tyro
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
 from edge_runtime.artifact.artifact import Artifact, Quantization
 from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import file_sha256
 from edge_runtime.images.network_input import MEAN, STD, Size
-from edge_runtime.records import parse_json, read_text
+from edge_runtime.records import Count, Positive, build, parse_json, read_text
 from export import parity
-from export.pipeline import Converted, Origin, draft, input_spec, output_spec, print_artifact, shown_flags, write_compared
+from export.pipeline import Converted, draft, input_spec, output_spec, print_artifact, shown_flags, write_compared
 
 CLASS_MAPS = Path(__file__).with_name("class_maps.json")
 OPSET = 13  # from here on Softmax, ReduceSum and Resize are as they are used below
@@ -59,8 +62,8 @@ class FromClassesConfig:
 class ClassMap:
     """How many classes a network tells apart, and which of them are sky."""
 
-    classes: int
-    sky: tuple[int, ...]
+    classes: Positive
+    sky: tuple[Count, ...]
 
 
 def read_class_map(name: str) -> ClassMap:
@@ -69,13 +72,10 @@ def read_class_map(name: str) -> ClassMap:
     path = Path(name)
     if name not in known and not path.is_file():
         raise InputError(f"got --classes {name}, expected one of {', '.join(known)}, or a JSON file such as {known['ade20k']}")
-    values = known[name] if name in known else parse_json(read_text(path, "a class map"), f"a class map in {path}")
-    count, sky = (values.get("classes"), values.get("sky")) if isinstance(values, dict) else (None, None)
-    whole = isinstance(sky, list) and all(type(each) is int for each in sky)
-    if isinstance(count, int) and isinstance(sky, list) and whole and 0 < len(sky) < count and 0 <= min(sky) <= max(sky) < count:
-        return ClassMap(count, tuple(dict.fromkeys(sky)))
-    expected = f"the number of classes and which are sky, such as {known['ade20k']}"
-    raise InputError(f"got {values!r:.80} in {name}, expected {expected}")
+    found = build(ClassMap, known[name] if name in known else parse_json(read_text(path, "a class map"), "a class map"), name)
+    if not 0 < len(set(found.sky)) < found.classes or max(found.sky) >= found.classes:
+        raise InputError(f"got sky {found.sky} of {found.classes} classes in {name}, expected some of them, counted from 0")
+    return ClassMap(found.classes, tuple(dict.fromkeys(found.sky)))
 
 
 def export(config: FromClassesConfig) -> Artifact:
@@ -94,8 +94,8 @@ def export(config: FromClassesConfig) -> Artifact:
         path = Path(folder) / "model.onnx"
         onnx.save(wrapped, str(path))
         made = Converted({"model": path}, input_spec("image", size, "NCHW"), output_spec("sky"), "float32", "float32", ("onnx",))
-        origin = Origin(config.model.stem, size, config.weights_license, facts)
-        spec = draft(origin, "onnx", made, Quantization("fp32", made.weights, made.activations, None))
+        stored = Quantization("fp32", made.weights, made.activations, None)
+        spec = draft(config.model.stem, size, config.weights_license, facts, "onnx", made, stored)
         return write_compared(config.out, spec, made, images, expected, "the network as it was given")
 
 
@@ -114,9 +114,14 @@ def _opset(model: onnx.ModelProto) -> int:
     return next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 0)
 
 
-def _input_size(model: onnx.ModelProto, path: Path) -> Size:
+def _given(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """Return the inputs without those that are stored weights."""
     stored = {tensor.name for tensor in model.graph.initializer}
-    inputs = [each for each in model.graph.input if each.name not in stored]
+    return [each for each in model.graph.input if each.name not in stored]
+
+
+def _input_size(model: onnx.ModelProto, path: Path) -> Size:
+    inputs = _given(model)
     sides = [side.dim_value for side in inputs[0].type.tensor_type.shape.dim] if len(inputs) == 1 else []
     if len(sides) != 4 or sides[:2] != [1, 3] or min(sides) < 1 or inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
         expected = "one of float32 (1, 3, H, W) with fixed sides; export it again"
@@ -124,52 +129,46 @@ def _input_size(model: onnx.ModelProto, path: Path) -> Size:
     return Size(sides[2], sides[3])
 
 
+# Around the network, in ONNX's own text; see `wrap` for the words in braces.
+BEFORE = """<ir_version: {ir}, opset_import: ["": {opset}]>
+before (float[1, 3, {height}, {width}] image) => (float[1, 3, {height}, {width}] given)
+<int64[3] order = {{{order}}}, float[1, 3, 1, 1] scale = {{{scale}}}, float[1, 3, 1, 1] shift = {{{shift}}}> {{
+  ordered = Gather <axis = 1> (image, order)
+  scaled = Mul (ordered, scale)
+  given = Add (scaled, shift)
+}}"""
+AFTER = """<ir_version: {ir}, opset_import: ["": {opset}]>
+after (float[1, n, h, w] scores) => (float[1, 1, {height}, {width}] sky)
+<int64[{count}] chosen = {{{chosen}}}, int64[1] axis = {{1}}, int64[4] sizes = {{1, 1, {height}, {width}}},
+ float low = {{0.0}}, float high = {{1.0}}> {{
+  shares = Softmax <axis = 1> (scores)
+  classes = Gather <axis = 1> (shares, chosen)
+  small = ReduceSum <keepdims = 1> (classes, axis)
+  large = Resize <mode = "linear", coordinate_transformation_mode = "half_pixel"> (small, , , sizes)
+  sky = Clip (large, low, high)
+}}"""
+
+
 def wrap(model: onnx.ModelProto, chosen: ClassMap, config: FromClassesConfig, size: Size) -> onnx.ModelProto:
     """Return a copy of `model` from `image`, (pixel - 127) / 128 RGB, to `sky`, the probability at the size of the input."""
-    wrapped = onnx.ModelProto()
-    wrapped.CopyFrom(model)
-    graph = wrapped.graph
-    for node in graph.node:  # no name of the network may collide with ours
-        if {"image", "sky"} & {*node.output}:
-            raise InputError("got a network with a tensor named image or sky, expected other names; rename it")
-    stored = {tensor.name for tensor in graph.initializer}
-    given = next(each.name for each in graph.input if each.name not in stored)
-    scores = config.output or graph.output[0].name
-    if scores not in {each.name for each in graph.output}:
-        raise InputError(f"got --output {scores}, expected one of {', '.join(each.name for each in graph.output)}")
-    std = np.array(config.std, np.float32)
-    constants: dict[str, Any] = {
-        "skyedge_order": np.array([0, 1, 2] if config.color == "RGB" else [2, 1, 0], np.int64),
-        "skyedge_scale": (STD / std).reshape(1, 3, 1, 1).astype(np.float32),
-        "skyedge_shift": ((MEAN - np.array(config.mean, np.float32)) / std).reshape(1, 3, 1, 1).astype(np.float32),
-        "skyedge_sky": np.array(chosen.sky, np.int64),
-        "skyedge_axis": np.array([1], np.int64),
-        "skyedge_sizes": np.array([1, 1, size.height, size.width], np.int64),
-        "skyedge_low": np.array(0.0, np.float32),
-        "skyedge_high": np.array(1.0, np.float32),
-    }
-    before = [
-        helper.make_node("Gather", ["image", "skyedge_order"], ["skyedge_ordered"], axis=1),
-        helper.make_node("Mul", ["skyedge_ordered", "skyedge_scale"], ["skyedge_scaled"]),
-        helper.make_node("Add", ["skyedge_scaled", "skyedge_shift"], ["skyedge_given" if given == "image" else given]),
-    ]
-    if given == "image":
-        for node in graph.node:
-            node.input[:] = ["skyedge_given" if name == "image" else name for name in node.input]
-    after = [
-        helper.make_node("Softmax", [scores], ["skyedge_shares"], axis=1),
-        helper.make_node("Gather", ["skyedge_shares", "skyedge_sky"], ["skyedge_classes"], axis=1),
-        helper.make_node("ReduceSum", ["skyedge_classes", "skyedge_axis"], ["skyedge_small"], keepdims=1),
-        helper.make_node("Resize", ["skyedge_small", "", "", "skyedge_sizes"], ["skyedge_large"], mode="linear",
-                         coordinate_transformation_mode="half_pixel"),
-        helper.make_node("Clip", ["skyedge_large", "skyedge_low", "skyedge_high"], ["sky"]),
-    ]  # fmt: skip
-    nodes = [*before, *graph.node, *after]
-    del graph.node[:], graph.input[:], graph.output[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
-    graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, size.height, size.width]))
-    graph.output.append(helper.make_tensor_value_info("sky", TensorProto.FLOAT, [1, 1, size.height, size.width]))
+    outputs = [each.name for each in model.graph.output]
+    scores = config.output or outputs[0]
+    if scores not in outputs:
+        raise InputError(f"got --output {scores}, expected one of {', '.join(outputs)}")
+
+    def joined(values: Iterable[float]) -> str:
+        return ", ".join(f"{value:.9g}" for value in values)
+
+    std, mean = np.array(config.std), np.array(config.mean)
+    words = {
+        "ir": model.ir_version, "opset": _opset(model), "height": size.height, "width": size.width,
+        "order": "0, 1, 2" if config.color == "RGB" else "2, 1, 0", "scale": joined(STD / std),
+        "shift": joined((MEAN - mean) / std), "count": len(chosen.sky), "chosen": joined(chosen.sky),
+    }  # fmt: skip
+    before, after = (onnx.parser.parse_model(text.format(**words)) for text in (BEFORE, AFTER))
+    inner = onnx.compose.add_prefix(model, "network/")  # no name of the network may collide with ours
+    fed = onnx.compose.merge_models(before, inner, [("given", f"network/{_given(model)[0].name}")])
+    wrapped = onnx.compose.merge_models(fed, after, [(f"network/{scores}", "scores")], outputs=["sky"])
     onnx.checker.check_model(wrapped)
     return wrapped
 

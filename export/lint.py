@@ -1,7 +1,7 @@
 """Which programs take an artifact, and why others do not: `python export/lint.py ARTIFACT [ARTIFACT ...] [--data DIR]`.
 
-Programs that install here are run on the golden pair, and with --data on photographs. For others, the checker or the list of
-operators of their makers decides.
+Programs that install here are run on the golden pair, and with --data on photographs. For onnxruntime on
+phones, its makers' checker decides.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from edge_runtime.files import write_text
 from edge_runtime.images.dataset import find_pairs, splits
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.resize import resize_rgb
+from edge_runtime.progress import say
 from export.consumers import onnx_checks, tflite_checks
 from export.consumers.verdict import Verdict, own, sample
 from export.network import PROJECT_ROOT
-from export.pipeline import quiet, say
+from export.pipeline import quiet
 
 BEGIN, END = "<!-- consumers:begin -->", "<!-- consumers:end -->"
 TITLES = {"onnx": "ONNX", "tflite": "TFLite", "ncnn": "ncnn", "torch": "torch"}

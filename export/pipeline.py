@@ -32,6 +32,7 @@ from edge_runtime.artifact.artifact import (
 from edge_runtime.backends import open_backend
 from edge_runtime.cli import DEBUG, run_command
 from edge_runtime.images.network_input import MEAN, STD, Size
+from edge_runtime.progress import say
 from export import parity
 from export.network import PROJECT_ROOT, Network, load_network
 
@@ -97,9 +98,9 @@ def converted(
     return Converted(files, input_spec(names[0], network.size, layout), output_spec(names[1]), weights, activations, tools)
 
 
-def int8_weights(kept: Collection[str], symmetric: str = "per_channel_symmetric") -> str:
+def int8_weights(kept: Collection[str]) -> str:
     """Return how the weights of an int8 network are stored, whose convolutions `kept` stay float."""
-    return symmetric + (f", {len(kept)} layers float32" if kept else "")
+    return "per_channel_symmetric" + (f", {len(kept)} layers float32" if kept else "")
 
 
 def export_command(export: Callable[[ExportConfig], Artifact]) -> None:
@@ -179,36 +180,29 @@ def from_here(path: Path) -> Path:
 def draft_spec(network: Network, artifact_format: str, made: Converted, quantization: Quantization, command: str) -> ModelSpec:
     """Return the spec of an artifact whose files are not written yet."""
     facts = {"checkpoint_sha256": network.sha256, "parameters": network.parameters, "macs": network.macs}
-    origin = Origin(network.checkpoint.name, network.size, network.checkpoint.weights_license, {"command": command, **facts})
-    return draft(origin, artifact_format, dataclasses.replace(made, tools=("torch", *made.tools)), quantization)
+    name, terms = network.checkpoint.name, network.checkpoint.weights_license
+    made = dataclasses.replace(made, tools=("torch", *made.tools))
+    return draft(name, network.size, terms, {"command": command, **facts}, artifact_format, made, quantization)
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Where a network comes from: its name, its size, the terms of its weights, and facts for `provenance`."""
-
-    name: str
-    size: Size
-    weights_license: str
-    facts: dict[str, Any]
-
-
-def draft(origin: Origin, artifact_format: str, made: Converted, quantization: Quantization) -> ModelSpec:
-    """Return the spec of an artifact whose files are not written yet."""
+def draft(
+    name: str, size: Size, terms: str, facts: dict[str, Any], artifact_format: str, made: Converted, quantization: Quantization
+) -> ModelSpec:
+    """Return the spec of an artifact of any network; `terms` are of its weights, `facts` go to `provenance`."""
     versions = {name: importlib.metadata.version(name) for name in sorted(set(made.tools))}
     return ModelSpec(
         schema_version=SCHEMA_VERSION,
-        name=f"{origin.name}-{origin.size}-{quantization.precision}-{artifact_format}",
-        arch=origin.name,
+        name=f"{name}-{size}-{quantization.precision}-{artifact_format}",
+        arch=name,
         format=artifact_format,
         files={},
         input=made.input,
         output=made.output,
         quantization=quantization,
         golden=Golden("", "", parity.GOLDEN_ATOL[quantization.precision]),
-        provenance=origin.facts | {"versions": {"python": platform.python_version()} | versions},
+        provenance=facts | {"versions": {"python": platform.python_version()} | versions},
         metrics={},
-        weights_license=origin.weights_license,
+        weights_license=terms,
     )
 
 
@@ -252,11 +246,6 @@ def _shown(value: Any) -> Any:
         return value
     resolved = value.resolve()
     return resolved.relative_to(PROJECT_ROOT) if resolved.is_relative_to(PROJECT_ROOT) else resolved.name
-
-
-def say(text: str) -> None:
-    """Print what a command is doing, as a line on stderr."""
-    print(text, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -7,15 +7,8 @@ from pathlib import Path
 
 from edge_runtime.artifact.artifact import Artifact
 from export.consumers.environments import python_of
-from export.consumers.verdict import Sample, Verdict, listed, own, replay
+from export.consumers.verdict import Sample, Verdict, own, replay
 from export.graphs.tflite_graph import Graph, read_graph
-
-# What the GPU delegate's documentation lists (tensorflow.org/lite/performance/gpu), of the operators of the networks here. It
-# takes int8 networks too, but computes in float.
-GPU_DELEGATE = frozenset({
-    "ADD", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEQUANTIZE", "LOGISTIC", "MAX_POOL_2D", "PAD", "QUANTIZE",
-    "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR",
-})  # fmt: skip
 
 
 def check(given: Sample) -> list[Verdict]:
@@ -23,8 +16,7 @@ def check(given: Sample) -> list[Verdict]:
     graph, litert = read_graph(given.artifact.file("model").read_bytes()), own("LiteRT, XNNPACK", given)
     facts = "; ".join([*filter(None, [litert.why]), *_facts(given.artifact, graph)])
     ran = [replay("OpenVINO", given, "openvino"), replay("OpenCV DNN", given, "opencv")]
-    delegate = listed("TFLite GPU delegate", graph.operators, GPU_DELEGATE)
-    return [dataclasses.replace(litert, why=facts), delegate, mediapipe(given), *ran]
+    return [dataclasses.replace(litert, why=facts), mediapipe(given), *ran]
 
 
 def partitions(path: Path) -> int:

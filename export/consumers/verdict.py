@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -35,7 +34,7 @@ class Verdict:
     consumer
         Its name.
     how
-        `run`: it ran the golden input here. `checker`: its makers' own checker. `list`: its documented operators.
+        `run`: it ran the golden input here. `checker`: its makers' own checker said so.
     takes
         None where it could not be asked here.
     agreement
@@ -47,7 +46,7 @@ class Verdict:
     """
 
     consumer: str
-    how: Literal["run", "checker", "list"]
+    how: Literal["run", "checker"]
     takes: bool | None
     agreement: float | None
     why: str
@@ -110,13 +109,6 @@ def compared(consumer: str, given: Sample, masks: Sequence[np.ndarray]) -> Verdi
         takes = max(differences) <= given.artifact.spec.golden.atol
     why = "" if takes else f"other probabilities, off by up to {max(differences):.2f}, without an error"
     return Verdict(consumer, "run", bool(takes), agreed, why, photos)
-
-
-def listed(consumer: str, operators: Iterable[str], known: frozenset[str], *objections: str) -> Verdict:
-    """Return the verdict of a list of operators that a consumer's documentation gives; empty `objections` count for nothing."""
-    unknown = sorted(Counter(operators).keys() - known)
-    found = [*([f"unknown: {', '.join(unknown)}"] if unknown else []), *filter(None, objections)]
-    return Verdict(consumer, "list", not found, None, "; ".join(found))
 
 
 def objection(stderr: str) -> str:

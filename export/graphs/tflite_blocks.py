@@ -99,7 +99,7 @@ def _replace(model: Any, operator: Any, places: np.ndarray, chain: list[int], ki
     name = type(options).__name__.removesuffix("T")
     kinds[chain[0]] = "DEPTH_TO_SPACE" if up else "SPACE_TO_DEPTH"
     options.blockSize = side
-    operator.opcodeIndex = _code(model, getattr(schema.BuiltinOperator, kinds[chain[0]]))
+    operator.opcodeIndex = operator_code(model, kinds[chain[0]])
     operator.inputs, operator.outputs = [first], [last]
     operator.builtinOptionsType, operator.builtinOptions = getattr(schema.BuiltinOptions, name), options
     for index in reversed(chain[1:]):
@@ -120,15 +120,13 @@ def _reorder(model: Any, reader: int, order: np.ndarray, kinds: list[str]) -> No
     model.buffers[stored.buffer].data = np.frombuffer(moved.tobytes(), np.uint8)
 
 
-def _code(model: Any, operator: int) -> int:
+def operator_code(model: Any, kind: str, version: int = 1) -> int:
+    """Return the place of a new code of an unpacked model, of the BuiltinOperator `kind`."""
     from ai_edge_litert import schema_py_generated as schema
 
-    for index, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == operator:
-            return index
     code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = operator
-    code.version = 1
+    code.builtinCode = code.deprecatedBuiltinCode = getattr(schema.BuiltinOperator, kind)
+    code.version = version
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
 

@@ -11,18 +11,16 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Quant
 from edge_runtime.images.network_input import Size
-from export.graphs.tflite_blocks import fold_blocks
+from export.graphs.tflite_blocks import fold_blocks, operator_code
 from export.graphs.tflite_metadata import NAME, metadata, with_label_file
 
 FLOAT32, FLOAT16, UINT8, INT8 = 0, 1, 3, 9  # TensorType of the TFLite schema
-QUANTIZE, DEQUANTIZE = 114, 6  # BuiltinOperator
-IoType = Literal["int8", "uint8", "float32"]
+IoType = Literal["int8", "uint8"]
 # What a full-integer network takes and gives, by type. The bytes of an image are the input: int8 q = byte - 128, uint8 q = byte.
 # The output's scale is what TFLite demands of a sigmoid.
-ENDS: dict[IoType, tuple[Quant | None, Quant | None]] = {
+ENDS: dict[IoType, tuple[Quant, Quant]] = {
     "int8": (Quant(1 / 128, -1), Quant(1 / 256, -128)),
     "uint8": (Quant(1 / 128, 127), Quant(1 / 256, 0)),
-    "float32": (None, None),
 }
 MOST_CONCATENATED = 5  # tensors: XNNPACK leaves wider CONCATENATIONs, which end its part of the graph
 ALIGNMENT = 16  # bytes, for weights: kernels read them with vector instructions
@@ -86,19 +84,18 @@ def tidy(content: bytes) -> bytes:
     return _pack(_unpack(content))
 
 
-def finish(content: bytes, name: str, size: Size, weights_license: str, io: IoType | None = None) -> bytes:
+def finish(content: bytes, name: str, size: Size, weights_license: str, io: IoType = "int8") -> bytes:
     """Return a model as it is released: with metadata, and a full-integer one with ends of type `io`.
 
-    A QUANTIZE or DEQUANTIZE at each end converts: uint8 gives the bits of int8. Moves of pixels into channels and back become
-    single operators here, since ai-edge-quantizer does not know those.
+    Moves of pixels into channels and back become single operators here, since ai-edge-quantizer does not know those.
     """
     from ai_edge_litert.schema_py_generated import BufferT, MetadataT
 
     model = _unpack(content)
     fold_blocks(model, _operator_names(model))
     _split_concatenations(model)
-    if io is not None and io != "int8":
-        _set_ends(model, io)
+    if io == "uint8":
+        _set_uint8_ends(model)
     buffer, entry = BufferT(), MetadataT()
     buffer.data = np.frombuffer(metadata(name, size, weights_license), np.uint8)
     model.buffers.append(buffer)
@@ -126,41 +123,25 @@ def _split_concatenations(model: Any) -> None:
     graph.operators = operators
 
 
-def _set_ends(model: Any, io: IoType) -> None:
-    """Put a conversion before the int8 input and one behind the int8 output of `model`."""
+def _set_uint8_ends(model: Any) -> None:
+    """Put a QUANTIZE before the int8 input and one behind the int8 output: the ends are uint8 with the bits of int8."""
+    from ai_edge_litert.schema_py_generated import OperatorT, QuantizationParametersT
+
     (graph,), (signature,) = model.subgraphs, model.signatureDefs
-    first, last = _converted(graph, graph.inputs[0], io, 0), _converted(graph, graph.outputs[0], io, 1)
-    enter = _conversion(model, QUANTIZE, first, graph.inputs[0])
-    leave = _conversion(model, QUANTIZE if io == "uint8" else DEQUANTIZE, graph.outputs[0], last)
-    graph.operators = [enter, *graph.operators, leave]
-    graph.inputs, graph.outputs = [first], [last]
-    signature.inputs[0].tensorIndex, signature.outputs[0].tensorIndex = first, last
-
-
-def _converted(graph: Any, index: int, io: IoType, end: int) -> int:
-    """Add the tensor of type `io` that belongs to the int8 tensor `index`, and return its index."""
-    from ai_edge_litert.schema_py_generated import QuantizationParametersT
-
-    tensor, quant = copy.deepcopy(graph.tensors[index]), ENDS[io][end]
-    tensor.type, tensor.buffer, tensor.quantization = (FLOAT32 if quant is None else UINT8), 0, None
-    if quant is not None:
-        tensor.quantization = QuantizationParametersT()
+    inside, ends = (graph.inputs[0], graph.outputs[0]), []
+    for index, quant in zip(inside, ENDS["uint8"], strict=True):
+        tensor = copy.deepcopy(graph.tensors[index])
+        tensor.type, tensor.buffer, tensor.quantization = UINT8, 0, QuantizationParametersT()
         tensor.quantization.scale = np.array([quant.scale], np.float32)
         tensor.quantization.zeroPoint = np.array([quant.zero_point], np.int64)
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1
-
-
-def _conversion(model: Any, kind: int, source: int, target: int) -> Any:
-    """Return an operator of `kind`, QUANTIZE or DEQUANTIZE, from one tensor to another."""
-    from ai_edge_litert.schema_py_generated import OperatorCodeT, OperatorT
-
-    code, operator = OperatorCodeT(), OperatorT()
-    code.builtinCode = code.deprecatedBuiltinCode = kind
-    code.version = 2  # the first with int8
-    model.operatorCodes.append(code)
-    operator.opcodeIndex, operator.inputs, operator.outputs = len(model.operatorCodes) - 1, [source], [target]
-    return operator
+        graph.tensors.append(tensor)
+        ends.append(len(graph.tensors) - 1)
+    enter, leave = OperatorT(), OperatorT()
+    enter.opcodeIndex = leave.opcodeIndex = operator_code(model, "QUANTIZE", version=2)  # the first version with int8
+    enter.inputs, enter.outputs, leave.inputs, leave.outputs = ends[:1], list(inside[:1]), list(inside[1:]), ends[1:]
+    graph.operators = [enter, *graph.operators, leave]
+    graph.inputs, graph.outputs = ends[:1], ends[1:]
+    signature.inputs[0].tensorIndex, signature.outputs[0].tensorIndex = ends
 
 
 def _pack(model: Any) -> bytes:

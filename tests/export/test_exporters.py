@@ -87,14 +87,14 @@ def test_onnx_graph_is_plain_and_folded(artifacts: dict[str, Path]) -> None:
     assert [tensor.name for tensor in (*model.graph.input, *model.graph.output)] == ["image", "sky"]
 
 
-@pytest.mark.parametrize("artifact_format", EXPORTERS)
+@pytest.mark.parametrize("artifact_format", ["onnx", "tflite", "ncnn"])
 def test_fp16_is_smaller_and_agrees(
     artifact_format: str, artifacts: dict[str, Path], tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     full = read_artifact(artifacts[f"{artifact_format}-fp32"])
     config = ExportConfig(tiny_checkpoint, precision="fp16", out=tmp_path / "half")
     half = EXPORTERS[artifact_format].export(config)
-    assert half.size_bytes < (0.75 if artifact_format == "torch" else 0.6) * full.size_bytes
+    assert half.size_bytes < 0.6 * full.size_bytes
     assert (half.precision, half.spec.quantization.weights) == ("fp16", "float16")
     assert half.spec.metrics["parity"]["agreement"] >= 0.999
     assert half.spec.metrics["parity"]["max_abs"] > full.spec.metrics["parity"]["max_abs"]
@@ -139,12 +139,12 @@ def test_command_exits_with_1_where_half_precision_overflows(tiny_checkpoint: Pa
     save_checkpoint(Checkpoint(checkpoint.arch, checkpoint.size, weights, "test"), steep)
     words = ["--checkpoint", steep, "--precision", "fp16", "--out", tmp_path / "out"]
     result = subprocess.run(
-        [sys.executable, project_root / "export" / "to_torch.py", *map(str, words)], capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, project_root / "export" / "to_onnx.py", *map(str, words)], capture_output=True, text=True, cwd=tmp_path
     )
     assert result.returncode == 1, result.stderr
     assert result.stderr.splitlines()[-1].startswith("gate failed: ") and result.stdout == ""
     said = result.stderr.splitlines()[:-1]
-    assert said == ["unet_lite_s at 192: converting to torch fp16", "comparing with torch on 7 images"], "no chatter"
+    assert said == ["unet_lite_s at 192: converting to onnx fp16", "comparing with torch on 7 images"], "no chatter"
     assert list(tmp_path.iterdir()) == [steep]
 
 
@@ -160,13 +160,13 @@ def test_no_argument_exports_the_released_network_from_any_folder(tmp_path: Path
 
 
 def test_commands_refuse_with_2_and_explain_themselves(tmp_path: Path, project_root: Path) -> None:
-    words = {"help": ["--help"], "size": ["--size", "100"], "precision": ["--precision", "int8"]}
+    words = {"help": ["--help"], "size": ["--size", "100"], "precision": ["--precision", "int8"], "half": ["--precision", "fp16"]}
     running = {
         (name, case): subprocess.Popen(
             [sys.executable, project_root / "export" / f"to_{name}.py", *words[case]],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         )
-        for name, case in [*((name, "help") for name in EXPORTERS), ("onnx", "size"), ("ncnn", "precision")]
+        for name, case in [*((name, "help") for name in EXPORTERS), ("onnx", "size"), ("ncnn", "precision"), ("torch", "half")]
     }  # fmt: skip
     for (name, case), process in running.items():
         stdout, stderr = process.communicate(timeout=120)
@@ -175,6 +175,8 @@ def test_commands_refuse_with_2_and_explain_themselves(tmp_path: Path, project_r
             assert all(flag in stdout for flag in ("--checkpoint", "--size", "--precision", "--out"))
         if case == "size":
             assert "error: got --size 100, expected multiples of 32 up to 2048" in stderr
+        if case == "half":
+            assert "got --precision fp16 for torch, the reference, expected fp32" in stderr
 
 
 QUIET_SCRIPT = """

@@ -79,7 +79,6 @@ def test_class_maps(tmp_path: Path) -> None:
     mine.write_text(json.dumps({"classes": 3, "sky": [0, 2]}))
     assert read_class_map(str(mine)).sky == (0, 2)
     for count, sky in ((3, [3]), (3, [-1]), (3, []), ("3", [0]), (1, [0]), (3, "0"), (3, ["0"])):
-        wrong = {"classes": count, "sky": sky}
-        mine.write_text(json.dumps(wrong))
-        with pytest.raises(InputError, match="expected the number of classes and which are sky"):
+        mine.write_text(json.dumps({"classes": count, "sky": sky}))
+        with pytest.raises(InputError, match="got .*, expected "):
             read_class_map(str(mine))
