@@ -1,7 +1,6 @@
 """Which programs take an artifact, and why others do not: `python export/lint.py ARTIFACT [ARTIFACT ...] [--data DIR]`.
 
-Programs that install here are run on the golden pair, and with --data on photographs. For onnxruntime on
-phones, its makers' checker decides.
+They are run on the golden pair, and with --data on photographs.
 """
 
 from __future__ import annotations
@@ -22,13 +21,14 @@ from edge_runtime.images.dataset import find_pairs, splits
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.resize import resize_rgb
 from edge_runtime.progress import say
-from export.consumers import onnx_checks, tflite_checks
-from export.consumers.verdict import Verdict, own, sample
+from export.consumers.environments import python_of
+from export.consumers.verdict import Sample, Verdict, own, replay, sample
 from export.network import PROJECT_ROOT
 from export.pipeline import quiet
 
 BEGIN, END = "<!-- consumers:begin -->", "<!-- consumers:end -->"
 TITLES = {"onnx": "ONNX", "tflite": "TFLite", "ncnn": "ncnn", "torch": "torch"}
+INTERPRETERS = {"onnx": "onnxruntime", "tflite": "LiteRT, XNNPACK"}  # names of others are those of their formats
 MIN_PHOTOS = 50
 Found = Sequence[tuple[Artifact, list[Verdict]]]
 
@@ -53,8 +53,21 @@ def lint(artifact: Artifact, photos: Sequence[Path] = ()) -> list[Verdict]:
     """Return the verdict of every consumer of the artifact's format."""
     with quiet():
         given = sample(artifact, [resize_rgb(read_rgb(path), *artifact.size) for path in photos])
-        checks = {"onnx": onnx_checks.check, "tflite": tflite_checks.check}
-        return checks.get(artifact.spec.format, lambda given: [own(artifact.spec.format, given)])(given)
+        kind = artifact.spec.format
+        verdicts = [own(INTERPRETERS.get(kind, kind), given)]
+        if kind == "tflite":
+            verdicts.append(mediapipe(given))
+        if kind in INTERPRETERS:
+            verdicts += [replay("OpenVINO", given, "openvino"), replay("OpenCV DNN", given, "opencv")]
+        return verdicts
+
+
+def mediapipe(given: Sample) -> Verdict:
+    """Run the images through the ImageSegmenter of MediaPipe Tasks, where its environment was made."""
+    python = python_of("mediapipe")
+    if python is None:
+        return Verdict("MediaPipe Tasks", None, None, "not installed; python -m export.consumers.environments mediapipe")
+    return replay("MediaPipe Tasks", given, "mediapipe", python)
 
 
 def photographs(config: LintConfig) -> list[Path]:
@@ -76,8 +89,7 @@ def overview(found: Found) -> str:
         groups: dict[str, dict[bool, list[Verdict]]] = {}
         for artifact, verdicts in found:
             for verdict in verdicts if artifact.spec.format == artifact_format else ():
-                name = verdict.consumer if verdict.how == "run" else f"{verdict.consumer} ({verdict.how})"
-                groups.setdefault(name, {True: [], False: []})[artifact.precision == "int8"].append(verdict)
+                groups.setdefault(verdict.consumer, {True: [], False: []})[artifact.precision == "int8"].append(verdict)
         lines += [f"| {name} | {title} | {_summary(two[False])} | {_summary(two[True])} |" for name, two in groups.items()]
     return "\n".join(lines) + "\n"
 
@@ -95,7 +107,7 @@ def details(found: Found) -> str:
     lines = ["| artifact | program | takes | golden | photographs | remark |", "|---|---|---|---|---|---|"]
     for artifact, verdicts in found:
         for each in verdicts:
-            word = {True: "yes", False: "**no**", None: "?"}[each.takes] + ("" if each.how == "run" else f" ({each.how})")
+            word = {True: "yes", False: "**no**", None: "?"}[each.takes]
             golden = "" if each.agreement is None else f"{each.agreement:.4f}"
             lines.append(f"| {_name(artifact)} | {each.consumer} | {word} | {golden} | {_spread(each.photos)} | {each.why} |")
     return "\n".join(lines) + "\n"

@@ -17,7 +17,6 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,11 +28,7 @@ from edge_runtime.cli import run_command
 from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_json
-from edge_runtime.images.network_input import Size
-from export.network import SkyProbability
-from export.parity import run_torch
 from export.pipeline import quiet
-from quantize.calibration.labeled import LabeledSet
 from train.data.datasets import Samples, gather
 from train.engine.limits import TRAINING_LIMITS, check_limits
 from train.engine.loop import load_batches, optimize
@@ -50,7 +45,7 @@ class QatConfig:
     checkpoint: Path
     """Checkpoint to start from; as it is, it is the teacher too."""
     data: tuple[Path, ...] = ()
-    """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train, `val` scores before and after."""
+    """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train."""
     out: Path = Path("runs/qat")
     """Folder for checkpoint.pt and qat.json."""
     steps: int = 300
@@ -67,18 +62,15 @@ class QatConfig:
     """CPU threads of torch."""
     workers: int = 0
     """Processes that prepare the images; 0 prepares them between the steps."""
-    val_count: int = 60
-    """Images of the validation split that score the start and the end; 0 scores nothing."""
 
 
 def train(config: QatConfig) -> Path:
     """Fine-tune and return the path of the checkpoint; raises `InputError` for bad values or data."""
-    check_limits(config, TRAINING_LIMITS | {"val_count": (0, TRAINING_LIMITS["val_count"][1])})
+    check_limits(config, TRAINING_LIMITS)
     start = load_checkpoint(config.checkpoint)
-    pairs, val = gather(config.data, "train"), gather(config.data, "val") if config.val_count else []
+    pairs = gather(config.data, "train")
     if not pairs:
         raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
-    labeled = LabeledSet(val[:: -(-len(val) // config.val_count)], Size.square(start.size)) if val else None
     limit_threads(config.threads)
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -90,7 +82,6 @@ def train(config: QatConfig) -> Path:
     model = wrap(
         start.build().to(device), [samples[i][0][None].to(device) for group in batches[:CALIBRATION_BATCHES] for i in group]
     )
-    history: dict[str, Any] = {"fake_int8_val_iou_before": _iou(model, labeled)}
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.0)
     loader = load_batches(samples, batches[CALIBRATION_BATCHES:], config.workers, device)
     losses = []
@@ -99,7 +90,6 @@ def train(config: QatConfig) -> Path:
         freeze_batch_norm(model.train())
         loss = sky_loss([model(image)], target, valid)
         losses.append(round(optimize(model, optimizer, loss, config.lr * (1.0 - step / config.steps), step), 5))
-    history |= {"loss": losses, "fake_int8_val_iou": _iou(model, labeled)}
     plain = {key: value for key, value in dataclasses.asdict(config).items() if key not in ("out", "threads", "workers", "data")}
     training = {"qat": plain | {"checkpoint": config.checkpoint.name}, "before": start.training}
     weights = plain_weights(model, start)
@@ -107,7 +97,7 @@ def train(config: QatConfig) -> Path:
         Checkpoint(start.arch, start.size, weights, start.weights_license, training, plan_of(start.build(), start.arch)),
         config.out / "checkpoint.pt",
     )
-    write_json(config.out / "qat.json", history)
+    write_json(config.out / "qat.json", {"loss": losses})
     return config.out / "checkpoint.pt"
 
 
@@ -145,14 +135,6 @@ def freeze_batch_norm(model: nn.Module) -> None:
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             part.eval()
-
-
-def _iou(model: nn.Module, labeled: LabeledSet | None) -> float | None:
-    """Return the pooled IoU of a network with logits on labeled images; None without any."""
-    if labeled is None:
-        return None
-    probability = SkyProbability(model).eval()
-    return labeled.iou(run_torch(probability, labeled.images))
 
 
 def main(config: QatConfig) -> None:

@@ -29,7 +29,6 @@ from export.network import Network, load_network
 from export.parity import built_in_scenes, pooled_agreement, run_torch
 from export.pipeline import Converted, draft_spec, quiet, write_candidate
 from quantize.calibration.calibration_set import divide, read_resized
-from quantize.calibration.checks import worst_source
 from quantize.calibration.labeled import LabeledSet
 from quantize.calibration.ranges import METHODS
 from quantize.formats import ncnn_int8, onnx_int8, tflite_int8
@@ -134,7 +133,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     console = Console(stderr=True)
     expected = run_torch(network.reference, labeled.images)
-    iou, by_source = labeled.iou(expected), labeled.iou_by_source(expected)
+    iou = labeled.iou(expected)
     rows: list[dict[str, Any]] = []
     runs: dict[int, Callable[[np.ndarray], np.ndarray]] = {}
     for number, method in enumerate(methods):
@@ -152,11 +151,10 @@ def _rows(
             console.print(f"{row['runtime']} {method.precision} {method.label}: {row['failed']}", markup=False)
             continue
         row["build_s"] = round(time.monotonic() - start, 1)
-        masks = labeled.masks(runs[number])
-        worst, lost = worst_source(by_source, labeled.iou_by_source(masks))
+        masks = np.stack([runs[number](image) for image in labeled.images])
         row |= {"size_bytes": artifact.size_bytes, "max_abs": float(np.abs(masks - expected).max())}
         row |= {"agreement": pooled_agreement(expected, masks), "iou": labeled.iou(masks), "iou_torch_fp32": iou}
-        row |= {"drop_points": 100 * (iou - row["iou"]), "worst_source": worst, "worst_source_drop_points": lost}
+        row |= {"drop_points": 100 * (iou - row["iou"])}
         console.print(f"{row['runtime']} {method.precision} {method.label}: drop {row['drop_points']:+.2f}, {row['build_s']} s")
     for number, samples in _time(runs, labeled.images, rounds).items():
         rows[number]["infer_ms"] = samples
@@ -181,25 +179,22 @@ def _time(
 def page(figures: Figures) -> list[str]:
     """Return the table: a row for every method."""
     full = {row["runtime"]: row.get("infer_ms") for row in figures["rows"] if row["precision"] == "fp32"}
-    head = [
-        "runtime", "precision", "method", "size MB", "latency ratio", "agreement", "max-abs", "drop", "drop of the worst source",
-    ]  # fmt: skip
+    head = ["runtime", "precision", "method", "size MB", "latency ratio", "agreement", "max-abs", "drop"]
     rows: list[list[object]] = []
     for row in figures["rows"]:
         cells: list[object] = [row["runtime"], row["precision"], row["label"] or None]
         if "failed" in row:
-            rows.append([*cells[:2], f"{row['label']} failed: {row['failed']}", *[None] * 6])
+            rows.append([*cells[:2], f"{row['label']} failed: {row['failed']}", *[None] * 5])
             continue
         own, reference = row.get("infer_ms"), full.get(row["runtime"])
         cells += [f"{row['size_bytes'] / 1e6:.2f}", f"{np.median(own) / np.median(reference):.2f}" if own and reference else None]
-        cells += [f"{row['agreement']:.4f}", f"{row['max_abs']:.1e}", f"{row['drop_points']:+.2f}"]
-        rows.append([*cells, f"{row['worst_source_drop_points']:+.2f} ({row['worst_source']})"])
+        rows.append([*cells, f"{row['agreement']:.4f}", f"{row['max_abs']:.1e}", f"{row['drop_points']:+.2f}"])
     return [
         f"{figures['size']} pixels, on {figures['machine']['name']}, calibrated on {figures['calibration_images']} images, "
         f"scored on {figures['images']} others. Drops are in points of pooled IoU against torch fp32. Latency is the ratio of "
         "medians to fp32 in the same runtime, one thread.",
         "",
-        *table(head, "lllrrrrrl", rows),
+        *table(head, "lllrrrrr", rows),
     ]
 
 

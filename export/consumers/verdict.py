@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -33,8 +32,6 @@ class Verdict:
     ----------
     consumer
         Its name.
-    how
-        `run`: it ran the golden input here. `checker`: its makers' own checker said so.
     takes
         None where it could not be asked here.
     agreement
@@ -46,7 +43,6 @@ class Verdict:
     """
 
     consumer: str
-    how: Literal["run", "checker"]
     takes: bool | None
     agreement: float | None
     why: str
@@ -83,16 +79,16 @@ def replay(consumer: str, given: Sample, program: str, python: Path | str = sys.
         words = [python, FOREIGN, program, artifact.file("model"), inputs, outputs]
         done = subprocess.run(list(map(str, words)), capture_output=True, text=True, errors="replace", timeout=600)
         if done.returncode < 0:
-            return Verdict(consumer, "run", False, None, f"it crashes ({signal.Signals(-done.returncode).name})")
+            return Verdict(consumer, False, None, f"it crashes ({signal.Signals(-done.returncode).name})")
         if done.returncode > 0:
-            return Verdict(consumer, "run", False, None, objection(done.stderr))
+            return Verdict(consumer, False, None, objection(done.stderr))
         made = np.load(outputs)
     try:
         if program == "mediapipe":
             return compared(consumer, given, list(made.reshape(-1, *artifact.size)))
         return compared(consumer, given, [decode_output(each, artifact.spec.output, *artifact.size) for each in made])
     except ValueError as error:  # another shape, or no probabilities
-        return Verdict(consumer, "run", False, None, objection(str(error)))
+        return Verdict(consumer, False, None, objection(str(error)))
 
 
 def compared(consumer: str, given: Sample, masks: Sequence[np.ndarray]) -> Verdict:
@@ -108,7 +104,7 @@ def compared(consumer: str, given: Sample, masks: Sequence[np.ndarray]) -> Verdi
     else:
         takes = max(differences) <= given.artifact.spec.golden.atol
     why = "" if takes else f"other probabilities, off by up to {max(differences):.2f}, without an error"
-    return Verdict(consumer, "run", bool(takes), agreed, why, photos)
+    return Verdict(consumer, bool(takes), agreed, why, photos)
 
 
 def objection(stderr: str) -> str:

@@ -34,15 +34,14 @@ class Checks:
         Images of --calib that calibration does not use, and the built-in scenes; both hold sky and ground.
     labeled
         Images of --eval; None without it.
-    iou, by_source
-        IoU of the float32 network on `labeled`, pooled over all and over each source, 0 to 1; 0 and empty without it.
+    iou
+        Pooled IoU of the float32 network on `labeled`, 0 to 1; 0 without it.
     """
 
     held_out: Comparison
     scenes: Comparison
     labeled: LabeledSet | None
     iou: float
-    by_source: dict[str, float]
 
 
 def prepare(network: Network, held_out: list[np.ndarray], labeled: Path | None, split: str | None) -> Checks:
@@ -57,14 +56,13 @@ def prepare(network: Network, held_out: list[np.ndarray], labeled: Path | None, 
     kept_back = f"the {len(held_out)} images of --calib that are kept back for the check"
     require_both(sky_share(compared.expected), kept_back, "add images of the other kind to --calib", InputError)
     if labeled is None:
-        return Checks(compared, scenes, None, 0.0, {})
+        return Checks(compared, scenes, None, 0.0)
     found = LabeledSet(find_pairs(labeled, split), network.size)
-    expected = run_torch(network.reference, found.images)
-    return Checks(compared, scenes, found, found.iou(expected), found.iou_by_source(expected))
+    return Checks(compared, scenes, found, found.iou(run_torch(network.reference, found.images)))
 
 
 def measure(backend: Backend, checks: Checks) -> dict[str, Any]:
-    """Return `metrics` of model.json: agreement with fp32, and with --eval the IoU of both and the source that loses most."""
+    """Return `metrics` of model.json: agreement with fp32, and with --eval the IoU of both."""
     held_out, scenes = (
         pooled_agreement(each.expected, run_backend(backend, each.images)) for each in (checks.held_out, checks.scenes)
     )
@@ -75,21 +73,10 @@ def measure(backend: Backend, checks: Checks) -> dict[str, Any]:
         }
     }  # fmt: skip
     if checks.labeled is not None:
-        masks = checks.labeled.masks(backend.run)
-        worst, lost = worst_source(checks.by_source, checks.labeled.iou_by_source(masks))
-        iou = checks.labeled.iou(masks)
-        metrics["eval"] = {
-            "images": len(checks.labeled.images), "iou_fp32": checks.iou, "iou": iou,
-            "drop_points": 100.0 * (checks.iou - iou), "worst_source": worst, "worst_source_drop_points": lost,
-        }  # fmt: skip
+        iou = checks.labeled.iou(run_backend(backend, checks.labeled.images))
+        drop = 100.0 * (checks.iou - iou)
+        metrics["eval"] = {"images": len(checks.labeled.images), "iou_fp32": checks.iou, "iou": iou, "drop_points": drop}
     return metrics
-
-
-def worst_source(before: dict[str, float], after: dict[str, float]) -> tuple[str, float]:
-    """Return the source whose IoU fell most, and by how many points."""
-    drops = {source: 100.0 * (iou - after.get(source, 0.0)) for source, iou in before.items()}
-    worst = max(drops, key=lambda source: drops[source])
-    return worst, drops[worst]
 
 
 def gate(metrics: dict[str, Any], min_agreement: float, max_drop: float) -> GateError | None:

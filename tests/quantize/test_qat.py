@@ -22,17 +22,16 @@ pytestmark = pytest.mark.slow
 @pytest.mark.full  # NNCF compiles its C++ functions at the first use, which takes minutes
 def test_checkpoint_is_plain_and_quantizes(tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path, project_root: Path) -> None:
     data = tmp_path / "data"
-    for split, count in (("train", "6"), ("val", "4")):
-        words = ["-m", "scenes.render", "--out", data, "--count", count, "--size", "120", "160", "--split", split]
-        subprocess.run([sys.executable, *map(str, words)], cwd=project_root, check=True)
-    path = train(QatConfig(tiny_checkpoint, (data,), tmp_path / "out", steps=3, batch=2, val_count=4))
+    words = ["-m", "scenes.render", "--out", data, "--count", "6", "--size", "120", "160", "--split", "train"]
+    subprocess.run([sys.executable, *map(str, words)], cwd=project_root, check=True)
+    path = train(QatConfig(tiny_checkpoint, (data,), tmp_path / "out", steps=3, batch=2))
     before, after = load_checkpoint(tiny_checkpoint), load_checkpoint(path)
     assert after.weights.keys() == before.weights.keys() and (after.arch, after.size) == (before.arch, before.size)
     moved = [key for key, value in after.weights.items() if not torch.equal(value, before.weights[key])]
     assert "stem.0.weight" in moved and not [key for key in moved if "running" in key], "batch norm keeps its statistics"
     assert max(float((after.weights[key] - before.weights[key]).abs().max()) for key in moved) < 1e-2
     history = json.loads((tmp_path / "out" / "qat.json").read_text())
-    assert len(history["loss"]) == 3 and history["fake_int8_val_iou"] > 0.5
+    assert len(history["loss"]) == 3
     quantize(Int8Config(scene_dir, path, format=("ncnn",), out=tmp_path / "ncnn"))
     assert read_artifact(tmp_path / "ncnn").spec.metrics["agreement"]["value"] > 0.95
 
