@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
+import shutil
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from edge_runtime.artifact.artifact import file_sha256
-from tools import make_dist
+from edge_runtime.errors import GateError
+from tools import audit, make_dist, shell
+from tools.audit import LOCKS
 from tools.licenses import blocks, page, pinned
 from tools.make_sbom import cpp_parts, write_sbom
-
-LOCKS = ("requirements.txt", "requirements-cpu.txt", "requirements-cuda.txt")
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -39,9 +40,12 @@ def test_the_lock_holds_what_is_asked_for(project_root: Path) -> None:
         assert locked[Requirement(line).name].startswith(f"{line} "), f"{line}: run make lock"
 
 
-def test_the_environment_is_that_of_the_lock() -> None:
-    installed = {name: metadata.version(name).partition("+")[0] for name in pinned()}
-    assert installed == pinned(), "run make setup"
+def test_audit_says_what_it_can_without_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = audit.check_pins()  # the environment is that of the lock, or it says: run make setup
+    assert [line.partition(":")[0] for line in said] == [*LOCKS, "web_demo/package-lock.json", ".venv"]
+    monkeypatch.setattr(audit, "pinned", lambda: {"numpy": "0.1"})
+    with pytest.raises(GateError, match=r"got numpy \S+ installed, expected the versions of requirements.txt; run make setup"):
+        audit.check_pins()
 
 
 def test_the_licenses_are_those_of_the_lock(project_root: Path) -> None:
@@ -76,6 +80,26 @@ def test_the_bill_of_materials(project_root: Path, zig: Path, tmp_path: Path) ->
     assert {"numpy", "pillow", "tyro", "onnxruntime"} <= names and not {"pytest", "torch", "pillow-heif"} & names
     references = [part["bom-ref"] for part in bill["components"]]
     assert {part["bom-ref"] for part in cpp_parts(zig)} <= set(references) and len(references) == len(set(references))
+
+
+@pytest.mark.full  # compiles ncnn and the core
+def test_an_app_links_against_the_static_library(project_root: Path, zig: Path, tmp_path: Path) -> None:
+    target = f"{platform.machine()}-linux-musl"
+    make_dist.build_native(zig, target, tmp_path, 2)
+    shutil.unpack_archive(tmp_path / f"skyedge-{target}.tar.gz", tmp_path, filter="data")
+    app = tmp_path / "app"
+    app.mkdir()
+    page = (project_root / "docs" / "cpp.md").read_text()
+    for language, name in (("cmake", "CMakeLists.txt"), ("cpp", "main.cpp")):
+        found = re.search(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+        assert found is not None
+        (app / name).write_text(found[1])
+    toolchain = project_root / "cpp_demo" / "cmake" / "zig.cmake"
+    flags = [f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", f"-DSKYEDGE_ZIG={zig}", f"-DSKYEDGE_ZIG_TARGET={target}"]
+    shell.run("cmake", "-S", app, "-B", app / "b", f"-Dskyedge_DIR={next(tmp_path.glob('skyedge-*/lib*/cmake/skyedge'))}", *flags)
+    shell.run("cmake", "--build", app / "b")
+    said = shell.run(app / "b" / "app", project_root / "models" / "unet_lite_s" / "ncnn-int8")
+    assert re.fullmatch(r"alpha of the first pixel: \d+\n", said)
 
 
 @pytest.mark.full
