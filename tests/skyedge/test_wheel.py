@@ -56,7 +56,7 @@ def lean(wheels: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def rich(wheels: Path) -> Path:
-    return install(wheels, "wheel-extras", "[serve,models]")
+    return install(wheels, "wheel-extras", "[serve,models,skyseg,opencv]")
 
 
 @pytest.fixture
@@ -120,6 +120,41 @@ def test_models_have_names_in_any_folder(rich: Path, scene: Path, tmp_path: Path
         "Segmenter('unet_lite-256-fp32-onnx', onnxruntime)",
         "(240, 320)",
     ]
+
+
+# As facebookresearch/vggt uses the public skyseg.onnx; then the pooled IoU with the masks of the network that the file holds.
+FOREIGN = """
+import sys
+import cv2, numpy as np, onnxruntime, skyedge
+session, segmenter = onnxruntime.InferenceSession("skyseg.onnx"), skyedge.Segmenter.load(sys.argv[1])
+both = either = 0
+for path in sys.argv[2:]:
+    image = cv2.imread(path)
+    given = cv2.cvtColor(cv2.resize(image, (320, 320)), cv2.COLOR_BGR2RGB).astype(np.float32) / 255
+    given = ((given - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]).transpose(2, 0, 1)[None].astype("float32")
+    scores = np.squeeze(session.run(None, {session.get_inputs()[0].name: given})[0])
+    levels = ((scores - scores.min()) / (scores.max() - scores.min()) * 255).astype("uint8")
+    sky = cv2.resize(levels, image.shape[1::-1]) >= 32
+    own = segmenter(image[..., ::-1]) >= 0.5
+    if 0.01 < own.mean() < 0.99:  # its users stretch the output, which needs sky and ground
+        both, either = both + (sky & own).sum(), either + (sky | own).sum()
+print(both / either)
+"""
+
+
+def test_the_drop_in_is_made_by_the_wheel_and_gives_its_masks(
+    rich: Path, wheels: Path, sky_data: Path, project_root: Path, tmp_path: Path
+) -> None:
+    shipped = project_root / "models" / "u2netp_open"
+    model = "u2netp_open/onnx-fp32" if (shipped / "onnx-fp32").is_dir() else "unet_lite/onnx-fp32"
+    assert "max-abs" in run(rich / "skyedge", "skyseg", "--model", model, "--out", "skyseg.onnx", cwd=tmp_path)
+    assert not list(rich.parent.glob("lib/*/site-packages/export")), "the maker needs the wheels alone"
+    photos = sorted((sky_data / "test" / "images").iterdir())[::13][:60]
+    assert len(photos) >= 50 and float(run(rich / "python", "-c", FOREIGN, model, *photos, cwd=tmp_path)) > 0.95
+    if (shipped / "skyseg.onnx").is_file():
+        (wheel,) = wheels.glob("skyedge_models-*.whl")
+        with zipfile.ZipFile(wheel) as content:
+            assert 3e6 < content.getinfo("skyedge_models/u2netp_open/skyseg.onnx").file_size < 6e6
 
 
 def test_the_installed_server_answers(rich: Path, scene: Path) -> None:
