@@ -21,8 +21,7 @@ from edge_runtime.images.dataset import find_pairs, splits
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.resize import resize_rgb
 from edge_runtime.progress import say
-from export.consumers.environments import python_of
-from export.consumers.verdict import Sample, Verdict, own, replay, sample
+from export.consumers.verdict import Verdict, mediapipe, own, replay, sample
 from export.network import PROJECT_ROOT
 from export.pipeline import quiet
 
@@ -60,14 +59,6 @@ def lint(artifact: Artifact, photos: Sequence[Path] = ()) -> list[Verdict]:
         if kind in INTERPRETERS:
             verdicts += [replay("OpenVINO", given, "openvino"), replay("OpenCV DNN", given, "opencv")]
         return verdicts
-
-
-def mediapipe(given: Sample) -> Verdict:
-    """Run the images through the ImageSegmenter of MediaPipe Tasks, where its environment was made."""
-    python = python_of("mediapipe")
-    if python is None:
-        return Verdict("MediaPipe Tasks", None, None, "not installed; python -m export.consumers.environments mediapipe")
-    return replay("MediaPipe Tasks", given, "mediapipe", python)
 
 
 def photographs(config: LintConfig) -> list[Path]:

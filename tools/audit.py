@@ -46,8 +46,8 @@ def check_pins() -> list[str]:
 
 def look_up() -> str:
     """Return what pip-audit found in the database of the index; raises `GateError` for known vulnerabilities."""
-    tool = environments.make("audit").with_name("pip-audit")
-    words = [tool, "--require-hashes", "--disable-pip", "--format", "json", "-r", LOCKS[0], "-r", LOCKS[2]]
+    python = environments.make("audit")  # its scripts name the folder in which it was made
+    words = [python, "-m", "pip_audit", "--require-hashes", "--disable-pip", "--format", "json", "-r", LOCKS[0], "-r", LOCKS[2]]
     done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True)
     if not done.stdout.startswith("{"):
         reason = (done.stderr.strip().splitlines() or ["no answer"])[-1]

@@ -49,7 +49,7 @@ def write_sbom(out: Path, python: Path, zig: Path) -> None:
     """Write and validate the bill; `python` is the interpreter of an environment that holds the wheel and nothing else."""
     tool = environments.make("sbom")
     flags = ("--pyproject", "pyproject.toml", "--spec-version", "1.6", "--output-reproducible")
-    bill = json.loads(run(tool.with_name("cyclonedx-py"), "environment", *flags, python))
+    bill = json.loads(run(tool, "-m", "cyclonedx_py", "environment", *flags, python))
     sbom = ("npm", "sbom", "--package-lock-only", "--sbom-format", "cyclonedx")
     web, parts = json.loads(run(*sbom, folder=PROJECT / "web_demo")), cpp_parts(zig)
     page = web["metadata"]["component"]

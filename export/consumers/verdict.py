@@ -17,6 +17,7 @@ from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.artifact.golden import agreement
 from edge_runtime.backends import open_backend
 from edge_runtime.backends.tensors import InputEncoder, decode_output
+from export.consumers.environments import python_of
 from export.parity import holds_both, sky_share
 
 FOREIGN = Path(__file__).with_name("foreign.py")
@@ -89,6 +90,14 @@ def replay(consumer: str, given: Sample, program: str, python: Path | str = sys.
         return compared(consumer, given, [decode_output(each, artifact.spec.output, *artifact.size) for each in made])
     except ValueError as error:  # another shape, or no probabilities
         return Verdict(consumer, False, None, objection(str(error)))
+
+
+def mediapipe(given: Sample) -> Verdict:
+    """Run the images through the ImageSegmenter of MediaPipe Tasks, where its environment was made."""
+    python = python_of("mediapipe")
+    if python is None:
+        return Verdict("MediaPipe Tasks", None, None, "not installed; python -m export.consumers.environments mediapipe")
+    return replay("MediaPipe Tasks", given, "mediapipe", python)
 
 
 def compared(consumer: str, given: Sample, masks: Sequence[np.ndarray]) -> Verdict:

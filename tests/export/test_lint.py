@@ -122,5 +122,5 @@ def test_table_names_what_differs(artifact: Artifact) -> None:
 
 def test_an_int8_file_for_mediapipe_needs_other_ends(project_root: Path) -> None:
     folder = project_root / "models" / "unet_lite_s" / "tflite-int8"
-    found = lint.mediapipe(sample(read_artifact(folder)))
+    found = verdict.mediapipe(sample(read_artifact(folder)))
     assert found.takes in (None, False) and ("INT8" in found.why or "not installed" in found.why)

@@ -67,7 +67,7 @@ def scene(tmp_path: Path) -> Path:
 
 def test_the_wheel_is_small_and_holds_the_runtime_alone(wheels: Path) -> None:
     (wheel,) = wheels.glob("skyedge-*.whl")
-    assert wheel.stat().st_size < 1e6
+    assert wheel.stat().st_size < 1.3e6  # the weights as ONNX, and as TFLite for 32-bit Arm
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
     assert {name.partition("/")[0] for name in names if ".dist-info" not in name} == {"edge_runtime", "skyedge"}
