@@ -18,7 +18,7 @@
 
 #include "codec/image_io.h"
 #include "core/image/frame_input.h"
-#include "skyedge/frame_segmenter.h"
+#include "skyedge/sky_segmenter.h"
 
 namespace {
 
@@ -93,7 +93,7 @@ public:
         return {static_cast<int>(format_.fmt.pix.width), static_cast<int>(format_.fmt.pix.height)};
     }
 
-    // Calls use(frame, timestamp_ns) on the next frame, whose memory is the camera's.
+    // Calls use(frame) on the next frame, whose memory is the camera's.
     template <class Use>
     Failure next(const Use& use) {
         pollfd ready{device_, POLLIN, 0};
@@ -106,9 +106,7 @@ public:
             return std::nullopt;  // a signal
         }
         const auto* bytes = static_cast<const std::uint8_t*>(buffers_[buffer.index].first);
-        const std::int64_t timestamp_ns =
-            std::int64_t{buffer.timestamp.tv_sec} * 1'000'000'000 + std::int64_t{buffer.timestamp.tv_usec} * 1000;
-        Failure failure = view(bytes, buffer.bytesused, [&](const FrameView& frame) { return use(frame, timestamp_ns); });
+        Failure failure = view(bytes, buffer.bytesused, use);
         if (!ask(VIDIOC_QBUF, buffer)) {
             return told("cannot give a frame back", "plug the camera in again");
         }
@@ -185,18 +183,15 @@ Failure run(const std::vector<std::string>& words) {
     std::vector<std::uint8_t> alpha(static_cast<std::size_t>(wide) * static_cast<std::size_t>(high));
     const int columns = turned ? high : wide, rows = turned ? wide : high;
     std::printf("YUV4MPEG2 W%d H%d F30:1 Ip A1:1 Cmono\n", columns, rows);
-    skyedge::FrameSegmenter live(network.value());
+    skyedge::Workspace workspace;
     while (stop_asked == 0) {
-        const Failure failure = camera.next([&](FrameView frame, std::int64_t timestamp_ns) -> Failure {
+        const Failure failure = camera.next([&](FrameView frame) -> Failure {
             frame.rotation_deg = rotation;
-            const auto done = live.segment(frame, timestamp_ns, {alpha.data(), columns, columns, rows});
-            if (!done) {
-                return done.error();
+            if (Failure wrong = network.value().segment(frame, workspace, {alpha.data(), columns, columns, rows})) {
+                return wrong;
             }
-            if (done.value() == skyedge::FrameOutcome::kSegmented) {
-                std::fputs("FRAME\n", stdout);
-                std::fwrite(alpha.data(), 1, alpha.size(), stdout);
-            }
+            std::fputs("FRAME\n", stdout);
+            std::fwrite(alpha.data(), 1, alpha.size(), stdout);
             return std::fflush(stdout) == 0 ? std::nullopt : Failure(Error{"cannot write to stdout, expected a player behind it"});
         });
         if (failure) {

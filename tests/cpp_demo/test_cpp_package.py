@@ -149,15 +149,6 @@ def test_the_module_map_of_ios(package: Path, project_root: Path, tmp_path: Path
     run(clang, "-fmodules", cache, "-I", tmp_path / "headers", "-fsyntax-only", tmp_path / "app.m")
 
 
-def test_a_live_stream(package: Path, project_root: Path, model: Path, tmp_path: Path) -> None:
-    library = next(package.glob("lib*/pkgconfig"))
-    (tmp_path / "live.cpp").write_text(snippet(project_root, "cpp", 1))
-    flags = run("pkg-config", "--cflags", "--libs", "skyedge", PKG_CONFIG_PATH=str(library)).split()
-    run("c++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-o", tmp_path / "live", tmp_path / "live.cpp", *flags)
-    found = re.fullmatch(r"(\d) frames, (\d) late\n", run(tmp_path / "live", model, LD_LIBRARY_PATH=str(library.parent)))
-    assert found is not None and int(found[1]) + int(found[2]) == 5 and found[1] != "0"
-
-
 def test_ctypes_gives_the_mask_of_python(package: Path, model: Path, scene_dir: Path) -> None:
     image = np.asarray(Image.open(next((scene_dir / "test" / "images").iterdir())).convert("RGB"))
     height, width = image.shape[:2]

@@ -13,7 +13,7 @@ FLOORS = (
     {"include/skyedge"},
     {"core/image", "core/artifact"},
     {"core/network", "core/mask"},
-    {"core/stream", "codec"},
+    {"codec"},
     {"cli", "cli/bench", "cli/video"},
 )
 NCNN = {"allocator.h", "cpu.h", "datareader.h", "gpu.h", "mat.h", "net.h", "platform.h"}

@@ -58,7 +58,7 @@ public:
     // rotation, resize and normalization are one pass, with exactly the network input of the converted frame as an image.
     Failure segment(const FrameView& frame, Workspace& workspace, const MaskView& mask) const;
 
-    // The same at the network's own size, the input of refine() and Stabilizer.
+    // The same at the network's own size, the input of refine().
     Failure low_res(const Image& image, Workspace& workspace, Probability& sky) const;
     // `input` receives the network's input: upright RGB of the input size.
     Failure low_res(const FrameView& frame, Workspace& workspace, Probability& sky, Image* input = nullptr) const;
