@@ -1,15 +1,11 @@
 #include "core/network/net_check.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <locale>
-#include <map>
 #include <optional>
-#include <set>
 #include <sstream>
-#include <string>
 #include <string_view>
 
 #include "core/network/net_shapes.h"
@@ -17,22 +13,13 @@
 namespace skyedge {
 namespace {
 
-constexpr std::string_view kMagic = "7767517";
+constexpr std::string_view kMagic = "7767517", kBlanks = " \t", kDigits = "0123456789";
 constexpr const char* kAgain = "; export the artifact again";
-constexpr const char* kDepthwise = "ConvolutionDepthWise";
-constexpr std::size_t kMostLayers = 4096;
-constexpr std::size_t kMostBlobsOfLayer = 64;
+constexpr std::size_t kMostLayers = 4096, kMostBlobsOfLayer = 64;
 constexpr std::size_t kMostWord = 255;  // ncnn's buffer for a name
 constexpr int kMostValue = 1 << 20;     // limit of every number of a layer, except its weight count
-constexpr int kMostWeights = 1 << 28;
-constexpr int kOldArray = -23300;  // the key of an array is kOldArray - ID, its value starts with the length
-// Keys of Convolution and ConvolutionDepthWise.
-constexpr int kOutputs = 0, kKernelWidth = 1, kDilationWidth = 2, kStrideWidth = 3, kBias = 5, kWeights = 6;
-constexpr int kGroups = 7, kInt8Scales = 8, kKernelHeight = 11, kDilationHeight = 12, kStrideHeight = 13;
-constexpr int kDynamicWeights = 19;
-constexpr int kRequantized = 100;  // added to kInt8Scales if the output is int8
-
-using Layer = NetLayer;
+constexpr int kOldArray = -23300;       // the key of an array is kOldArray - ID, its value starts with the length
+constexpr std::int64_t kMostInBlob = std::int64_t{1} << 28;  // values
 
 std::vector<std::string_view> split(std::string_view text, std::string_view separators) {
     std::vector<std::string_view> words;
@@ -46,10 +33,8 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
 
 // Parses an unsigned integer of up to seven digits.
 std::optional<std::size_t> count_of(std::string_view word) {
-    if (word.empty() || word.size() > 7 || word.find_first_not_of("0123456789") != std::string_view::npos) {
-        return std::nullopt;
-    }
-    return static_cast<std::size_t>(std::stoul(std::string(word)));
+    const bool good = !word.empty() && word.size() <= 7 && word.find_first_not_of(kDigits) == std::string_view::npos;
+    return good ? std::optional<std::size_t>(std::stoul(std::string(word))) : std::nullopt;
 }
 
 std::optional<double> number_of(std::string_view word) {
@@ -63,191 +48,189 @@ std::optional<double> number_of(std::string_view word) {
     return whole && std::isfinite(number) ? std::optional(number) : std::nullopt;
 }
 
-// Returns text of the file for a message, shortened and printable.
+// Returns text of the file for a message, shortened.
 std::string quoted(std::string_view text) { return "'" + std::string(text.substr(0, 40)) + "'"; }
 
 // Reads KEY=VALUE, or KEY=COUNT,VALUE,... for an array, into `layer`. Returns false if it is malformed.
-bool parse_value(std::string_view word, std::set<int>& keys, Layer& layer) {
+bool parse_value(std::string_view word, const std::set<int>& known, std::set<int>& seen, NetLayer& layer) {
     const std::size_t equals = word.find('=');
-    if (equals == std::string_view::npos) {
+    const bool is_array = word.front() == '-';
+    const auto digits = count_of(word.substr(0, equals).substr(is_array ? 1 : 0));
+    if (equals == std::string_view::npos || !digits) {
         return false;
     }
-    const std::string_view key_text = word.substr(0, equals);
-    const bool negative = !key_text.empty() && key_text.front() == '-';
-    const std::optional<std::size_t> digits = count_of(key_text.substr(negative ? 1 : 0));
-    if (!digits) {
-        return false;
-    }
-    const int signed_key = negative ? -static_cast<int>(*digits) : static_cast<int>(*digits);
-    const int key = negative ? kOldArray - signed_key : signed_key;
-    if (keys_of(layer.kind)->count(key) == 0 || !keys.insert(key).second) {
+    const int key = is_array ? kOldArray + static_cast<int>(*digits) : static_cast<int>(*digits);
+    if (known.count(key) == 0 || !seen.insert(key).second) {
         return false;
     }
     const std::string_view value = word.substr(equals + 1);
     std::vector<double> numbers;
     for (const std::string_view text : split(value, ",")) {
         const std::optional<double> number = number_of(text);
-        const double most = key == kWeights && layer.is_convolution() ? kMostWeights : kMostValue;
-        if (!number || std::abs(*number) > most) {
+        if (!number || std::abs(*number) > (key == 6 && layer.is_convolution() ? kMostWeights : kMostValue)) {
             return false;
         }
         numbers.push_back(*number);
     }
-    if (negative) {
-        const bool counted = !numbers.empty() && numbers.front() == static_cast<double>(numbers.size() - 1);
-        layer.arrays[key] = {numbers.begin() + (numbers.empty() ? 0 : 1), numbers.end()};
-        return counted;
+    if (numbers.empty()) {
+        return false;
     }
-    if (numbers.size() != 1 || value.find(',') != std::string_view::npos) {
-        return false;  // an array of newer ncnn, which our writers do not use
+    if (is_array) {
+        layer.arrays[key] = {numbers.begin() + 1, numbers.end()};
+        return numbers.front() == static_cast<double>(numbers.size() - 1);
     }
     layer.numbers[key] = numbers.front();
-    return true;
+    return value.find(',') == std::string_view::npos;  // with commas: an array of newer ncnn, which our writers do not use
 }
 
-Result<Layer> parse_line(std::string_view line, std::size_t number) {
-    const std::string where = " on line " + std::to_string(number) + " of .param, expected ";
-    const std::vector<std::string_view> words = split(line, " \t");
-    const auto too_long = [](std::string_view word) { return word.size() > kMostWord; };
+NetLayer parse_line(std::string_view line, std::size_t number) {
+    const auto fault = [&](const std::string& got, const std::string& expected) {
+        return NetFault("got " + got + " on line " + std::to_string(number) + " of .param, expected " + expected + kAgain);
+    };
+    const std::vector<std::string_view> words = split(line, kBlanks);
     const auto in = words.size() < 4 ? std::nullopt : count_of(words[2]);
     const auto out = words.size() < 4 ? std::nullopt : count_of(words[3]);
-    if (!in || !out || *in > kMostBlobsOfLayer || *out > kMostBlobsOfLayer || words.size() < 4 + *in + *out ||
-        std::any_of(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(4 + *in + *out), too_long)) {
-        return Error{"got " + quoted(line) + where + "type, name, and how many blobs go in and out" + kAgain};
+    const std::size_t names = 4 + in.value_or(0) + out.value_or(0);
+    if (!in || !out || *in > kMostBlobsOfLayer || *out > kMostBlobsOfLayer || words.size() < names ||
+        std::any_of(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(names),
+                    [](std::string_view word) { return word.size() > kMostWord; })) {
+        throw fault(quoted(line), "type, name, and how many blobs go in and out");
     }
-    Layer layer{std::string(words[0]), std::string(words[1]), {}, {}, {}, {}};
-    if (keys_of(layer.kind) == nullptr) {
-        return Error{"got a layer of type " + quoted(layer.kind) + where + "one that this program knows" + kAgain};
+    NetLayer layer{std::string(words[0]), std::string(words[1]), {}, {}, {}, {}};
+    const NetKind* const kind = find_kind(layer.kind);
+    if (kind == nullptr) {
+        throw fault("a layer of type " + quoted(layer.kind), "one that this program knows");
     }
-    std::set<int> keys;
+    std::set<int> seen;
     for (std::size_t i = 4; i < words.size(); ++i) {
-        if (i < 4 + *in + *out) {
-            if (words[i].find('=') != std::string_view::npos) {
-                return Error{"got too few names of blobs" + where + "as many as it says" + kAgain};
-            }
+        if (i >= names && !parse_value(words[i], kind->keys, seen, layer)) {
+            throw fault(quoted(words[i]), "KEY=NUMBER, every key once and of this layer");
+        }
+        if (i < names && words[i].find('=') != std::string_view::npos) {
+            throw fault("too few names of blobs", "as many as it says");
+        }
+        if (i < names) {
             (i < 4 + *in ? layer.bottoms : layer.tops).emplace_back(words[i]);
-        } else if (!parse_value(words[i], keys, layer)) {
-            return Error{"got " + quoted(words[i]) + where + "KEY=NUMBER, every key once and of this layer" + kAgain};
         }
     }
     return layer;
 }
 
-// Checks that every blob is written once and then read once. Returns the number of blobs.
-Result<std::size_t> check_graph(const std::vector<Layer>& layers) {
-    std::set<std::string> made, used, names;
-    for (const Layer& layer : layers) {
-        const auto fault = [&](const std::string& blob, const char* expected) {
-            return Error{"layer " + quoted(layer.name) + ": got blob " + quoted(blob) + ", expected " + expected +
-                         kAgain};
-        };
-        const bool source = layer.kind == "Input";
-        if (source ? !layer.bottoms.empty() : layer.bottoms.empty()) {
-            return fault("", source ? "none to go into an Input" : "one at least to go in");
-        }
-        for (const std::string& blob : layer.bottoms) {
-            if (made.count(blob) == 0 || !used.insert(blob).second) {
-                return fault(blob, "one that a layer before makes and no other reads");
-            }
-        }
-        for (const std::string& blob : layer.tops) {
-            if (!made.insert(blob).second) {
-                return fault(blob, "a new one");
-            }
-        }
-        if (layer.tops.empty() || !names.insert(layer.name).second) {
-            return Error{"layer " + quoted(layer.name) + ": expected a name of its own and a blob to come out" +
-                         kAgain};
-        }
-    }
-    return made.size();
-}
-
-Result<std::vector<Layer>> parse_param(const std::vector<std::uint8_t>& param) {
-    const std::string text(param.begin(), param.end());
+// Returns the layers; `blobs` is how many blobs the file says it has.
+std::vector<NetLayer> parse_param(const std::string& text, std::size_t& blobs) {
     const auto is_text = [](char c) { return (c >= ' ' && c <= '~') || c == '\n' || c == '\r' || c == '\t'; };
     if (!std::all_of(text.begin(), text.end(), is_text)) {
-        return Error{std::string("got bytes in .param that are not plain text, expected ncnn's text format") + kAgain};
+        throw NetFault(std::string("got bytes in .param that are not plain text, expected ncnn's text format") + kAgain);
     }
     const std::vector<std::string_view> lines = split(text, "\r\n");
-    const std::vector<std::string_view> magic = split(lines.empty() ? "" : lines[0], " \t");
-    if (magic.size() != 1 || magic[0] != kMagic) {
-        return Error{"got " + quoted(lines.empty() ? "" : lines[0]) + " on line 1 of .param, expected " +
-                     std::string(kMagic) + kAgain};
+    const std::string_view first = lines.empty() ? "" : lines[0], second = lines.size() < 2 ? "" : lines[1];
+    if (split(first, kBlanks) != std::vector{kMagic}) {
+        throw NetFault("got " + quoted(first) + " on line 1 of .param, expected " + std::string(kMagic) + kAgain);
     }
-    const std::vector<std::string_view> counts = split(lines.size() < 2 ? "" : lines[1], " \t");
+    const std::vector<std::string_view> counts = split(second, kBlanks);
     const auto layer_count = counts.size() == 2 ? count_of(counts[0]) : std::nullopt;
     const auto blob_count = counts.size() == 2 ? count_of(counts[1]) : std::nullopt;
     if (!layer_count || !blob_count || *layer_count != lines.size() - 2 || *layer_count > kMostLayers) {
-        return Error{"got " + quoted(lines.size() < 2 ? "" : lines[1]) +
-                     " on line 2 of .param, expected the numbers of " + "layers, " +
-                     std::to_string(lines.size() < 2 ? 0 : lines.size() - 2) + ", and blobs" + kAgain};
+        throw NetFault("got " + quoted(second) + " on line 2 of .param, expected the numbers of layers, " +
+                       std::to_string(std::max<std::size_t>(lines.size(), 2) - 2) + ", and blobs" + kAgain);
     }
-    std::vector<Layer> layers;
+    blobs = *blob_count;
+    std::vector<NetLayer> layers;
     for (std::size_t i = 2; i < lines.size(); ++i) {
-        Result<Layer> layer = parse_line(lines[i], i + 1);
-        if (!layer) {
-            return layer.error();
-        }
-        layers.push_back(std::move(layer.value()));
-    }
-    const Result<std::size_t> blobs = check_graph(layers);
-    if (!blobs) {
-        return blobs.error();
-    }
-    if (blobs.value() != *blob_count) {
-        return Error{"got " + std::to_string(blobs.value()) + " blobs in .param, expected " +
-                     std::to_string(*blob_count) + " as its line 2 says" + kAgain};
+        layers.push_back(parse_line(lines[i], i + 1));
     }
     return layers;
 }
 
-// Checks the sizes of a convolution whose weights have the type `tag`.
-Result<std::size_t> convolution_bytes(const Layer& layer, std::uint32_t tag) {
-    const Error fault{"layer " + quoted(layer.name) + ": got numbers of a convolution that do not fit together" +
-                      kAgain};
-    const bool depthwise = layer.kind == kDepthwise;
-    const auto outputs = layer.whole(kOutputs, 1, 1 << 14, 0);
-    const auto columns = layer.whole(kKernelWidth, 1, 64, 0);
-    const auto rows = columns ? layer.whole(kKernelHeight, 1, 64, *columns) : std::nullopt;
-    const auto size = layer.whole(kWeights, 1, kMostWeights, 0);
-    const auto groups = depthwise ? layer.whole(kGroups, 1, 1 << 14, 1) : std::optional<std::size_t>(1);
-    const auto bias = layer.whole(kBias, 0, 1, 0);
-    const auto term = layer.whole(kInt8Scales, 0, 102, 0);
-    if (!outputs || !columns || !rows || !size || !groups || !bias || !term || *outputs == 0 || *columns == 0 ||
-        *size == 0 || *outputs % *groups != 0 || *size % (*outputs * *rows * *columns) != 0) {
-        return fault;
-    }
-    for (const int key : {kDilationWidth, kDilationHeight, kStrideWidth, kStrideHeight}) {
-        if (!layer.whole(key, 1, 64, 1)) {
-            return fault;
+struct Blob {
+    Shape shape;
+    bool borrowed = false;  // the caller's memory: ncnn crashes if a layer works on it in place
+    bool is_int8 = false;   // what only an int8 convolution accepts
+};
+
+// Every blob is made once, by a layer before the one that reads it, and read once.
+class Graph {
+public:
+    // Adds a layer, whose outputs get their shapes.
+    void add(const NetLayer& layer, const Shape& image) {
+        const bool source = layer.kind == "Input";
+        if (source != layer.bottoms.empty() || layer.tops.empty() || !names_.insert(layer.name).second) {
+            throw layer.fault("expected a name of its own, and blobs that go in (into an Input none) and out");
+        }
+        Shapes given;
+        bool borrowed = source, is_int8 = false;
+        for (const std::string& name : layer.bottoms) {
+            const auto found = open_.find(name);
+            if (found == open_.end()) {
+                throw layer.fault("got blob " + quoted(name) + ", expected one that a layer before makes and no other reads");
+            }
+            given.push_back(std::move(found->second.shape));
+            borrowed = borrowed || found->second.borrowed;
+            is_int8 = is_int8 || found->second.is_int8;
+            open_.erase(found);
+        }
+        const NetKind& kind = *find_kind(layer.kind);
+        if (borrowed && kind.in_place) {
+            throw layer.fault("got " + layer.kind + " on the image itself, expected a convolution");
+        }
+        const std::int64_t term = layer.is_convolution() ? layer.whole(8, 0, 102, 0) : 0;
+        if (is_int8 && term == 0) {
+            throw layer.fault("got int8 from the layer before, expected float");
+        }
+        const Shapes made = source ? Shapes{image} : kind.shapes(layer, given);
+        if (made.size() != layer.tops.size()) {
+            throw layer.misfit();
+        }
+        for (std::size_t i = 0; i < made.size(); ++i) {
+            check_size(layer, made[i]);
+            if (!made_.insert(layer.tops[i]).second) {
+                throw layer.fault("got blob " + quoted(layer.tops[i]) + ", expected a new one");
+            }
+            open_[layer.tops[i]] = {made[i], source || (borrowed && layer.kind == "Split"), term > 100};
         }
     }
-    const bool known_term = *term == 0 || *term == 2 || *term == 102 || (depthwise && (*term == 1 || *term == 101));
-    if (!known_term || layer.whole(kDynamicWeights, 0, 0, 0) != std::optional<std::size_t>(0)) {
-        return fault;
+
+    std::size_t blobs() const { return made_.size(); }
+
+private:
+    static void check_size(const NetLayer& layer, const Shape& shape) {
+        std::int64_t values = 1;
+        for (const std::int64_t side : shape) {
+            if (side < 1 || side > kMostInBlob || (values *= side) > kMostInBlob) {
+                throw layer.misfit();
+            }
+        }
     }
-    const std::size_t each = tag == 0 ? 4 : tag == 0x01306B47 ? 2 : tag == 0x000D4B38 ? 1 : 0;
-    if (each == 0 || (each == 1 && *term == 0)) {
-        return Error{"layer " + quoted(layer.name) + ": got weights of an unknown kind in .bin" + kAgain};
+
+    std::map<std::string, Blob> open_;  // made and not read yet
+    std::set<std::string> made_, names_;
+};
+
+// Returns the bytes of a convolution in .bin, whose weights have the type `tag`.
+std::size_t convolution_bytes(const NetLayer& layer, std::uint32_t tag) {
+    const bool depthwise = layer.kind == "ConvolutionDepthWise";
+    const std::int64_t term = layer.whole(8, 0, 102, 0), outputs = layer.whole(0, 1, 1 << 14, 0);
+    const std::int64_t each = tag == 0 ? 4 : tag == 0x01306B47 ? 2 : tag == 0x000D4B38 ? 1 : 0;  // float32, float16, int8
+    layer.whole(19, 0, 0, 0);  // weights that another layer computes
+    if (term != 0 && term % 100 != 2 && !(depthwise && term % 100 == 1)) {
+        throw layer.misfit();
     }
-    std::size_t floats = *bias * *outputs;
-    if (*term != 0) {
-        floats += !depthwise ? *outputs : *term % kRequantized == 1 ? *groups : 1;  // scales of the weights
-        floats += *term > kRequantized ? 2 : 1;                                     // and of the blobs
+    if (each == 0 || (each == 1 && term == 0)) {
+        throw layer.fault("got weights of an unknown kind in .bin");
     }
-    return sizeof tag + (*size * each + 3) / 4 * 4 + floats * sizeof(float);
+    std::int64_t floats = layer.whole(5, 0, 1, 0) * outputs;
+    if (term != 0) {
+        floats += !depthwise ? outputs : term % 100 == 1 ? layer.whole(7, 1, 1 << 14, 1) : 1;  // scales of the weights
+        floats += term > 100 ? 2 : 1;                                                          // and of the blobs
+    }
+    return static_cast<std::size_t>(4 + (layer.whole(6, 1, kMostWeights, 0) * each + 3) / 4 * 4 + floats * 4);
 }
 
-}  // namespace
-
-Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std::uint8_t>& bin, int height, int width) {
-    const Result<std::vector<Layer>> layers = parse_param(param);
-    if (!layers) {
-        return layers.error();
-    }
-    std::size_t at = 0;
-    for (const Layer& layer : layers.value()) {
+void check(const std::string& param, const std::vector<std::uint8_t>& bin, const Shape& image) {
+    std::size_t said = 0, at = 0;
+    Graph graph;
+    for (const NetLayer& layer : parse_param(param, said)) {
+        graph.add(layer, image);
         if (!layer.is_convolution()) {
             continue;
         }
@@ -255,21 +238,31 @@ Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std:
         if (bin.size() - at >= sizeof tag) {
             std::memcpy(&tag, bin.data() + at, sizeof tag);
         }
-        const Result<std::size_t> bytes = convolution_bytes(layer, tag);
-        if (!bytes) {
-            return bytes.error();
+        const std::size_t bytes = convolution_bytes(layer, tag);
+        if (bytes > bin.size() - at) {
+            throw layer.fault("got " + std::to_string(bin.size() - at) + " bytes in .bin, expected " + std::to_string(bytes));
         }
-        if (bytes.value() > bin.size() - at) {
-            return Error{"layer " + quoted(layer.name) + ": got " + std::to_string(bin.size() - at) +
-                         " bytes in .bin, expected " + std::to_string(bytes.value()) + kAgain};
-        }
-        at += bytes.value();
+        at += bytes;
+    }
+    if (graph.blobs() != said) {
+        throw NetFault("got " + std::to_string(graph.blobs()) + " blobs in .param, expected " + std::to_string(said) +
+                       " as its line 2 says" + kAgain);
     }
     if (at != bin.size()) {
-        return Error{"got " + std::to_string(bin.size() - at) +
-                     " bytes in .bin beyond what .param describes, expected 0" + kAgain};
+        throw NetFault("got " + std::to_string(bin.size() - at) + " bytes in .bin beyond what .param describes, expected 0" +
+                       kAgain);
     }
-    return check_shapes(layers.value(), height, width);
+}
+
+}  // namespace
+
+Failure check_net(const std::vector<std::uint8_t>& param, const std::vector<std::uint8_t>& bin, int height, int width) {
+    try {
+        check({param.begin(), param.end()}, bin, {3, height, width});
+        return std::nullopt;
+    } catch (const NetFault& fault) {
+        return Error{fault.what()};
+    }
 }
 
 }  // namespace skyedge
