@@ -11,7 +11,6 @@ namespace skyedge {
 namespace {
 
 constexpr std::size_t kMostShown = 80;
-const Json kNothing;
 
 bool is_plain_name(std::string_view name) {
     const auto is_word = [](char c) {
@@ -83,43 +82,28 @@ std::optional<std::int64_t> whole_number(const Json& value) {
     return value.is_number_integer() && !large ? std::optional(value.get<std::int64_t>()) : std::nullopt;
 }
 
-void Faults::add(std::string message) {
-    if (!first_) {
-        first_ = Error{std::move(message), ErrorCode::kArtifact};
-    }
-}
-
-void Faults::add(const std::string& key, const std::string& got, const std::string& expected) {
-    add(key + ": got " + got + ", expected " + expected);
-}
-
-ObjectReader::ObjectReader(const Json& value, std::string path, std::initializer_list<const char*> keys, Faults& faults)
-    : value_(&value), path_(std::move(path)), faults_(&faults) {
+ObjectReader::ObjectReader(const Json& value, std::string path, std::initializer_list<const char*> keys)
+    : value_(&value), path_(std::move(path)) {
     if (!value.is_object()) {
-        faults.add(path_.empty() ? "the whole file" : path_, shown(value), "an object");
-        value_ = &kNothing;
-        return;
+        throw SpecFault((path_.empty() ? "the whole file" : path_) + ": got " + shown(value) + ", expected an object");
     }
     const std::string rest = "; expected " + listed(keys) + (path_.empty() ? "" : " in " + path_) + ", no others";
     for (const auto& item : value.items()) {
         if (std::find(keys.begin(), keys.end(), item.key()) == keys.end()) {
-            faults.add("unknown key " + path_of(item.key().c_str()) + rest);
+            throw SpecFault("unknown key " + path_of(item.key().c_str()) + rest);
         }
     }
     for (const char* key : keys) {
         if (!value.contains(key)) {
-            faults.add("missing key " + path_of(key) + rest);
+            throw SpecFault("missing key " + path_of(key) + rest);
         }
     }
 }
 
-const Json& ObjectReader::at(const char* key) const {
-    const auto found = value_->find(key);
-    return found == value_->end() ? kNothing : *found;
-}
+const Json& ObjectReader::at(const char* key) const { return value_->at(key); }
 
 ObjectReader ObjectReader::object(const char* key, std::initializer_list<const char*> keys) const {
-    return {at(key), path_of(key), keys, *faults_};
+    return {at(key), path_of(key), keys};
 }
 
 void ObjectReader::free_object(const char* key) const {
@@ -133,7 +117,6 @@ std::string ObjectReader::checked_text(const char* key, const Good& good, const 
     const auto* text = at(key).get_ptr<const std::string*>();
     if (text == nullptr || !good(*text)) {
         fault(key, expected);
-        return {};
     }
     return *text;
 }
@@ -158,7 +141,6 @@ double ObjectReader::number(const char* key, double low, double high) const {
     const double number = value.is_number() ? value.get<double>() : low - 1;
     if (!(number >= low && number <= high)) {
         fault(key, "a number from " + shown(low) + " to " + shown(high));
-        return low;
     }
     return number;
 }
@@ -167,7 +149,6 @@ std::int64_t ObjectReader::integer(const char* key, std::int64_t low, std::int64
     const std::optional<std::int64_t> number = whole_number(at(key));
     if (!number || *number < low || *number > high) {
         fault(key, "a whole number from " + std::to_string(low) + " to " + std::to_string(high));
-        return low;
     }
     return *number;
 }
@@ -175,7 +156,7 @@ std::int64_t ObjectReader::integer(const char* key, std::int64_t low, std::int64
 std::string ObjectReader::path_of(const char* key) const { return path_.empty() ? key : path_ + "." + key; }
 
 void ObjectReader::fault(const char* key, const std::string& expected) const {
-    faults_->add(path_of(key), shown(at(key)), expected);
+    throw SpecFault(path_of(key) + ": got " + shown(at(key)) + ", expected " + expected);
 }
 
 }  // namespace skyedge

@@ -1,11 +1,12 @@
 // Strict reading of JSON: nlohmann's parser with limits, because model.json comes from strangers; then objects whose every key is
-// known and present, and whose every value has its type. The first fault is kept.
+// known and present, and whose every value has its type.
 #pragma once
 
 #include <cstdint>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include "skyedge/result.h"
@@ -26,25 +27,15 @@ std::string shown(const Json& value);
 // Returns a number without fraction and exponent that fits into 64 bits; nothing for any other value.
 std::optional<std::int64_t> whole_number(const Json& value);
 
-// Keeps the first fault; later ones often follow from it.
-class Faults {
-public:
-    // Adds the fault that `key` holds `got` instead of `expected`.
-    void add(const std::string& key, const std::string& got, const std::string& expected);
-    void add(std::string message);
-
-    const Failure& first() const { return first_; }
-
-private:
-    Failure first_;
+// What is wrong with a file; parse_model_spec returns it as an Error.
+class SpecFault : public std::runtime_error {
+    using std::runtime_error::runtime_error;
 };
 
-// Reads one object whose keys must be exactly `keys`. After a fault its functions return empty values, so the caller can
-// read on and check `Faults` once at the end.
+// Reads one object whose keys must be exactly `keys`. Throws a SpecFault for whatever is not as it must be.
 class ObjectReader {
 public:
-    ObjectReader(const Json& value, std::string path, std::initializer_list<const char*> keys,
-                 Faults& faults);
+    ObjectReader(const Json& value, std::string path, std::initializer_list<const char*> keys);
 
     const Json& at(const char* key) const;  // null if there is no such key
     ObjectReader object(const char* key, std::initializer_list<const char*> keys) const;
@@ -58,7 +49,7 @@ public:
     std::int64_t integer(const char* key, std::int64_t low, std::int64_t high) const;
 
     std::string path_of(const char* key) const;
-    void fault(const char* key, const std::string& expected) const;  // "got" is the value at `key`
+    [[noreturn]] void fault(const char* key, const std::string& expected) const;  // "got" is the value at `key`
 
 private:
     template <class Good>
@@ -66,7 +57,6 @@ private:
 
     const Json* value_;
     std::string path_;
-    Faults* faults_;
 };
 
 }  // namespace skyedge

@@ -52,7 +52,6 @@ void read_shape(const ObjectReader& reader, InputSpec& input) {
     }
     if (!good || sizes[0] != 1 || sizes[1] != 3) {
         reader.fault("shape", "one RGB image, such as [1, 3, 256, 256]");
-        return;
     }
     input.height_px = static_cast<int>(sizes[2]);
     input.width_px = static_cast<int>(sizes[3]);
@@ -110,17 +109,15 @@ std::optional<std::int64_t> find_count(const ObjectReader& root, const char* key
     return count.value_or(-1) >= 0 ? count : std::nullopt;
 }
 
-ModelSpec read_spec(const Json& value, Faults& faults) {
+ModelSpec read_spec(const Json& value) {
     const ObjectReader root(value, "",
                             {"schema_version", "name", "arch", "format", "files", "input", "output", "quantization",
-                             "golden", "provenance", "metrics", "weights_license"},
-                            faults);
+                             "golden", "provenance", "metrics", "weights_license"});
     ModelSpec spec;
     spec.name = root.file_name("name");
     spec.arch = root.text("arch");
     if (root.at("format") != "ncnn") {
         root.fault("format", "\"ncnn\", the format that this program runs; export with export/to_ncnn.py");
-        return spec;
     }
     const ObjectReader files = root.object("files", {"param", "bin"});
     spec.param = read_entry(files, "param");
@@ -226,12 +223,11 @@ Result<ModelSpec> parse_model_spec(const std::string& text) {
                          "; use the release that wrote it, or export again",
                      ErrorCode::kArtifact};
     }
-    Faults faults;
-    ModelSpec spec = read_spec(value, faults);
-    if (faults.first()) {
-        return *faults.first();
+    try {
+        return read_spec(value);
+    } catch (const SpecFault& fault) {
+        return damaged(fault.what());
     }
-    return spec;
 }
 
 Result<Golden> parse_golden(const ModelSpec& spec, std::vector<std::uint8_t> input, std::vector<std::uint8_t> output) {
