@@ -1,35 +1,21 @@
-#include <algorithm>
 #include <opencv2/core.hpp>
 #include <opencv2/imgcodecs.hpp>
-#include <string_view>
 
 #include "codec/codec.h"
 
 namespace skyedge {
-namespace {
 
-using namespace std::literals;
-
-bool starts_with(const std::vector<std::uint8_t>& bytes, std::string_view text) {
-    return bytes.size() >= text.size() &&
-           std::equal(text.begin(), text.end(), bytes.begin(),
-                      [](char a, std::uint8_t b) { return static_cast<std::uint8_t>(a) == b; });
-}
-
-}  // namespace
-
-const char* const kImageFormats = "JPEG, PNG, WebP, BMP or TIFF";
+const char* const kImageFormats = "JPEG, PNG or WebP";
 
 Result<RawImage> decode(const std::vector<std::uint8_t>& file, int shrink) {
-    // UNCHANGED keeps alpha and 16 bits. The fourth byte of a BMP is ignored: it is usually padding, not alpha.
+    // UNCHANGED keeps alpha and 16 bits.
     const int scaled = shrink == 8   ? cv::IMREAD_REDUCED_COLOR_8
                        : shrink == 4 ? cv::IMREAD_REDUCED_COLOR_4
                        : shrink == 2 ? cv::IMREAD_REDUCED_COLOR_2
-                                     : cv::IMREAD_COLOR;
-    const bool plain = shrink > 1 || starts_with(file, "BM"sv);
+                                     : cv::IMREAD_UNCHANGED;
     auto decoded = std::make_shared<cv::Mat>();
     try {
-        *decoded = cv::imdecode(file, plain ? scaled | cv::IMREAD_IGNORE_ORIENTATION : cv::IMREAD_UNCHANGED);
+        *decoded = cv::imdecode(file, shrink > 1 ? scaled | cv::IMREAD_IGNORE_ORIENTATION : scaled);
     } catch (const cv::Exception& error) {
         return Error{error.err};
     }
@@ -45,9 +31,7 @@ Result<RawImage> decode(const std::vector<std::uint8_t>& file, int shrink) {
     raw.channels = decoded->channels();
     raw.blue_first = true;
     raw.deep = decoded->depth() == CV_16U;
-    // OpenCV reads 8-bit TIFF through libtiff, which has already blended alpha over black.
-    const bool tiff = starts_with(file, "II*\0"sv) || starts_with(file, "MM\0*"sv);
-    raw.has_alpha = raw.channels == 4 && !(tiff && !raw.deep);
+    raw.has_alpha = raw.channels == 4;
     raw.samples = std::shared_ptr<const void>(decoded, decoded->data);
     return raw;
 }

@@ -1,4 +1,3 @@
-#define STBI_ONLY_BMP
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 // A broken JPEG may use tables that it never sent: stb reads them as they come from the heap, so they come as zeros.
@@ -19,30 +18,12 @@
 #include "codec/image_header.h"
 
 namespace skyedge {
-namespace {
 
-// stb reads the missing part of a BMP as zeros. The header holds the size of the whole file.
-bool is_cut_bmp(const std::vector<std::uint8_t>& file) {
-    if (file.size() < 6 || file[0] != 'B' || file[1] != 'M') {
-        return false;
-    }
-    std::size_t size_bytes = 0;
-    for (std::size_t i = 0; i < 4; ++i) {
-        size_bytes |= static_cast<std::size_t>(file[2 + i]) << (8 * i);
-    }
-    return file.size() < size_bytes;
-}
-
-}  // namespace
-
-const char* const kImageFormats = "JPEG, PNG or BMP";
+const char* const kImageFormats = "JPEG or PNG";
 
 Result<RawImage> decode(const std::vector<std::uint8_t>& file, int) {
     if (file.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
         return Error{"the file is larger than 2 GiB"};
-    }
-    if (is_cut_bmp(file)) {
-        return Error{"the BMP is cut short"};
     }
     if (has_wrong_huffman_table(file)) {
         return Error{"a Huffman table has more than 256 codes"};
@@ -63,8 +44,7 @@ Result<RawImage> decode(const std::vector<std::uint8_t>& file, int) {
         return Error{"not an image, or broken (" + std::string(stbi_failure_reason()) + ")"};
     }
     raw.samples = std::shared_ptr<const void>(samples, stbi_image_free);
-    // The fourth byte of a BMP is usually padding, not alpha.
-    raw.has_alpha = raw.channels % 2 == 0 && file[0] != 'B';
+    raw.has_alpha = raw.channels % 2 == 0;
     return raw;
 }
 

@@ -127,31 +127,6 @@ std::uint64_t webp_pixels(const Bytes& file) {
     return std::uint64_t{body.little16(6) & 0x3FFFU} * (body.little16(8) & 0x3FFFU);
 }
 
-std::uint64_t bmp_pixels(const Bytes& file) {
-    if (file.little32(14) == 12) {  // the oldest kind of header
-        return std::uint64_t{file.little16(18)} * file.little16(20);
-    }
-    const std::uint32_t height = file.little32(22);  // negative if the top row comes first
-    return std::uint64_t{file.little32(18)} * std::min(height, 0U - height);
-}
-
-// Returns the size in the first directory; other directories are further images.
-std::uint64_t tiff_pixels(const Bytes& tiff, bool little) {
-    const auto word = [&](std::size_t i) { return little ? tiff.little16(i) : tiff.big16(i); };
-    const auto dword = [&](std::size_t i) { return little ? tiff.little32(i) : tiff.big32(i); };
-    constexpr std::uint32_t kWidthTag = 0x0100, kHeightTag = 0x0101, kShort = 3;
-    const std::size_t directory = dword(4);
-    std::uint64_t width = 0, height = 0;
-    for (std::size_t i = 0; i < word(directory); ++i) {
-        const std::size_t entry = directory + 2 + 12 * i;
-        std::uint64_t* const side = word(entry) == kWidthTag ? &width : word(entry) == kHeightTag ? &height : nullptr;
-        if (side != nullptr) {  // of a repeated tag, the larger value
-            *side = std::max(*side, std::uint64_t{word(entry + 2) == kShort ? word(entry + 8) : dword(entry + 8)});
-        }
-    }
-    return width * height;
-}
-
 int png_orientation(const Bytes& file) {
     for (std::size_t at = 8; at + 12 <= file.size(); at += 12 + file.big32(at)) {
         if (file.from(at + 4).starts_with("eXIf"sv)) {
@@ -184,13 +159,6 @@ std::optional<std::uint64_t> pixel_count(const std::vector<std::uint8_t>& file) 
     }
     if (is_webp(bytes)) {
         return webp_pixels(bytes);
-    }
-    if (bytes.starts_with("BM"sv)) {
-        return bmp_pixels(bytes);
-    }
-    const bool little = bytes.starts_with("II*\0"sv);
-    if (little || bytes.starts_with("MM\0*"sv)) {
-        return tiff_pixels(bytes, little);
     }
     return std::nullopt;
 }

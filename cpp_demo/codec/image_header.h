@@ -10,7 +10,7 @@
 
 namespace skyedge {
 
-// Returns the number of pixels that the header of a JPEG, PNG, WebP, BMP or TIFF file claims; nothing for any other file.
+// Returns the number of pixels that the header of a JPEG, PNG or WebP file claims; nothing for any other file.
 // Decoders allocate memory by this number before they read pixels.
 std::optional<std::uint64_t> pixel_count(const std::vector<std::uint8_t>& file);
 

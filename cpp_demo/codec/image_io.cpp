@@ -115,11 +115,9 @@ Result<Photo> decode_photo(const std::vector<std::uint8_t>& file, const std::str
         return unreadable(name, decoded.error().message);
     }
     const RawImage& raw = decoded.value();
-    if (raw.width_px < 1 || raw.height_px < 1) {  // stb accepts such a BMP
-        return unreadable(name, "it has no pixels");
-    }
-    if (raw.channels < 1 || raw.channels > 4) {
-        return unreadable(name, "got " + std::to_string(raw.channels) + " channels");
+    if (raw.width_px < 1 || raw.height_px < 1 || raw.channels < 1 || raw.channels > 4) {
+        return unreadable(name, "got " + std::to_string(raw.width_px) + " x " + std::to_string(raw.height_px) + " pixels of " +
+                                    std::to_string(raw.channels) + " channels");
     }
     Image image = raw.deep ? to_rgb<Depth16, std::uint16_t>(raw) : to_rgb<Depth8, std::uint8_t>(raw);
     const int orientation = exif_orientation(file);

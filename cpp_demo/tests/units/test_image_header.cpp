@@ -23,13 +23,7 @@ void test_pixel_count() {
     CHECK(count(raw("RIFF\0\0\0\0WEBPVP8X\x0A\0\0\0\0\0\0\0\x01\0\0\xFF\xFF\xFF")) == 2U * 16777216U);
     CHECK(count(raw("RIFF\0\0\0\0WEBPVP8L\0\0\0\0\x2F\x02\x40\0\0")) == 6U);
     CHECK(count(raw("RIFF\0\0\0\0WEBPVP8 \0\0\0\0\0\0\0\x9D\x01\x2A\x07\0\x05\0")) == 35U);
-    CHECK(count("BM" + zeros(12) + raw("\x28\0\0\0\x03\0\0\0\xFE\xFF\xFF\xFF")) == 6U);
-    CHECK(count("BM" + zeros(12) + raw("\x0C\0\0\0\x03\0\x02\0")) == 6U);
-    CHECK(count("BM") == 0U);
-    const std::string entries = raw("\x02\0\x00\x01\x04\0\x01\0\0\0\xFF\xFF\xFF\xFF\x01\x01\x03\0\x01\0\0\0\x05\0\0\0");
-    CHECK(count(raw("II*\0\x08\0\0\0") + entries) == 5U * std::uint64_t{0xFFFFFFFF});
-    CHECK(count(raw("MM\0*\xFF\xFF\xFF\xFF")) == 0U);
-    CHECK(!count("GIF89a") && !count("") && !count("P6 1 1 255 abc"));
+    CHECK(!count("BM") && !count(raw("II*\0\x08\0\0\0")) && !count("GIF89a") && !count("") && !count("P6 1 1 255 abc"));
 }
 
 void test_large_claims_are_refused() {
@@ -41,8 +35,6 @@ void test_large_claims_are_refused() {
                 "claims 4294967296 pixels");
     CHECK_HOLDS(refused("GIF89a"), "cannot read image name: got a file of another kind");
     CHECK_HOLDS(refused(""), "the file is empty");
-    const std::string no_rows = raw("BM\x52\0\0\0\0\0\0\0\x3E\0\0\0\x28\0\0\0\x58\0\0\0\0\0\0\0\1\0\1\0") + zeros(58);
-    CHECK_HOLDS(refused(no_rows), "cannot read image name: ");
 }
 
 void test_huffman_tables() {

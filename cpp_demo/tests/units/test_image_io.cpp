@@ -30,7 +30,6 @@ Bytes decode(const fs::path& folder, const std::string& name, const Bytes& file)
 void test_pixels(const fs::path& folder) {
     const cv::Mat color(1, 2, CV_8UC3, cv::Scalar(3, 2, 1));  // B, G, R
     CHECK((decode(folder, "rgb.png", encode(".png", color)) == Bytes{1, 2, 3, 1, 2, 3}));
-    CHECK((decode(folder, "rgb.bmp", encode(".bmp", color)) == Bytes{1, 2, 3, 1, 2, 3}));
 
     cv::Mat alpha(1, 3, CV_8UC4, cv::Scalar(200, 100, 50, 255));
     alpha.at<cv::Vec4b>(0, 1)[3] = 128;
@@ -98,7 +97,7 @@ void test_refusals(const fs::path& folder) {
         cut.resize(cut.size() / 2);
         CHECK_HOLDS(message("cut" + std::string(suffix), cut), "cannot read image");
     }
-    CHECK_HOLDS(message("float.tif", encode(".tif", cv::Mat(4, 4, CV_32FC1, cv::Scalar(0.5)))), "8 or 16 bits");
+    CHECK_HOLDS(message("other.bmp", encode(".bmp", noise)), "a file of another kind");
     const auto missing = skyedge::read_rgb(folder / "missing.png");
     CHECK(!missing && missing.error().message.find("No such file") != std::string::npos);
     CHECK(!skyedge::read_rgb(folder));
