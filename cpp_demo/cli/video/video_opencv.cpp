@@ -1,20 +1,16 @@
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <csignal>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
-#include <fstream>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 #include <opencv2/videoio.hpp>
 #include <thread>
 
 #include "cli/commands.h"
-#include "core/mask/stopwatch.h"
+#include "cli/stopwatch.h"
 #include "skyedge/sky_segmenter.h"
 
 namespace skyedge {
@@ -22,31 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostSamples = 4096;  // newest of each stage that are kept: a camera may run for days
-
 volatile std::sig_atomic_t stop_asked = 0;
-
-// Ctrl-C and SIGTERM end the loop instead of the program, so that the recording is closed and kept.
-class StopOnSignal {
-public:
-    StopOnSignal() {
-        stop_asked = 0;
-        for (std::size_t i = 0; i < before_.size(); ++i) {
-            before_[i] = std::signal(kSignals[i], [](int) { stop_asked = 1; });
-        }
-    }
-    ~StopOnSignal() {
-        for (std::size_t i = 0; i < before_.size(); ++i) {
-            std::signal(kSignals[i], before_[i]);
-        }
-    }
-    StopOnSignal(const StopOnSignal&) = delete;
-    StopOnSignal& operator=(const StopOnSignal&) = delete;
-
-private:
-    static constexpr std::array<int, 2> kSignals{SIGINT, SIGTERM};
-    std::array<void (*)(int), 2> before_{};
-};
 
 // Returns how many frames can be read back from a file.
 int count_frames(const fs::path& path) {
@@ -64,48 +36,6 @@ bool is_camera(const std::string& input) {
 
 bool is_stream(const std::string& input) { return input.find("://") != std::string::npos; }
 
-// Returns whether the file is shorter than its container says: the chunks of AVI, the boxes of MP4 or the segment of Matroska.
-// Frame counts in headers do not tell: edit lists and tracks of different lengths change what is shown.
-bool ends_early(const fs::path& path) {
-    std::error_code code;
-    const std::uint64_t size = fs::file_size(path, code);
-    std::ifstream file(path, std::ios::binary);
-    for (std::uint64_t at = 0; !code && at + 16 <= size;) {
-        std::array<unsigned char, 16> head{};
-        file.seekg(static_cast<std::streamoff>(at));
-        file.read(reinterpret_cast<char*>(head.data()), head.size());
-        const auto big = [&](std::size_t from, std::size_t count) {
-            std::uint64_t value = 0;
-            for (std::size_t i = from; i < from + count; ++i) {
-                value = value << 8U | head[i];
-            }
-            return value;
-        };
-        std::uint64_t next = at;
-        if (big(0, 4) == 0x52494646) {  // RIFF: a little-endian size after its eight bytes
-            next += 8 + (head[4] | std::uint64_t{head[5]} << 8U | std::uint64_t{head[6]} << 16U | std::uint64_t{head[7]} << 24U);
-        } else if (big(0, 4) == 0x1A45DFA3 || big(0, 4) == 0x18538067) {  // Matroska: zero bits, a one, then the size
-            std::size_t bytes = 1;
-            while (bytes < 8 && head[4] < 1U << (8 - bytes)) {
-                ++bytes;
-            }
-            const std::uint64_t mask = (std::uint64_t{1} << (7 * bytes)) - 1, told = big(4, bytes) & mask;
-            next += told == mask ? size : 4 + bytes + told;  // all ones: unknown
-        } else if (at > 0 || big(4, 4) == 0x66747970) {  // MP4, which begins with ftyp; 0: to the end, 1: in the next eight bytes
-            const std::uint64_t told = big(0, 4);
-            next += told == 0 ? size - at : told == 1 ? big(8, 8) : told;
-        }
-        if (next <= at) {
-            return false;  // another container
-        }
-        if (next > size && next - at != size) {
-            return true;
-        }
-        at = next;
-    }
-    return false;
-}
-
 // A file, a camera or a stream. What has no end is opened again when it drops out.
 class Input {
 public:
@@ -121,7 +51,7 @@ public:
         } else if (!is_stream(name_) && !fs::is_regular_file(name_, code)) {
             return Error{"got --input " + name_ +
                          ", expected an existing video file, the number of a camera or the URL of a stream"};
-        } else if (!capture_.open(name_)) {
+        } else if (!capture_.open(is_stream(name_) ? name_ : fs::absolute(name_).string())) {  // "12:30.mp4" is no protocol
             return Error{"cannot read " + name_ + ": no video that this build of OpenCV decodes; convert it to H.264 in MP4"};
         }
         endless_ = is_camera(name_) || (is_stream(name_) && capture_.get(cv::CAP_PROP_FRAME_COUNT) <= 0);
@@ -133,39 +63,58 @@ public:
         return told >= 1.0 && told <= 1000.0 ? told : 25.0;  // cameras may not say
     }
 
+    // Reads the next frame, with square pixels and at the size of the first one.
     bool read(cv::Mat& frame) {
-        bool found = next(frame);
+        bool found = capture_.read(frame) && !frame.empty();
         Stopwatch watch;
         double gone_s = 0.0;
         for (auto pause = kFirstPause; !found && endless_ && stop_asked == 0 && gone_s < reconnect_s_; pause *= 2) {
             capture_.release();
             std::this_thread::sleep_for(std::min(pause, kLongestPause));
-            found = !open() && next(frame);
+            found = !open() && capture_.read(frame) && !frame.empty();
             endless_ = true;
             gone_s += watch.lap_ms() / 1000;
             if (found) {
                 std::fprintf(stderr, "%s dropped out and is back after %.1f s\n", name_.c_str(), gone_s);
             }
         }
+        if (found && read_size_ != frame.size()) {
+            if (read_size_.empty()) {
+                shown_size_ = square(frame.size());
+            } else {
+                std::fprintf(stderr, "%s changes from %d x %d to %d x %d pixels; its frames are resized to the first size\n",
+                             name_.c_str(), read_size_.width, read_size_.height, frame.cols, frame.rows);
+            }
+            read_size_ = frame.size();
+        }
+        if (found && frame.size() != shown_size_) {
+            cv::resize(frame, frame, shown_size_);
+        }
         return found;
     }
 
-    // What ended the frames, if it was no proper end.
-    std::optional<std::string> fault() const {
-        if (endless_) {
-            return "dropped out and did not come back" + (reconnect_s_ > 0 ? " in " + std::to_string(std::lround(reconnect_s_)) + " s" : std::string());
-        }
-        return !is_stream(name_) && ends_early(name_) ? std::optional<std::string>("is truncated") : std::nullopt;
-    }
+    bool dropped_out() const { return endless_; }
 
 private:
     static constexpr std::chrono::milliseconds kFirstPause{250}, kLongestPause{8000};
 
-    bool next(cv::Mat& frame) { return capture_.read(frame) && !frame.empty(); }
+    // The size of a frame whose pixels are square, as it is shown.
+    cv::Size square(cv::Size size) const {
+        const bool turned = std::lround(capture_.get(cv::CAP_PROP_ORIENTATION_META)) % 180 != 0;  // OpenCV has turned it upright
+        const double wide = capture_.get(cv::CAP_PROP_SAR_NUM), high = capture_.get(cv::CAP_PROP_SAR_DEN);
+        const double aspect = wide > 0 && high > 0 ? (turned ? high / wide : wide / high) : 1.0;
+        const auto width = static_cast<int>(std::lround(size.width * aspect));
+        if (width == size.width || aspect < 0.1 || aspect > 10) {
+            return size;
+        }
+        std::fprintf(stderr, "%s has pixels of %.3f : 1; they are made square, %d x %d\n", name_.c_str(), aspect, width, size.height);
+        return {width, size.height};
+    }
 
     std::string name_;
     double reconnect_s_;
     bool endless_ = false;
+    cv::Size read_size_, shown_size_;
     cv::VideoCapture capture_;
 };
 
@@ -174,8 +123,7 @@ class Output {
 public:
     Output(const fs::path& path, double frames_per_second)
         : path_(path), partial_(path), frames_per_second_(frames_per_second) {
-        partial_.replace_extension("." + std::to_string(::getpid()) + ".partial" + path.extension().string());
-        remove_stale();
+        partial_.replace_extension(".partial" + path.extension().string());
     }
     ~Output() {
         writer_.release();
@@ -193,7 +141,7 @@ public:
             const bool avi = path_.extension() == ".avi";
             const int code =
                 avi ? cv::VideoWriter::fourcc('M', 'J', 'P', 'G') : cv::VideoWriter::fourcc('m', 'p', '4', 'v');
-            if (!writer_.open(partial_.string(), code, frames_per_second_, frame.size(), true)) {
+            if (!writer_.open(fs::absolute(partial_).string(), code, frames_per_second_, frame.size(), true)) {
                 return Error{"cannot write " + path_.string() +
                              ": choose a place that exists, has room and may be written"};
             }
@@ -208,7 +156,7 @@ public:
             return std::nullopt;
         }
         writer_.release();
-        const int found = count_frames(partial_);
+        const int found = count_frames(fs::absolute(partial_));
         if (found != frames) {
             return Error{"cannot write " + path_.string() + ": got " + std::to_string(found) + " frames back, expected " +
                              std::to_string(frames) + "; free some room on the disk",
@@ -221,28 +169,6 @@ public:
     }
 
 private:
-    // Removes partial files of this output that ended programs left.
-    void remove_stale() const {
-        if (path_.empty()) {
-            return;
-        }
-        const std::string head = path_.stem().string() + ".", tail = ".partial" + path_.extension().string();
-        std::error_code code;
-        const fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
-        for (const auto& entry : fs::directory_iterator(folder, code)) {
-            const std::string name = entry.path().filename().string();
-            if (name.size() <= head.size() + tail.size() || name.compare(0, head.size(), head) != 0 ||
-                name.compare(name.size() - tail.size(), tail.size(), tail) != 0) {
-                continue;
-            }
-            const std::string number = name.substr(head.size(), name.size() - head.size() - tail.size());
-            const bool digits = number.size() <= 9 && number.find_first_not_of("0123456789") == std::string::npos;
-            if (digits && ::kill(std::stoi(number), 0) != 0 && errno == ESRCH) {
-                fs::remove(entry.path(), code);
-            }
-        }
-    }
-
     fs::path path_;
     fs::path partial_;
     double frames_per_second_;
@@ -265,40 +191,32 @@ void draw(const cv::Mat& mask, bool overlay, cv::Mat& frame) {
     }
 }
 
-// The newest times of each stage of a frame, in milliseconds.
+// The time of each stage, over all frames.
 class Stages {
 public:
     static constexpr std::array kNames{"decode", "network", "mask", "draw", "encode"};
 
-    void start(int frame) {
-        slot_ = static_cast<std::size_t>(frame) % kMostSamples;
+    void start() {
         stage_ = 0;
         watch_.lap_ms();
     }
-    void lap() {
-        std::vector<double>& samples = samples_[stage_++];
-        samples.resize(std::max(samples.size(), slot_ + 1));
-        samples[slot_] = watch_.lap_ms();
-    }
-    void print() {
+    void lap() { total_ms_[stage_++] += watch_.lap_ms(); }
+    void print(int frames) const {
         for (std::size_t i = 0; i < kNames.size(); ++i) {
-            std::sort(samples_[i].begin(), samples_[i].end());
-            const auto percentile = [&](double share) {
-                return samples_[i][static_cast<std::size_t>(share * static_cast<double>(samples_[i].size() - 1) + 0.5)];
-            };
-            std::printf("%-8s p50 %7.2f ms  p95 %7.2f ms\n", kNames[i], percentile(0.5), percentile(0.95));
+            std::printf("%-8s %7.2f ms a frame\n", kNames[i], total_ms_[i] / frames);
         }
     }
 
 private:
-    std::array<std::vector<double>, kNames.size()> samples_;
-    std::size_t slot_ = 0;
+    std::array<double, kNames.size()> total_ms_{};
     std::size_t stage_ = 0;
     Stopwatch watch_;
 };
 
 Failure segment_frames(const VideoCommand& command, const SkySegmenter& segmenter) {
-    const StopOnSignal guard;
+    for (const int number : {SIGINT, SIGTERM}) {  // end the loop, so that the recording is closed and kept
+        std::signal(number, [](int) { stop_asked = 1; });
+    }
     Input input(command.input, command.reconnect_s);
     if (Failure failure = input.open()) {
         return failure;
@@ -312,7 +230,7 @@ Failure segment_frames(const VideoCommand& command, const SkySegmenter& segmente
     Stopwatch watch;
     int frames = 0;
     for (; stop_asked == 0 && (command.most_frames == 0 || frames < command.most_frames); ++frames) {
-        stages.start(frames);
+        stages.start();
         if (!input.read(frame)) {
             break;
         }
@@ -347,15 +265,15 @@ Failure segment_frames(const VideoCommand& command, const SkySegmenter& segmente
     if (Failure failure = output.finish(frames)) {
         return failure;
     }
-    const bool stopped = stop_asked != 0 || (command.most_frames > 0 && frames == command.most_frames);
-    if (const auto fault = stopped ? std::nullopt : input.fault()) {
-        return Error{"got " + std::to_string(frames) + " frames of " + command.input + "; it " + *fault +
+    if (input.dropped_out() && stop_asked == 0 && frames != command.most_frames) {
+        return Error{"got " + std::to_string(frames) + " frames of " + command.input + "; it dropped out and did not come back in " +
+                     std::to_string(std::lround(command.reconnect_s)) + " s" +
                      (command.output.empty() ? "" : ", and " + command.output.string() + " holds what could be read")};
     }
-    const std::string place = command.output.empty() ? "nothing written" : command.output.string();
+    const std::string place = command.output.empty() ? "nothing written" : command.output.string() + " (no sound)";
     std::printf("%s: %d frames of %d x %d pixels, %.1f frames a second\n", place.c_str(), frames, mask.cols, mask.rows,
                 frames / seconds);
-    stages.print();
+    stages.print(frames);
     return std::nullopt;
 }
 
