@@ -75,32 +75,24 @@ void add_threads(CLI::App& app, int& threads) {
         ->capture_default_str();
 }
 
-CLI::App& add_image_command(CLI::App& app, ImageCommand& command, bool refine) {
-    CLI::App& made = *app.add_subcommand(refine ? "refine" : "segment",
-                                         refine ? "Follow the edges of the full image, from a network or a mask."
-                                                : "Write the probability of sky as an 8-bit, one-channel PNG, round(255 p), at "
-                                                  "the image's own size after EXIF orientation.");
-    CLI::Option* model = add_path(made, "--model", command.model, "artifact folder of format ncnn, with its model.json");
-    if (refine) {
-        CLI::Option* mask = add_path(made, "--mask", command.mask, "mask of any size over the whole image, 255 is sky");
-        mask->excludes(model);
-    } else {
-        model->required();
-        made.add_flag("--refine", command.refine, "follow the edges of the full image: branches, wires, roofs");
-        made.add_flag("--exact", command.exact, "decode a large JPEG whole; else at 1/2, 1/4 or 1/8 of its size where the network needs no more");
-    }
+CLI::App& add_segment_command(CLI::App& app, SegmentCommand& command) {
+    CLI::App& made = *app.add_subcommand("segment",
+                                         "Write the probability of sky as an 8-bit, one-channel PNG, round(255 p), at the "
+                                         "image's own size after EXIF orientation.");
+    add_path(made, "--model", command.model, "artifact folder of format ncnn, with its model.json")->required();
+    made.add_flag("--refine", command.refine, "follow the edges of the full image: branches, wires, roofs");
+    made.add_flag("--exact", command.exact, "decode a large JPEG whole; else at 1/2, 1/4 or 1/8 of its size where the network needs no more");
     add_path(made, "--input", command.input, kImageFormats)->required();
     add_path(made, "--output", command.output, "mask to write, ending in .png; replaced where it exists")
         ->required()
         ->check(ends_in({".png"}))
         ->check(no_folder());
     add_threads(made, command.threads);
-    made.add_flag("--timing", command.timing, "print what took how long");
     return made;
 }
 
 CLI::App& add_video_command(CLI::App& app, VideoCommand& config) {
-    CLI::App& made = *app.add_subcommand("video", "Segment every frame by itself, and print what each stage takes.");
+    CLI::App& made = *app.add_subcommand("video", "Segment every frame by itself, and print what each stage takes. Sound is not kept.");
     add_path(made, "--model", config.model, "artifact folder of format ncnn")->required();
     made.add_option("--input", config.input, "video file, number of a camera, or URL of a stream")->required()->check(not_empty());
     add_path(made, "--output", config.output, "video of masks to write, ending in .mp4 or .avi (default: none)")
@@ -137,8 +129,6 @@ CLI::App& add_bench_command(CLI::App& app, BenchConfig& config) {
         ->capture_default_str();
     add_threads(made, config.threads);
     CLI::Option* input = add_path(made, "--input", config.input, "image to use as the frame (default: a generated one, 640 x 480)");
-    made.add_option("--camera", config.camera, "a camera's frame as WIDTHxHEIGHT:FORMAT:ROTATION, such as 640x480:nv21:90")
-        ->excludes(input);
     made.add_flag("--file-to-file", config.file_to_file, "time --input's file to a mask's file too, step by step")->needs(input);
     made.add_option("--device-name", config.device_name, "what to call this device in the result");
     made.add_option("--json", config.json,
@@ -156,7 +146,7 @@ std::string explain(const CLI::App& app, const std::vector<std::string>& words, 
     std::string text = error.what();
     if (chosen.empty()) {
         text = (words.empty() ? "got no command" : "got '" + words.front() + "'") +
-               std::string(", expected segment, refine, video, bench or verify");
+               std::string(", expected segment, video, bench or verify");
     } else if (error.get_name() == "RequiredError") {
         text = "got no " + text.substr(0, text.find(' ')) + ", expected a value for it";
     }
@@ -179,13 +169,11 @@ int run_command_line(const std::vector<std::string>& words) {
     app.name("skyedge");
     app.require_subcommand(1);
     app.set_version_flag("--version", std::string("skyedge " SKYEDGE_VERSION " (ncnn ") + NCNN_VERSION_STRING + ")");
-    ImageCommand segment, refine;
-    refine.refine = true;
+    SegmentCommand segment;
     VideoCommand video;
     BenchConfig bench;
     fs::path artifact;
-    const CLI::App& segment_app = add_image_command(app, segment, false);
-    const CLI::App& refine_app = add_image_command(app, refine, true);
+    const CLI::App& segment_app = add_segment_command(app, segment);
     const CLI::App& video_app = add_video_command(app, video);
     const CLI::App& bench_app = add_bench_command(app, bench);
     CLI::App& verify_app = *app.add_subcommand("verify", "Check an artifact's files, and replay its golden pair.");
@@ -194,19 +182,13 @@ int run_command_line(const std::vector<std::string>& words) {
     try {
         std::vector<std::string> reversed(words.rbegin(), words.rend());  // as CLI11 wants them
         app.parse(reversed);
-        if (refine_app.parsed() && refine.mask.empty() && refine.model.empty()) {
-            failure = Error{"got neither --mask nor --model, expected one of them: where the probability comes from"};
-        }
-        for (const auto& [input, output] : {std::pair(segment.input, segment.output), std::pair(refine.input, refine.output),
-                                            std::pair(refine.mask, refine.output), std::pair(fs::path(video.input), video.output)}) {
-            failure = failure ? failure : check_apart(input, output);
-        }
+        failure = check_apart(segment.input, segment.output);
+        failure = failure ? failure : check_apart(video.input, video.output);
         if (!failure) {
-            failure = segment_app.parsed()  ? run_image(segment)
-                      : refine_app.parsed() ? run_image(refine)
-                      : video_app.parsed()  ? run_video(video)
-                      : bench_app.parsed()  ? run_bench(bench)
-                                            : run_verify(artifact);
+            failure = segment_app.parsed() ? run_segment(segment)
+                      : video_app.parsed() ? run_video(video)
+                      : bench_app.parsed() ? run_bench(bench)
+                                           : run_verify(artifact);
         }
     } catch (const CLI::Success& asked) {  // --help or --version
         return app.exit(asked);

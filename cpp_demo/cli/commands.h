@@ -10,15 +10,13 @@
 
 namespace skyedge {
 
-struct ImageCommand {
-    std::filesystem::path model;  // this, or `mask`
-    std::filesystem::path mask;
+struct SegmentCommand {
+    std::filesystem::path model;
     std::filesystem::path input;
     std::filesystem::path output;
     int threads = 1;
     bool refine = false;
     bool exact = false;  // decode the whole image, even if the network needs far less
-    bool timing = false;
 };
 
 struct VideoCommand {
@@ -31,7 +29,7 @@ struct VideoCommand {
     double reconnect_s = 30;   // how long a camera or stream that dropped out is opened again
 };
 
-Failure run_image(const ImageCommand& command);
+Failure run_segment(const SegmentCommand& command);
 Failure run_verify(const std::filesystem::path& model);
 
 // Segments every frame on its own, without smoothing over time. The output file appears when it is complete.

@@ -153,25 +153,12 @@ def test_file_to_file_step_by_step(skyedge: Path, two_artifacts: Path, tmp_path:
     assert len({len(samples) for samples in steps.values()}) == 1 and all(sum(samples) > 0 for samples in steps.values())
 
 
-@pytest.mark.parametrize("camera", ["64x48:nv21:90", "65x33:yuv420:180", "64x48:bgra:0"])
-def test_a_camera_is_measured(skyedge: Path, two_artifacts: Path, camera: str) -> None:
-    done = bench(skyedge, "--model", "a/ncnn", "--camera", camera, "--json", "-", cwd=two_artifacts)
-    assert done.returncode == 0, done.stderr
-    width, height = map(int, camera.split(":")[0].split("x"))
-    width, height = (height, width) if camera.endswith(":90") else (width, height)
-    shown = json.loads(done.stdout)
-    assert shown["frame"] == {"height": height, "width": width, "content": f"a generated frame of a camera, {camera}"}
-    assert min(shown["rows"][0]["end_to_end"]["samples_us"]) > 0
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (("--model", "missing"), "no such folder"),
         (("--model", "a/ncnn", "--model", "a/ncnn"), "twice in --model"),
         (("--model", "a/ncnn", "--input", "missing.png"), "missing.png"),
-        (("--model", "a/ncnn", "--camera", "640x480:nv99:90"), "expected WIDTHxHEIGHT:FORMAT:ROTATION"),
-        (("--model", "a/ncnn", "--camera", "640x480:nv21:45"), "0, 90, 180 or 270 degrees"),
         (("--model", "a/ncnn", "--json", "nowhere/result.json"), "cannot write"),
     ],
 )

@@ -22,8 +22,7 @@ struct BenchConfig {
     int threads = 1;
     int min_runs = 100;  // of each kind for each artifact, over all turns
     double min_seconds = 10.0;
-    std::filesystem::path input;  // an image, or else
-    std::string camera;           // a generated frame of this kind, see camera_frame()
+    std::filesystem::path input;  // an image; empty: a generated one
     bool file_to_file = false;    // measure from `input`'s file to a mask's file too
     std::string device_name;  // by default the machine's own name
     std::string json = "-";   // file to write; "-": stdout

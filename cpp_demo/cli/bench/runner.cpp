@@ -10,7 +10,7 @@
 #include "cli/bench/machine.h"
 #include "cli/output_file.h"
 #include "codec/image_io.h"
-#include "core/mask/stopwatch.h"
+#include "cli/stopwatch.h"
 
 namespace skyedge {
 namespace {

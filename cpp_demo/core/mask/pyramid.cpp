@@ -35,26 +35,6 @@ void add_groups(const std::uint8_t* row, int row_px, int factor, int width, std:
     }
 }
 
-// Means of factor x factor numbers; incomplete blocks repeat the last one.
-Plane shrink(const Probability& probability, int factor) {
-    Plane out(ceil_div(probability.width_px, factor), ceil_div(probability.height_px, factor));
-    const float scale = 1.0F / static_cast<float>(factor * factor);
-    for (int y = 0; y < out.height_px; ++y) {
-        float* to = out.row(y);
-        for (int k = 0; k < factor; ++k) {
-            const int from_y = std::min(y * factor + k, probability.height_px - 1);
-            const float* row = probability.values.data() + size_of(from_y) * size_of(probability.width_px);
-            for (int x = 0; x < out.width_px; ++x) {
-                for (int i = 0; i < factor; ++i) {
-                    to[x] += scale * row[std::min(x * factor + i, probability.width_px - 1)];
-                }
-            }
-        }
-        std::for_each(to, to + out.width_px, [](float& p) { p = std::clamp(p, 0.0F, 1.0F); });
-    }
-    return out;
-}
-
 // The samples of a line of `size` numbers at (i + 0.5) step - 0.5.
 struct Samples {
     std::vector<int> left;
@@ -141,9 +121,6 @@ Image shrink(const Image& image, int factor) {
 }
 
 Plane to_working(const Probability& probability, int width_px, int height_px, int factor) {
-    if (probability.width_px == width_px && probability.height_px == height_px) {
-        return shrink(probability, factor);
-    }
     Plane out(ceil_div(width_px, factor), ceil_div(height_px, factor));
     const auto step = [&](int size, int whole) { return static_cast<double>(factor) * size / whole; };
     const Samples columns(out.width_px, probability.width_px, step(probability.width_px, width_px));

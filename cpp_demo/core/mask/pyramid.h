@@ -29,7 +29,7 @@ struct Plane {
 Image shrink(const Image& image, int factor);
 
 // Brings the probability of an image of `width_px` x `height_px` to the working size: bilinear, half-pixel centers,
-// edges clamped. A probability that has the image's size is averaged over factor x factor pixels.
+// edges clamped.
 Plane to_working(const Probability& probability, int width_px, int height_px, int factor);
 
 // Halves repeatedly, rounding up, with [1 3 3 1]/8 in both directions; beyond the border is 0.

@@ -11,7 +11,6 @@
 #include "core/mask/apply_fit.h"
 #include "core/mask/color_density.h"
 #include "core/mask/pyramid.h"
-#include "core/mask/stopwatch.h"
 
 namespace skyedge {
 namespace {
@@ -306,13 +305,11 @@ Failure check(const Image& image, const Probability& low_res) {
 
 }  // namespace
 
-Failure refine(const Image& image, const Probability& low_res, Probability& sky, RefineTiming* timing) {
+Failure refine(const Image& image, const Probability& low_res, Probability& sky) {
     if (Failure failure = check(image, low_res)) {
         return failure;
     }
     try {
-        Stopwatch watch;
-        RefineTiming spent;
         const int factor = (std::max(image.width_px, image.height_px) + kWorkSidePx - 1) / kWorkSidePx;
         Scene scene;
         scene.guide = shrink(image, factor);
@@ -320,17 +317,8 @@ Failure refine(const Image& image, const Probability& low_res, Probability& sky,
         scene.p = to_working(low_res, image.width_px, image.height_px, factor);
         const double cells = static_cast<double>(std::max(scene.p.width_px, scene.p.height_px)) / kGridSide;
         scene.halvings = std::max(2, static_cast<int>(std::nearbyint(std::log2(cells))));
-        spent.shrink_ms = watch.lap_ms();
         const Moves apart = find_moves(scene);
-        const Plane target = by_density(scene, apart);
-        spent.density_ms = watch.lap_ms();
-        Planes planes = guarded(scene, apart, target);
-        spent.fit_ms = watch.lap_ms();
-        apply_fit(image, std::move(planes), factor, sky);
-        spent.apply_ms = watch.lap_ms();
-        if (timing != nullptr) {
-            *timing = spent;
-        }
+        apply_fit(image, guarded(scene, apart, by_density(scene, apart)), factor, sky);
         return std::nullopt;
     } catch (const std::exception& error) {  // out of memory
         return Error{std::string("cannot refine the mask: ") + error.what()};

@@ -8,16 +8,8 @@
 
 namespace skyedge {
 
-// Time of each step.
-struct RefineTiming {
-    double shrink_ms = 0.0;   // the image to its working size, at most 1024 pixels a side
-    double density_ms = 0.0;  // uncertain pixels classified by the colors of certain ones
-    double fit_ms = 0.0;      // probability as a linear function of color, on the grid, and the guard
-    double apply_ms = 0.0;    // that function at every pixel of the image
-};
-
-// Refines `low_res`, any size over the whole image (the network's own map, or one of the image's size), to the
-// image's size. Memory beside the result: the working image, and 4 bytes for 14 numbers at each of its pixels.
-Failure refine(const Image& image, const Probability& low_res, Probability& sky, RefineTiming* timing = nullptr);
+// Refines `low_res`, a map over the whole image such as the network's own, to the image's size. Memory beside the result:
+// the working image of at most 1024 pixels a side, and 4 bytes for 14 numbers at each of its pixels.
+Failure refine(const Image& image, const Probability& low_res, Probability& sky);
 
 }  // namespace skyedge
