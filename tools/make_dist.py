@@ -109,9 +109,11 @@ def pack_npm(out: Path) -> None:
 
 
 def pack_sources(out: Path) -> None:
-    """Pack the files of cpp_demo that git knows, and the network that its projects carry."""
+    """Pack the files of cpp_demo that git knows, the network that its projects carry, and ncnn's source, which they build."""
     prefix, paths = "skyedge-source/", ("cpp_demo", "pyproject.toml", "LICENSE", "models/NOTICE", "models/unet_lite_s/ncnn-int8")
-    run("git", "archive", "--format=tar.gz", f"--prefix={prefix}", "--output", out / "skyedge-source.tar.gz", "HEAD", *paths)
+    (ncnn,) = (PROJECT / ".cache").glob("ncnn-*.tar.gz")
+    words = ("archive", "--format=tar.gz", f"--prefix={prefix}.cache/", f"--add-file={ncnn}", f"--prefix={prefix}")
+    run("git", *words, "--output", out / "skyedge-source.tar.gz", "HEAD", *paths)
 
 
 def write_index(out: Path) -> int:

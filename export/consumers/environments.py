@@ -28,6 +28,13 @@ PACKAGES = {
     "coreml": ("coremltools==9.0",),
     "lock": ("uv==0.13.8",),
     "audit": ("pip-audit==2.10.1",),
+    # The Kotlin compiler, and parsers of Swift and of Gradle's Kotlin.
+    "phones": (
+        "kotlin-jupyter-kernel==0.19.0.944",
+        "tree-sitter==0.26.1",
+        "tree-sitter-kotlin==1.1.0",
+        "tree-sitter-swift==0.7.4",
+    ),
     "pyinstaller": ("pyinstaller==6.22.3", "numpy==2.4.6", "pillow==13.0.0"),
     "sbom": ("cyclonedx-bom==7.5.0",),
 }

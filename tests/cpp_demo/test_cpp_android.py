@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -80,36 +79,18 @@ public class SkySegmenter {
 """
 
 
-@pytest.fixture(scope="module")
-def library(build: Path, project_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return libskyedge_jni.so, built against the installed package."""
-    java = shutil.which("javac")
-    if java is None:
-        pytest.skip("no JDK is here")
-    home = Path(java).resolve().parents[1]
-    folder = tmp_path_factory.mktemp("jni")
-    for words in (
-        ["cmake", "--install", build, "--prefix", folder / "package"],
-        ["cmake", "-S", project_root / ANDROID / "cpp", "-B", folder / "b", f"-DCMAKE_PREFIX_PATH={folder / 'package'}"],
-        ["cmake", "--build", folder / "b"],
-    ):
-        done = subprocess.run(words, env=os.environ | {"JAVA_HOME": str(home)}, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "b" / "libskyedge_jni.so"
-
-
-def test_pages_of_16_kb(library: Path) -> None:
-    shown = subprocess.run(["readelf", "-lW", library], capture_output=True, text=True, check=True).stdout
+def test_pages_of_16_kb(jni: Path) -> None:
+    shown = subprocess.run(["readelf", "-lW", jni], capture_output=True, text=True, check=True).stdout
     loads = [line.split()[-1] for line in shown.splitlines() if line.split()[:1] == ["LOAD"]]
     assert loads and all(int(align, 16) >= 16384 for align in loads)
 
 
-def test_only_our_names_are_exported(library: Path) -> None:
-    shown = subprocess.run(["nm", "-D", "--defined-only", "-C", library], capture_output=True, text=True, check=True).stdout
+def test_only_our_names_are_exported(jni: Path) -> None:
+    shown = subprocess.run(["nm", "-D", "--defined-only", "-C", jni], capture_output=True, text=True, check=True).stdout
     assert "Java_io_skyedge_SkySegmenter_nativeSegment" in shown and "ncnn::" not in shown
 
 
-def test_java_gives_the_mask_of_the_c_interface(library: Path, build: Path, project_root: Path, tmp_path: Path) -> None:
+def test_java_gives_the_mask_of_the_c_interface(jni: Path, build: Path, project_root: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     luma = rng.integers(0, 256, (48, 64), dtype=np.uint8)
     pairs = rng.integers(0, 256, (24, 64), dtype=np.uint8)  # U and V share their memory, as on most phones
@@ -121,7 +102,7 @@ def test_java_gives_the_mask_of_the_c_interface(library: Path, build: Path, proj
     (source / "SkySegmenter.java").write_text(PROGRAM)
     model = project_root / "models" / "unet_lite_s" / "ncnn-fp16"
     subprocess.run(["javac", "-d", tmp_path, source / "SkySegmenter.java"], check=True)
-    words = ["java", "-Xcheck:jni", "-cp", tmp_path, "io.skyedge.SkySegmenter", library, model, tmp_path]
+    words = ["java", "-Xcheck:jni", "-cp", tmp_path, "io.skyedge.SkySegmenter", jni, model, tmp_path]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     without, whole = [line for line in done.stdout.splitlines() if line.startswith("notes: ")]

@@ -1,6 +1,6 @@
 """The core compiles for systems that are not here, with Zig's compiler and its headers of their C libraries.
 
-Nothing is linked or run for macOS and Windows; `make dist` links for Linux on two processors.
+Nothing is linked or run for macOS, Windows and 32-bit Arm; `make dist` links for Linux on two processors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.full
 
 
-@pytest.mark.parametrize("target", ["aarch64-macos", "x86_64-windows-gnu"])
+@pytest.mark.parametrize("target", ["aarch64-macos", "x86_64-windows-gnu", "arm-linux-musleabihf"])
 def test_the_core_compiles(target: str, zig: Path, build: Path, project_root: Path, tmp_path: Path) -> None:
     subprocess.run(
         ["cmake", "--install", build, "--prefix", tmp_path], check=True, stdout=subprocess.DEVNULL

@@ -63,6 +63,7 @@ androidComponents.onVariants { variant -> variant.sources.assets?.addGeneratedSo
 dependencies {
     implementation(project(":skyedge"))
     implementation("androidx.activity:activity-ktx:1.9.3")
+    implementation("androidx.annotation:annotation-experimental:1.4.1")
     implementation("androidx.camera:camera-camera2:1.4.0")
     implementation("androidx.camera:camera-lifecycle:1.4.0")
     implementation("androidx.camera:camera-view:1.4.0")

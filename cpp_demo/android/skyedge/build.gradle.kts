@@ -16,8 +16,8 @@ android {
                 arguments += listOf(
                     "-DANDROID_STL=c++_static",
                     "-DANDROID_SUPPORT_FLEXIBLE_PAGE_SIZES=ON",
-                    // Shared by all ABIs and kinds of build: ncnn is built once for each ABI.
-                    "-DSKYEDGE_CACHE=${rootProject.file(".ncnn")}",
+                    // Holds ncnn's source, and its library once for each ABI.
+                    "-DSKYEDGE_CACHE=${rootProject.file("../../.cache")}",
                     "-DSKYEDGE_NCNN_URL=${providers.gradleProperty("skyedge.ncnnUrl").get()}",
                 )
             }

@@ -54,7 +54,7 @@ class MainActivity : ComponentActivity() {
         }, ContextCompat.getMainExecutor(this))
     }
 
-    @OptIn(ExperimentalGetImage::class)
+    @OptIn(markerClass = [ExperimentalGetImage::class])
     private fun show(image: ImageProxy) {
         val mask = sky.segment(checkNotNull(image.image), image.imageInfo.rotationDegrees, image.cropRect)
         mask.alpha.rewind()
