@@ -44,7 +44,12 @@ async function open({ modelUrl, runtimeUrl, provider, threads }: Methods["open"]
 
 async function segment({ source, refine }: Methods["segment"]["argument"]): Promise<Methods["segment"]["answer"]> {
   const start = performance.now();
-  const pixels = await reader.read(source).finally(() => source.close());
+  let pixels: Pixels;
+  try {
+    pixels = reader.read(source);
+  } finally {
+    source.close();
+  }
   const decoded = performance.now();
   const { map, rgb, times } = await runNetwork(pixels);
   const before = performance.now();
@@ -66,7 +71,7 @@ async function runNetwork({ rgba, width, height }: Pixels) {
 
 /** Times decoded pixels to probabilities at their own size, as `edge_runtime.benchmark` does, and the network alone. */
 async function bench({ width, height, minRuns, minMs }: Methods["bench"]["argument"]): Promise<Methods["bench"]["answer"]> {
-  const rgba = new Uint8Array(width * height * 4).map((_, i) => (i * 7919) >> 5);
+  const rgba = new Uint8ClampedArray(width * height * 4).map((_, i) => ((i * 7919) >> 5) & 255);
   const { toMask8 } = await import("./probability");
   const reply: Methods["bench"]["answer"] = { infer: [], endToEnd: [] };
   const begun = performance.now();
