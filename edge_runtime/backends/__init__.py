@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -77,10 +76,6 @@ class Backend(Protocol):
     def run(self, image: np.ndarray) -> np.ndarray:
         """Return the probability of sky, (H, W) float32 in [0, 1], of (H, W, 3) uint8 RGB at the network's input size."""
         ...
-
-    def bind(self, image: np.ndarray) -> Callable[[], Any]:
-        """Put the input tensor of an image on the device; return a call that runs the network there, from memory to memory."""
-        return lambda: self.run(image)
 
 
 def open_backend(artifact: Artifact, threads: int = 1, device: str = "cpu") -> Backend:

@@ -79,22 +79,15 @@ class OrtBackend(Backend):
 
         `.numpy()` brings it down, (1, 1, H, W) float32. Unlike `run`, it does not check the values.
         """
-        return self.bind(image)()
-
-    def bind(self, image: np.ndarray) -> Callable[[], Any]:
-        """Put the input tensor of an image on the device; return a call that runs the network there, from memory to memory."""
         tensor, binding = self.encode(image), self.session.io_binding()
 
-        def send() -> None:
-            binding.bind_ortvalue_input(self.spec.input.name, self.ort.OrtValue.ortvalue_from_numpy(tensor, self.memory, 0))
-
         def call() -> Any:
+            binding.bind_ortvalue_input(self.spec.input.name, self.ort.OrtValue.ortvalue_from_numpy(tensor, self.memory, 0))
             binding.bind_output(self.spec.output.name, self.memory)
             self.session.run_with_iobinding(binding)
             return binding.get_outputs()[0]
 
-        self._call(send)
-        return lambda: self._call(call)
+        return self._call(call)
 
     def _call(self, call: Callable[[], Any]) -> Any:
         try:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
@@ -57,16 +54,3 @@ class TorchBackend(Backend):
         except RuntimeError as error:
             raise run_failed(self.spec, "torch", error) from error
         return decode_output(output, self.spec.output, *image.shape[:2])
-
-    def bind(self, image: np.ndarray) -> Callable[[], Any]:
-        """Put the input tensor of an image on the device; return a call that runs the network there, from memory to memory."""
-        tensor = self.torch.from_numpy(self.encode(image)).to(self.device)
-
-        def call() -> Any:
-            with self.torch.inference_mode():
-                output = self.program(tensor)
-            if self.device != "cpu":
-                self.torch.cuda.synchronize()
-            return output
-
-        return call

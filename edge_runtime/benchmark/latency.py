@@ -1,9 +1,8 @@
 """Latency of artifacts that take turns.
 
 Batch 1. `infer` starts from an image of the input size (normalize, quantize, run) and ends with its probabilities. `end_to_end`
-starts from a decoded 640x480 RGB frame (resize, infer, back to 640x480) and ends with its 8-bit mask. On a GPU, `compute` is the
-network alone, on tensors that are there already: what `infer` takes longer is copies and normalization. All artifacts stay open
-and are timed in short slices in rotating order, so that a machine that gets warm or busy slows all of them alike.
+starts from a decoded 640x480 RGB frame (resize, infer, back to 640x480) and ends with its 8-bit mask. All artifacts
+stay open and are timed in short slices in rotating order, so that a machine that gets warm or busy slows all of them alike.
 """
 
 from __future__ import annotations
@@ -40,22 +39,12 @@ class Runner:
             self.frame = camera_frame(artifact)
             self.small = resize_rgb(self.frame, *artifact.size)
             self.golden = replay(artifact, self.segmenter.backend.run)
-        self.samples_ns: dict[str, list[int]] = {}
-        self.cpu_seconds: dict[str, float] = {}
-        self.calls: dict[str, Callable[[], object]] = {}
-        self.add("infer", lambda: self.segmenter.backend.run(self.small))
-        self.add("end_to_end", lambda: self.segmenter.mask8(self.frame))
-        if device != "cpu":
-            self.add_compute()
-
-    def add(self, kind: str, call: Callable[[], object]) -> None:
-        """Time `call` as `kind`."""
-        self.calls[kind], self.samples_ns[kind], self.cpu_seconds[kind] = call, [], 0.0
-
-    def add_compute(self) -> None:
-        """Time `compute` too, of a backend that can hold its input."""
-        with naming(self.key, "holding its input"):
-            self.add("compute", self.segmenter.backend.bind(self.small))
+        self.calls: dict[str, Callable[[], object]] = {
+            "infer": lambda: self.segmenter.backend.run(self.small),
+            "end_to_end": lambda: self.segmenter.mask8(self.frame),
+        }
+        self.samples_ns: dict[str, list[int]] = {kind: [] for kind in self.calls}
+        self.cpu_seconds = dict.fromkeys(self.calls, 0.0)
 
     def time_slice(self, kind: str, rule: Rule) -> None:
         """Time a slice of `kind`, after an untimed run that fills the caches and sets torch's threads."""

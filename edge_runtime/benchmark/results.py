@@ -64,7 +64,7 @@ QUICK = Rule(turns=4, min_runs=20, min_seconds=0.4)
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact at one thread count; `label` names runtime, precision and device of the measurement. `compute`: on GPUs.
+    """One artifact at one thread count; `label` names runtime, precision and device of the measurement.
 
     `file_to_file`: step -> microseconds of every run, from a photo's file to a mask's (`--file-to-file`).
     """
@@ -76,7 +76,6 @@ class Row:
     threads: Positive
     infer: Timing
     end_to_end: Timing
-    compute: Timing | None = None
     file_to_file: dict[Text, tuple[int, ...]] | None = None
 
 

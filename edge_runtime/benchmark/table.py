@@ -45,9 +45,6 @@ def format_table(results: Results) -> str:
             f"{memory:>6} {'-' if iou is None else format(iou, '.4f'):>12}"
         )
     for row in results.rows:
-        if row.compute is not None:
-            shares = f"{row.compute.p50_ms:.2f} of {row.infer.p50_ms:.2f} ms are the network, the rest copies and normalization"
-            lines.append(f"{row.artifact}, {row.label}, {row.threads} threads: {shares}")
         if row.file_to_file is not None:
             steps = {name: float(np.median(samples)) / 1000 for name, samples in row.file_to_file.items()}
             shown = ", ".join(f"{name} {ms:.2f}" for name, ms in steps.items())

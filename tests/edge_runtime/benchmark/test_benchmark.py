@@ -169,20 +169,6 @@ def test_a_clock_that_does_not_go_on_ends_it(step_ns: int, project_root: Path, m
         runner.time_slice("infer", Rule(turns=1, min_runs=1, min_seconds=1.0))
 
 
-@pytest.mark.parametrize("name", ["torch-fp32", "onnx-fp32"])
-def test_the_network_is_timed_apart_from_copies(name: str, artifacts: dict[str, Path]) -> None:
-    """On a GPU; here the same code runs on the CPU."""
-    runner = Runner(name, read_artifact(artifacts[name]), threads=1, device="cpu")
-    assert "compute" not in runner.calls
-    runner.add_compute()
-    take_turns([runner], Rule(turns=2, min_runs=6, min_seconds=0.0), lambda _: None)
-    row = runner.row(None)
-    assert row.compute is not None and row.compute.runs >= 6
-    held = runner.calls["compute"]()
-    output = np.asarray(held.numpy() if name == "onnx-fp32" else held)  # type: ignore[attr-defined]
-    assert np.array_equal(output.squeeze().clip(0.0, 1.0), runner.segmenter.backend.run(runner.small))
-
-
 def test_the_full_rule_is_a_hundred_runs_and_ten_seconds() -> None:
     assert FULL.turns * FULL.slice_runs >= 100 and FULL.turns * FULL.slice_seconds >= 10.0
     assert QUICK.turns * QUICK.slice_runs >= 20
