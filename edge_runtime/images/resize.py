@@ -12,7 +12,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2, has_opencv
 
 STRIP_PIXELS = 1 << 22  # of a large image that are worked on at once: a copy of all of it would be hundreds of MB
-CACHED_PIXELS = 1 << 18  # of an image that Pillow copies at once: the copy stays in the cache
+CACHED_PIXELS = 1 << 19  # of an image that Pillow copies at once: the copy stays in the cache
 CACHED_VALUES = 1 << 16  # float32 values of a strip that stays in the cache
 
 
