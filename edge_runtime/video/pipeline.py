@@ -41,27 +41,7 @@ Work = Callable[[Iterator[TimedFrame]], Iterator[TimedFrame]]  # frames to frame
 
 @dataclass(frozen=True)
 class VideoOptions:
-    """How to segment a video.
-
-    Attributes
-    ----------
-    out
-        File of the result; its suffix decides the codec (`video.write.CODECS`).
-    overlay
-        Write the image with its sky tinted, not the gray mask.
-    remove
-        Write the image with its sky, or everything else, transparent.
-    stabilize
-        Remove flicker (`edge_runtime.masks.stabilize`), before refinement.
-    refinement
-        How to refine each frame; None upsamples bilinearly.
-    seconds
-        Stop after so many seconds of video; 0 = at its end, or when the user ends it.
-    overwrite
-        Also replace a file that exists.
-    reconnect
-        Seconds in which a stream that drops out is tried again; 0 = never.
-    """
+    """How to segment a video: what the flags of `edge_runtime.video.run.Video` say; `refinement` None upsamples bilinearly."""
 
     out: Path
     overlay: bool = False
