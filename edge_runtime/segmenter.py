@@ -16,8 +16,8 @@ from edge_runtime.backends import Backend, open_backend
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import from_pillow, read_rgb
-from edge_runtime.images.resize import check_rgb, resize_probability, resize_rgb, resize_to_bool, resize_to_mask8, to_mask8
-from edge_runtime.models import SmoothedArtifact, read_model
+from edge_runtime.images.resize import check_rgb, resize_probability, resize_rgb, resize_to_bool, resize_to_mask8
+from edge_runtime.models import read_model
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,7 +54,7 @@ class Predictor(ABC):
         return resize_probability(self.low_res(pixels), *pixels.shape[:2])
 
     def mask(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
-        """Return where `image` is sky, (H, W) bool; on a GPU, torch artifacts compare with the threshold there."""
+        """Return where `image` is sky, (H, W) bool."""
         pixels = to_rgb(image, color)
         height, width = pixels.shape[:2]
         return resize_to_bool(self.low_res(pixels), height, width, self.threshold)
@@ -109,7 +109,7 @@ class Segmenter(Predictor):
         run of the network, and raises `GateError` where the result is another one.
         """
         artifact = read_model(model)
-        backend = _open(artifact, threads, device)
+        backend = open_backend(artifact, threads, device)
         if check and (fault := replay(artifact, backend.run).fault):
             raise not_golden(f"{model} ({fault})")
         return cls(artifact, backend)
@@ -127,22 +127,6 @@ class Segmenter(Predictor):
     def threshold(self) -> float:
         """Probability from which a pixel counts as sky."""
         return self.artifact.spec.output.threshold
-
-    def __call__(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
-        """Return the probability of sky at the size of `image`; see `Predictor`."""
-        if self.backend.device_images is not None:
-            return self.backend.device_images.probability(to_rgb(image, color))
-        return super().__call__(image, color)
-
-    def mask(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
-        """Return where `image` is sky, (H, W) bool; see `Predictor`."""
-        if self.backend.device_images is not None:
-            return self.backend.device_images.mask(to_rgb(image, color), self.threshold)
-        return super().mask(image, color)
-
-    def mask8(self, image: ImageLike, color: Color = "RGB") -> np.ndarray:
-        """Return 255 times the probability of sky, rounded; see `Predictor`."""
-        return super().mask8(image, color) if self.backend.device_images is None else to_mask8(self(image, color))
 
     def low_res(self, image: np.ndarray) -> np.ndarray:
         """Return the network's own map of (H, W, 3) uint8 RGB: (h, w) float32 in [0, 1], which covers the whole image."""
@@ -206,11 +190,3 @@ def to_rgb(image: ImageLike, color: Color = "RGB") -> np.ndarray:
         return from_pillow(image)
     expected = "an array (H, W, 3) uint8, a PIL image, the path of an image or its bytes"
     raise TypeError(f"got an image of type {type(image).__name__}, expected {expected}")
-
-
-def _open(artifact: Artifact, threads: int, device: str) -> Backend:
-    if not isinstance(artifact, SmoothedArtifact):
-        return open_backend(artifact, threads, device)
-    from edge_runtime.backends.classical import SmoothedBackend
-
-    return SmoothedBackend(_open(artifact.inner, threads, device))

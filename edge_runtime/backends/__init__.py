@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.errors import InputError
-
-if TYPE_CHECKING:
-    from edge_runtime.backends.device_images import DeviceImages
 
 Device = Literal["cpu", "cuda", "tensorrt"]
 MOST_THREADS = 64  # as in C++
@@ -60,18 +57,9 @@ FORMATS: dict[str, Format] = {
 
 
 class Backend(Protocol):
-    """A loaded network; threads may share one.
-
-    Attributes
-    ----------
-    name
-        The interpreter, e.g. `onnxruntime`.
-    device_images
-        Segments images of any size without leaving the device; None where the CPU prepares images and enlarges masks.
-    """
+    """A loaded network; threads may share one. `name` is the interpreter, e.g. `onnxruntime`."""
 
     name: str
-    device_images: DeviceImages | None = None
 
     def run(self, image: np.ndarray) -> np.ndarray:
         """Return the probability of sky, (H, W) float32 in [0, 1], of (H, W, 3) uint8 RGB at the network's input size."""

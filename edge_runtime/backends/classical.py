@@ -1,4 +1,4 @@
-"""Classical methods, and smoothing on top of any model, behind the protocol of the interpreters."""
+"""Classical methods behind the protocol of the interpreters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import Backend
-from edge_runtime.backends.classical_methods import METHODS, smooth
+from edge_runtime.backends.classical_methods import METHODS
 
 
 class ClassicalBackend(Backend):
@@ -20,15 +20,3 @@ class ClassicalBackend(Backend):
     def run(self, image: np.ndarray) -> np.ndarray:
         """Segment (H, W, 3) uint8 RGB; returns (H, W) float32, 0 or 1."""
         return self._method(image)
-
-
-class SmoothedBackend(Backend):
-    """Another backend, with its probabilities smoothed."""
-
-    def __init__(self, inner: Backend) -> None:
-        self.name = inner.name
-        self._inner = inner
-
-    def run(self, image: np.ndarray) -> np.ndarray:
-        """Segment (H, W, 3) uint8 RGB; returns (H, W) float32 in [0, 1]."""
-        return smooth(self._inner.run(image))

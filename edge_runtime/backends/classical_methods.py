@@ -1,4 +1,4 @@
-"""Sky without a network, as a baseline: by contour and by color; and smoothing of any mask.
+"""Sky without a network, as a baseline: by contour and by color.
 
 Both methods are those of earlier public solutions of the exercise. The constants were chosen on images of `val`. All work is
 done by OpenCV on 8-bit images.
@@ -19,7 +19,6 @@ CONTOUR_KERNEL = 25  # pixels, diameter
 SKY_HSV_LOW = (80, 0, 160)  # hue of 0..179 (two degrees each), saturation, value
 SKY_HSV_HIGH = (125, 255, 255)  # cyan to blue; gray clouds have no hue, but most lean to blue
 COLOR_KERNEL = 15  # pixels, diameter
-SMOOTH_SIGMA, SMOOTH_KERNEL = 0.005, 0.02  # shares of the map's long side
 
 
 def by_contour(image: np.ndarray) -> np.ndarray:
@@ -50,17 +49,6 @@ def by_color(image: np.ndarray) -> np.ndarray:
 
 
 METHODS: dict[str, Callable[[np.ndarray], np.ndarray]] = {"contour": by_contour, "color": by_color}
-
-
-def smooth(probability: np.ndarray) -> np.ndarray:
-    """Smooth probabilities, (h, w) float32 in [0, 1]: Gaussian blur, then gray opening (drops specks) and closing (fills holes).
-
-    No step enlarges the largest difference between two maps: two runtimes that agree within a tolerance still do.
-    """
-    side = max(probability.shape)
-    blurred = cv2.GaussianBlur(probability, (0, 0), SMOOTH_SIGMA * side)
-    diameter = 2 * round(SMOOTH_KERNEL * side / 2) + 1
-    return np.clip(_close(_open(blurred, diameter), diameter), 0.0, 1.0)
 
 
 def _open(plane: np.ndarray, diameter: int) -> np.ndarray:

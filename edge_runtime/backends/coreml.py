@@ -15,15 +15,7 @@ import numpy as np
 from PIL import Image
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.backends import Backend
-from edge_runtime.backends.tensors import (
-    InputEncoder,
-    TensorInfo,
-    check_tensors,
-    decode_output,
-    import_interpreter,
-    run_failed,
-)
+from edge_runtime.backends.tensors import NetworkBackend, TensorInfo, check_tensors, import_interpreter, refusing
 from edge_runtime.errors import InputError
 
 PACKAGE = "model.mlpackage"
@@ -33,7 +25,7 @@ MOST_BYTES = 1 << 31  # of a member, unpacked
 FLOAT32, RGB = 65568, 20  # ArrayFeatureType.ArrayDataType and ImageFeatureType.ColorSpace of Core ML's FeatureTypes.proto
 
 
-class CoremlBackend(Backend):
+class CoremlBackend(NetworkBackend):
     """A loaded Core ML model on the CPU; see `Backend`. Core ML has no number of threads to set."""
 
     name = "coreml"
@@ -46,27 +38,15 @@ class CoremlBackend(Backend):
             )
         coremltools = import_interpreter("coremltools", "coreml")
         path = artifact.file("model")
-        try:
-            with unpacked(path) as package:
-                units = coremltools.ComputeUnit.CPU_ONLY
-                self.model = coremltools.models.MLModel(str(package), compute_units=units)
-        except InputError:
-            raise
-        except Exception as error:  # coremltools raises bare exceptions
-            reason = " ".join(str(error).split())
-            raise InputError(f"coreml cannot load {path}: {reason}; export the artifact again") from error
+        with refusing(self.name, path), unpacked(path) as package:
+            self.model = coremltools.models.MLModel(str(package), compute_units=coremltools.ComputeUnit.CPU_ONLY)
         check_description(artifact, self.model.get_spec().description)
-        self.spec = artifact.spec
-        self.encode = InputEncoder(artifact.spec.input)
+        super().__init__(artifact)
 
-    def run(self, image: np.ndarray) -> np.ndarray:
-        """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
-        feeds = {self.spec.input.name: Image.fromarray(self.encode(image)[0])}  # the model normalizes
-        try:
-            output = self.model.predict(feeds)[self.spec.output.name]
-        except Exception as error:  # coremltools raises bare exceptions
-            raise run_failed(self.spec, self.name, error) from error
-        return decode_output(output, self.spec.output, *image.shape[:2])
+    def infer(self, tensor: np.ndarray) -> np.ndarray:
+        """Return the output tensor for an input tensor: bytes, which the model normalizes."""
+        output: np.ndarray = self.model.predict({self.spec.input.name: Image.fromarray(tensor[0])})[self.spec.output.name]
+        return output
 
 
 def check_description(artifact: Artifact, description: Any) -> None:

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.backends import Backend
 from edge_runtime.backends.checks.ncnn_check import check_ncnn
-from edge_runtime.backends.tensors import InputEncoder, TensorInfo, check_tensors, decode_output, import_interpreter
+from edge_runtime.backends.tensors import NetworkBackend, TensorInfo, check_tensors, import_interpreter
 from edge_runtime.errors import InputError
 
 SAME_EVERYWHERE = (
@@ -24,15 +23,14 @@ SAME_EVERYWHERE = (
 )  # fmt: skip
 
 
-class NcnnBackend(Backend):
+class NcnnBackend(NetworkBackend):
     """An ncnn network; see `Backend`."""
 
     name = "ncnn"
 
     def __init__(self, artifact: Artifact, threads: int, device: str = "cpu") -> None:
         self.ncnn = import_interpreter("ncnn", "ncnn")
-        self.spec = artifact.spec
-        self.encode = InputEncoder(artifact.spec.input)
+        super().__init__(artifact)
         _check_spec(artifact)
         check_ncnn(artifact.file("param").read_bytes(), artifact.file("bin").read_bytes(), artifact.size)
         net = self.ncnn.Net()
@@ -56,17 +54,15 @@ class NcnnBackend(Backend):
             [TensorInfo((artifact.spec.output.name,), (1, *output.shape), output.dtype.name)],
         )
 
-    def run(self, image: np.ndarray) -> np.ndarray:
-        """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
+    def infer(self, tensor: np.ndarray) -> np.ndarray:
+        """Return the output blob for an input tensor."""
         if self.process not in (None, os.getpid()):  # OpenMP's threads did not come along: the run would wait for them for ever
             raise InputError(
                 f"{self.spec.name}: got a process that was forked after ncnn was opened with threads, expected the "
                 "one that opened it; open the network here with threads=1, or start processes by spawn"
             )
-        tensor = self.encode(image)
         with self._lock:  # ncnn promises nothing about extractors of one network on several threads
-            output = self._extract(tensor)
-        return decode_output(output, self.spec.output, *image.shape[:2])
+            return self._extract(tensor)
 
     def _extract(self, tensor: np.ndarray) -> np.ndarray:
         """Run the network on (1, 3, H, W) float32; return its output blob, copied."""

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.backends import Backend
 from edge_runtime.backends.checks.file_checks import check_onnx
-from edge_runtime.backends.tensors import (
-    InputEncoder,
-    TensorInfo,
-    check_tensors,
-    decode_output,
-    import_interpreter,
-    run_failed,
-)
+from edge_runtime.backends.tensors import NetworkBackend, TensorInfo, check_tensors, import_interpreter, refusing
 from edge_runtime.errors import InputError
 
 DTYPES = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(float16)": "float16"}
@@ -33,11 +24,8 @@ PROVIDERS: dict[str, list[Provider]] = {
 ERRORS_ONLY = 3  # onnxruntime's log severity: its warnings concern optimizations
 
 
-class OrtBackend(Backend):
-    """An onnxruntime session; see `Backend`. Operators run one after another, each on `threads` threads.
-
-    On a GPU, input and output are bound to its memory, and `run_on_device` leaves the mask there.
-    """
+class OrtBackend(NetworkBackend):
+    """An onnxruntime session; see `Backend`. Operators run one after another, each on `threads` threads."""
 
     name = "onnxruntime"
 
@@ -53,49 +41,19 @@ class OrtBackend(Backend):
         options.log_severity_level = ERRORS_ONLY
         path = artifact.file("model")
         check_onnx(path)
-        try:
+        with refusing(self.name, path):
             session = onnxruntime.InferenceSession(str(path), options, providers=PROVIDERS[device])
-        except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise InputError(f"onnxruntime cannot load {path}: {error}; export the artifact again") from error
         if provider not in session.get_providers():  # it goes on with the CPU where the GPU's libraries are missing
             raise _no_gpu(device, f"onnxruntime cannot start its {provider}")
         session.disable_fallback()
         check_tensors(artifact.spec, _describe(session.get_inputs()), _describe(session.get_outputs()))
-        self.ort, self.session = onnxruntime, session
-        self.memory = "cpu" if device == "cpu" else "cuda"
-        self.spec = artifact.spec
-        self.encode = InputEncoder(artifact.spec.input)
+        self.session = session
+        super().__init__(artifact)
 
-    def run(self, image: np.ndarray) -> np.ndarray:
-        """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
-        if self.memory == "cpu":
-            output = self._call(lambda: self.session.run([self.spec.output.name], {self.spec.input.name: self.encode(image)})[0])
-        else:
-            output = self.run_on_device(image).numpy()
-        return decode_output(output, self.spec.output, *image.shape[:2])
-
-    def run_on_device(self, image: np.ndarray) -> Any:
-        """Segment (H, W, 3) uint8 RGB at the input size; the output tensor stays on the device, as an `onnxruntime.OrtValue`.
-
-        `.numpy()` brings it down, (1, 1, H, W) float32. Unlike `run`, it does not check the values.
-        """
-        tensor, binding = self.encode(image), self.session.io_binding()
-
-        def call() -> Any:
-            binding.bind_ortvalue_input(self.spec.input.name, self.ort.OrtValue.ortvalue_from_numpy(tensor, self.memory, 0))
-            binding.bind_output(self.spec.output.name, self.memory)
-            self.session.run_with_iobinding(binding)
-            return binding.get_outputs()[0]
-
-        return self._call(call)
-
-    def _call(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except InputError:
-            raise
-        except Exception as error:  # onnxruntime's own exceptions share no base class
-            raise run_failed(self.spec, self.name, error) from error
+    def infer(self, tensor: np.ndarray) -> np.ndarray:
+        """Return the output tensor for an input tensor, back on the CPU."""
+        output: np.ndarray = self.session.run([self.spec.output.name], {self.spec.input.name: tensor})[0]
+        return output
 
 
 def _no_gpu(device: str, reason: str) -> InputError:

@@ -5,14 +5,17 @@ All backends use this module, so normalization and quantization cannot differ be
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 
+from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.artifact.spec import InputSpec, ModelSpec, OutputSpec, Quant
+from edge_runtime.backends import Backend
 from edge_runtime.errors import InputError
 
 # A sigmoid in half precision may leave [0, 1] by this much; more means that the output is no probability.
@@ -72,13 +75,8 @@ def decode_output(tensor: np.ndarray, spec: OutputSpec, height: int, width: int)
         sky = (sky - np.float32(spec.quant.zero_point)) * np.float32(spec.quant.scale)
     low, high = float(sky.min()), float(sky.max())
     if not (low >= -RANGE_SLACK and high <= 1 + RANGE_SLACK):  # NaN fails both
-        raise not_probabilities(low, high)
+        raise InputError(f"got network output from {low:.3g} to {high:.3g}, expected 0 to 1; export the artifact again")
     return np.clip(sky, 0.0, 1.0, out=sky)
-
-
-def not_probabilities(low: float, high: float) -> InputError:
-    """Return the error for an output with values from `low` to `high`."""
-    return InputError(f"got network output from {low:.3g} to {high:.3g}, expected 0 to 1; export the artifact again")
 
 
 def check_tensors(spec: ModelSpec, inputs: Sequence[TensorInfo], outputs: Sequence[TensorInfo]) -> None:
@@ -122,12 +120,40 @@ def _same_quant(got: Quant | None, expected: Quant | None) -> bool:
     return got.zero_point == expected.zero_point and np.float32(got.scale) == np.float32(expected.scale)
 
 
-def run_failed(spec: ModelSpec, interpreter: str, error: Exception) -> InputError:
-    """Return the error for a network that its interpreter gave up on: no memory, or a file that is damaged inside."""
-    reason = " ".join(str(error).split())
-    return InputError(
-        f"{spec.name}: {interpreter} cannot run the network ({reason:.300}); free memory, or export the artifact again"
-    )
+@contextlib.contextmanager
+def refusing(interpreter: str, what: object, doing: str = "load") -> Iterator[None]:
+    """Turn whatever an interpreter raises in the block into `InputError`; their errors share no class.
+
+    A network is given up on where there is no memory, or the file is damaged inside.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{interpreter} cannot {doing} {what}: {reason:.300}; free memory, or export the artifact again"
+        ) from error
+
+
+class NetworkBackend(Backend):
+    """What the backends of networks share; `infer` is theirs."""
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.spec = artifact.spec
+        self.encode = InputEncoder(artifact.spec.input)
+
+    def infer(self, tensor: np.ndarray) -> np.ndarray:
+        """Return the output tensor for an input tensor."""
+        raise NotImplementedError
+
+    def run(self, image: np.ndarray) -> np.ndarray:
+        """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
+        tensor = self.encode(image)
+        with refusing(self.name, f"the network {self.spec.name}", "run"):
+            output = self.infer(tensor)
+        return decode_output(output, self.spec.output, *image.shape[:2])
 
 
 def import_interpreter(module: str, artifact_format: str) -> ModuleType:

@@ -10,31 +10,21 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.artifact.spec import Quant
-from edge_runtime.backends import FORMATS, Backend
+from edge_runtime.backends import FORMATS
 from edge_runtime.backends.checks.file_checks import check_tflite
-from edge_runtime.backends.tensors import (
-    InputEncoder,
-    TensorInfo,
-    check_tensors,
-    decode_output,
-    missing_interpreter,
-    run_failed,
-)
-from edge_runtime.errors import InputError
+from edge_runtime.backends.tensors import NetworkBackend, TensorInfo, check_tensors, missing_interpreter, refusing
 
 
-class TfliteBackend(Backend):
+class TfliteBackend(NetworkBackend):
     """A TFLite interpreter with its default delegate, XNNPACK; see `Backend`. `name` is its package, e.g. `ai_edge_litert`."""
 
     def __init__(self, artifact: Artifact, threads: int, device: str = "cpu") -> None:
         interpreter_class, self.name = _import_interpreter()
         path = artifact.file("model")
         check_tflite(path)
-        try:
+        with refusing(self.name, path):
             interpreter = interpreter_class(model_path=str(path), num_threads=threads)
             interpreter.allocate_tensors()
-        except (ValueError, RuntimeError, MemoryError) as error:
-            raise InputError(f"{self.name} cannot load {path}: {error}; export the artifact again") from error
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
         signature = _only_signature(interpreter)
         check_tensors(
@@ -44,21 +34,16 @@ class TfliteBackend(Backend):
         )
         self.interpreter = interpreter
         self.input_index, self.output_index = inputs[0]["index"], outputs[0]["index"]
-        self.spec = artifact.spec
-        self.encode = InputEncoder(artifact.spec.input)
+        super().__init__(artifact)
         self._lock = threading.Lock()
 
-    def run(self, image: np.ndarray) -> np.ndarray:
-        """Segment (H, W, 3) uint8 RGB at the input size into (H, W) float32 probabilities."""
-        tensor = self.encode(image)
-        try:
-            with self._lock:  # an interpreter has one set of tensors
-                self.interpreter.set_tensor(self.input_index, tensor)
-                self.interpreter.invoke()
-                output = self.interpreter.get_tensor(self.output_index)
-        except (ValueError, RuntimeError, MemoryError) as error:
-            raise run_failed(self.spec, self.name, error) from error
-        return decode_output(output, self.spec.output, *image.shape[:2])
+    def infer(self, tensor: np.ndarray) -> np.ndarray:
+        """Return the output tensor for an input tensor."""
+        with self._lock:  # an interpreter has one set of tensors
+            self.interpreter.set_tensor(self.input_index, tensor)
+            self.interpreter.invoke()
+            output: np.ndarray = self.interpreter.get_tensor(self.output_index)
+        return output
 
 
 def _import_interpreter() -> tuple[Any, str]:
