@@ -1,4 +1,4 @@
-"""What `--model` may name: an artifact folder, `classical:contour`, `classical:color`, or `smooth:` before any of these.
+"""What `--model` may name: an artifact folder, the name of a released network, `classical:contour` or `classical:color`.
 
 Classical methods have no weights, folder or `model.json`. They become an `Artifact` in memory, so that every command takes
 them too. Their file is the source file of the methods: size and SHA-256 come from it.
@@ -6,7 +6,6 @@ them too. Their file is the source file of the methods: size and SHA-256 come fr
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.util
 import re
@@ -21,13 +20,12 @@ from edge_runtime.backends import FORMATS, classical_methods
 from edge_runtime.errors import InputError
 from edge_runtime.files import file_sha256
 
-CLASSICAL, SMOOTH = "classical:", "smooth:"
+CLASSICAL = "classical:"
 SOURCE = Path(classical_methods.__file__)
 GOLDEN_HORIZON = 0.55  # of the golden image's height
 MODELS_PACKAGE = "skyedge_models"  # of the distribution skyedge-models: all released artifacts
 RELEASED_NAME = re.compile(r"[a-z0-9_]+(/[a-z0-9]+-[a-z0-9]+(-\d+x\d+)?)?")
 RELEASED_KINDS = ("onnx-fp32", "onnx-fp16", "ncnn-fp16", "onnx-int8", "tflite-int8", "ncnn-int8")  # the best first
-HELP = "an artifact folder, the name of a released network, classical:contour, classical:color, or smooth: before one of these"
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,7 +35,7 @@ class ClassicalArtifact(Artifact):
     @property
     def sha256(self) -> str:
         """SHA-256 of the source file's digest and the method's name, since methods share the file."""
-        return _digest(self.spec.files["model"].sha256, self.spec.name)
+        return hashlib.sha256(f"{self.spec.files['model'].sha256} {self.spec.name}".encode()).hexdigest()
 
     def file(self, role: str) -> Path:
         """Return the source file."""
@@ -56,37 +54,14 @@ class ClassicalArtifact(Artifact):
         return GoldenPair(image, sky)
 
 
-@dataclass(frozen=True, repr=False)
-class SmoothedArtifact(Artifact):
-    """`inner`, with its probabilities smoothed."""
-
-    inner: Artifact
-
-    @property
-    def sha256(self) -> str:
-        """SHA-256 of the digests of `inner` and of the source file."""
-        return _digest(self.inner.sha256, self.spec.files["smooth"].sha256)
-
-    def file(self, role: str) -> Path:
-        """Return the path of a file of `inner`, or the source file for the role `smooth`."""
-        return SOURCE if role == "smooth" else self.inner.file(role)
-
-    def golden(self) -> GoldenPair:
-        """Return the golden pair of `inner`, its output smoothed."""
-        pair = self.inner.golden()
-        return GoldenPair(pair.input, classical_methods.smooth(pair.output))
-
-
 def is_named(model: Path | str) -> bool:
-    """Tell whether `model` names a classical method or smoothing, not a folder."""
-    return str(model).startswith((CLASSICAL, SMOOTH))
+    """Tell whether `model` names a classical method, not a folder."""
+    return str(model).startswith(CLASSICAL)
 
 
 def read_model(model: Path | str) -> Artifact:
-    """Read and check what `model` names; `HELP` lists what it may be. Raises `InputError` where there is no such model."""
+    """Read and check what `model` names; raises `InputError` where there is no such model."""
     text = str(model)
-    if text.startswith(SMOOTH):
-        return _smoothed(text)
     if text.startswith(CLASSICAL):
         return _classical(text)
     folder = Path(model)
@@ -139,7 +114,7 @@ def _classical(text: str) -> ClassicalArtifact:
         name=f"classical-{method}",
         arch=f"classical_{method}",
         format="classical",
-        files={"model": _source()},
+        files={"model": FileEntry(SOURCE.name, file_sha256(SOURCE), SOURCE.stat().st_size)},
         input=InputSpec(
             name="image",
             shape=(1, classical_methods.HEIGHT, classical_methods.WIDTH, 3),
@@ -159,24 +134,3 @@ def _classical(text: str) -> ClassicalArtifact:
         weights_license="Apache-2.0",
     )
     return ClassicalArtifact(Path(text), spec)
-
-
-def _smoothed(text: str) -> SmoothedArtifact:
-    inner = read_model(text.removeprefix(SMOOTH))
-    if isinstance(inner, SmoothedArtifact):
-        raise InputError(f"got model {text!r}, expected {SMOOTH} once")
-    spec = dataclasses.replace(
-        inner.spec,
-        name=f"{inner.spec.name}+smooth",
-        arch=f"{inner.spec.arch}+smooth",
-        files={**inner.spec.files, "smooth": _source()},
-    )
-    return SmoothedArtifact(Path(text), spec, inner)
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
-
-
-def _source() -> FileEntry:
-    return FileEntry(SOURCE.name, file_sha256(SOURCE), SOURCE.stat().st_size)

@@ -20,8 +20,8 @@ from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import open_backend
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import Pair, find_pairs, spread
+from edge_runtime.images.opencv import cv2
 from edge_runtime.metrics.iou import evaluate_pairs, pool
-from edge_runtime.models import SMOOTH
 from edge_runtime.records import parse_json, read_text
 from edge_runtime.segmenter import Segmenter
 from export import to_onnx
@@ -141,14 +141,20 @@ def _others(config: ZooConfig, networks: dict[str, Any], pairs: Sequence[Pair]) 
     """Return the rows that are no network of their own."""
     rows = {name: _quality(Segmenter.load(name, config.threads), pairs) for name in UNTRAINED}
     best = sorted(networks, key=lambda name: networks[name]["iou"], reverse=True)[:3]
-    if config.latency_runs:
-        smooth = f"{SMOOTH}{config.runs / best[0] / 'onnx-fp32'}"
-        rows[f"{best[0]}, then blur and morphology"] = _quality(Segmenter.load(smooth, config.threads), pairs)
     predicts = [open_model(config.runs / name / "checkpoint.pt", config.threads).predict for name in best]
+    rows[f"{best[0]}, then blur and morphology"] = _quality(lambda image: _smooth(predicts[0](image)), pairs)
     mean = _quality(lambda image: np.stack([predict(image) for predict in predicts]).mean(axis=0, dtype=np.float32), pairs)
     keys = ("parameters", "gmacs", *(("fp32_ms", "int8_ms") if all("int8_ms" in networks[name] for name in best) else ()))
     rows[f"mean of {', '.join(best)}"] = mean | {key: round(sum(networks[name][key] for name in best), 3) for key in keys}
     return rows
+
+
+def _smooth(probability: np.ndarray) -> np.ndarray:
+    """Blur probabilities (h, w); gray opening then drops specks, and closing fills holes."""
+    side = max(probability.shape)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(0.01 * side) + 1,) * 2)
+    opened = cv2.morphologyEx(cv2.GaussianBlur(probability, (0, 0), 0.005 * side), cv2.MORPH_OPEN, disc)
+    return np.clip(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, disc), 0.0, 1.0)
 
 
 def _latency(config: ZooConfig, checkpoint: Path) -> dict[str, Any]:

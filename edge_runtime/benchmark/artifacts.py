@@ -12,7 +12,7 @@ from edge_runtime.backends import MOST_THREADS
 from edge_runtime.benchmark.memory import measure_apart
 from edge_runtime.benchmark.results import ArtifactFacts
 from edge_runtime.errors import InputError
-from edge_runtime.models import SMOOTH, is_named, read_model
+from edge_runtime.models import is_named, read_model
 
 
 def check_threads(threads: tuple[int, ...]) -> None:
@@ -78,8 +78,6 @@ def measure_facts(key: str, artifact: Artifact, threads: int, device: str) -> Ar
 
 def shown_path(folder: Path) -> str:
     """Return `folder` relative to the current folder, or its name if it lies elsewhere: never an absolute path."""
-    if str(folder).startswith(SMOOTH):
-        return SMOOTH + shown_path(Path(str(folder).removeprefix(SMOOTH)))
     relative = Path(os.path.relpath(folder))
     return folder.name if relative.parts[:1] == ("..",) or relative.is_absolute() else relative.as_posix()
 

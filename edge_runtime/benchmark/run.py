@@ -50,7 +50,7 @@ class BenchmarkConfig:
     """Measure latency, memory, size and accuracy of artifacts on this machine."""
 
     models: tuple[Path, ...]
-    """Artifact folders, or folders that hold some; also classical:contour, classical:color, smooth:DIR."""
+    """Artifact folders, or folders that hold some; also classical:contour, classical:color."""
     data: Path | None = None
     """Labeled images (images/, masks/) for accuracy. Without them only latency, memory and size are measured."""
     split: str = "test"

@@ -37,7 +37,7 @@ def test_released_networks_have_names(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert Segmenter.load("unet_lite_s").artifact.folder == MODELS / "unet_lite_s" / "onnx-fp32"
     assert Segmenter.load("u2netp_p5/tflite-int8").artifact.folder == MODELS / "u2netp_p5" / "tflite-int8"
     assert Segmenter.load("unet_lite_s/tflite-int8-192x256").artifact.size == (256, 192)
-    assert load_models(["unet_lite_s", "smooth:unet_lite_s"]).artifacts[1].spec.name.endswith("+smooth")
+    assert load_models(["unet_lite_s", "classical:color"]).artifacts[1].spec.name == "classical-color"
     with pytest.raises(InputError, match="unet_lite_s_open is here; pip install skyedge-models brings all"):
         Segmenter.load("unet_lite_xl")
     for name in ("unet_lite_xl", "unet_lite_s/onnx-fp64", "../models/unet_lite_s", "", "~"):
@@ -127,7 +127,7 @@ def test_a_batch_gives_what_single_calls_give(model: str, tmp_path: Path) -> Non
     arrays = [random.integers(0, 256, (20 + 9 * number, 150 - 7 * number, 3), np.uint8) for number in range(12)]
     Image.fromarray(arrays[3]).save(tmp_path / "a.png")
     images = [*arrays[:3], Image.fromarray(arrays[3]), tmp_path / "a.png", (tmp_path / "a.png").read_bytes(), *arrays[4:]]
-    for used in (Segmenter.load(model), load_models([model, f"smooth:{model}"])):
+    for used in (Segmenter.load(model), load_models([model, "classical:color"])):
         masks = used.batch(images)
         assert len(masks) == len(images)
         for image, mask in zip(images, masks, strict=True):

@@ -1,4 +1,4 @@
-"""Classical methods and smoothing: what they find, and that every tool takes them for a model."""
+"""Classical methods: what they find, and that every tool takes them for a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import jsonschema
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from PIL import Image
 
 from edge_runtime import Segmenter
 from edge_runtime.backends import classical_methods as classical
-from edge_runtime.backends.classical_methods import by_color, by_contour, smooth
+from edge_runtime.backends.classical_methods import by_color, by_contour
 from edge_runtime.benchmark import results
 from edge_runtime.benchmark.artifacts import find_artifacts, shown_path
 from edge_runtime.errors import InputError
@@ -68,48 +67,15 @@ def test_images_of_one_color_and_other_tensors() -> None:
             method(TRUTH)
 
 
-def test_smoothing_drops_specks_fills_holes_and_keeps_edges_in_place() -> None:
-    noisy = TRUTH.copy()
-    noisy[30:33, 40:43] = 0
-    noisy[170:173, 90:93] = 1
-    smoothed = smooth(noisy)
-    assert smoothed.dtype == np.float32 and smoothed.min() >= 0 and smoothed.max() <= 1
-    assert np.array_equal(smoothed >= 0.5, TRUTH >= 0.5)
-    constant = np.full((20, 30), 0.3, np.float32)
-    assert np.allclose(smooth(constant), constant, atol=1e-6)
-    for shape in ((1, 1), (1, 40), (3, 2)):
-        assert smooth(np.ones(shape, np.float32)).shape == shape
-
-
-def test_smoothing_never_drives_two_maps_apart() -> None:
-    """What lets a smoothed artifact keep the tolerance of its golden pair."""
-    rng = np.random.default_rng(1)
-    for sigma in (0, 3):
-        a = rng.random((96, 128), np.float32)
-        a = cv2.GaussianBlur(a, (0, 0), sigma) if sigma else a
-        b = np.clip(a + rng.uniform(-0.2, 0.2, a.shape).astype(np.float32), 0, 1)
-        assert np.abs(smooth(a) - smooth(b)).max() <= np.abs(a - b).max() + 1e-6
-
-
-@pytest.mark.parametrize("model", ["classical:contour", "classical:color", "smooth:classical:contour", f"smooth:{MODEL}"])
+@pytest.mark.parametrize("model", ["classical:contour", "classical:color"])
 def test_the_golden_pair_holds(model: str) -> None:
     Segmenter.load(model, check=True)
 
 
 def test_names_have_digests_of_their_own() -> None:
-    names = (
-        "classical:contour",
-        "classical:color",
-        "smooth:classical:contour",
-        "smooth:classical:color",
-        f"smooth:{MODEL}",
-        MODEL,
-    )
-    artifacts = [read_model(name) for name in names]
-    assert len({artifact.sha256 for artifact in artifacts}) == len(names)
+    artifacts = [read_model(name) for name in ("classical:contour", "classical:color")]
+    assert artifacts[0].sha256 != artifacts[1].sha256
     assert artifacts[0].size_bytes == artifacts[0].file("model").stat().st_size
-    assert artifacts[4].size_bytes == artifacts[5].size_bytes + artifacts[0].size_bytes
-    assert artifacts[4].file("model") == MODEL / "model.onnx"
 
 
 @pytest.mark.parametrize(
@@ -117,9 +83,6 @@ def test_names_have_digests_of_their_own() -> None:
     [
         ("classical:", "expected classical:contour or classical:color"),
         ("classical:hue", "expected classical:contour or classical:color"),
-        ("smooth:", "expected an artifact folder"),
-        ("smooth:absent", "expected an artifact folder"),
-        ("smooth:smooth:classical:color", "expected smooth: once"),
     ],
 )
 def test_unknown_names(name: str, message: str) -> None:
@@ -134,7 +97,7 @@ def test_segment_and_resume_tell_the_methods_apart(tmp_path: Path, capsys: pytes
         main(Segment((tmp_path / "x.png",), (Path(model),), tmp_path / "out", resume=True))
         return capsys.readouterr().out
 
-    for model in ("classical:contour", "classical:color", "smooth:classical:color"):
+    for model in ("classical:contour", "classical:color"):
         assert "1 masks written, 0 kept" in run(model)
         assert "0 masks written, 1 kept" in run(model)
     with Image.open(tmp_path / "out" / "x.png") as mask:
@@ -142,17 +105,15 @@ def test_segment_and_resume_tell_the_methods_apart(tmp_path: Path, capsys: pytes
 
 
 def test_the_benchmark_takes_names(tmp_path: Path) -> None:
-    found = find_artifacts((Path("classical:contour"), Path("classical:color"), Path(f"smooth:{MODEL}"), MODEL))
+    found = find_artifacts((Path("classical:contour"), Path("classical:color"), MODEL))
     assert list(found) == [
         "classical-contour",
         "classical-color",
-        "unet_lite_s-192-int8-onnx+smooth",
         "unet_lite_s-192-int8-onnx",
     ]
     with pytest.raises(InputError, match="twice"):
         find_artifacts((Path("classical:color"), Path("classical:color")))
-    assert shown_path(Path("/elsewhere/models/name")) == "name"
-    assert shown_path(Path("smooth:/elsewhere/models/name")) == "smooth:name"  # no machine's paths in result files
+    assert shown_path(Path("/elsewhere/models/name")) == "name"  # no machine's paths in result files
     artifacts = [SimpleNamespace(key=key, folder=str(each.folder), sha256=each.sha256) for key, each in found.items()]
     assert find_folders(SimpleNamespace(artifacts=artifacts[:2]), ()) == {key: found[key].folder for key in list(found)[:2]}
 
@@ -168,7 +129,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_a_benchmark_and_its_report(pairs: Path, tmp_path: Path) -> None:
-    models = ["classical:contour", "classical:color", f"smooth:{MODEL}"]
+    models = ["classical:contour", "classical:color"]
     words = ["--models", *models, "--data", str(pairs), "--split", "", "--quick", "--out", str(tmp_path / "r.json")]
     done = subprocess.run([sys.executable, "-m", "edge_runtime.benchmark", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -185,5 +146,4 @@ def test_a_benchmark_and_its_report(pairs: Path, tmp_path: Path) -> None:
     shown = subprocess.run([sys.executable, "-m", "skyedge.report", *words], capture_output=True, text=True)
     assert shown.returncode == 0, shown.stderr
     table = (tmp_path / "page" / "table.md").read_text()
-    for cells in ("| classical_contour | classical | uint8 |", "| unet_lite_s+smooth | onnx | int8 |"):
-        assert cells in table
+    assert "| classical_contour | classical | uint8 |" in table
