@@ -31,6 +31,7 @@ from edge_runtime.artifact.spec import (
 )
 from edge_runtime.errors import InputError
 from edge_runtime.files import file_sha256, partial_folder
+from edge_runtime.records import read_text
 
 __all__ = [
     "FILE_NAMES", "GOLDEN_FILES", "SCHEMA_PATH", "SCHEMA_VERSION", "SPEC_FILE", "Artifact", "Calibration",
@@ -101,12 +102,11 @@ def read_artifact(folder: Path) -> Artifact:
         got = f"a folder without {SPEC_FILE}" if folder.is_dir() else "no such folder"
         raise InputError(f"got {folder}: {got}, expected an artifact folder; make one with export/to_*.py")
     check_regular(path, MOST_SPEC_BYTES)
+    text = read_text(path, "UTF-8 text; copy or export it again")
     try:
-        spec = parse_spec(path.read_text(encoding="utf-8"))
+        spec = parse_spec(text)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}") from error
     artifact = Artifact(folder, spec)
     for role, entry in spec.files.items():
         _check_file(artifact.file(role), entry)

@@ -28,6 +28,7 @@ FILE_NAMES: dict[str, dict[str, str]] = {  # format -> role -> name in the folde
     "coreml": {"model": "model.mlpackage.zip"},
 }
 MOST_SIDE = 1 << 14  # pixels of the input, as in C++
+MOST_BYTES = 1 << 30  # of a file, as in C++
 
 # No folders, nothing hidden: names stay inside the artifact. Python's `$` alone would allow a line end behind.
 PlainName = Annotated[
@@ -71,7 +72,7 @@ class FileEntry:
 
     path: PlainName
     sha256: Sha256
-    bytes: Positive
+    bytes: Annotated[int, Meta(ge=1, le=MOST_BYTES, description=f"a whole number from 1 to {MOST_BYTES}")]
 
 
 @dataclass(frozen=True)
