@@ -7,6 +7,7 @@ sets; a file of your own, {"classes": 150, "sky": [2]}, can be named instead.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import tempfile
 from collections.abc import Iterable
@@ -24,7 +25,6 @@ import tyro
 from onnx import TensorProto
 
 from edge_runtime.artifact.artifact import Artifact, Quantization
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import file_sha256
 from edge_runtime.images.network_input import MEAN, STD, Size
@@ -72,9 +72,12 @@ def read_class_map(name: str) -> ClassMap:
     path = Path(name)
     if name not in known and not path.is_file():
         raise InputError(f"got --classes {name}, expected one of {', '.join(known)}, or a JSON file such as {known['ade20k']}")
-    found = build(ClassMap, known[name] if name in known else parse_json(read_text(path, "a class map"), "a class map"), name)
-    if not 0 < len(set(found.sky)) < found.classes or max(found.sky) >= found.classes:
-        raise InputError(f"got sky {found.sky} of {found.classes} classes in {name}, expected some of them, counted from 0")
+    try:
+        found = build(ClassMap, known[name] if name in known else parse_json(read_text(path, "a class map"), "a class map"))
+        if not 0 < len(set(found.sky)) < found.classes or max(found.sky) >= found.classes:
+            raise InputError(f"got sky {found.sky} of {found.classes} classes, expected some of them, counted from 0")
+    except InputError as error:
+        raise InputError(f"{name}: {error}; write a map such as {known['ade20k']}") from error
     return ClassMap(found.classes, tuple(dict.fromkeys(found.sky)))
 
 

@@ -171,9 +171,12 @@ def _other_rows(manifest: Path, split: str, ids: set[str]) -> list[list[str]]:
     """Rows of a manifest that writing these ids into this split leaves as they are."""
     if not manifest.exists():
         return []
-    with open(manifest, newline="", encoding="utf-8") as file:
-        header, *rows = list(csv.reader(file)) or [[]]
-    if tuple(header) != MANIFEST_FIELDS:
+    try:
+        with open(manifest, newline="", encoding="utf-8") as file:
+            header, *rows = list(csv.reader(file)) or [[]]
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"cannot read {manifest}: {error}; expected a manifest of scenes; choose another --out") from error
+    if tuple(header) != MANIFEST_FIELDS or any(len(row) != len(header) for row in rows):
         raise InputError(f"{manifest}: got columns {header}, expected {','.join(MANIFEST_FIELDS)}; choose another --out")
     return [row for row in rows if row[2] != split or row[0] not in ids]
 

@@ -1,6 +1,7 @@
 """Write a released network's model card from the files beside it: `python train/model_card.py models/NAME`."""
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import json
 from collections.abc import Sequence
@@ -12,7 +13,6 @@ import jinja2
 import tyro
 
 from edge_runtime.artifact.artifact import read_artifact
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text
 from train.engine.presets import HELPFUL, OPEN_SOURCES, PRESETS, PRUNE_PRESETS, FitConfig, PruneConfig
@@ -178,7 +178,7 @@ def _settings(training: dict[str, Any]) -> dict[str, Any]:
 def _read(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {error}; write it with train/evaluate.py") from error
 
 

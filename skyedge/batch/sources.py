@@ -25,6 +25,7 @@ MOST_SKIPPED = 100_000  # that are remembered
 LISTS = (".parquet", ".csv", ".jsonl")
 URI_COLUMNS = ("uri", "url", "path", "image", "file", "jpg", "bytes")
 DELIMITERS = ",;\t|"
+JSON_LINE = 'a JSON object such as {"uri": "a.jpg"}'
 WILD = re.compile(r"[*\[]")
 
 
@@ -129,12 +130,25 @@ def _list(where: Place, columns: Sequence[str], uri_column: str | None) -> Itera
     try:
         if kind == ".parquet":
             return _parquet(where, columns, uri_column)
-        rows = _csv_rows(where) if kind == ".csv" else _json_rows(where)
-        names = next(rows)
-        uri_name = _check_columns(where, list(names), columns, uri_column)
-        return (_listed(where, row.get(uri_name), {name: row.get(name) for name in columns}) for row in rows)
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"cannot read the list {where.uri}: {error}; expected {SOURCE_EXPECTED}") from error
+    except (OSError, ValueError) as error:
+        raise _not_a_list(where, error) from error
+    rows = _whole(where, _csv_rows(where) if kind == ".csv" else _json_rows(where))
+    uri_name = _check_columns(where, list(next(rows)), columns, uri_column)
+    return (_listed(where, row.get(uri_name), {name: row.get(name) for name in columns}) for row in rows)
+
+
+def _whole(where: Place, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a list; raises `InputError` where it turns out to be none, on whatever line that is."""
+    try:
+        yield from rows
+    except InputError:
+        raise
+    except (OSError, ValueError, csv.Error, RecursionError) as error:
+        raise _not_a_list(where, error) from error
+
+
+def _not_a_list(where: Place, error: Exception) -> InputError:
+    return InputError(f"cannot read the list {where.uri}: {error}; expected {SOURCE_EXPECTED}")
 
 
 def _check_columns(where: Place, names: Sequence[str], columns: Sequence[str], uri_column: str | None) -> str:
@@ -160,7 +174,7 @@ def _csv_rows(where: Place) -> Iterator[dict[str, Any]]:
         for row in rows:
             if row and len(row) != len(names):
                 got = f"got {len(row)} fields in line {rows.line_num + 1} of {where.uri}"
-                raise InputError(f"{got}, expected {len(names)}, as in its header, parted by {delimiter!r}")
+                raise InputError(f"{got}, expected {len(names)}, as in its header, parted by {delimiter!r}; complete or quote it")
             if row:
                 yield dict(zip(names, row, strict=True))
 
@@ -168,22 +182,23 @@ def _csv_rows(where: Place) -> Iterator[dict[str, Any]]:
 def _json_rows(where: Place) -> Iterator[dict[str, Any]]:
     """Yield the keys of the first line, then every line, an object each."""
     with where.filesystem.open(where.path, "rb") as file:
+        number = 0
         for number, line in enumerate(filter(bytes.strip, file), 1):
             try:
                 row = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"cannot read line {number} of {where.uri}: {error}; expected a JSON object") from error
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"cannot read line {number} of {where.uri}: {error}; expected {JSON_LINE}") from error
             if not isinstance(row, dict):
-                raise InputError(f"got {line[:80]!r} in line {number} of {where.uri}, expected a JSON object")
+                raise InputError(f"got {line[:80]!r} in line {number} of {where.uri}, expected {JSON_LINE}")
             if number == 1:
                 yield dict.fromkeys(row)
             yield row
-        if file.tell() == 0:
-            raise InputError(f"got the empty list {where.uri}, expected a JSON object in each line")
+        if number == 0:
+            raise InputError(f"got the empty list {where.uri}, expected {JSON_LINE} in each line")
 
 
 def _listed(where: Place, uri: Any, columns: dict[str, Any]) -> Item:
-    if not isinstance(uri, str) or not uri:
+    if not isinstance(uri, str) or not uri or "\0" in uri:
         raise InputError(f"the list {where.uri} has a row with {uri!r} for its image, expected text in every row: paths or URIs")
     uri = path_of(uri)
     if "://" not in uri and not uri.startswith("/"):  # a relative path counts from the list's folder

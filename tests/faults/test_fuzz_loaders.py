@@ -23,7 +23,6 @@ from edge_runtime.artifact.spec import format_spec, parse_spec
 from edge_runtime.backends.checks.file_checks import check_onnx, check_tflite
 from edge_runtime.backends.checks.ncnn_check import check_ncnn
 from edge_runtime.backends.checks.pt2_graph import read_program
-from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
 
 RELEASED = Path(__file__).resolve().parents[2] / "models" / "unet_lite_s"
@@ -160,20 +159,6 @@ def torch_archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @example(edits=[Edit(0.0, 1, b"")])  # found here: an OSError of zipfile
 def test_torch_archives(torch_archive: bytes, edits: list[Edit]) -> None:
     on_disk(mutated(torch_archive, edits), "model.pt2", lambda path: read_program(path, torch))
-
-
-@FEW
-@given(st.text() | st.binary() | st.just("[" * 5000))
-@example("a: &a [*a]")
-@example("out: !!python/object/apply:os.getcwd []")
-def test_config_files(content: str | bytes) -> None:
-    @dataclass(frozen=True)
-    class Job:
-        out: Path = Path("o")
-        sizes: tuple[int, ...] = ()
-
-    raw = content if isinstance(content, bytes) else content.encode(errors="surrogatepass")
-    on_disk(raw, "config.yaml", lambda path: parse(["--config", str(path)], Job))
 
 
 @FEW

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def read_corrections(path: Path) -> dict[str, Correction]:
     """Read the file, by id; raises `InputError` that names the line that is not right."""
     rows = csv.DictReader(io.StringIO(read_text(path, "a file of corrections")))
     found: dict[str, Correction] = {}
-    for row in rows:
+    for row in _lines(path, rows):
         try:
             height, width = int(row["height"]), int(row["width"])
             runs = np.array(row["runs"].split(), dtype=np.int64)
@@ -59,12 +59,23 @@ def read_corrections(path: Path) -> dict[str, Correction]:
                 raise ValueError(f"{row['id']} a second time")
             flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
             found[row["id"]] = Correction(row["id"], flat.reshape(height, width), row["reason"])
-        except (KeyError, ValueError, AttributeError, TypeError) as error:
-            raise InputError(
-                f"{path}, line {rows.line_num}: got {error}, expected id, height, width, runs, reason with runs that add up to "
-                "height times width; write it anew with studies/label_errors.py"
-            ) from error
+        except (KeyError, ValueError, AttributeError, TypeError, OverflowError) as error:
+            raise _wrong(path, rows.line_num, error) from error
     return found
+
+
+def _lines(path: Path, rows: csv.DictReader[str]) -> Iterator[dict[str, str]]:
+    try:
+        yield from rows
+    except csv.Error as error:
+        raise _wrong(path, rows.line_num, error) from error
+
+
+def _wrong(path: Path, line: int, error: Exception) -> InputError:
+    return InputError(
+        f"{path}, line {line}: got {error}, expected id, height, width, runs, reason with runs that add up to height times "
+        "width; write it anew with studies/label_errors.py"
+    )
 
 
 def correct(pairs: Sequence[Pair], path: Path | None) -> list[Pair]:

@@ -26,8 +26,10 @@ def read_record(folder: Path) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"cannot read {path}: {error}; remove {folder} or choose another --out") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"cannot read {path}: {error}; expected the note of train/distill.py; remove {folder} or choose another --out"
+        ) from error
     return found if isinstance(found, dict) else {}
 
 
