@@ -15,8 +15,9 @@ import os
 import re
 import secrets
 import shutil
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,29 @@ def write_json(target: Path, value: Any, replace: bool = True) -> None:
     write_text(target, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n", replace)
 
 
+def check_free(targets: Iterable[Path], ours: Callable[[Path], bool] | None = None) -> None:
+    """Raise `InputError` where a target has content: the rule of every command without --overwrite.
+
+    `ours` tells by its record what the command itself wrote, and may replace.
+    """
+    taken = [path for path in targets if is_content(path) and not (ours and ours(path))]
+    if taken:
+        more = f" and {len(taken) - 1} more" if taken[1:] else ""
+        whose = ", and not as this command writes it, or too damaged to tell" if ours else ""
+        raise InputError(
+            f"got {taken[0]}{more}, which exists already{whose}, expected a new place; choose another --out, or replace it with "
+            "--overwrite"
+        )
+
+
+def is_content(path: Path) -> bool:
+    """Tell whether something would be lost if `path` were overwritten; a power cut leaves empty files, and files of zeros."""
+    if not path.is_file():
+        return os.path.exists(path)
+    with path.open("rb") as file:
+        return any(chunk.strip(b"\0") for chunk in iter(lambda: file.read(1 << 16), b""))
+
+
 def remove_stale(folder: Path) -> None:
     """Remove the partial files and folders that killed processes left in `folder`, and bring back a half-replaced folder.
 
@@ -149,8 +173,9 @@ def _hidden_name(target: Path, kind: str, keep_suffix: bool) -> Path:
     """Return a unique path beside `target`; a long name is cut, since the addition must fit too."""
     suffix = target.suffix if keep_suffix and 1 < len(os.fsencode(target.suffix)) <= 16 else ""
     tail = f".{secrets.token_hex(6)}.{kind}{suffix}"
-    stem = os.fsencode(target.name.removesuffix(suffix))[: LONGEST_NAME - 1 - len(os.fsencode(tail))]
-    return target.with_name(f".{stem.decode(errors='ignore') or 'file'}{tail}")
+    stem, room = os.fsencode(target.name.removesuffix(suffix)), LONGEST_NAME - 1 - len(os.fsencode(tail))
+    shown = os.fsdecode(stem) if len(stem) <= room else stem[:room].decode(sys.getfilesystemencoding(), "ignore")
+    return target.with_name(f".{shown or 'file'}{tail}")
 
 
 def _replace_folder(partial: Path, target: Path) -> None:

@@ -25,7 +25,7 @@ from edge_runtime.benchmark.device_record import DeviceRun
 from edge_runtime.benchmark.machine import Machine, name_instruction_set
 from edge_runtime.benchmark.timing import Timing, complete_timing
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_text
+from edge_runtime.files import check_free, write_text
 from edge_runtime.metrics.iou import PooledMetrics
 from edge_runtime.records import Amount, Count, Positive, Sha256, Share, Text, build, choice, parse_json, read_text, schema
 
@@ -293,8 +293,8 @@ def try_to_write(out: Path, overwrite: bool) -> None:
     try:
         if out.exists() and not out.is_file():
             raise InputError(f"got {out} as --out, which is no file; expected a file such as results.json")
-        if out.exists() and not overwrite:
-            raise InputError(f"got --out {out}, which exists already; choose another name, or replace it with --overwrite")
+        if not overwrite:
+            check_free([out])
         missing = [folder for folder in out.absolute().parents if not folder.exists()]
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=out.parent):

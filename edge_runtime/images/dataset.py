@@ -223,7 +223,7 @@ def _manifest(root: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets write a byte-order mark
             rows = {row["id"] or "": row for row in csv.DictReader(file)}
-    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+    except (KeyError, OSError, ValueError, csv.Error) as error:
         raise InputError(f"cannot read {path}: {error!r}; expected UTF-8 with a column `id` in its header") from error
     strange = sorted(set(rows) - set(_stems(root)))
     if strange:

@@ -34,6 +34,7 @@ DECODE_ERRORS = (  # what Pillow raises for a broken file
 EXPECTED = "a complete JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or HEIF of at most 178 million pixels"
 ORIENTATION_TAG = 0x0112  # EXIF
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")  # ISO 23008-12; bytes 8 to 12
+JPEG_START, PNG_START = b"\xff\xd8", b"\x89PNG\r\n\x1a\n"
 TIFF_STARTS = (b"II*\0", b"MM\0*")
 DECODE_LIMIT_S = 120.0  # for one image of a risky format
 TAIL_BYTES = 1 << 16  # cameras write previews and notes behind a JPEG's end
@@ -154,7 +155,7 @@ def _decode(
     with open_image(source, formats) as opened:
         width, height = opened.size
         if opened.format == "PNG":
-            _check_png(_content(source))
+            check_png(_content(source))
         elif sides is not None and opened.format in ("JPEG", "MPO"):
             opened.draft(None, (max(sides), max(sides)))  # it may be turned yet
         opened.load()
@@ -164,10 +165,10 @@ def _decode(
     return _upright(image, orientation), (width, height) if 5 <= orientation <= 8 else (height, width)
 
 
-def _check_png(content: bytes) -> None:
+def check_png(content: bytes) -> None:
     """Refuse a PNG that is cut short or has a chunk with a wrong CRC; Pillow does not check the CRCs of pixels."""
     data = memoryview(content)
-    at, kind = 8, b""
+    at, kind = len(PNG_START), b""
     while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at) if at + 12 <= len(data) else (len(data), b"")
         end = at + 8 + length
@@ -240,6 +241,18 @@ def read_size(path: Path, expected: tuple[int, int]) -> tuple[int, int]:
         raise InputError(f"cannot read image {path}: {error}; expected {EXPECTED}") from error
 
 
+def is_damaged(path: Path) -> bool:
+    """Tell whether a PNG or JPEG was damaged after it was written: by all CRCs of a PNG, start and end of a JPEG."""
+    content = path.read_bytes()
+    if path.suffix.lower() != ".png":
+        return not content.startswith(JPEG_START) or is_cut_off(path)
+    try:
+        check_png(content)
+    except OSError:
+        return True
+    return not content.startswith(PNG_START)
+
+
 def is_cut_off(path: Path) -> bool:
     """Tell whether a JPEG, PNG or WebP seems to lack its end; False for other formats."""
     with path.open("rb") as file:
@@ -249,7 +262,7 @@ def is_cut_off(path: Path) -> bool:
         tail = file.read()
     if start[:4] == b"RIFF":
         return size < int.from_bytes(start[4:8], "little") + 8
-    return (start[:2] == b"\xff\xd8" and b"\xff\xd9" not in tail) or (start[:4] == b"\x89PNG" and b"IEND" not in tail)
+    return (start.startswith(JPEG_START) and b"\xff\xd9" not in tail) or (start[:4] == b"\x89PNG" and b"IEND" not in tail)
 
 
 def to_rgb8(image: Image.Image) -> np.ndarray:

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.formats import DECODE_ERRORS, SAFE_FORMATS, open_image, what_is_wrong
+from edge_runtime.images.formats import DECODE_ERRORS, JPEG_START, PNG_START, SAFE_FORMATS, check_png, open_image, what_is_wrong
 from edge_runtime.images.resize import resize_to_mask8
 
 VOID = 128
@@ -27,6 +27,8 @@ SIZE_KEY = f"{RECORD_KEY}-size"  # PNG text chunk of a low-resolution mask: WIDT
 MOST_PIXELS = 1 << 29  # that such a mask is enlarged to
 EXPECTED = "8 bits of gray: 255 sky, 0 other, 128 void"
 SOFTWARE_TAG = 0x0131  # EXIF
+EXIF_RECORD, MOST_EXIF = re.compile(rb"skyedge: (\w+)\0"), 4096  # where a JPEG has its EXIF
+PIXELS = {PNG_START: b"IDAT", JPEG_START: b"\xff\xda"}  # start of a file -> what stands before its pixels
 PNG_FILTER_UP = 2
 STRIP_BYTES = 1 << 17  # of a mask that are packed at once: it stays in the cache
 CONVERT = "to `python train/adapters.py folder`"
@@ -45,6 +47,8 @@ def read_gray(path: Path, what: str = "mask") -> tuple[np.ndarray, np.ndarray | 
         raise InputError(f"got the {what} {path}, {wrong}, expected an 8-bit PNG; name an existing file")
     try:
         with open_image(path, SAFE_FORMATS) as opened:
+            if opened.format == "PNG":
+                check_png(path.read_bytes())
             opened.load()
             mode, size, ours = opened.mode, mask_size(opened), RECORD_KEY in opened.info or SIZE_KEY in opened.info
             plain = mode in ("1", "L") and not opened.has_transparency_data
@@ -110,7 +114,7 @@ def mask_png(mask: np.ndarray, record: str | None = None, size: tuple[int, int] 
         struct.pack(">I", len(content)) + kind + content + struct.pack(">I", digest)
         for (kind, content), digest in zip(chunks, crc, strict=True)
     ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    return PNG_START + b"".join(parts)
 
 
 def exif_record(record: str) -> Image.Exif:
@@ -120,18 +124,36 @@ def exif_record(record: str) -> Image.Exif:
     return exif
 
 
+def texts_of(content: bytes) -> dict[str, str]:
+    """Return the text chunks that stand before the pixels of a PNG, also of one that was cut off behind them."""
+    texts, at, kind = {}, len(PNG_START), b""
+    while content.startswith(PNG_START) and at + 8 <= len(content) and kind != b"IDAT":
+        length, kind = struct.unpack_from(">I4s", content, at)
+        name, _, text = content[at + 8 : at + 8 + length].partition(b"\0")
+        if kind == b"tEXt":
+            texts[name.decode("latin-1")] = text.decode("latin-1")
+        at += length + 12
+    return texts
+
+
 def record_of(path: Path) -> str | None:
-    """Return the record of an image file that this program wrote; None for all others."""
+    """Return the record of an image file that this program wrote, or its beginning where the file is cut off; None for others."""
     if what_is_wrong(path):
         return None
-    try:
-        with open_image(path, SAFE_FORMATS) as opened:
-            if RECORD_KEY in opened.info:
-                return str(opened.info[RECORD_KEY])
-            software = "" if opened.format == "PNG" else str(opened.getexif().get(SOFTWARE_TAG, ""))
-    except DECODE_ERRORS:
-        return None
-    return software.removeprefix(f"{RECORD_KEY}: ") if software.startswith(f"{RECORD_KEY}: ") else None
+    content = path.read_bytes()
+    if content.startswith(PNG_START):
+        return texts_of(content).get(RECORD_KEY)
+    software = EXIF_RECORD.search(content[:MOST_EXIF])
+    return software[1].decode("latin-1") if software else None
+
+
+def is_ours(path: Path, record: str) -> bool:
+    """Tell whether an image has a record that starts with `record`, or was cut off before its first pixel: nobody misses it."""
+    if what_is_wrong(path):
+        return False
+    content = path.read_bytes()
+    empty = any(start.startswith(content[: len(start)]) and pixels not in content for start, pixels in PIXELS.items())
+    return empty or (record_of(path) or "").startswith(record)
 
 
 def read_mask(path: Path) -> np.ndarray:

@@ -16,9 +16,9 @@ from PIL import Image
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.errors import InputError
-from edge_runtime.files import file_sha256, partial_file, write_bytes
-from edge_runtime.images.formats import open_image, what_is_wrong
-from edge_runtime.images.mask_file import RECORD_KEY, exif_record, mask_png, record_of
+from edge_runtime.files import check_free, file_sha256, partial_file, write_bytes
+from edge_runtime.images.formats import is_damaged, what_is_wrong
+from edge_runtime.images.mask_file import RECORD_KEY, exif_record, is_ours, mask_png, texts_of
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.masks.presence import Finding
 from edge_runtime.masks.refine import METHOD_VERSION
@@ -42,9 +42,13 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one image: `error` says why it failed; `written` is False where the mask was kept or it failed."""
+    """What became of one image: `error` says why it failed; `written` is False where the mask was kept or it failed.
+
+    `repaired` tells that a mask or overlay of an earlier run was damaged, and is made again.
+    """
 
     written: bool = False
+    repaired: bool = False
     finding: Finding | None = None
     error: str | None = None
 
@@ -55,7 +59,7 @@ def plan(images: Sequence[tuple[Path, Path]], out: Path) -> list[ImageFiles]:
     `out` is a folder, or the PNG of a single image. Raises `InputError` where two outputs are one file, or one is an input.
     """
     planned: dict[Path, ImageFiles] = {}
-    sources = {os.path.realpath(image) for image, _ in images}
+    sources = {os.path.realpath(image).casefold() for image, _ in images}  # NAME.PNG is NAME.png where case does not count
     one_file = _is_file_name(out)
     if one_file and len(images) > 1:
         raise InputError(f"got --out {out} for {len(images)} images, expected a folder; name one")
@@ -70,7 +74,7 @@ def plan(images: Sequence[tuple[Path, Path]], out: Path) -> list[ImageFiles]:
                 "stems; rename one, or segment them into two folders"
             )
         for target in (files.mask, files.overlay):
-            if os.path.realpath(target) in sources:
+            if os.path.realpath(target).casefold() in sources:
                 raise InputError(f"{target} is an input and would be overwritten; choose another --out than {out}")
         planned[mask] = files
     return list(planned.values())
@@ -85,25 +89,11 @@ def _is_file_name(out: Path) -> bool:
     return True
 
 
-def check_free(planned: Sequence[ImageFiles], overlay: bool) -> None:
+def check_outputs(planned: Sequence[ImageFiles], overlay: bool) -> None:
     """Raise `InputError` where an output is a file that `segment` did not write, such as a label made by hand."""
-    foreign = []
-    for files in planned:
-        ours = (record_of(files.mask) or "").startswith("{")
-        if not ours and is_content(files.mask):
-            foreign.append(files.mask)
-        if overlay and not ours and is_content(files.overlay) and record_of(files.overlay) != OVERLAY:
-            foreign.append(files.overlay)
-    if foreign:
-        raise InputError(
-            f"got an --out with {len(foreign)} files that `segment` did not write, such as {foreign[0]}, expected a new "
-            "folder or masks of an earlier run; choose another --out, or replace them with --overwrite"
-        )
-
-
-def is_content(path: Path) -> bool:
-    """Tell whether something would be lost if `path` were overwritten; an empty file is what a power cut leaves."""
-    return os.path.exists(path) and not (path.is_file() and path.stat().st_size == 0)
+    check_free((files.mask for files in planned), lambda mask: is_ours(mask, "{"))
+    if overlay:
+        check_free((files.overlay for files in planned), lambda path: is_ours(path, OVERLAY))
 
 
 def attempt(
@@ -112,9 +102,11 @@ def attempt(
     """Segment one image, unless `resume` finds that done; raises only what the next image would meet as well."""
     try:
         record = describe(files.image, segmenter.artifacts, options, overlay)
-        if resume and (finding := find_done(files, record, overlay)):
-            return Outcome(False, finding)
-        return Outcome(True, _segment(files, segmenter, options, overlay, record))
+        targets = [path for path in (files.mask, *[files.overlay] * overlay) if path.is_file()] if resume else []
+        repaired = any(map(is_damaged, targets))
+        if resume and not repaired and len(targets) == 1 + overlay and (finding := find_done(files.mask, record)):
+            return Outcome(finding=finding)
+        return Outcome(True, repaired, _segment(files, segmenter, options, overlay, record))
     except InputError as error:
         return Outcome(error=str(error))
     except MemoryError as error:
@@ -166,14 +158,10 @@ def _contract_sha256(artifact: Artifact) -> str:
     return hashlib.sha256(json.dumps(contract).encode()).hexdigest()
 
 
-def find_done(files: ImageFiles, record: str, overlay: bool) -> Finding | None:
-    """Return what was found in an image whose outputs are there, whole, and made as `record` says, else None."""
-    if not files.mask.is_file() or (overlay and not files.overlay.is_file()):
-        return None
+def find_done(mask: Path, record: str) -> Finding | None:
+    """Return what was found in an image whose mask is there, and made as `record` says, else None."""
     try:
-        with open_image(files.mask, ("PNG",)) as mask:
-            mask.load()  # a mask that a power cut left incomplete fails here
-            same = mask.info.get(RECORD_KEY) == record
-            return Finding(**json.loads(mask.info[f"{RECORD_KEY}-{FINDING}"])) if same else None
-    except (OSError, SyntaxError, ValueError, KeyError, TypeError):
+        texts = texts_of(mask.read_bytes())
+        return Finding(**json.loads(texts[f"{RECORD_KEY}-{FINDING}"])) if texts.get(RECORD_KEY) == record else None
+    except (ValueError, KeyError, TypeError):
         return None

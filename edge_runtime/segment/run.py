@@ -26,7 +26,7 @@ from edge_runtime.masks.presence import Finding, check_min_sky
 from edge_runtime.masks.refine import DEFAULTS
 from edge_runtime.progress import one_line, track
 from edge_runtime.segment.mask import MaskOptions
-from edge_runtime.segment.outputs import ImageFiles, Outcome, attempt, check_free, plan
+from edge_runtime.segment.outputs import ImageFiles, Outcome, attempt, check_outputs, plan
 from edge_runtime.segmenter import DEFAULT_MODEL, load_models
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ class Segment:
     inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
     """Images, and folders of images; `python -m edge_runtime.video` takes videos."""
     model: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
-    """Artifact folder, or the name of a released network; also classical:contour, classical:color, or smooth:DIR, which
-    smooths another's mask. Given several times, the models are averaged. Default: unet_lite_s."""
+    """Artifact folder, or the name of a released network; also classical:contour or classical:color. Given several times, the
+    models are averaged. Default: unet_lite_s."""
     out: Path = Path("masks")
     """Folder for the masks, made where it is missing; or NAME.png for one image."""
     overlay: bool = False
@@ -82,7 +82,7 @@ def main(config: Segment) -> None:
     images, failures, skipped = find_images(config.inputs, config.recursive)
     planned = plan(images, config.out)
     if not config.overwrite:
-        check_free(planned, config.overlay)
+        check_outputs(planned, config.overlay)
     results = outcomes(planned, config)
     report_skipped(skipped)
     for message in failures:
@@ -94,6 +94,8 @@ def main(config: Segment) -> None:
                 failed += 1
                 _complain(str(outcome.error))
                 continue
+            if outcome.repaired:
+                print(f"{one_line(str(files.mask))} was damaged: made again", file=sys.stderr, flush=True)
             written, kept = written + outcome.written, kept + (not outcome.written)
             if config.confidence or not outcome.finding.sky:
                 print(describe_finding(files.image, outcome.finding, config), flush=True)
@@ -173,7 +175,9 @@ def find_images(inputs: Sequence[Path], recursive: bool = False) -> tuple[list[t
         if path.is_dir():
             listed, skipped = scan(path, recursive)
             if not listed:
-                failures.append(f"got no image in {path}, expected at least one" + "".join(f"; {line}" for line in skipped[:3]))
+                folders = not recursive and any(line.endswith(": a folder") for line in skipped)
+                reasons = [*skipped[:3], *["--recursive reads the folders inside"] * folders]
+                failures.append(f"got no image in {path}, expected at least one" + "".join(f"; {line}" for line in reasons))
         left_out += skipped
         for image, place in listed:
             found.setdefault((os.path.realpath(image), image.stem), (image, place))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import partial_file
+from edge_runtime.files import check_free, partial_file
 from edge_runtime.video.format import TICK, Color, Converter, VideoFormat, av
 
 
@@ -209,8 +209,8 @@ def check_target(path: Path, overwrite: bool = True) -> None:
     """Raise `InputError` where a video cannot be written to `path`, or would replace a file that may not be overwritten."""
     if path.suffix.lower() not in CODECS or path.is_dir():
         raise InputError(f"got --out {path}, expected a file that ends in {', '.join(CODECS)}")
-    if not overwrite and path.is_file() and path.stat().st_size:
-        raise InputError(f"got --out {path}, which exists already; choose another name, or give --overwrite")
+    if not overwrite and path.is_file():
+        check_free([path])
 
 
 def check_alpha(path: Path) -> Codec:

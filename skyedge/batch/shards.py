@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_runtime.errors import InputError
+from edge_runtime.progress import say
 from edge_runtime.records import build, parse_json
 from skyedge.batch.results import Manifest
 from skyedge.batch.sources import Item
@@ -71,7 +72,7 @@ def read_plan(dest: Place) -> list[Planned] | None:
     """Return the shards of the run that is at work in DEST, None where there is none."""
     try:
         return [Planned(*each) for each in json.loads(read_bytes(dest / PLAN / PLAN_FILE))]
-    except InputError:
+    except (InputError, ValueError, TypeError):
         return None
 
 
@@ -91,13 +92,17 @@ def to_json(value: Any) -> str:
 
 
 def read_manifest(dest: Place, id: str) -> Manifest | None:
-    """Return the manifest of a shard; None where there is none."""
+    """Return the manifest of a shard; None where there is none, or one that is damaged: then the shard is to do again."""
     where = dest / MANIFESTS / f"{id}.json"
     try:
-        text = read_bytes(where).decode()
+        content = read_bytes(where)
     except InputError:
         return None
-    return build(Manifest, parse_json(text, f"the manifest {where.uri}"))
+    try:
+        return build(Manifest, parse_json(content.decode(), "the manifest of a shard"))
+    except ValueError as error:
+        say(f"{where.uri} is damaged, its shard is done again: {error}")
+        return None
 
 
 def finished(dest: Place) -> dict[str, Manifest]:

@@ -1,6 +1,7 @@
 """`python -m skyedge.correct`."""
 
 from edge_runtime.cli import run_command
+
 from skyedge.correct.run import Correct, main
 
 if __name__ == "__main__":

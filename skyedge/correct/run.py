@@ -18,14 +18,14 @@ import numpy as np
 import tyro
 
 from edge_runtime.errors import InputError
+from edge_runtime.files import check_free
 from edge_runtime.images.formats import read_rgb
-from edge_runtime.images.mask_file import VOID, read_gray, record_of
+from edge_runtime.images.mask_file import VOID, is_ours, read_gray
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.resize import check_rgb, to_mask8
 from edge_runtime.masks.refine import refine
-from edge_runtime.segment.outputs import is_content
 from edge_runtime.segmenter import Segmenter
-from skyedge.correct.saved_pair import RECORD, check_free, save_pair, write_mask
+from skyedge.correct.saved_pair import RECORD, check_pair, save_pair, write_mask
 
 SKY, OTHER = 255, 0  # values of a stroke; VOID is no stroke
 WORK_SIDE = 400  # long side of the image that is cut: bounds the time of a graph cut, whatever the image's size
@@ -67,13 +67,12 @@ def main(config: Correct) -> None:
     if (config.model is None) == (config.mask is None):
         raise InputError("got both or neither of --model and --mask, expected one of them; leave one out, or add --model DIR")
     if config.save_pair:
-        check_free(config.save_pair, config.image.stem)
+        check_pair(config.save_pair, config.image.stem)
     out = os.path.realpath(config.out)
     if out in {os.path.realpath(path) for path in (config.image, config.strokes) if path}:
         raise InputError(f"got --out {config.out}, an input that would be overwritten; choose another name")
-    ours = config.overwrite or (record_of(config.out) or "").startswith(("{", RECORD))
-    if not ours and is_content(config.out) and not (config.mask and out == os.path.realpath(config.mask)):
-        raise InputError(f"got --out {config.out}, which exists already; choose another name, or replace it with --overwrite")
+    if not config.overwrite and not (config.mask and out == os.path.realpath(config.mask)):
+        check_free([config.out], lambda path: is_ours(path, RECORD))
     image = read_rgb(config.image)
     strokes = read_strokes(config, image.shape[:2])
     if config.mask is not None:
@@ -133,7 +132,7 @@ def read_strokes(config: Correct, shape: tuple[int, ...]) -> np.ndarray:
         for word in words:
             x, y = _point(word, flag)
             if not (0 <= x < shape[1] and 0 <= y < shape[0]):
-                raise InputError(f"got {flag} {word}, expected 0,0 to {shape[1] - 1},{shape[0] - 1}: the image ends there")
+                raise InputError(f"got {flag} {word}, expected 0,0 to {shape[1] - 1},{shape[0] - 1}; name a point inside")
             if strokes[y, x] not in (VOID, value):
                 raise InputError(f"got {flag} {word}, where the opposite is given too; expected one of the two, remove one")
             strokes[y, x] = value

@@ -20,7 +20,7 @@ def write_mask(path: Path, mask: np.ndarray) -> None:
     write_bytes(path, mask_png(mask, RECORD))
 
 
-def check_free(folder: Path, stem: str) -> None:
+def check_pair(folder: Path, stem: str) -> None:
     """Raise `InputError` where `folder` holds an image or a mask of that stem: a label is never overwritten."""
     places = [folder / "images" / f"{stem}{suffix}" for suffix in sorted(IMAGE_SUFFIXES)] + [folder / "masks" / f"{stem}.png"]
     for place in places:
@@ -34,7 +34,7 @@ def save_pair(folder: Path, image: Path, mask: np.ndarray) -> None:
     A share that rounds to 128 is written as 129: 128 means void in that layout. Raises `InputError` where one of both is
     there already.
     """
-    check_free(folder, image.stem)
+    check_pair(folder, image.stem)
     image_place, mask_place = folder / "images" / image.name, folder / "masks" / f"{image.stem}.png"
     write_bytes(mask_place, mask_png(np.where(mask == VOID, np.uint8(VOID + 1), mask), RECORD), replace=False)
     try:

@@ -23,13 +23,12 @@ import numpy as np
 import tyro
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import partial_file
+from edge_runtime.files import check_free, partial_file
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.photo import Photo, check_side, to_profile
 from edge_runtime.masks.horizon import Horizon, find_horizon
 from edge_runtime.masks.refine import DEFAULTS, refine
 from edge_runtime.progress import track
-from edge_runtime.segment.outputs import is_content
 from edge_runtime.segmenter import Segmenter
 from edge_runtime.video.format import VideoFormat
 from edge_runtime.video.pipeline import FrameSegmenter, run_video
@@ -123,8 +122,8 @@ def _check(config: Replace, video: bool) -> None:
     for source in (config.input, Path(config.sky)):
         if os.path.realpath(config.out) == os.path.realpath(source):
             raise InputError(f"got {source} as input and output, expected two files; choose another --out")
-    if not config.overwrite and is_content(config.out):
-        raise InputError(f"got --out {config.out}, which exists already; choose another name, or give --overwrite")
+    if not config.overwrite:
+        check_free([config.out])
     Look(config.relight)
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from edge_runtime.errors import InputError
 from edge_runtime.escape import plain
-from edge_runtime.files import write_text
+from edge_runtime.files import check_free, write_text
 from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.mask_file import read_gray
 from edge_runtime.images.overlay import draw_overlay
@@ -21,7 +21,7 @@ from edge_runtime.images.resize import resize_rgb
 from edge_runtime.records import build, parse_json, read_text
 from skyedge.batch.results import BINS, LABEL_FOLDER, STAGES, SUMMARY_FILE, Summary
 from skyedge.report.masks import TILE_WIDTH, Tile, as_tile
-from skyedge.report.page import check_ours, render
+from skyedge.report.page import is_ours, render
 from skyedge.report.plots import COLORS, RC, as_svg
 
 THRESHOLD = 0.5
@@ -53,7 +53,8 @@ def write_page(folder: Path, out: Path, overwrite: bool = False) -> Path:
     """Write the page of a batch run to OUT/index.html and return its path."""
     summary = read_summary(folder)
     done = summary.images - summary.failed
-    check_ours(out / "index.html", overwrite)
+    if not overwrite:
+        check_free([out / "index.html"], is_ours)
     page = render(
         "archive.html.j2",
         s=summary,

@@ -20,13 +20,13 @@ from markupsafe import Markup
 from edge_runtime.benchmark.results import Results, read_results
 from edge_runtime.benchmark.table import format_table
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_text
+from edge_runtime.files import check_free, write_text
 from edge_runtime.records import read_text
 from skyedge.report.advice import Choice, ask_which, choose, not_measured
 from skyedge.report.archive import is_archive, write_page
 from skyedge.report.markdown import full_tables, replace_section, short_tables
 from skyedge.report.masks import Strip, find_folders, list_images, make_strips
-from skyedge.report.page import MARK, check_ours, render
+from skyedge.report.page import MARK, is_ours, render
 from skyedge.report.plots import latency_svg, network_colors, pareto_svg, standalone
 from skyedge.report.rows import Line, count_threads, int8_sentences, make_lines, pareto_front, precision_effects
 
@@ -93,8 +93,8 @@ def report(config: ReportConfig) -> Report:
     images = list_images(config.images)
     parts = [_part(name, results, lines, config.models, images) for name, results in loaded.items()]
     page, table, plot = (config.out / name for name in ("index.html", "table.md", "pareto.svg"))
-    for path in (page, table, plot):
-        check_ours(path, config.overwrite)
+    if not config.overwrite:
+        check_free((page, table, plot), is_ours)
     write_text(page, _page(parts, lines))
     write_text(table, f"{full}\n<!-- {MARK} -->\n")
     plots = list(itertools.chain.from_iterable(part.pareto for part in parts))

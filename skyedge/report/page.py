@@ -7,7 +7,6 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from edge_runtime.errors import InputError
 from edge_runtime.escape import plain
 
 MARK = "made by skyedge report"
@@ -26,7 +25,6 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(mark=MARK, **values)
 
 
-def check_ours(path: Path, overwrite: bool) -> None:
-    """Raise `InputError` where `path` is a file that no report wrote, unless `overwrite`."""
-    if path.is_file() and not overwrite and MARK.encode() not in path.read_bytes():
-        raise InputError(f"got {path}, which no report wrote; choose another --out, or replace the file with --overwrite")
+def is_ours(path: Path) -> bool:
+    """Tell whether a report wrote the file."""
+    return path.is_file() and MARK.encode() in path.read_bytes()

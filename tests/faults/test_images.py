@@ -101,6 +101,33 @@ def test_folders_inside_of_folders(tmp_path: Path) -> None:
     assert found == {"a.png", "x/a.png", "x/y/b.png"}
 
 
+def test_a_folder_of_folders_names_the_flag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path / "in" / "x" / "a.jpg")
+    with pytest.raises(InputError, match="1 of 1 inputs failed"):
+        segment(tmp_path / "in", out=tmp_path / "out")
+    assert "--recursive reads the folders inside" in capsys.readouterr().err
+
+
+def test_a_suffix_in_capitals_is_no_other_file(tmp_path: Path) -> None:
+    """On many disks NAME.PNG is NAME.png: a mask beside its image would replace it."""
+    image = write(tmp_path / "a.PNG", format="PNG")
+    with pytest.raises(InputError, match="is an input and would be overwritten"):
+        segment(image, out=tmp_path)
+    write(tmp_path / "a.png")
+    with pytest.raises(InputError, match="a.PNG and .*a.png would both give .*, expected inputs of different stems"):
+        segment(tmp_path, out=tmp_path / "out")
+
+
+def test_an_ascii_locale_and_a_name_that_is_not(tmp_path: Path) -> None:
+    write(tmp_path / "in" / f"{'é' * 100}ü.jpg")
+    ascii_only = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    words = [tmp_path / "in", "--model", MODEL, "--out", tmp_path / "out", "--overlay"]
+    command = [sys.executable, "-m", "edge_runtime.segment", *map(str, words)]
+    done = subprocess.run(command, env=ascii_only, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {f"{'é' * 100}ü{end}" for end in (".png", ".overlay.jpg")}
+
+
 def test_one_image_may_name_its_mask(tmp_path: Path) -> None:
     image = write(tmp_path / "a.jpg")
     segment(image, out=tmp_path / "new" / "mask.png", overlay=True)
@@ -123,7 +150,7 @@ def test_labels_made_by_hand_stay(overlay: bool, tmp_path: Path) -> None:
     Image.new("L", (60, 40), 255).save(foreign)
     before = foreign.read_bytes()
     for resume in (False, True):
-        with pytest.raises(InputError, match=rf"1 files that `segment` did not write, such as {foreign}.*--overwrite"):
+        with pytest.raises(InputError, match=rf"{foreign}, which exists already, and not as this command writes it.*--overwrite"):
             segment(images, out=masks, overlay=overlay, resume=resume)
     assert foreign.read_bytes() == before and len(list(masks.iterdir())) == 1
     segment(images, out=masks, overlay=overlay, overwrite=True)
@@ -131,17 +158,45 @@ def test_labels_made_by_hand_stay(overlay: bool, tmp_path: Path) -> None:
     segment(images, out=masks, overlay=overlay)  # over its own
 
 
-@pytest.mark.parametrize("content", [b"", b"half"])
-def test_an_empty_file_is_no_label(content: bytes, tmp_path: Path) -> None:
-    """A power cut leaves empty files; anything else might be somebody's."""
-    image = write(tmp_path / "a.jpg")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "a.png").write_bytes(content)
-    if content:
-        with pytest.raises(InputError, match="did not write"):
-            segment(image, out=tmp_path / "out")
-    else:
-        segment(image, out=tmp_path / "out")
+def flipped(content: bytes, share: float) -> bytes:
+    at = int(share * len(content))
+    return content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    **{f"cut to {count} bytes": lambda content, count=count: content[:count] for count in (0, 1, 8, 33, 60, 300)},  # type: ignore[misc]
+    **{f"cut by {count} bytes": lambda content, count=count: content[:-count] for count in (1, 12, 40)},  # type: ignore[misc]
+    **{f"a bit at {share}": lambda content, share=share: flipped(content, share) for share in (0.3, 0.9, 0.99)},  # type: ignore[misc]
+    "zeros": lambda content: bytes(len(content)),
+    "its end as zeros": lambda content: content[:400] + bytes(len(content) - 400),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_mask_is_made_again_and_told(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    images, out = write(tmp_path / "in" / "a.jpg").parent, tmp_path / "out"
+    write(images / "b.jpg")
+    segment(images, out=out, overlay=True)
+    for target in (out / "a.png", out / "a.overlay.jpg"):
+        whole = target.read_bytes()
+        capsys.readouterr()
+        if target.suffix == ".jpg" and name.startswith(("a bit", "cut by 1 ")):
+            continue  # a JPEG has no checksum; its last byte alone is no loss
+        target.write_bytes(DAMAGE[name](whole))
+        segment(images, out=out, overlay=True, resume=True)
+        told = capsys.readouterr()
+        assert target.read_bytes() == whole and "1 masks written, 1 kept, 0 failed" in told.out
+        assert f"{out / 'a.png'} was damaged: made again" in told.err
+
+
+def test_what_might_be_somebodys_is_no_damaged_mask(tmp_path: Path) -> None:
+    image, mask = write(tmp_path / "a.jpg"), write(tmp_path / "out" / "a.png")
+    for content in (b"half", mask.read_bytes()[:-40]):
+        mask.write_bytes(content)
+        for resume in (False, True):
+            with pytest.raises(InputError, match="or too damaged to tell"):
+                segment(image, out=tmp_path / "out", resume=resume)
+        assert mask.read_bytes() == content
 
 
 def correct(image: Path, out: Path, **options: object) -> None:
@@ -152,11 +207,12 @@ def correct(image: Path, out: Path, **options: object) -> None:
 def test_a_corrected_mask_is_a_label_for_segment_but_not_for_correct(tmp_path: Path) -> None:
     image, mask = write(tmp_path / "a.jpg"), tmp_path / "out" / "a.png"
     segment(image, out=mask.parent)
-    correct(image, mask)
-    assert record_of(mask) == "correct"
+    with pytest.raises(InputError, match="not as this command"):
+        correct(image, mask)
     correct(image, mask, mask=mask, model=None)
+    assert record_of(mask) == "correct"
     correct(image, mask)
-    with pytest.raises(InputError, match="did not write"):
+    with pytest.raises(InputError, match="not as this command"):
         segment(image, out=mask.parent)
     foreign = tmp_path / "foreign.png"
     Image.new("L", (60, 40), 255).save(foreign)

@@ -61,7 +61,7 @@ def test_what_exists_is_written_again_only_if_allowed(name: str, street: Path, t
     out.write_bytes(b"somebody's")
     for seed in range(2):
         before = out.read_bytes()
-        with pytest.raises(InputError, match="exists already; .*--overwrite"):
+        with pytest.raises(InputError, match="exists already, .*--overwrite"):
             main(Replace(street, MODEL, "clouds", out, animate=animate))
         assert out.read_bytes() == before
         main(Replace(street, MODEL, "clouds", out, animate=animate, seed=seed, overwrite=True))

@@ -76,12 +76,12 @@ def test_a_full_disk_is_no_success(suffix: str, share: float, tmp_path: Path) ->
 def test_a_file_that_exists_is_not_overwritten(suffix: str, segmenter: Segmenter, tmp_path: Path) -> None:
     clip, out = write(tmp_path / "clip.avi", noise(5)), tmp_path / f"out{suffix}"
     out.write_bytes(b"somebody's holidays")
-    with pytest.raises(InputError, match=r"exists already; .*--overwrite"):
+    with pytest.raises(InputError, match=r"exists already, .*--overwrite"):
         segment_video(clip, segmenter, VideoOptions(out))
     assert out.read_bytes() == b"somebody's holidays"
     segment_video(clip, segmenter, VideoOptions(out, overwrite=True))
     assert count_frames(out) == 5
-    with pytest.raises(InputError, match=r"exists already; .*--overwrite"):
+    with pytest.raises(InputError, match=r"exists already, .*--overwrite"):
         segment_video(clip, segmenter, VideoOptions(out))
 
 

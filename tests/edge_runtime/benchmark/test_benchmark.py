@@ -236,10 +236,7 @@ def test_an_impossible_place_is_refused_before_measuring(out: str, artifacts: di
 def test_a_file_that_is_there_is_kept(name: str, artifacts: dict[str, Path], tmp_path: Path) -> None:
     (tmp_path / name).write_text("mine")
     done = run("--models", artifacts["onnx-fp32"], "--quick", "--out", "r.json", cwd=tmp_path)
-    assert (
-        done.returncode == 2
-        and f"{name}, which exists already; choose another name, or replace it with --overwrite" in done.stderr
-    )
+    assert done.returncode == 2 and f"{name}, which exists already, expected a new place; choose another --out" in done.stderr
     assert "memory" not in done.stderr and (tmp_path / name).read_text() == "mine"
     done = run("--models", artifacts["onnx-fp32"], "--quick", "--out", "r.json", "--overwrite", cwd=tmp_path)
     assert done.returncode == 0 and read_results(tmp_path / "r.json").rows and not (tmp_path / "r.json.part").exists()

@@ -422,7 +422,7 @@ def test_only_files_of_a_report_are_replaced(name: str, measured: Path, tmp_path
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("mine")
     config = ReportConfig((measured,), out=tmp_path / "out")
-    with pytest.raises(InputError, match=f"{name}, which no report wrote; .*--overwrite"):
+    with pytest.raises(InputError, match=f"{name}, which exists already, and not as this command .*--overwrite"):
         report(config)
     assert [path.read_text() for path in (tmp_path / "out").iterdir()] == ["mine"]
     report(dataclasses.replace(config, overwrite=True))
