@@ -1,6 +1,7 @@
 """The one way into every command: a frozen dataclass is its command line, its Python call and its recorded config."""
 
 from __future__ import annotations
+import edge_runtime.interrupt  # noqa: F401
 
 import atexit
 import dataclasses
@@ -136,13 +137,12 @@ def _from_file(config_type: type[C], default: C | None, path: Path) -> C:
     """Return `default` with the values of a YAML file; the command line must give the fields that neither has."""
     given = _read_mapping(path)
     hints = get_type_hints(config_type, include_extras=True)
-    if not set(given) <= set(hints):
-        got = ", ".join(map(str, sorted(set(given) - set(hints), key=str)))
-        raise InputError(f"config {path}: got the key {got}, expected keys among {', '.join(hints)}")
+    if strange := sorted(map(str, set(given) - set(hints))):
+        raise _refused(path, f"the key {', '.join(strange)}", f"keys among {', '.join(hints)}")
     values: dict[str, Any] = {}
     for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
         if field.name in given:
-            values[field.name] = _typed(hints[field.name], given[field.name], f"config {path}: {field.name}")
+            values[field.name] = _typed(hints[field.name], given[field.name], path, field.name)
         elif default is not None:
             values[field.name] = getattr(default, field.name)
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
@@ -158,21 +158,15 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
         with path.open("rb") as file:
             content = file.read(MOST_CONFIG_BYTES + 1)
-        if len(content) > MOST_CONFIG_BYTES:
-            raise InputError(f"config {path}: got more than {MOST_CONFIG_BYTES} bytes, expected a short file")
-        values = yaml.safe_load(content.decode("utf-8"))
-    except RecursionError as error:
-        raise InputError(f"config {path}: got lists nested too deeply, expected a mapping of keys to values") from error
-    except InputError:
-        raise
-    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a number of thousands of digits
-        raise InputError(f"cannot read config {path}: {error}; expected YAML") from error
+        values = yaml.safe_load(content.decode("utf-8")) if len(content) <= MOST_CONFIG_BYTES else "a long text"
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a number without end
+        raise _refused(path, f"what cannot be read ({error})", "YAML") from error
     if not isinstance(values, dict):
-        raise InputError(f"config {path}: got {type(values).__name__}, expected a mapping of keys to values")
+        raise _refused(path, type(values).__name__, f"a mapping of keys to values, of at most {MOST_CONFIG_BYTES} bytes")
     return values
 
 
-def _typed(hint: Any, value: Any, where: str) -> Any:
+def _typed(hint: Any, value: Any, path: Path, name: str) -> Any:
     """Return a value of a YAML file as `hint`; tyro parses it, as it parses the command line."""
     bare = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     if bare is str and isinstance(value, str):
@@ -182,8 +176,11 @@ def _typed(hint: Any, value: Any, where: str) -> Any:
     try:
         return tyro.cli(bare, args=_words(value), console_outputs=False)
     except (SystemExit, ValueError, RecursionError) as error:
-        expected = bare.__name__ if isinstance(bare, type) else bare
-        raise InputError(f"{where}: got {reprlib.repr(value)}, expected {expected}") from error
+        raise _refused(path, f"{name} {reprlib.repr(value)}", bare.__name__ if isinstance(bare, type) else str(bare)) from error
+
+
+def _refused(path: Path, got: str, expected: str) -> InputError:
+    return InputError(f"config {path}: got {got}, expected {expected}; write FLAG: VALUE, one a line")
 
 
 def _words(value: Any) -> list[str]:

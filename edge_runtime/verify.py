@@ -1,6 +1,7 @@
 """Check artifacts and replay their golden pairs: `python -m edge_runtime.verify DIR...`."""
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ import tyro
 
 from edge_runtime.artifact.golden import not_golden, replay
 from edge_runtime.backends import Device
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.segmenter import Segmenter
 

@@ -4,6 +4,7 @@ They are run on the golden pair, and with --data on photographs.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ import numpy as np
 import tyro
 
 from edge_runtime.artifact.artifact import Artifact, read_artifact
-from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.files import write_text
 from edge_runtime.images.dataset import find_pairs, splits

@@ -1,6 +1,7 @@
 """What all exporters share: the flags, the conversion in a temporary folder, the parity gate, and the artifact."""
 
 from __future__ import annotations
+from edge_runtime.cli import DEBUG, run_command
 
 import contextlib
 import dataclasses
@@ -30,7 +31,6 @@ from edge_runtime.artifact.artifact import (
     write_artifact,
 )
 from edge_runtime.backends import open_backend
-from edge_runtime.cli import DEBUG, run_command
 from edge_runtime.images.network_input import MEAN, STD, Size
 from edge_runtime.progress import say
 from export import parity

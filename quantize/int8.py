@@ -6,6 +6,7 @@ convolutions in float, as few as it takes. A format that fails writes nothing, a
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import dataclasses
 import functools
@@ -21,7 +22,6 @@ import numpy as np
 from edge_runtime.artifact.artifact import Artifact, Calibration, GoldenPair, ModelSpec, Quantization, write_artifact
 from edge_runtime.artifact.golden import FP32_MASK, pack_mask
 from edge_runtime.backends import open_backend
-from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.progress import say
 from export.graphs.tflite_graph import IoType

@@ -10,6 +10,7 @@ NNCF compiles C++ functions at the first use: that takes a compiler, and minutes
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import copy
 import dataclasses
@@ -24,7 +25,6 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from edge_runtime.cli import run_command
 from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_json

@@ -6,11 +6,11 @@ exported network itself.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.cli import run_command
 from export.network import load_network
 from quantize.calibration.calibration_set import divide, read_resized
 from quantize.calibration.ranges import Method

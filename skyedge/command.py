@@ -1,12 +1,12 @@
 """The command `skyedge`: its first word is a verb, everything behind it is what `python -m` with its module takes."""
 
 from __future__ import annotations
+from edge_runtime.cli import EXIT_INPUT, run_command
 
 import importlib
 import sys
 
 import skyedge
-from edge_runtime.cli import EXIT_INPUT, run_command
 
 VERBS = {  # verb -> module, its config dataclass, what it does
     "models": ("skyedge.models", "Models", "list the networks that are installed, with their terms"),

@@ -1,12 +1,12 @@
 """List the released networks that are installed, with their terms: `skyedge models`."""
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edge_runtime.artifact.artifact import Artifact, read_artifact
-from edge_runtime.cli import run_command
 from edge_runtime.models import released_roots
 
 

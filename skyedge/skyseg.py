@@ -8,6 +8,7 @@ theirs is not.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import math
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ import numpy as np
 
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends.tensors import import_interpreter
-from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.files import write_bytes
 from edge_runtime.images.resize import resize_probability, resize_rgb

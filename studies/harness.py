@@ -5,6 +5,7 @@ written from it: `python studies/X.py --render` writes the pages anew from the r
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from edge_runtime.artifact.artifact import Artifact
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.escape import markdown, markdown_table
 from edge_runtime.files import write_json, write_text

@@ -10,6 +10,7 @@ sheets), and train with `--corrections`.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Labeled, Pair, read_pair
 from edge_runtime.images.mask_file import read_gray

@@ -5,13 +5,13 @@ has a digest. Then pip-audit asks the index for known vulnerabilities. Where the
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import json
 import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import GateError
 from export.consumers import environments
 from tools.licenses import blocks, pinned

@@ -4,6 +4,7 @@ Licenses are what the installed packages declare. What their wheels carry beside
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import json
 import re
@@ -13,7 +14,6 @@ from importlib import metadata
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from edge_runtime.cli import run_command
 from edge_runtime.files import write_text
 from tools.shell import PROJECT
 

@@ -6,6 +6,7 @@ configuration names a place that has a CPU build, requirements-cpu.txt gets the 
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import json
 import re
@@ -13,7 +14,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.cli import run_command
 from edge_runtime.files import write_text
 from export.consumers import environments
 from tools.licenses import blocks

@@ -6,6 +6,7 @@ materials (CycloneDX), a list of sha256 sums, and a page that lists it all.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import gzip
 import shutil
@@ -15,7 +16,6 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import file_sha256
 from tools.make_sbom import write_sbom

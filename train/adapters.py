@@ -15,6 +15,7 @@ DIR appears whole or not at all. Trees, places and terms of the data sets: `trai
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import csv
 from collections import Counter
@@ -27,7 +28,6 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_folder
 from edge_runtime.images.formats import read_rgb

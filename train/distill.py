@@ -5,6 +5,7 @@ trains the student by distillation without running the teachers again.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import csv
 import dataclasses
@@ -19,7 +20,6 @@ import tyro
 from rich.console import Console
 from rich.progress import track
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.files import file_sha256, partial_file, write_bytes, write_json
 from edge_runtime.images.dataset import Pair, find_pairs, read_pair

@@ -1,6 +1,7 @@
 """Measure a checkpoint or an artifact on labeled images: `python train/evaluate.py MODEL --data DIR [DIR ...]`."""
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import csv
 import json
@@ -17,7 +18,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, find_pairs, splits
 from edge_runtime.metrics.histograms import Reliability, reliability

@@ -5,6 +5,7 @@ number of images in a step over all processes. train/engine/slurm.sh is an examp
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import dataclasses
 import json
@@ -17,7 +18,6 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from edge_runtime.cli import run_command
 from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_text

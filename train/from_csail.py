@@ -6,6 +6,7 @@ reduced to its sky class; every exporter, quantizer and metric here takes it.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Annotated
 
 import tyro
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from train.engine.limits import check_sizes
 from train.models import MODELS, Checkpoint, save_checkpoint

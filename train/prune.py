@@ -8,6 +8,7 @@ trains it for longer, on a GPU too.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import json
 from collections.abc import Iterator
@@ -20,7 +21,6 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from edge_runtime.cli import run_command
 from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
 from edge_runtime.files import write_json

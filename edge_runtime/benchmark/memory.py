@@ -5,6 +5,7 @@ new process inherits `ru_maxrss` of the one that starts it (measured: 788 MiB fo
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import dataclasses
 import importlib
@@ -23,7 +24,6 @@ import tyro
 from edge_runtime.artifact.artifact import Artifact
 from edge_runtime.backends import FORMATS
 from edge_runtime.benchmark.results import Memory
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.images.mask_file import mask_png
 from edge_runtime.images.resize import resize_rgb

@@ -5,6 +5,7 @@ edge_runtime.benchmark.table -` reads a pipe. `skyedge.report` makes the page.
 """
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import sys
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ import numpy as np
 import tyro
 
 from edge_runtime.benchmark.results import Results, parse_results, read_results
-from edge_runtime.cli import run_command
 from edge_runtime.escape import plain
 
 

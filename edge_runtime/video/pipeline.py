@@ -5,6 +5,7 @@ thread and loses no frame. A camera does not wait: its newest frame replaces one
 """
 
 from __future__ import annotations
+from edge_runtime.cli import left_behind
 
 import itertools
 import math
@@ -18,7 +19,6 @@ from typing import Literal
 
 import numpy as np
 
-from edge_runtime.cli import left_behind
 from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.overlay import draw_overlay

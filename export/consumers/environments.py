@@ -1,6 +1,7 @@
 """Environments for what clashes with this project's packages: `python -m export.consumers.environments NAME`."""
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import subprocess
 import sys
@@ -11,7 +12,6 @@ from typing import Annotated
 
 import tyro
 
-from edge_runtime.cli import run_command
 from edge_runtime.errors import InputError
 from edge_runtime.progress import say
 from export.network import PROJECT_ROOT

@@ -1,6 +1,7 @@
 """`python -m skyedge.devices`."""
 
 from edge_runtime.cli import run_command
+
 from skyedge.devices.measure import Devices
 from skyedge.devices.run import main
 

@@ -1,6 +1,7 @@
 """Training: it learns, it can be killed, and it refuses what it cannot do."""
 
 from __future__ import annotations
+from edge_runtime.cli import parse
 
 import dataclasses
 import json
@@ -19,7 +20,6 @@ import pytest
 import torch
 from PIL import Image
 
-from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
 from train.engine.loop import Schedule
 from train.engine.parallel import World

@@ -1,6 +1,7 @@
 """Model cards say what the files beside them say, and nothing that was typed in."""
 
 from __future__ import annotations
+from edge_runtime.cli import parse
 
 import json
 import shutil
@@ -8,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
 from train.engine.presets import HELPFUL, PRESETS, PRUNE_PRESETS, FitConfig, PruneConfig
 from train.model_card import card, recipe

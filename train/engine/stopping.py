@@ -1,6 +1,7 @@
 """Let a training loop end at a good moment when the process is asked to end."""
 
 from __future__ import annotations
+from edge_runtime.cli import Terminated
 
 import signal
 import threading
@@ -10,7 +11,6 @@ from typing import Any, TypeVar
 
 import torch
 
-from edge_runtime.cli import Terminated
 from train.engine.parallel import World, global_sum
 
 T = TypeVar("T")

@@ -1,6 +1,7 @@
 """Videos in and out: every frame, in its time, whole files only, and clear words for broken ones."""
 
 from __future__ import annotations
+from edge_runtime.cli import parse
 
 import subprocess
 import sys
@@ -17,7 +18,6 @@ import pytest
 from PIL import Image
 
 from edge_runtime import Segmenter
-from edge_runtime.cli import parse
 from edge_runtime.errors import InputError
 from edge_runtime.images.resize import to_mask8
 from edge_runtime.masks.refine import DEFAULTS

@@ -1,6 +1,7 @@
 """The server under load, and against its own description."""
 
 from __future__ import annotations
+from edge_runtime.cli import parse
 
 import asyncio
 import json
@@ -12,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.cli import parse
 from export.consumers import environments
 from skyedge.serve.run import Serve, check
 from skyedge.serve.self_test import photo
