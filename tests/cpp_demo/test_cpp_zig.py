@@ -18,7 +18,13 @@ def test_the_core_compiles(target: str, zig: Path, build: Path, project_root: Pa
     subprocess.run(
         ["cmake", "--install", build, "--prefix", tmp_path], check=True, stdout=subprocess.DEVNULL
     )  # with ncnn's headers
-    include = [f"-I{folder}" for folder in (project_root / "cpp_demo", tmp_path / "include", tmp_path / "include" / "ncnn")]
+    folders = (
+        project_root / "cpp_demo",
+        tmp_path / "include",
+        tmp_path / "include" / "ncnn",
+        build / "headers",
+    )
+    include = [f"-I{folder}" for folder in folders]
     for source in sorted((project_root / "cpp_demo" / "core").rglob("*.cpp")):
         words = [zig, "c++", "-target", target, "-std=c++17", "-Wall", "-Wextra", *include]
         done = subprocess.run([*words, "-c", source, "-o", tmp_path / "o.o"], capture_output=True, text=True, timeout=300)

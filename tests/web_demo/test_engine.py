@@ -179,4 +179,4 @@ def test_the_page_shows_photographs_of_the_project_and_names_their_authors(proje
             assert np.abs(np.asarray(cut).astype(float) - np.asarray(sky.convert("RGB"))).mean() < 6, name
     page = (project_root / "web_demo" / "index.html").read_text(encoding="utf-8")
     for author in ("Kalen Emsley", "Hakan Tahmaz", "Johannes Plenio", "Patrick Brosset", "Aitzol Berasategi", "Microsoft"):
-        assert author in page and author in (photos / "README.md").read_text(encoding="utf-8")
+        assert author in page and author in (project_root / "docs" / "photos.md").read_text(encoding="utf-8")
