@@ -9,6 +9,8 @@ from __future__ import annotations
 from edge_runtime.cli import run_command
 
 import gzip
+import html
+import json
 import shutil
 import sys
 import tarfile
@@ -30,7 +32,7 @@ KINDS = (  # how a name ends or begins, and what it is
     (".tgz", "npm package: the sky in a web page"),
     ("skyedge-source", "C++ sources, with the Android and iOS projects"),
     ("skyedge-", "C++: program, static libraries, headers, CMake package"),
-    (".tar.gz", "a released network: model.json, the network, its golden pair"),
+    (".tar.gz", "a released network: model.json, the network, its golden pair; terms: {terms}"),
     ("sbom", "bill of materials, CycloneDX"),
 )
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>skyedge {version}</title>
@@ -116,14 +118,22 @@ def pack_sources(out: Path) -> None:
     run("git", *words, "--output", out / "skyedge-source.tar.gz", "HEAD", *paths)
 
 
+def archive_name(spec: Path) -> str:
+    """Return the name of the archive of a released artifact, given its `model.json`."""
+    return f"{spec.parent.parent.name}-{spec.parent.name}.tar.gz"
+
+
 def write_index(out: Path) -> int:
     """Write SHA256SUMS and index.html of all files in `out`; return how many there are. Every other step comes before."""
     files = sorted(path for path in out.iterdir() if path.name not in (SUMS, INDEX))
     digests = {path: file_sha256(path) for path in files}
     (out / SUMS).write_text("".join(f"{digest}  {path.name}\n" for path, digest in digests.items()))
+    specs = (PROJECT / "models").glob("*/*/model.json")
+    terms = {archive_name(spec): json.loads(spec.read_text(encoding="utf-8"))["weights_license"] for spec in specs}
     rows = []
     for path, digest in digests.items():
         what = next(text for part, text in KINDS if path.name.startswith(part) or path.name.endswith(part))
+        what = html.escape(what.format(terms=terms.get(path.name)))
         megabytes = f"{path.stat().st_size / 1e6:.2f}"
         rows.append(f'<tr><td><a href="{path.name}">{path.name}</a><td>{what}<td>{megabytes}<td><code>{digest}</code></tr>')
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
@@ -141,7 +151,7 @@ def main(config: DistConfig) -> None:
     partial.mkdir(parents=True)
     python = install(build_wheels(partial), PROJECT / "build" / "dist" / "env")
     for spec in sorted((PROJECT / "models").glob("*/*/model.json")):
-        pack(spec.parent, partial / f"{spec.parent.parent.name}-{spec.parent.name}.tar.gz")
+        pack(spec.parent, partial / archive_name(spec))
     pack_npm(partial)
     pack_sources(partial)
     for target in config.targets:

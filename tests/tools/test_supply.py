@@ -62,7 +62,7 @@ def test_the_index_says_what_each_file_is_and_its_hash(tmp_path: Path) -> None:
         (tmp_path / name).write_text(name)
     assert make_dist.write_index(tmp_path) == len(names)
     page = (tmp_path / "index.html").read_text()
-    kinds = ("Python package", "npm package", "static libraries", "a released network")
+    kinds = ("Python package", "npm package", "static libraries", "terms: research, non-commercial")
     for name, kind in zip(names, kinds, strict=True):
         (row,) = [line for line in page.splitlines() if f'href="{name}"' in line]
         assert kind in row and file_sha256(tmp_path / name) in row
