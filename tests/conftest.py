@@ -1,6 +1,7 @@
 """Fixtures that every folder's tests share; each is made once a session, by the real commands."""
 
 from __future__ import annotations
+from edge_runtime.cli import run_command
 
 import fcntl
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from in_process import Done
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE_MANAGERS = {"pip", "pip3", "uv", "npm", "npx", "apt", "apt-get"}
@@ -66,6 +68,23 @@ def _start(*words: str | Path) -> subprocess.Popen[bytes]:
 def project_root() -> Path:
     """Return the project's root."""
     return ROOT
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Return a function (main, config type, words) that runs a command in this process, as `python -m` would run it."""
+
+    def run(main: Callable[[Any], None], config_type: type[Any], *words: str | bytes | Path) -> Done:
+        monkeypatch.setattr(sys, "argv", ["command", *map(os.fsdecode, words)])
+        capfd.readouterr()
+        code = 0
+        try:
+            run_command(main, config_type)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Done(code, *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")
