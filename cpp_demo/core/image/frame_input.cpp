@@ -50,29 +50,10 @@ SKYEDGE_SIMD void yuv_to_rgb(const std::uint8_t* SKYEDGE_RESTRICT luma, const st
     }
 }
 
-// Repeats every sample of `from` for two pixels, starting at pixel `x`.
-template <int kStep>
-void spread_samples(const std::uint8_t* from, int step, int x, int count, std::uint8_t* to) {
-    const int stride = kStep > 0 ? kStep : step;
-    const std::uint8_t* sample = from + static_cast<std::ptrdiff_t>(x / 2) * stride;
-    int i = 0;
-    if (x % 2 != 0 && count > 0) {
-        to[i++] = *sample;
-        sample += stride;
-    }
-    for (; i + 1 < count; i += 2, sample += stride) {
-        to[i] = to[i + 1] = *sample;
-    }
-    if (i < count) {
-        to[i] = *sample;
-    }
-}
-
+// Repeats every sample of `from`, which lie `step` bytes apart, for two pixels, starting at pixel `x`.
 void spread(const std::uint8_t* from, int step, int x, int count, std::uint8_t* to) {
-    if (step == 2) {
-        spread_samples<2>(from, step, x, count, to);
-    } else {
-        spread_samples<0>(from, step, x, count, to);
+    for (int i = 0; i < count; ++i) {
+        to[i] = from[static_cast<std::ptrdiff_t>((x + i) / 2) * step];
     }
 }
 

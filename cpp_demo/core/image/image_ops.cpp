@@ -142,28 +142,15 @@ void ProbabilityResizer::resize(const Probability& probability, const MaskView& 
         });
 }
 
-Probability resize_probability(const Probability& probability, int width_px, int height_px) {
-    Probability out;
-    ProbabilityResizer().resize(probability, width_px, height_px, out);
-    return out;
-}
-
 Mask enlarged(const Probability& probability, FrameSize size) {
     Mask mask{size.width_px, size.height_px, std::vector<std::uint8_t>(size_of(size.width_px) * size_of(size.height_px))};
     ProbabilityResizer().resize(probability, {mask.values.data(), size.width_px, size.width_px, size.height_px});
     return mask;
 }
 
-void to_mask8(const Probability& probability, Mask& mask) {
-    mask.width_px = probability.width_px;
-    mask.height_px = probability.height_px;
-    mask.values.resize(probability.values.size());
-    to_bytes(probability.values.data(), mask.values.data(), mask.values.size());
-}
-
 Mask to_mask8(const Probability& probability) {
-    Mask mask;
-    to_mask8(probability, mask);
+    Mask mask{probability.width_px, probability.height_px, std::vector<std::uint8_t>(probability.values.size())};
+    to_bytes(probability.values.data(), mask.values.data(), mask.values.size());
     return mask;
 }
 

@@ -64,14 +64,10 @@ private:
     std::vector<float> line_;
 };
 
-// The same for one image.
-Probability resize_probability(const Probability& probability, int width_px, int height_px);
-
 // Enlarges probabilities to an 8-bit mask, without a float for every pixel.
 Mask enlarged(const Probability& probability, FrameSize size);
 
-// Fills `mask` with round(255 p), ties to even.
-void to_mask8(const Probability& probability, Mask& mask);
+// Returns round(255 p), ties to even.
 Mask to_mask8(const Probability& probability);
 
 }  // namespace skyedge

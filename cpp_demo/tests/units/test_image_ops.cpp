@@ -47,16 +47,22 @@ void test_constant_stays_constant() {
     }
 }
 
+Probability resize_probability(const Probability& probability, int width_px, int height_px) {
+    Probability out;
+    skyedge::ProbabilityResizer().resize(probability, width_px, height_px, out);
+    return out;
+}
+
 void test_probability() {
     const Probability line{2, 1, {0.0F, 1.0F}};
     // Half-pixel centers: output pixels 0..3 lie at -0.25, 0.25, 0.75, 1.25 of the input; the edges are clamped.
-    CHECK((skyedge::resize_probability(line, 4, 1).values == std::vector<float>{0.0F, 0.25F, 0.75F, 1.0F}));
-    CHECK((skyedge::resize_probability(Probability{1, 2, {0.0F, 1.0F}}, 1, 4).values ==
+    CHECK((resize_probability(line, 4, 1).values == std::vector<float>{0.0F, 0.25F, 0.75F, 1.0F}));
+    CHECK((resize_probability(Probability{1, 2, {0.0F, 1.0F}}, 1, 4).values ==
            std::vector<float>{0.0F, 0.25F, 0.75F, 1.0F}));
-    CHECK((skyedge::resize_probability(Probability{4, 1, {0.0F, 0.5F, 0.5F, 1.0F}}, 2, 1).values ==
+    CHECK((resize_probability(Probability{4, 1, {0.0F, 0.5F, 0.5F, 1.0F}}, 2, 1).values ==
            std::vector<float>{0.25F, 0.75F}));
-    CHECK(skyedge::resize_probability(line, 2, 1).values == line.values);
-    CHECK(skyedge::resize_probability(Probability{1, 1, {0.3F}}, 3, 2).values == std::vector<float>(6, 0.3F));
+    CHECK(resize_probability(line, 2, 1).values == line.values);
+    CHECK(resize_probability(Probability{1, 1, {0.3F}}, 3, 2).values == std::vector<float>(6, 0.3F));
 }
 
 void test_mask_rounds_half_to_even() {

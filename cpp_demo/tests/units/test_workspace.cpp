@@ -49,7 +49,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using skyedge::Image;
-using skyedge::Mask;
 using skyedge::Probability;
 using skyedge::SkySegmenter;
 using skyedge::Workspace;
@@ -75,13 +74,11 @@ long count_frames(const SkySegmenter& segmenter, int width_px, int height_px) {
     const Image frame = make_image(width_px, height_px, 1);
     Workspace workspace;
     Probability sky;
-    Mask mask;
     long each = -1;
     for (int i = 0; i < kFrames; ++i) {
         allocations = 0;
         largest_bytes = 0;
         const bool good = !segmenter.segment(frame, workspace, sky);
-        skyedge::to_mask8(sky, mask);
         const long now = allocations;
         const std::size_t largest = largest_bytes;
         CHECK(good);
