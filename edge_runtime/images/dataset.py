@@ -26,14 +26,16 @@ from edge_runtime.images.formats import (
     SAFE_FORMATS,
     is_cut_off,
     open_image,
+    read_reduced,
     read_rgb,
     read_size,
     what_is_wrong,
 )
+from edge_runtime.images.inverted import GRID, contradicts, warn_if_inverted
 from edge_runtime.images.mask_file import VOID, mask_size, read_mask
 from edge_runtime.progress import one_line
 
-SAMPLED = 8  # masks of a folder that are decoded before a run: a folder has one convention
+SAMPLED = 24  # pairs of a folder that are decoded before a run: a folder has one convention
 MOST_NAMED = 10  # of the files that are left out
 
 
@@ -175,7 +177,10 @@ def splits(root: Path) -> list[str]:
 
 
 def check_pairs(pairs: Sequence[Pair]) -> None:
-    """Raise `InputError` for a pair that no run could read: by the headers of all, and the content of a few masks."""
+    """Raise `InputError` for a pair that no run could read: by the headers of all, and the content of a few.
+
+    Masks that look inverted are told on stderr.
+    """
     for pair in pairs:
         if pair.mask is None:
             raise InputError(f"image {pair.image} has no mask; expected one beside it in masks/")
@@ -189,8 +194,9 @@ def check_pairs(pairs: Sequence[Pair]) -> None:
             read_rgb(pair.image)  # says what is wrong, if anything is
         if is_cut_off(pair.mask):
             read_mask(pair.mask)
-    for number in np.unique(np.linspace(0, len(pairs) - 1, SAMPLED).astype(int)):
-        read_mask(_mask_of(pairs[number]))
+    few = spread(pairs, SAMPLED)
+    verdicts = [contradicts(read_reduced(pair.image, (GRID, GRID))[0], read_mask(_mask_of(pair))) for pair in few]
+    warn_if_inverted(verdicts, few[0].image.parent.parent if few else "", "position and color")
 
 
 def read_pair(pair: Pair) -> Labeled:

@@ -14,12 +14,14 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import Pair, read_pair
+from edge_runtime.images.inverted import warn_if_inverted
 from edge_runtime.metrics.boundary import around_edges, band_counts, contour_counts
 from edge_runtime.metrics.histograms import BINS, auroc, bin_of, fbeta_max, ratio
 from edge_runtime.records import Count, Share
 
 THRESHOLD = 0.5
 RESAMPLES = 1000
+WRONG = (0.25, 0.75)  # mean error of an image below which a sure prediction is right, and above which it is the opposite
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,7 +159,8 @@ def evaluate_pairs(
     """Run `predict` on every image at its own size and compare with its mask; the result is in the order of `pairs`.
 
     `predict` maps (H, W, 3) uint8 RGB to (H, W) float32 probability of sky, as a `Segmenter` does. `progress` is called after
-    each image. Raises `InputError` for a broken image or mask, or a prediction of another size or range.
+    each image. Masks that contradict sure predictions are told on stderr. Raises `InputError` for a broken image or mask, or a
+    prediction of another size or range.
     """
     images = []
     for pair in pairs:
@@ -165,6 +168,8 @@ def evaluate_pairs(
         images.append(evaluate_image(predict(labeled.image), labeled.sky, labeled.valid))
         if progress is not None:
             progress()
+    errors = [image.mae for image in images if image.mae is not None and not WRONG[0] < image.mae < WRONG[1]]
+    warn_if_inverted([error >= WRONG[1] for error in errors], pairs[0].image.parent.parent if pairs else "", "predictions")
     return images
 
 
