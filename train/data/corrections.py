@@ -1,7 +1,7 @@
 """Corrections of labels: regions that become void, in a CSV file beside the data, so that the masks stay as they are.
 
 Columns: id (of the image), height and width of a grid over the image, runs, reason. `runs` are lengths, row by row over the
-grid: cells that stay, cells that become void, cells that stay, and so on. `studies/label_errors.py` writes such files.
+grid: cells that stay, cells that become void, cells that stay, and so on.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_text
 from edge_runtime.images.dataset import Pair
 from edge_runtime.records import read_text
 
@@ -30,19 +29,6 @@ class Correction:
     id: str
     cells: np.ndarray
     reason: str
-
-
-def write_corrections(corrections: Iterable[Correction], path: Path) -> None:
-    """Write the file, sorted by id."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "height", "width", "runs", "reason"])
-    for one in sorted(corrections, key=lambda one: one.id):
-        flat = one.cells.ravel()
-        edges = np.flatnonzero(np.diff(flat.astype(np.int8), prepend=0, append=flat[-1])).tolist()
-        runs = np.diff([0, *edges, flat.size])
-        writer.writerow([one.id, *one.cells.shape, " ".join(map(str, runs)), one.reason])
-    write_text(path, text.getvalue())
 
 
 def read_corrections(path: Path) -> dict[str, Correction]:
@@ -74,7 +60,7 @@ def _lines(path: Path, rows: csv.DictReader[str]) -> Iterator[dict[str, str]]:
 def _wrong(path: Path, line: int, error: Exception) -> InputError:
     return InputError(
         f"{path}, line {line}: got {error}, expected id, height, width, runs, reason with runs that add up to height times "
-        "width; write it anew with studies/label_errors.py"
+        "width; correct the line or remove it"
     )
 
 

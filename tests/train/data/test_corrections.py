@@ -10,32 +10,25 @@ import pytest
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.dataset import find_pairs, read_pair
-from train.data.corrections import Correction, correct, read_corrections, write_corrections
+from train.data.corrections import correct, read_corrections
 from train.engine.run import fingerprint
 
 HEAD = "id,height,width,runs,reason\n"
 
 
-@pytest.mark.parametrize("first", [False, True])
-def test_what_is_written_is_read_again(first: bool, tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    masks = {f"image {number}": rng.random((5, 7 + number)) < 0.4 for number in range(3)}
-    masks["all"], masks["none"] = np.ones((2, 3), bool), np.zeros((2, 3), bool)
-    for cells in masks.values():
-        cells[0, 0] |= first
-    write_corrections([Correction(name, cells, "a, b") for name, cells in masks.items()], tmp_path / "c.csv")
-    found = read_corrections(tmp_path / "c.csv")
-    assert list(found) == sorted(masks)
-    assert all(np.array_equal(found[name].cells, cells) and found[name].reason == "a, b" for name, cells in masks.items())
+@pytest.mark.parametrize(
+    ("runs", "cells"),
+    [("1 2 3", [[0, 1, 1], [0, 0, 0]]), ("0 1 4 1", [[1, 0, 0], [0, 0, 1]]), ("6", [[0] * 3] * 2), ("0 6", [[1] * 3] * 2)],
+)
+def test_runs_are_cells_that_stay_and_cells_that_become_void(runs: str, cells: list[list[int]], tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text(f'{HEAD}one,2,3,{runs},"a, b"\n')
+    (found,) = read_corrections(tmp_path / "c.csv").values()
+    assert found.id == "one" and found.reason == "a, b" and np.array_equal(found.cells, cells)
 
 
 def test_the_region_of_an_image_becomes_void(scene_dir: Path, tmp_path: Path) -> None:
     pairs = find_pairs(scene_dir, "test")
-    cells = np.zeros((2, 4), bool)
-    cells[0, 3] = True
-    write_corrections(
-        [Correction(pairs[1].id, cells, "sky labeled as other"), Correction("not here", cells, "")], tmp_path / "c.csv"
-    )
+    (tmp_path / "c.csv").write_text(f"{HEAD}{pairs[1].id},2,4,3 1 4,sky labeled as other\nnot here,2,4,3 1 4,\n")
     corrected = correct(pairs, tmp_path / "c.csv")
     before, after = read_pair(pairs[1]), read_pair(corrected[1])
     height, width = before.valid.shape
