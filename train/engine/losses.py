@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from train.engine.parallel import global_sum
-
 Loss = Literal["bce_dice", "bce", "dice"]
 
 
@@ -58,16 +56,14 @@ def soften_batch(batch: Sequence[Tensor], teacher: nn.Module, share: float, bf16
 
 
 def masked_bce(logits: Tensor, sky: Tensor, weight: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy, pixels weighing `weight` (0: void), of all processes where there are several."""
+    """Return the mean binary cross-entropy, pixels weighing `weight` (0: void)."""
     each = functional.binary_cross_entropy_with_logits(logits, sky, weight=weight, reduction="sum")
-    total, count = global_sum(torch.stack([each, weight.sum()]))
-    return total / count.clamp_min(1.0)
+    return each / weight.sum().clamp_min(1.0)
 
 
 def dice_loss(logits: Tensor, sky: Tensor, valid: Tensor) -> Tensor:
     """Return 1 - Dice over the whole batch (per image it is undefined where there is no sky)."""
     probability = torch.sigmoid(logits) * valid
     target = sky * valid
-    sums = torch.stack([(probability * target).sum(), probability.sum(), target.sum()])
-    overlap, predicted, labeled = global_sum(sums)
-    return 1.0 - (2.0 * overlap + 1.0) / (predicted + labeled + 1.0)
+    overlap = (probability * target).sum()
+    return 1.0 - (2.0 * overlap + 1.0) / (probability.sum() + target.sum() + 1.0)

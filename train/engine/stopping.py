@@ -9,10 +9,6 @@ from collections.abc import Iterable, Iterator
 from types import FrameType
 from typing import Any, TypeVar
 
-import torch
-
-from train.engine.parallel import World, global_sum
-
 T = TypeVar("T")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -23,8 +19,7 @@ class Stop:
     Handlers can be set in the main thread alone; in another thread signals act as usual.
     """
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self) -> None:
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -44,16 +39,6 @@ class Stop:
     def _restore(self) -> None:
         while self._before:
             signal.signal(*self._before.popitem())
-
-    def asked(self) -> bool:
-        """Whether this process, or another one of the same run, was asked to end; all processes get the same answer."""
-        if self.world.size == 1:
-            return self.signal is not None
-        noted = torch.tensor([float(self.signal is not None)], device=self.world.device)
-        if not global_sum(noted).item():
-            return False
-        self.signal = self.signal or signal.SIGTERM
-        return True
 
     def until_asked(self, items: Iterable[T]) -> Iterator[T]:
         """Yield `items`, and end early once this process is asked to end."""

@@ -130,12 +130,11 @@ def test_a_full_disk_keeps_the_old_state(run: FitConfig) -> None:
 
 
 LOOP = """
-import os, sys, torch
+import os, sys
 from rich.console import Console
 from train.engine.loop import Pace, run_loop
-from train.engine.parallel import World
 
-done, saved, alone = [], [], World(0, 1, torch.device("cpu"))
+done, saved = [], []
 
 def step(batch, _stop):
     if batch == 3:
@@ -144,7 +143,7 @@ def step(batch, _stop):
     return 0.0
 
 try:
-    run_loop(range(10), step, lambda: saved.append(len(done)), Pace("test", 10), alone, Console(quiet=True))
+    run_loop(range(10), step, lambda: saved.append(len(done)), Pace("test", 10), Console(quiet=True))
 except BaseException as left:
     print(type(left).__name__, done, saved)
 """
