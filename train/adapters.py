@@ -36,18 +36,22 @@ from edge_runtime.images.resize import resize_rgb
 from edge_runtime.progress import track
 from scenes.render import MANIFEST_FIELDS
 from train.data.links import link_or_copy
-from train.data.sources import ade20k, camvid, cityscapes, folder, skyfinder
+from train.data.sources import ade20k, cityscapes, folder, regions, skyfinder
 from train.data.sources.plan import SKY, Item, Plan
 
-FOLDER_OPTIONS = ("image_folder", "mask_folder", "sky_value", "void_value", "split")  # fields that `folder` alone reads
+FOLDER_OPTIONS = ("image_folder", "mask_folder", "sky_value", "void_value", "split")
+REGION_OPTIONS = ("sky_class", "void_class", "split")
+OPTIONS = {"folder": FOLDER_OPTIONS, "coco": REGION_OPTIONS, "labelme": REGION_OPTIONS}  # fields that these alone read
 
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """Write a public data set, or a folder of your own, as images, masks and manifest that every command here reads."""
+    """Write a public data set, or labels of your own, as images, masks and manifest that every command here reads."""
 
-    name: Annotated[Literal["ade20k", "ade20k_outdoors", "cityscapes", "camvid", "skyfinder", "folder"], tyro.conf.Positional]
-    """The data set; `folder`: images and masks of your own."""
+    name: Annotated[
+        Literal["ade20k", "ade20k_outdoors", "cityscapes", "skyfinder", "coco", "labelme", "folder"], tyro.conf.Positional
+    ]
+    """The data set; `coco`, `labelme`, `folder`: regions or masks of your own."""
     source: Annotated[Path, tyro.conf.Positional]
     """Folder of the unpacked data set, as its owners publish it."""
     out: Path
@@ -64,16 +68,21 @@ class AdapterConfig:
     """`folder`: gray level or class number, or three numbers of a color, that means sky. Default: white."""
     void_value: tuple[int, ...] = ()
     """`folder`: the same for pixels to ignore."""
+    sky_class: tuple[str, ...] = ("sky",)
+    """`coco`, `labelme`: classes that are sky."""
+    void_class: tuple[str, ...] = ()
+    """`coco`, `labelme`: classes to ignore, over sky."""
     split: Literal["train", "val", "test"] | None = None
-    """`folder`: put everything here. None deals it out 60/20/20."""
+    """`coco`, `labelme`, `folder`: put everything here. None deals it out 60/20/20."""
 
 
 ADAPTERS: dict[str, Callable[[AdapterConfig], Plan]] = {
     "ade20k": lambda config: ade20k.benchmark(config.source, config.seed),
     "ade20k_outdoors": lambda config: ade20k.outdoors(config.source, config.seed),
     "cityscapes": lambda config: cityscapes.fine(config.source),
-    "camvid": lambda config: camvid.either(config.source),
     "skyfinder": lambda config: skyfinder.cameras(config.source, config.seed),
+    "coco": lambda config: regions.coco(config.source, config.seed, config.sky_class, config.void_class, config.split),
+    "labelme": lambda config: regions.labelme(config.source, config.seed, config.sky_class, config.void_class, config.split),
     "folder": lambda config: folder.plain(
         config.source, config.seed, **{option: getattr(config, option) for option in FOLDER_OPTIONS}
     ),
@@ -104,9 +113,10 @@ def _check(config: AdapterConfig) -> None:
     if config.out.exists() and (not config.out.is_dir() or any(config.out.iterdir())):
         raise InputError(f"got --out {config.out}, which is not empty, expected a new folder; choose another, or remove it")
     defaults: dict[str, Any] = {field.name: field.default for field in fields(AdapterConfig) if field.default is not MISSING}
-    given = [f"--{name.replace('_', '-')}" for name in FOLDER_OPTIONS if getattr(config, name) != defaults[name]]
-    if given and config.name != "folder":
-        raise InputError(f"got {', '.join(given)} with {config.name}, expected it with `folder` only; leave it out")
+    for name in {*FOLDER_OPTIONS, *REGION_OPTIONS} - {*OPTIONS.get(config.name, ())}:
+        if getattr(config, name) != defaults[name]:
+            takers = " and ".join(key for key, names in OPTIONS.items() if name in names)
+            raise InputError(f"got --{name.replace('_', '-')} with {config.name}, expected it with {takers} only; leave it out")
 
 
 def _check_items(items: Sequence[Item]) -> None:
@@ -127,7 +137,7 @@ def _write_whole(plan: Plan, config: AdapterConfig) -> tuple[list[dict[str, str]
         rows: list[dict[str, str]] = []
         left_out: list[Path] = []
         for item in track(plan.items, config.name):
-            mask = plan.to_mask(item.annotation)
+            mask = plan.to_mask(item)
             try:
                 image = _read_image(item, mask)
             except InputError:

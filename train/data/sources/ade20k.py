@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from edge_runtime.progress import track
-from train.data.sources.plan import Item, Plan, mask_of, read_classes, split_names, visible_files, wrong_layout
+from train.data.sources.plan import Item, Plan, mask_of, of_file, read_classes, split_names, visible_files, wrong_layout
 
 LICENSE = "ADE20K: images non-commercial research and education; annotations BSD-3-Clause"
 TREE = """
@@ -108,7 +108,7 @@ def _is_outdoors(annotation: Path) -> bool:
 
 
 def _plan(source: str, items: list[Item]) -> Plan:
-    return Plan(source, LICENSE, "human; unlabeled = ignore", items, _mask)
+    return Plan(source, LICENSE, "human; unlabeled = ignore", items, of_file(_mask))
 
 
 def _mask(path: Path) -> np.ndarray:

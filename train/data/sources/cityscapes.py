@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.data.sources.plan import Item, Plan, mask_of, read_classes, visible_files, wrong_layout
+from train.data.sources.plan import Item, Plan, mask_of, of_file, read_classes, visible_files, wrong_layout
 
 LICENSE = "Cityscapes: non-commercial research, teaching and personal experiments; not to be passed on"
 TREE = """
@@ -52,7 +52,7 @@ def fine(source: Path) -> Plan:
     if not items or not (source / "gtFine").is_dir():
         missing = "gtFine/" if items else "an image in leftImg8bit/train or leftImg8bit/val"
         raise wrong_layout(source, f"without {missing}", TREE, NEXT_STEP)
-    return Plan("cityscapes", LICENSE, "human polygons", items, _mask)
+    return Plan("cityscapes", LICENSE, "human polygons", items, of_file(_mask))
 
 
 def _mask(path: Path) -> np.ndarray:

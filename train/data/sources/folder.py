@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.mask_file import VOID
-from train.data.sources.plan import OTHER, SKY, Item, Plan, read_labels, split_names, visible_files, wrong_layout
+from train.data.sources.plan import OTHER, SKY, Item, Plan, of_file, read_labels, split_names, visible_files, wrong_layout
 
 NEXT_STEP = "Name your folders with --image-folder and --mask-folder."
 
@@ -56,7 +56,7 @@ def plain(
         for image in images
     ]
     to_mask = partial(mask_of_value, sky=tuple(sky_value), void=tuple(void_value)) if sky_value else mask_of_gray
-    return Plan(source.resolve().name, "unknown", "unknown", items, to_mask)
+    return Plan(source.resolve().name, "unknown", "unknown", items, of_file(to_mask))
 
 
 def mask_of_value(path: Path, sky: tuple[int, ...], void: tuple[int, ...]) -> np.ndarray:

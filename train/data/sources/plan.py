@@ -50,7 +50,7 @@ class Plan:
     Attributes
     ----------
     to_mask
-        Reads an annotation file into (H, W) uint8: 255 sky, 0 other, 128 void.
+        Reads the annotation of an image into (H, W) uint8: 255 sky, 0 other, 128 void.
     skip_unfit
         Leave out and count images that are broken or differ in size from their annotation, instead of refusing.
         Only for data sets that are published with such images.
@@ -60,8 +60,13 @@ class Plan:
     licence: str
     label_quality: str
     items: list[Item]
-    to_mask: Callable[[Path], np.ndarray]
+    to_mask: Callable[[Item], np.ndarray]
     skip_unfit: bool = False
+
+
+def of_file(read: Callable[[Path], np.ndarray]) -> Callable[[Item], np.ndarray]:
+    """Return `Plan.to_mask` of a data set in which every image has an annotation file of its own."""
+    return lambda item: read(item.annotation)
 
 
 def wrong_layout(source: Path, got: str, tree: str, next_step: str) -> InputError:

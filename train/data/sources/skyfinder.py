@@ -20,7 +20,7 @@ from PIL import Image
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import DECODE_ERRORS
-from train.data.sources.plan import OTHER, SKY, Item, Plan, split_names, visible_files, wrong_layout
+from train.data.sources.plan import OTHER, SKY, Item, Plan, of_file, split_names, visible_files, wrong_layout
 
 LICENSE = "SkyFinder: CC BY 4.0 (Zenodo record 5884485)"
 TREE = """
@@ -53,7 +53,7 @@ def cameras(source: Path, seed: int) -> Plan:
         for name in with_frames
         for image in frames[name]
     ]
-    return Plan("skyfinder", LICENSE, "one human mask per camera", items, lru_cache(maxsize=1)(_mask), skip_unfit=True)
+    return Plan("skyfinder", LICENSE, "one human mask per camera", items, of_file(lru_cache(maxsize=1)(_mask)), skip_unfit=True)
 
 
 def _mask(path: Path) -> np.ndarray:
