@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from edge_runtime.errors import InputError
+from edge_runtime.escape import rich as escape
 from edge_runtime.images.dataset import Pair, find_pairs, splits
 from edge_runtime.metrics.histograms import Reliability, reliability
 from edge_runtime.metrics.iou import (
@@ -30,7 +31,7 @@ from edge_runtime.metrics.iou import (
 )
 from train.engine.limits import check_limits
 from train.evaluation.model import Model, open_model
-from train.evaluation.plots import plot_distributions, plot_reliability, plot_violins, worst_sheet
+from train.evaluation.plots import plot_reliability, worst_sheet
 from train.evaluation.summary import group_by_tag, listed, per_class, summary
 
 TABLE = {
@@ -51,7 +52,7 @@ RELIABILITY = {"starts": "starts", "pixels": "pixels", "called": "predicted", "s
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Measure a network on labeled images: metrics.json, per_image.csv, plots and sheets of the worst images."""
+    """Measure a network on labeled images: metrics.json, per_image.csv, a plot, and a sheet of the worst images."""
 
     model: Annotated[Path, tyro.conf.Positional]
     """A checkpoint.pt of train/fit.py, or an artifact folder."""
@@ -64,7 +65,9 @@ class EvaluateConfig:
     threads: int = 1
     """CPU threads of the network."""
     worst: int = 24
-    """Images on each sheet of the worst ones."""
+    """Images on the sheet of the worst ones."""
+    arch: str | None = None
+    """FILE.py:function, which runs, where the checkpoint is of a network of your own."""
 
 
 def find_labeled(folders: Sequence[Path], split: str) -> dict[Path, list[Pair]]:
@@ -82,7 +85,7 @@ def evaluate(config: EvaluateConfig) -> Path:
     check_limits(config, {"threads": (1, 1024), "worst": (1, 10_000)})
     by_folder = find_labeled(config.data, config.split)
     pairs = [pair for folder_pairs in by_folder.values() for pair in folder_pairs]
-    model = open_model(config.model, config.threads)
+    model = open_model(config.model, config.threads, config.arch)
     out = config.out or Path("runs") / f"eval-{model.label}-{config.split}"
     images = _measure(model, pairs)
     found = reliability(np.sum([image.sky_bins for image in images], 0), np.sum([image.other_bins for image in images], 0))
@@ -109,7 +112,7 @@ def evaluate(config: EvaluateConfig) -> Path:
 def _measure(model: Model, pairs: list[Pair]) -> list[ImageMetrics]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task(model.label, total=len(pairs))
+        task = progress.add_task(escape(model.label), total=len(pairs))
         return evaluate_pairs(model.predict, pairs, progress=lambda: progress.advance(task))
 
 
@@ -129,11 +132,8 @@ def _write(
     try:
         partial.mkdir(parents=True)
         _write_rows(partial / "per_image.csv", folders, pairs, images)
-        plot_violins(group_by_source(pairs, images), partial / "violins.png", title)
-        plot_distributions(images, partial / "distributions.png", title)
         plot_reliability(found, partial / "reliability.png", title)
-        worst_sheet(model.predict, pairs, images, "iou", worst, partial / "worst_iou.png")
-        worst_sheet(model.predict, pairs, images, "mae", worst, partial / "worst_mae.png")
+        worst_sheet(model.predict, pairs, images, worst, partial / "worst.png")
         (partial / "metrics.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         out.mkdir(parents=True, exist_ok=True)
         for path in sorted(partial.iterdir(), key=lambda path: path.name == "metrics.json"):
@@ -156,13 +156,13 @@ def _write_rows(path: Path, folders: list[str], pairs: list[Pair], images: list[
 def _print_table(report: dict[str, Any], label: str) -> None:
     data = report["data"]
     title = f"{label} on {', '.join(data['folders'])} ({data['split'] or 'no split'})"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     table.add_column("source", no_wrap=True)
     table.add_column("images", justify="right")
     for heading in TABLE.values():
         table.add_column(heading, justify="right", no_wrap=True)
     for name, values in report["sources"].items():
-        table.add_row(name, str(values["count"]), *_cells(values))
+        table.add_row(escape(name), str(values["count"]), *_cells(values))
     table.add_section()
     table.add_row("all", str(report["pooled"]["count"]), *_cells(report["pooled"]))
     # A pipe has no width: the table keeps all its columns there.

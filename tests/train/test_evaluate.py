@@ -19,11 +19,10 @@ from edge_runtime.images.dataset import find_pairs
 from edge_runtime.metrics.iou import METRIC_NAMES, ImageMetrics, evaluate_image
 from train.evaluate import EvaluateConfig, evaluate
 from train.evaluation.model import open_model
-from train.evaluation.plots import plot_distributions, plot_violins, worst_order, worst_sheet
+from train.evaluation.plots import worst_first, worst_sheet
 
 pytestmark = pytest.mark.slow
-PLOTS = {"violins.png", "distributions.png", "reliability.png", "worst_iou.png", "worst_mae.png"}
-FILES = {"metrics.json", "per_image.csv", *PLOTS}
+FILES = {"metrics.json", "per_image.csv", "reliability.png", "worst.png"}
 
 
 def run_cli(project_root: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -122,6 +121,17 @@ def test_folder_without_splits_and_several_folders(
     assert report["pooled"]["iou"]["value"] == whole["pooled"]["iou"]["value"]
 
 
+def test_sources_in_brackets_are_no_markup(
+    tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(scene_dir / "test", tmp_path / "data" / "test")
+    first, second, *_ = (path.stem for path in sorted((tmp_path / "data" / "test" / "images").iterdir()))
+    (tmp_path / "data" / "manifest.csv").write_text(f"id,source,split\n{first},[/x],test\n{second},[red],test\n")
+    evaluate(EvaluateConfig(tiny_checkpoint, (tmp_path / "data",), out=tmp_path / "out", worst=1))
+    said = capsys.readouterr().out
+    assert "[/x]" in said and "[red]" in said
+
+
 def test_artifact_measures_like_its_checkpoint(
     project_root: Path,
     evaluated: tuple[Path, subprocess.CompletedProcess[str]],
@@ -193,23 +203,13 @@ def metrics_of(predicted: float, target: float) -> ImageMetrics:
 
 def test_order_of_the_worst() -> None:
     images = [metrics_of(0.5, 0.5), metrics_of(0.9, 0.0), metrics_of(0.0, 0.1), metrics_of(0.2, 0.4)]
-    assert worst_order(images, "iou") == [2, 3, 0]  # the one without sky has no IoU
-    assert worst_order(images, "mae") == [1, 3, 2, 0]
+    assert worst_first(images) == [1, 3, 2, 0]
 
 
-def test_plots_of_little(scene_dir: Path, tmp_path: Path) -> None:
-    """One image, images without sky, equal values, and nothing to show."""
+def test_sheet_of_little(scene_dir: Path, tmp_path: Path) -> None:
+    """One image, and nothing to show."""
     pair = find_pairs(scene_dir, "test")[0]
-    sets = ([metrics_of(0.5, 0.5)], [metrics_of(0.1, 0.0)] * 2, [metrics_of(0.5, 0.5)] * 3, [])
-    for number, images in enumerate(sets):
-        plot_violins({"one": images}, tmp_path / f"violins{number}.png", "title")
-        plot_distributions(images, tmp_path / f"distributions{number}.png", "title")
-        worst_sheet(
-            lambda image: np.zeros(image.shape[:2], np.float32),
-            [pair] * len(images),
-            images,
-            "iou",
-            4,
-            tmp_path / f"worst{number}.png",
-        )
-    assert len(list(tmp_path.iterdir())) == 12
+    for images in ([metrics_of(0.5, 0.5)], []):
+        path = tmp_path / f"{len(images)}.png"
+        worst_sheet(lambda image: np.zeros(image.shape[:2], np.float32), [pair] * len(images), images, 4, path)
+        assert path.is_file()

@@ -1,1 +1,1 @@
-"""What an evaluation shows beside its table: plots, sheets of the worst images, and figures of both classes."""
+"""What an evaluation shows beside its table: a plot, a sheet of the worst images, and figures of both classes."""

@@ -39,13 +39,13 @@ class Model:
     predict: Callable[[np.ndarray], np.ndarray]
 
 
-def open_model(path: Path, threads: int = 1) -> Model:
-    """Open a checkpoint file or an artifact folder; raises `InputError` where it is neither."""
+def open_model(path: Path, threads: int = 1, arch: str | None = None) -> Model:
+    """Open a checkpoint file or an artifact folder; raises `InputError` where it is neither. `arch`: see `load_checkpoint`."""
     if path.is_dir() and not (path / SPEC_FILE).is_file() and (path / "checkpoint.pt").is_file():
         raise InputError(f"got the folder {path}, expected an artifact folder or a file; name {path / 'checkpoint.pt'}")
     if path.is_dir():
         return _open_artifact(path, threads)
-    return _open_checkpoint(path, threads)
+    return _open_checkpoint(path, threads, arch)
 
 
 def _open_artifact(path: Path, threads: int) -> Model:
@@ -64,8 +64,8 @@ def _open_artifact(path: Path, threads: int) -> Model:
     return Model(artifact.spec.name, facts, segmenter)
 
 
-def _open_checkpoint(path: Path, threads: int) -> Model:
-    checkpoint = load_checkpoint(path)
+def _open_checkpoint(path: Path, threads: int, arch: str | None) -> Model:
+    checkpoint = load_checkpoint(path, arch)
     limit_threads(threads)
     network = checkpoint.build()
 

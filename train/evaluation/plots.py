@@ -1,10 +1,9 @@
-"""What an evaluation looks like: violins per source, distributions, reliability, and sheets of the worst images."""
+"""What an evaluation looks like: how far probabilities can be believed, and a sheet of the worst images."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -14,58 +13,9 @@ from edge_runtime.images.resize import to_mask8
 from edge_runtime.metrics.histograms import Reliability
 from edge_runtime.metrics.iou import ImageMetrics
 
-Order: TypeAlias = Literal["iou", "mae"]
-
 PANEL = (192, 144)  # width and height of one panel of a sheet, pixels
 CAPTION, MARGIN, CELLS_PER_ROW = 18, 8, 3
 BACKGROUND, INK, VOID_COLOR = (24, 24, 24), (230, 230, 230), (200, 60, 160)
-
-
-def plot_violins(groups: Mapping[str, Sequence[ImageMetrics]], path: Path, title: str) -> None:
-    """Draw the per-image IoU of every source with sky as PNG: violin, every image, median; best source on top."""
-    from matplotlib.figure import Figure  # the object interface: no global state, no window system
-
-    values = {name: [image.iou for image in group if image.iou is not None] for name, group in groups.items()}
-    shown = sorted((name for name in values if values[name]), key=lambda name: (float(np.median(values[name])), name))
-    figure = Figure(figsize=(9, 1.6 + 0.45 * len(shown)), layout="constrained")
-    axes = figure.subplots()
-    rng = np.random.default_rng(0)  # only where the dots are drawn
-    for row, name in enumerate(shown):
-        points = np.array(values[name])
-        if np.ptp(points) > 0:  # a density needs two values
-            drawn: Any = axes.violinplot(points, [row], orientation="horizontal", widths=0.85, showextrema=False)
-            drawn["bodies"][0].set(facecolor="tab:blue", alpha=0.35)
-        axes.plot(points, row + rng.uniform(-0.12, 0.12, len(points)), ".", color="tab:blue", markersize=2.5)
-        axes.plot(np.median(points), row, "D", color="black", markersize=5)
-    axes.set_yticks(range(len(shown)), [f"{name} ({len(values[name])})" for name in shown])
-    axes.set(xlim=(-0.02, 1.02), xlabel="IoU of each image that holds sky (diamond: median)", title=title)
-    axes.grid(axis="x", alpha=0.3)
-    figure.savefig(path, dpi=110)
-
-
-def plot_distributions(images: Sequence[ImageMetrics], path: Path, title: str) -> None:
-    """Draw histograms of the per-image IoU and MAE as PNG, images with and without sky apart."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    figure.suptitle(title)
-    left, right = figure.subplots(1, 2)
-    ious = np.array([image.iou for image in images if image.iou is not None])
-    left.hist(ious, bins=np.linspace(0.0, 1.0, 51), color="tab:blue")
-    if len(ious):
-        left.axvline(float(ious.mean()), color="black", linestyle="--", label=f"mean {ious.mean():.3f}")
-        left.axvline(float(np.median(ious)), color="black", label=f"median {np.median(ious):.3f}")
-        left.legend(loc="upper center")
-    left.set(xlabel="IoU", ylabel="images that hold sky", xlim=(0.0, 1.0))
-    maes = [[image.mae for image in images if image.mae is not None and image.has_sky is sky] for sky in (True, False)]
-    # Errors span decades; anything below the first bin is drawn in it.
-    edges = np.geomspace(1e-4, 1.0, 41)
-    labels = [f"with sky ({len(maes[0])})", f"without sky ({len(maes[1])})"]
-    floored = [np.maximum(group, edges[0]) for group in maes]
-    right.hist(floored, bins=edges, stacked=True, label=labels, color=["tab:blue", "tab:orange"])
-    right.set(xscale="log", xlabel="MAE", ylabel="images")
-    right.legend(loc="upper left")
-    figure.savefig(path, dpi=110)
 
 
 def plot_reliability(found: Reliability, path: Path, title: str) -> None:
@@ -85,26 +35,21 @@ def plot_reliability(found: Reliability, path: Path, title: str) -> None:
     figure.savefig(path, dpi=110)
 
 
-def worst_order(images: Sequence[ImageMetrics], by: Order) -> list[int]:
-    """Return image numbers, worst first: lowest IoU among those that hold sky, or highest MAE among all."""
-    known = [index for index, image in enumerate(images) if getattr(image, by) is not None]
-    return sorted(known, key=lambda index: getattr(images[index], by) * (1 if by == "iou" else -1))
+def worst_first(images: Sequence[ImageMetrics]) -> list[int]:
+    """Return image numbers, the largest mean absolute error first; images without a valid pixel have none."""
+    errors = {index: image.mae for index, image in enumerate(images) if image.mae is not None}
+    return sorted(errors, key=lambda index: -errors[index])
 
 
 def worst_sheet(
-    predict: Callable[[np.ndarray], np.ndarray],
-    pairs: Sequence[Pair],
-    images: Sequence[ImageMetrics],
-    by: Order,
-    count: int,
-    path: Path,
+    predict: Callable[[np.ndarray], np.ndarray], pairs: Sequence[Pair], images: Sequence[ImageMetrics], count: int, path: Path
 ) -> None:
     """Draw the `count` worst images as PNG: image, target (void in magenta), predicted probability, figures."""
-    order = worst_order(images, by)[:count]
+    order = worst_first(images)[:count]
     cells = [
         (_caption(place, pairs[index], images[index]), _panels(predict, pairs[index])) for place, index in enumerate(order, 1)
     ]
-    draw_sheet(cells or [(f"no image has an {by}", [])], path)
+    draw_sheet(cells or [("no image has a valid pixel", [])], path)
 
 
 def draw_sheet(cells: Sequence[tuple[str, Sequence[np.ndarray]]], path: Path) -> None:
