@@ -71,13 +71,15 @@ class Network:
         return torch.zeros(1, 3, self.size.height, self.size.width)
 
 
-def load_network(checkpoint: Path | None, size: str | int | None) -> Network:
+def load_network(checkpoint: Path | None, size: str | int | None, arch: str | None = None) -> Network:
     """Read a checkpoint for export; None is the released `unet_lite`, at the size that the checkpoint was trained for.
+
+    `arch` is FILE.py:function for a checkpoint of a network of your own.
 
     Raises `InputError` for a checkpoint that cannot be used, and for a size that the networks cannot take.
     """
     path = checkpoint or RELEASED_CHECKPOINT
-    loaded = load_checkpoint(path)
+    loaded = load_checkpoint(path, arch)
     chosen = Size.parse(str(loaded.size if size is None else size))
     for side in (chosen.width, chosen.height):
         if not STRIDE <= side <= MAX_SIDE or side % STRIDE:
@@ -102,15 +104,18 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 
     Each converter would do this in its own way. Done once here, all formats hold the same weights. Pools round down.
     """
-    folded = copy.deepcopy(network).eval()
+    whole = copy.deepcopy(network).eval().requires_grad_(False)
+    folded = copy.deepcopy(whole)
     for part in folded.modules():
         if isinstance(part, nn.MaxPool2d):
             part.ceil_mode = False  # the same at multiples of 32; WebGPU refuses ceil mode, and OpenCV computes it wrongly
         # In an nn.Sequential, and in torchvision's blocks (conv1, bn1, ...), a batch norm stands right after its convolution.
         for (name, first), (after, second) in itertools.pairwise(list(part.named_children())):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d) and first.out_channels == second.num_features:
                 setattr(part, name, fuse_conv_bn_eval(first, second))
                 setattr(part, after, nn.Identity())
-    left = [name for name, part in folded.named_modules() if isinstance(part, nn.BatchNorm2d)]
-    assert not left, f"batch norms that do not follow a convolution: {left}"
-    return folded.requires_grad_(False)
+    image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        expected, found = whole(image), folded(image)
+    # In a network of your own, layers may run in another order than they are listed: it stays as it is.
+    return folded if torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * float(expected.abs().max())) else whole

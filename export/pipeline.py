@@ -49,6 +49,8 @@ class ExportConfig:
     """fp16 stores weights as float16."""
     out: Path | None = None
     """The artifact's folder. Default: build/NAME-SIZE-PRECISION-FORMAT in the project."""
+    arch: str | None = None
+    """FILE.py:function, which runs, where the checkpoint is of a network of your own."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ def run_export(
     Raises `InputError` for a bad checkpoint, size or --out. Raises `GateError` where parity does not hold: nothing is written
     then, and what was at --out stays.
     """
-    network = load_network(config.checkpoint, config.size)
+    network = load_network(config.checkpoint, config.size, config.arch)
     say(f"{network.checkpoint.name} at {network.size}: converting to {artifact_format} {config.precision}")
     images = parity.parity_images(network.size)
     expected = parity.run_torch(network.reference, images)

@@ -78,6 +78,8 @@ class Int8Config:
     ones as pass --min-agreement, and with --eval --max-drop."""
     out: Path | None = None
     """The artifact's folder; for several formats, the folder of their folders. Default: build/NAME-SIZE-int8-FORMAT."""
+    arch: str | None = None
+    """FILE.py:function, which runs, where the checkpoint is of a network of your own."""
 
 
 def quantize(config: Int8Config) -> list[Artifact]:
@@ -87,7 +89,7 @@ def quantize(config: Int8Config) -> list[Artifact]:
     formats that passed are.
     """
     _check(config)
-    network = load_network(config.checkpoint, config.size)
+    network = load_network(config.checkpoint, config.size, config.arch)
     check_names(network, frozenset(config.keep_float) - {AUTO})
     chosen = divide(config.calib, config.count, config.seed)
     say(f"{network.checkpoint.name}: calibrating on {len(chosen.calibration)} images, checking on {len(chosen.held_out)}")

@@ -32,10 +32,10 @@ from train.engine.presets import FitConfig
 from train.engine.run import STATE_FILE
 from train.evaluation.model import open_model
 from train.fit import fit
-from train.models import MODELS, count_macs, count_parameters, load_checkpoint
+from train.models import MODELS, add_network, count_macs, count_parameters, load_checkpoint, plain_name
 
-LEFT_OUT = ("deeplabv3_resnet50", "csail_resnet50_ppm")  # both at output stride 8, which takes three times as long
-NETWORKS = tuple(name for name in MODELS if name not in LEFT_OUT)
+OTHERS = ("unet_resnet50", "unet_vgg16", "unet_vgg19", "fcn_resnet50", "deeplabv3_resnet50")
+NETWORKS = (*MODELS, *(f"studies/networks.py:{name}" for name in OTHERS))
 IMAGENET = ("unet_lite", "unet_lite_s", "teacher")  # their encoders start from packaged weights
 UNTRAINED = ("classical:contour", "classical:color")
 SHOWN = ("iou", "boundary_iou", "mae", "fbeta_max", "auroc", "f1", "nosky_fpr")
@@ -45,7 +45,7 @@ PUBLISHED = {
     "unet": "ADE20K MAE 0.13, F 0.88",
     "u2net": "ADE20K MAE 0.01, F 0.98",
     "unet_resnet50": "ADE20K-Outdoors IoU 94.89 %",
-    "deeplabv3_resnet50_os16": "ADE20K-Outdoors IoU 93.92 % (output stride 8)",
+    "deeplabv3_resnet50": "ADE20K-Outdoors IoU 93.92 %",
 }
 
 
@@ -56,7 +56,7 @@ class ZooConfig(StudyConfig):
     data: Path | None = None
     """Labeled images with the splits train, val and test."""
     networks: tuple[str, ...] = NETWORKS
-    """Networks, by their names in train/models/registry.py."""
+    """Networks, as `--arch` of train/fit.py."""
     size: int = 160
     """Input side in pixels."""
     steps: int = 1500
@@ -87,17 +87,17 @@ def measure(config: ZooConfig) -> Iterator[tuple[str, Figures]]:
     require(config, 0, "latency_runs", "limit", "seed")
     if config.data is None:
         raise InputError("got no --data, expected a folder with the splits train, val and test")
-    unknown = [name for name in config.networks if name not in MODELS]
-    if unknown or not config.networks:
-        raise InputError(f"got networks {', '.join(unknown) or '(none)'}, expected some of {', '.join(MODELS)}")
+    if not config.networks:
+        raise InputError("got no --networks, expected some")
+    networks = {plain_name(arch): arch for arch in config.networks if add_network(arch)}
     settings = {name: getattr(config, name) for name in ("size", "steps", "batch", "lr", "precision", "seed", "threads", "limit")}
     figures: Figures = {"settings": settings | {"data": config.data.name}, "networks": {}, "others": {}}
     figures |= _saved(config, figures["settings"])
     pairs = find_pairs(config.data, "test")
     pairs = spread(pairs, config.limit or len(pairs))
-    for name in config.networks:
+    for name, arch in networks.items():
         if name not in figures["networks"]:
-            figures["networks"][name] = _network(config, name, pairs)
+            figures["networks"][name] = _network(config, arch, pairs)
             figures["others"] = {}
         yield "zoo", figures
     if not figures["others"]:
@@ -115,12 +115,12 @@ def _saved(config: ZooConfig, settings: dict[str, Any]) -> Figures:
     return saved if saved["settings"] == settings else {}
 
 
-def _network(config: ZooConfig, name: str, pairs: Sequence[Pair]) -> dict[str, Any]:
+def _network(config: ZooConfig, arch: str, pairs: Sequence[Pair]) -> dict[str, Any]:
     assert config.data is not None
-    folder = config.runs / name
+    folder = config.runs / plain_name(arch)
     started = time.monotonic()
     run = FitConfig(
-        name, data=(config.data,), out=folder, sizes=(config.size,), steps=(config.steps,), batches=(config.batch,), lr=config.lr,
+        arch, data=(config.data,), out=folder, sizes=(config.size,), steps=(config.steps,), batches=(config.batch,), lr=config.lr,
         seed=config.seed, threads=config.threads, precision=config.precision,
         warmup=config.steps // 10, resume=(folder / STATE_FILE).is_file(),
     )  # fmt: skip

@@ -58,6 +58,8 @@ class DistillConfig:
     """CPU threads of the teachers."""
     corrections: Path | None = None
     """File of regions whose labels are wrong and get the teachers' prediction alone (train/data/corrections.py)."""
+    arch: str | None = None
+    """FILE.py:function, which runs, where a teacher is a checkpoint of a network of your own."""
 
 
 def soften(config: DistillConfig) -> Path:
@@ -66,7 +68,7 @@ def soften(config: DistillConfig) -> Path:
     Raises `InputError` for two images of one name, and for an --out of other teachers or another weight.
     """
     pairs = _images(config)
-    teachers = [open_model(path, config.threads) for path in config.teachers]
+    teachers = [open_model(path, config.threads, config.arch) for path in config.teachers]
     _claim(config, teachers)
     images, masks = config.out / "train" / "images", config.out / "train" / "masks"
     for folder in (images, masks):

@@ -1,8 +1,4 @@
-"""Train a network: `python train/fit.py PRESET --data DIR [DIR ...]`.
-
-On several GPUs or machines: `torchrun --nproc_per_node N train/fit.py PRESET ...` (train/engine/parallel.py); `batches` stays the
-number of images in a step over all processes. train/engine/slurm.sh is an example for a cluster.
-"""
+"""Train a network: `python train/fit.py PRESET --data DIR [DIR ...]`."""
 
 from __future__ import annotations
 from edge_runtime.cli import run_command
@@ -10,7 +6,6 @@ from edge_runtime.cli import run_command
 import dataclasses
 import json
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,11 +25,10 @@ from train.data.teachers import teachers_of
 from train.engine.curves import plot_curves
 from train.engine.limits import TRAINING_LIMITS, check_limits, check_sizes
 from train.engine.loop import Batch, Pace, Schedule, load_batches, pooled_iou, run_loop, train_step
-from train.engine.parallel import World, join_world, leave_world
 from train.engine.presets import PRESETS, FitConfig
 from train.engine.run import CHECKPOINT_FILE, STATE_FILE, Run, claim_folder, fingerprint, plain_facts, read_state
 from train.engine.stopping import Stop
-from train.models import MODELS, load_checkpoint
+from train.models import add_network, load_checkpoint, plain_name
 
 
 def fit(config: FitConfig) -> Path:
@@ -54,6 +48,7 @@ def fit(config: FitConfig) -> Path:
 def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Path:
     """Train on `pairs`, with the curve of `val_pairs`, wherever they come from; otherwise as `fit`."""
     _check(config)
+    config = dataclasses.replace(config, arch=add_network(config.arch))
     if config.only_sky:
         pairs = [pair for pair in pairs if (read_pair(pair).sky >= 0.5).any()]
         if not pairs:
@@ -61,26 +56,21 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
     if config.epochs is not None:
         config = dataclasses.replace(config, steps=(config.epochs * math.ceil(len(pairs) / config.batches[0]),))
     limit_threads(config.threads)
-    world = join_world()
-    if min(config.batches) < world.size:
-        raise InputError(f"got batches {config.batches} for {world.size} processes, expected an image or more for each")
     val_pairs = val_pairs[:: max(1, math.ceil(len(val_pairs) / config.val_count))]
-    out = config.out or Path("runs") / f"fit-{config.arch}"
-    if world.first:
-        claim_folder(out, config.resume, config.overwrite)
+    out = config.out or Path("runs") / f"fit-{plain_name(config.arch)}"
+    claim_folder(out, config.resume, config.overwrite)
     facts = plain_facts(config)
     state_facts = facts | {"content of --data": fingerprint(pairs)}
-    run, schedule = Run(config, world), Schedule(config)
+    run, schedule = Run(config), Schedule(config)
     if config.resume:
         run.load(read_state(out / STATE_FILE, state_facts), out / STATE_FILE, schedule.total)
-    console = Console(stderr=True, quiet=not world.first)
-    devices = f"{world.size} x {world.device.type}" if world.size > 1 else world.device.type
-    console.print(f"{config.arch}: {len(pairs)} images for training, {len(val_pairs)} for the curve, on {devices}")
+    console = Console(stderr=True)
+    console.print(f"{config.arch}: {len(pairs)} images for training, {len(val_pairs)} for the curve, on {run.device.type}")
 
     def step(batch: Batch, stop: Stop) -> float:
-        loss = train_step(run, schedule, config, batch, world.device)
+        loss = train_step(run, schedule, config, batch)
         row: dict[str, Any] = {"step": run.step, "loss": loss, "lr": schedule.lr(run.step - 1)}
-        if world.first and val_pairs and (run.step % config.val_every == 0 or run.step == schedule.total):
+        if val_pairs and (run.step % config.val_every == 0 or run.step == schedule.total):
             size = config.sizes[schedule.stage_of[run.step - 1]]
             iou = pooled_iou(run.average, stop.until_asked(val_pairs), size)
             if stop.signal is None:
@@ -99,30 +89,25 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
         plot_curves(run.log, out / "curves.png", title=config.arch)
 
     pace = Pace("training", schedule.total, run.step, config.save_minutes)
-    run_loop(_batches(config, schedule, pairs, run.step, world), step, save, pace, world, console)
-    leave_world()
+    run_loop(_batches(config, schedule, pairs, run), step, save, pace, console)
     return out / CHECKPOINT_FILE
 
 
-def _batches(config: FitConfig, schedule: Schedule, pairs: list[Pair], first: int, world: World) -> Iterable[Batch]:
-    """Return the batches of this process from step `first` on."""
+def _batches(config: FitConfig, schedule: Schedule, pairs: list[Pair], run: Run) -> Iterable[Batch]:
+    """Return the batches from the run's next step on."""
     if not config.resident:
         samples = Samples(pairs, schedule.sample_sizes(), config.seed, config.conditions, config.balance)
-        batches = [batch[world.rank :: world.size] for batch in schedule.batches_from(first, config.stop_at_step)]
-        return load_batches(samples, batches, config.workers, world.device)
-    images = keep_in_memory(pairs, config.resident, world.device, config.balance, config.conditions)
+        return load_batches(samples, schedule.batches_from(run.step, config.stop_at_step), config.workers, run.device)
+    images = keep_in_memory(pairs, config.resident, run.device, config.balance, config.conditions)
     last = schedule.total if config.stop_at_step is None else min(config.stop_at_step, schedule.total)
 
     def views(step: int) -> Batch:
-        count = len(range(world.rank, int(schedule.batch_of[step]), world.size))
-        return images.views(config.sizes[schedule.stage_of[step]], count, config.seed + 1000 * world.rank, step)
+        return images.views(config.sizes[schedule.stage_of[step]], int(schedule.batch_of[step]), config.seed, step)
 
-    return (views(step) for step in range(first, last))
+    return (views(step) for step in range(run.step, last))
 
 
 def _check(config: FitConfig) -> None:
-    if config.arch not in MODELS:
-        raise InputError(f"got network {config.arch!r}, expected one of {', '.join(MODELS)}")
     unknown = [name for name in config.conditions if name not in CONDITIONS]
     if unknown:
         raise InputError(f"got conditions {', '.join(unknown)}, expected some of {', '.join(CONDITIONS)}")
@@ -139,9 +124,7 @@ def _check(config: FitConfig) -> None:
 
 def main(config: FitConfig) -> None:
     """Train and print the checkpoint's path."""
-    path = fit(config)
-    if os.environ.get("RANK", "0") == "0":
-        print(path)
+    print(fit(config))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ MADE = {
     "open-soft": [SOFTEN.format(f"{FOUND['open']} {FOUND['sky']}", f" --sources {TAUGHT}", "open-soft")],
 }  # fmt: skip
 FLAGS = ("conditions", "resident", "balance", "boundary", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed", "precision")
-PRUNING_FLAGS = ("macs", "rounds", "steps", "final_steps", "batch", "importance", "conditions", "lr", "ema", "seed", "precision")
+PRUNING_FLAGS = ("macs", "rounds", "steps", "final_steps", "batch", "conditions", "lr", "ema", "seed", "precision")
 # What was done to released weights by hand, with code that is not kept: key of a checkpoint's record -> what the card says.
 BY_HAND = {
     "started_from": "It started from {}; no flag of train/fit.py takes a part of the weights.",

@@ -26,15 +26,14 @@ from edge_runtime.errors import InputError
 from edge_runtime.files import write_json
 from edge_runtime.images.dataset import Pair
 from train.data.datasets import Samples, gather
-from train.engine.channel_choice import Rule, prune_to
+from train.engine.channel_choice import prune_to
 from train.engine.limits import TRAINING_LIMITS, check_limits, check_sizes
 from train.engine.loop import Batch, Pace, Schedule, load_batches, pooled_iou, run_loop, train_step
 from train.engine.losses import sky_loss, soften_batch
-from train.engine.parallel import World
 from train.engine.presets import PRUNE_PRESETS, FitConfig, PruneConfig
-from train.engine.run import CHECKPOINT_FILE, REMEDY, STATE_FILE, Run, claim_folder, fingerprint, plain_facts, read_state
+from train.engine.run import CHECKPOINT_FILE, DEVICE, REMEDY, STATE_FILE, Run, claim_folder, fingerprint, plain_facts, read_state
 from train.engine.stopping import Stop
-from train.models import MODELS, Checkpoint, count_macs, load_checkpoint, plan_of
+from train.models import MODELS, Checkpoint, all_maps, count_macs, load_checkpoint, plan_of
 from train.models.channel_plan import apply_plan
 
 LIMITS = TRAINING_LIMITS | {
@@ -42,7 +41,6 @@ LIMITS = TRAINING_LIMITS | {
     "rounds": (1, 1000),
     "final_steps": TRAINING_LIMITS["steps"],
     "multiple": (1, 1024),
-    "power": (0.0, 10.0),
 }
 WARMUP = 0.1  # share of a round in which the learning rate rises
 
@@ -53,15 +51,14 @@ def prune(config: PruneConfig) -> Path:
     Raises `InputError` for bad values, no data, a share of MACs that cannot be reached, a folder that holds another run, or a
     resume state of another run, and `GateError` where the loss is not finite.
     """
-    start = load_checkpoint(config.checkpoint)
+    start = load_checkpoint(config.checkpoint, config.arch)
     _check(config, start)
     pairs, val_pairs = gather(config.data, "train"), gather(config.data, "val")
     if not pairs:
         raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
     limit_threads(config.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     teacher = load_checkpoint(config.teacher).build() if config.teacher else start.build()
-    job = Pruning(config, start, teacher.to(device), pairs, val_pairs[:: max(1, -(-len(val_pairs) // config.val_count))], device)
+    job = Pruning(config, start, teacher, pairs, val_pairs[:: max(1, -(-len(val_pairs) // config.val_count))])
     if config.resume:
         job.load()
     while not job.finished:
@@ -72,11 +69,8 @@ def prune(config: PruneConfig) -> Path:
 class Pruning:
     """A pruning run: the rounds, and the `Run` of the round that is being trained."""
 
-    def __init__(
-        self, config: PruneConfig, start: Checkpoint, teacher: nn.Module, pairs: list[Pair], val: list[Pair], device: torch.device
-    ) -> None:
-        self.config, self.start, self.teacher, self.val = config, start, teacher.eval(), val
-        self.world = World(0, 1, device)
+    def __init__(self, config: PruneConfig, start: Checkpoint, teacher: nn.Module, pairs: list[Pair], val: list[Pair]) -> None:
+        self.config, self.start, self.teacher, self.val = config, start, teacher.to(DEVICE).eval(), val
         self.size = config.size or start.size
         self.full_macs = count_macs(MODELS[start.arch](), self.size)
         self.lengths = [config.steps] * (config.rounds - 1) + [config.final_steps]
@@ -84,7 +78,7 @@ class Pruning:
         self.samples = Samples(pairs, np.full(self.begins[-1] * config.batch, self.size), config.seed, config.conditions)
         self.facts = json.loads(json.dumps(plain_facts(config)))
         self.state_facts = self.facts | {"content of --data": fingerprint(pairs, (config.checkpoint, config.teacher))}
-        self.out = config.out or Path("runs") / f"prune-{start.arch}"
+        self.out = config.out or Path("runs") / f"prune-{start.name}"
         claim_folder(self.out, config.resume, config.overwrite)
         self.console = Console(stderr=True)
         self.model = start.build()
@@ -113,26 +107,25 @@ class Pruning:
     def _prune(self) -> None:
         share = (self.round + 1) / self.config.rounds
         target = self.first_macs ** (1 - share) * (self.config.macs * self.full_macs) ** share
-        rule = Rule(self.config.importance, self.config.power, self.config.multiple, self.config.weights)
         model = self.model.cpu()
-        prune_to(model, self.size, target, rule, self._gradients)
+        self._gradients(model)
+        prune_to(model, self.size, target, self.config.multiple)
         self.macs = count_macs(model, self.size)
         self.history.append(self._row(self.round + 1, model) | {"trained": False})
         self.console.print(f"round {self.round + 1}: {self.macs / 1e6:.0f} million MACs, {self.macs / self.full_macs:.1%}")
 
     def _gradients(self, model: nn.Module) -> None:
-        """Leave the mean gradient, for fisher the mean of its squares, of 32 small batches in `grad`."""
+        """Leave the mean gradient of 32 small batches in `grad`."""
         model.eval()
-        squared = self.config.importance == "fisher"
         sums = [torch.zeros_like(parameter) for parameter in model.parameters()]
         drawn = np.random.default_rng((self.config.seed, self.round)).integers(len(self.samples), size=(32, 4))
         for rows in track(drawn, "importance", console=self.console):
             image, sky, valid = (torch.stack(parts) for parts in zip(*(self.samples[int(row)] for row in rows), strict=True))
             model.zero_grad(set_to_none=True)
-            sky_loss(model.forward_all(image), sky, valid).backward()  # type: ignore[operator]
+            sky_loss(all_maps(model, image), sky, valid).backward()
             for total, parameter in zip(sums, model.parameters(), strict=True):
                 if parameter.grad is not None:
-                    total += parameter.grad.square() if squared else parameter.grad
+                    total += parameter.grad
         for total, parameter in zip(sums, model.parameters(), strict=True):
             parameter.grad = total / len(drawn)
 
@@ -144,26 +137,26 @@ class Pruning:
         )  # fmt: skip
 
     def _start_run(self) -> Run:
-        return Run(self._fit_config(), self.world, self.model.train())
+        return Run(self._fit_config(), self.model.train())
 
     def _train(self, run: Run) -> None:
         config, length, begin = self._fit_config(), self.lengths[self.round], self.begins[self.round]
-        schedule, device, batch = Schedule(config), self.world.device, self.config.batch
+        schedule, batch = Schedule(config), self.config.batch
         last = min(begin + length, self.config.stop_at_step or self.begins[-1])
         numbers = [list(range(s * batch, (s + 1) * batch)) for s in range(begin + run.step, last)]
 
         def step(batch: Batch, _stop: Stop) -> float:
-            batch = [tensor.to(device) for tensor in batch]
+            batch = [tensor.to(run.device) for tensor in batch]
             batch = soften_batch(batch, self.teacher, self.config.distill, self.config.precision == "bf16")
-            loss = train_step(run, schedule, config, batch, device)
+            loss = train_step(run, schedule, config, batch)
             run.log.append({"step": run.step, "loss": loss})
             if run.step == length:
                 self.history.append(self._row(self.round + 1, run.average))
             return loss
 
         pace = Pace(f"round {self.round + 1}", length, run.step, self.config.save_minutes)
-        loader = load_batches(self.samples, numbers, self.config.workers, device)
-        run_loop(loader, step, lambda: self._save(run), pace, self.world, self.console)
+        loader = load_batches(self.samples, numbers, self.config.workers, run.device)
+        run_loop(loader, step, lambda: self._save(run), pace, self.console)
 
     def _end_round(self) -> None:
         if self.run is not None and self.run.step == self.lengths[self.round]:

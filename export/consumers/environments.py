@@ -26,6 +26,8 @@ PACKAGES = {
     "contracts": ("schemathesis==4.32.5",),
     "notebooks": ("jupytext==1.19.6", "nbconvert==7.17.2", "ipykernel==7.4.0"),
     "coreml": ("coremltools==9.0",),
+    # torchvision's wheels are made for the CUDA build of torch: 3 GB.
+    "networks": ("torch===2.13.0", "torchvision==0.28.0", "segmentation-models-pytorch==0.6.0"),
     "lock": ("uv==0.13.8",),
     "audit": ("pip-audit==2.10.1",),
     # The Kotlin compiler, and parsers of Swift and of Gradle's Kotlin.
@@ -39,7 +41,7 @@ PACKAGES = {
     "sbom": ("cyclonedx-bom==7.5.0",),
 }
 # Exporters and backends run there too: the environment sees this project and its packages behind its own.
-LAYERED = frozenset({"archives", "coreml"})
+LAYERED = frozenset({"archives", "coreml", "networks"})
 
 
 @dataclass(frozen=True)

@@ -31,5 +31,5 @@ def test_finished_networks_are_skipped(split_scenes: Callable[..., Path], scene_
     assert all(network in name for network in config.networks)
     assert mean["parameters"] == sum(row["parameters"] for row in figures["networks"].values())
     assert not (tmp_path / "runs" / "unet_lite_s" / "checkpoint.pt").exists()
-    with pytest.raises(InputError, match="got networks resnext"):
+    with pytest.raises(InputError, match="got network 'resnext'"):
         list(measure(dataclasses.replace(config, networks=("resnext",))))

@@ -5,45 +5,22 @@ the groups of torch-pruning's dependency graph (Fang et al. 2023, "DepGraph", se
 whose next few channels have the least importance per MAC saved gives them up, until enough MACs are saved: a channel at full
 resolution costs hundreds of times one at the bottom, so the stages there are pruned hardest without being named (FLOPs as a
 regulariser of importance: Molchanov et al. 2017, "Pruning convolutional neural networks for resource efficient inference", 2.2).
+
+The importance is |sum of weight x gradient| over all weights that go with a channel, an estimate of what the loss rises by
+(equation 8 there). With a quarter of the MACs of unet_lite pruned and before any training, val IoU (0.940 unpruned) was 0.852
+with it, 0.833 with squares of weight x gradient, and below 0.2 with norms of the weights.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
 
 from edge_runtime.errors import InputError
-
-Importance = Literal["fisher", "taylor", "l1", "l2", "bn"]
-NEEDS_GRADIENTS = ("fisher", "taylor")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How channels are compared.
-
-    Attributes
-    ----------
-    importance
-        Of a channel, out of all weights that go with it: `fisher` is the sum of (weight x gradient)^2, `taylor` |sum of weight x
-        gradient|, both estimates of what the loss would rise by; `l1`, `l2` and `bn` are the norms of the weights and the scale
-        of the batch norm, relative to the mean of the group.
-    power
-        The importance is divided by the MACs saved to this power; 0 leaves MACs out of it.
-    multiple
-        Numbers of channels that are left are multiples of this; groups that are already narrower stay.
-    weights
-        Name of a module -> factor on the importance of the groups whose root lies in it; the longest name that fits counts.
-    """
-
-    importance: Importance
-    power: float
-    multiple: int
-    weights: Mapping[str, float]
 
 
 @dataclass(eq=False)
@@ -58,8 +35,6 @@ class Group:
         (C,) of every channel.
     outputs, inputs
         Names of the convolutions that have the channels as outputs and as inputs; of a depthwise one both.
-    weight
-        Factor on the importance: below 1 makes the group go earlier.
     left
         How many channels are left.
     """
@@ -68,7 +43,6 @@ class Group:
     importance: torch.Tensor
     outputs: list[str]
     inputs: list[str]
-    weight: float
     left: int
 
 
@@ -86,31 +60,22 @@ class _Cost:
         return self.each * self.outputs * (1 if self.depthwise else self.inputs)
 
 
-def prune_to(
-    model: nn.Module,
-    size: int,
-    target: float,
-    rule: Rule,
-    gradients: Callable[[nn.Module], None],
-) -> None:
+def prune_to(model: nn.Module, size: int, target: float, multiple: int) -> None:
     """Take channels out of `model` in place until its MACs are at most `target`.
 
-    `size` is the side of the square input in pixels. `gradients` leaves in `grad` of every parameter the mean squared gradient
-    of the loss (fisher) or its mean gradient (taylor). Raises `InputError` where the MACs cannot be reached.
+    `size` is the side of the square input in pixels. `grad` of every parameter holds its mean gradient. Numbers of channels that
+    are left are multiples of `multiple`; groups that are already narrower stay. Raises `InputError` where the MACs cannot be
+    reached.
     """
     import torch_pruning
 
-    _check(model, rule.weights)
     names = {layer: name for name, layer in model.named_modules()}
-    if rule.importance in NEEDS_GRADIENTS:
-        gradients(model)
     graph = torch_pruning.DependencyGraph().build_dependency(model.eval(), torch.zeros(1, 3, size, size))
-    measure = _measure(rule.importance)
-    groups = [
-        _describe(found, measure(found), names, rule.weights)
-        for found in graph.get_all_groups(_one_channel(model), root_module_types=[nn.Conv2d])
-    ]
-    goes = choose(groups, _costs(model, size), target, rule)
+    # Unnormalized: estimates of a loss are the same for all groups.
+    measure = torch_pruning.importance.GroupTaylorImportance(group_reduction="mean", normalizer=None)
+    masks = [layer for layer in names if isinstance(layer, nn.Conv2d) and layer.out_channels == 1]
+    groups = [_describe(found, measure(found), names) for found in graph.get_all_groups(masks, root_module_types=[nn.Conv2d])]
+    goes = choose(groups, _costs(model, size), target, multiple)
     for group in groups:
         channels = group.importance.argsort()[: goes.get(group.root, 0)].tolist()
         if channels:
@@ -119,19 +84,19 @@ def prune_to(
     model.zero_grad(set_to_none=True)
 
 
-def choose(groups: Sequence[Group], costs: Mapping[str, _Cost], target: float, rule: Rule) -> dict[str, int]:
+def choose(groups: Sequence[Group], costs: Mapping[str, _Cost], target: float, multiple: int) -> dict[str, int]:
     """Return how many channels each group, by the name of its root, gives up so that the MACs are at most `target`."""
     ranked = {group.root: group.importance.sort().values for group in groups}
     total, goes = sum(cost.macs for cost in costs.values()), dict.fromkeys(ranked, 0)
     while total > target:
         candidates = []
         for group in groups:
-            count = group.left % rule.multiple or rule.multiple
-            if group.left - count >= rule.multiple:
-                lost = float(ranked[group.root][goes[group.root] : goes[group.root] + count].sum()) * group.weight
-                candidates.append((lost / _saved(group, costs, count) ** rule.power, group.root, group, count))
+            count = group.left % multiple or multiple
+            if group.left - count >= multiple:
+                lost = float(ranked[group.root][goes[group.root] : goes[group.root] + count].sum())
+                candidates.append((lost / _saved(group, costs, count), group.root, group, count))
         if not candidates:
-            least = f"expected {total / 1e6:.1f} or more with numbers of channels that are multiples of {rule.multiple}"
+            least = f"expected {total / 1e6:.1f} or more with numbers of channels that are multiples of {multiple}"
             raise InputError(f"got a target of {target / 1e6:.1f} million MACs, {least}")
         _, root, group, count = min(candidates, key=lambda each: each[:2])
         total -= _saved(group, costs, count)
@@ -180,7 +145,7 @@ def _costs(model: nn.Module, size: int) -> dict[str, _Cost]:
     return costs
 
 
-def _describe(found: Any, importance: torch.Tensor, names: Mapping[nn.Module, str], weights: Mapping[str, float]) -> Group:
+def _describe(found: Any, importance: torch.Tensor, names: Mapping[nn.Module, str]) -> Group:
     import torch_pruning
 
     outputs: list[Any] = []
@@ -190,32 +155,4 @@ def _describe(found: Any, importance: torch.Tensor, names: Mapping[nn.Module, st
             entering = dependency.handler == torch_pruning.prune_conv_in_channels
             (inputs if entering else outputs).append(names[dependency.target.module])
     root = names[found[0].dep.target.module]
-    fitting = max((name for name in weights if root == name or root.startswith(name + ".")), key=len, default=None)
-    factor = 1.0 if fitting is None else weights[fitting]
-    return Group(root, importance.detach().float(), list(dict.fromkeys(outputs)), inputs, factor, len(importance))
-
-
-def _measure(importance: Importance) -> Any:
-    import torch_pruning
-
-    # Only sums of squared gradients times weights estimate a loss, the same for all groups; others are relative to the group.
-    makers = {
-        "fisher": lambda: torch_pruning.importance.GroupHessianImportance(group_reduction="mean", normalizer=None),
-        "taylor": lambda: torch_pruning.importance.GroupTaylorImportance(group_reduction="mean", normalizer=None),
-        "l1": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=1, group_reduction="mean", normalizer="mean"),
-        "l2": lambda: torch_pruning.importance.GroupMagnitudeImportance(p=2, group_reduction="mean", normalizer="mean"),
-        "bn": lambda: torch_pruning.importance.BNScaleImportance(group_reduction="mean", normalizer="mean"),
-    }
-    return makers[importance]()
-
-
-def _one_channel(model: nn.Module) -> list[nn.Module]:
-    """Return the convolutions whose outputs are masks."""
-    return [layer for layer in model.modules() if isinstance(layer, nn.Conv2d) and layer.out_channels == 1]
-
-
-def _check(model: nn.Module, weights: Mapping[str, float]) -> None:
-    known = dict(model.named_modules())
-    wrong = [name for name, factor in weights.items() if name not in known or not factor > 0]
-    if wrong:
-        raise InputError(f"got weights for {', '.join(wrong)}, expected positive ones for modules such as decoder.0 or blocks.3")
+    return Group(root, importance.detach().float(), list(dict.fromkeys(outputs)), inputs, len(importance))

@@ -20,10 +20,10 @@ from edge_runtime.images.dataset import Pair, read_pair
 from edge_runtime.images.resize import resize_rgb
 from train.data.datasets import to_tensor
 from train.engine.losses import sky_loss
-from train.engine.parallel import World
 from train.engine.presets import FitConfig
 from train.engine.run import Run
 from train.engine.stopping import Stop, ignore_signals
+from train.models import all_maps
 
 Batch = Sequence[Tensor]  # image, sky, valid; see `train.data.datasets.Samples`
 MAX_GRADIENT_NORM = 5.0
@@ -58,12 +58,12 @@ class Schedule:
         return self.config.lr * 0.5 * (1.0 + math.cos(math.pi * (step - warmup) / max(1, self.total - warmup)))
 
 
-def train_step(run: Run, schedule: Schedule, config: FitConfig, batch: Batch, device: torch.device) -> float:
+def train_step(run: Run, schedule: Schedule, config: FitConfig, batch: Batch) -> float:
     """Do one step on a batch and return its loss."""
-    image, sky, valid = (tensor.to(device, non_blocking=True) for tensor in batch)
+    image, sky, valid = (tensor.to(run.device, non_blocking=True) for tensor in batch)
     run.model.train()
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        maps = run.maps(image.contiguous(memory_format=torch.channels_last))
+    with torch.autocast(run.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
+        maps = all_maps(run.model, image.contiguous(memory_format=torch.channels_last))
     weighed = sky_loss(maps, sky, valid, config.loss, config.boundary)
     loss = optimize(run.model, run.optimizer, weighed, schedule.lr(run.step), run.step)
     run.step += 1
@@ -106,28 +106,26 @@ def run_loop(
     step: Callable[[Batch, Stop], float],
     save: Callable[[], None],
     pace: Pace,
-    world: World,
     console: Console,
 ) -> None:
-    """Call `step` on every batch, and `save` (in the first process) every few minutes and at the end.
+    """Call `step` on every batch, and `save` every few minutes and at the end.
 
     On Ctrl-C or SIGTERM the current step ends, the state is saved, and `KeyboardInterrupt` is raised.
     """
     saved = time.monotonic()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Stop(world) as stop:
+    with Stop() as stop:
         with Progress(*columns, console=console) as progress:
             task = progress.add_task(pace.label, total=pace.total, completed=pace.done)
             for batch in _readable_errors(batches):
                 loss = step(batch, stop)
                 progress.update(task, advance=1, description=f"{pace.label}, loss {loss:.3f}")
-                if stop.asked():
+                if stop.signal is not None:
                     break
-                if world.first and time.monotonic() - saved > 60.0 * pace.save_minutes:
+                if time.monotonic() - saved > 60.0 * pace.save_minutes:
                     save()
                     saved = time.monotonic()
-        if world.first:
-            save()
+        save()
     if stop.signal is not None:
         console.print("the state is saved; go on with --resume")
     stop.leave()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from train.data.balance import Balance
-from train.engine.channel_choice import Importance
 from train.engine.losses import Loss
 from train.models import MODELS
 
@@ -17,7 +16,7 @@ class FitConfig:
     """Train a sky network on folders of images and masks."""
 
     arch: str
-    """Network, by its name in train/models/registry.py."""
+    """Network, by its name in train/models/registry.py, or FILE.py:function, which returns one of your own."""
     data: tuple[Path, ...] = ()
     """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train, `val` makes the curve."""
     sources: tuple[str, ...] = ()
@@ -30,8 +29,6 @@ class FitConfig:
     """Run folder (checkpoint.pt, resume.pt, log.jsonl, curves.png). Default: runs/fit-ARCH."""
     init: Path | None = None
     """Start from the weights of this checkpoint instead of ImageNet's."""
-    encoder_weights: Path | None = None
-    """ImageNet state dict of torchvision for the ResNet-50 or VGG encoder (resnet50, vgg16_bn, vgg19_bn). Default: random."""
     only_sky: bool = False
     """Train on those images alone whose masks hold sky."""
     conditions: tuple[str, ...] = ()
@@ -164,16 +161,9 @@ class PruneConfig:
     """Optimizer steps of the last round."""
     batch: int = 8
     """Images in a step."""
-    importance: Importance = "taylor"
-    """Importance of a channel, see train/engine/channel_choice.py. With a quarter of the MACs of unet_lite pruned and before any
-    training, val IoU (0.940 unpruned) was 0.852 with taylor, 0.833 with fisher, 0.19 with l1, 0.16 with l2 and with bn."""
-    power: float = 1.0
-    """Importance is divided by the MACs saved to this power."""
     multiple: int = 4
     """Remaining widths are multiples of this. In onnxruntime fp32 on one x86 core with AVX-512, u2netp with 15 % of its MACs at
     224 pixels is 2.4 times as fast as the whole network with multiples of 2, 3.2 times with 4, 3.4 times with 8."""
-    weights: dict[str, float] = field(default_factory=dict)
-    """Module and factor on the importance of its channels; decoder.0 0.5 prunes De1 harder."""
     teacher: Path | None = None
     """Checkpoint whose prediction is mixed into the labels."""
     distill: float = 0.5
@@ -204,6 +194,8 @@ class PruneConfig:
     """Replace the run that --out holds."""
     out: Path | None = None
     """Run folder (checkpoint.pt, resume.pt, rounds.json). Default: runs/prune-ARCH."""
+    arch: str | None = None
+    """FILE.py:function, which runs, where the checkpoint is of a network of your own."""
 
 
 RELEASED = Path(__file__).resolve().parent.parent.parent / "models"

@@ -14,11 +14,9 @@ from torch import nn
 
 from edge_runtime.errors import GateError, InputError
 from edge_runtime.images.dataset import Pair
-from train.engine.parallel import World, spread
 from train.engine.presets import FitConfig
 from train.models import MODELS, Checkpoint, load_checkpoint, plan_of, save_checkpoint, save_tensors
 from train.models.checkpoint import check_finite, check_types, load_tensors
-from train.models.encoder_weights import load_encoder_weights
 from train.models.unet_lite import UNetLite
 
 # Fields that say how a run is sliced, watched and stored; all others decide its weights and must not change on --resume.
@@ -27,17 +25,18 @@ STATE_TYPES: dict[str, type] = {"facts": dict, "step": int, "model": dict, "aver
 REMEDY = "Start the run again with --overwrite"
 HASHED_BYTES = 1 << 16  # of each file, beside its size: enough to tell two compressed images apart
 STATE_FILE, CHECKPOINT_FILE = "resume.pt", "checkpoint.pt"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Run:
     """Everything of a run that changes with its steps; it starts from `model`, or from the weights that the config names."""
 
-    def __init__(self, config: FitConfig, world: World, model: nn.Module | None = None) -> None:
+    def __init__(self, config: FitConfig, model: nn.Module | None = None) -> None:
         torch.manual_seed(config.seed)
         model = _initial(config) if model is None else model
-        self.model = model.to(world.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.device = DEVICE
+        self.model = model.to(DEVICE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.model).eval()
-        self.maps = spread(self.model, world)
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
         self.step = 0
         self.log: list[dict[str, Any]] = []
@@ -103,17 +102,13 @@ class Run:
 
 
 def _initial(config: FitConfig) -> nn.Module:
-    if config.init is not None and config.encoder_weights is not None:
-        raise InputError("got --init and --encoder-weights, expected one of them: both set the weights that training starts from")
     if config.init is not None:
         initial = load_checkpoint(config.init)
         if initial.arch != config.arch:
             raise InputError(f"--init {config.init} is for {initial.arch}, expected {config.arch}")
         return initial.build().train()
     model = MODELS[config.arch]()
-    if config.encoder_weights is not None:
-        load_encoder_weights(model, config.encoder_weights)
-    elif isinstance(model, UNetLite):
+    if isinstance(model, UNetLite):
         model.load_imagenet()
     return model
 

@@ -13,7 +13,7 @@ from torch import nn
 from edge_runtime.errors import InputError
 from edge_runtime.files import partial_file
 from train.models.channel_plan import ChannelPlan, apply_plan, read_plan
-from train.models.registry import MODELS, count_macs
+from train.models.registry import MODELS, add_network, count_macs, plain_name
 
 SIZE_LIMITS = (32, 4096)  # sides of the input, pixels
 FIELD_TYPES: dict[str, type] = {
@@ -24,7 +24,6 @@ FIELD_TYPES: dict[str, type] = {
     "training": dict,
     "plan": dict,
 }
-STUDENTS, OLD_STEM = ("unet_lite", "unet_lite_s"), "stem.0.weight"  # their stems of today begin without weights
 REQUIRED = ("arch", "size", "weights", "weights_license")
 
 
@@ -35,7 +34,7 @@ class Checkpoint:
     Attributes
     ----------
     arch
-        Key of `MODELS`.
+        Key of `MODELS`; FILE.py:function for a network of your own.
     size
         Side of the square input in pixels that the network was trained for.
     weights
@@ -64,10 +63,11 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """Name of the network for people: `arch`, and for a pruned one the share of its MACs that is left, as in u2netp_p15."""
+        name = plain_name(self.arch)
         if not self.plan:
-            return self.arch
+            return name
         left = count_macs(self.build(), self.size) / count_macs(MODELS[self.arch](), self.size)
-        return f"{self.arch}_p{round(100 * left)}"
+        return f"{name}_p{round(100 * left)}"
 
 
 def plan_of(model: nn.Module, arch: str) -> ChannelPlan:
@@ -119,14 +119,19 @@ def check_types(values: dict[str, Any], types: dict[str, type], path: Path, reme
 def check_finite(tensors: dict[str, Any], path: Path, remedy: str) -> None:
     """Raise `InputError` unless all values are tensors without NaN and infinity."""
     for name, value in tensors.items():
-        if not isinstance(value, torch.Tensor):
-            raise InputError(f"got {name!r} of type {type(value).__name__} in {path}, expected a tensor. {remedy}")
+        if not isinstance(value, torch.Tensor) or not isinstance(name, str):
+            raise InputError(f"got {name!r} of type {type(value).__name__} in {path}, expected a tensor with a name. {remedy}")
         if not torch.isfinite(value).all():
             raise InputError(f"got NaN or infinity in {name!r} of {path}, expected finite weights. {remedy}")
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint; raises `InputError` where it is missing, damaged, not finite, or does not fit its network."""
+def load_checkpoint(path: Path, arch: str | None = None) -> Checkpoint:
+    """Read a checkpoint; raises `InputError` where it is missing, damaged, not finite, or does not fit its network.
+
+    The network of a checkpoint may be your own. Building it runs code, so `arch` must name the file: FILE.py:function.
+    """
+    if arch is not None:
+        add_network(arch)
     if not path.is_file():
         raise InputError(f"got {path}, expected a checkpoint.pt; train one with `python train/fit.py PRESET`")
     remedy = "Train it again, or use a copy that is whole"
@@ -139,15 +144,11 @@ def load_checkpoint(path: Path) -> Checkpoint:
     check_types(values, given, path, remedy)
     checkpoint = Checkpoint(**values)
     if checkpoint.arch not in MODELS:
-        raise InputError(f"{path} is for {checkpoint.arch!r}, expected one of {', '.join(MODELS)}")
+        own = f"; it runs code, so name its file: --arch {checkpoint.arch}" if ":" in checkpoint.arch else ""
+        raise InputError(f"{path} is for {checkpoint.arch!r}, expected one of {', '.join(MODELS)}{own}")
     if not SIZE_LIMITS[0] <= checkpoint.size <= SIZE_LIMITS[1] or checkpoint.size % 32:
         raise InputError(f"got size {checkpoint.size} in {path}, expected a multiple of 32 from 32 to 4096. {remedy}")
     check_finite(checkpoint.weights, path, remedy)
-    if checkpoint.arch in STUDENTS and OLD_STEM in checkpoint.weights:
-        raise InputError(
-            f"got a {checkpoint.arch} of before its stem at stride 4 in {path}, expected today's network; its artifacts still "
-            f"work. Use models/{checkpoint.arch}/checkpoint.pt, or train it again"
-        )
     try:
         checkpoint.build()
     except (InputError, RuntimeError) as error:

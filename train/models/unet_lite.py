@@ -172,10 +172,6 @@ class UNetLite(nn.Module):
         )
         self.head = nn.Conv2d(widths[-1], 4 if self.quarter else 1, 3, padding=1)
 
-    def forward_all(self, x: Tensor) -> list[Tensor]:
-        """Return the logits as a list of one, the form that deep supervision has; see `forward`."""
-        return [self(x)]
-
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, 3, H, W) float RGB, (pixel - 127) / 128, to sky logits (N, 1, H, W); H and W multiples of 32."""
         y = self.stem(x)

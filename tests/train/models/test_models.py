@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from edge_runtime.errors import InputError
-from train.models import MODELS, Checkpoint, count_macs, count_parameters, load_checkpoint, save_checkpoint
+from train.models import MODELS, Checkpoint, all_maps, count_macs, count_parameters, load_checkpoint, save_checkpoint
 from train.models.u2net import u2net, u2netp
 from train.models.unet_lite import UNetLite, teacher, unet_lite, unet_lite_s
 
@@ -52,7 +52,7 @@ def test_logits_have_the_size_of_the_input(name: str, shape: tuple[int, int]) ->
     model = MODELS[name]().eval()
     with torch.no_grad():
         x = torch.randn(2, 3, *shape)
-        maps = model.forward_all(x)
+        maps = all_maps(model, x)
         assert torch.equal(model(x), maps[0])
     assert len(maps) == (7 if name == "u2netp" else 1)  # six sides and their fusion, all supervised
     assert all(logits.shape == (2, 1, *shape) for logits in maps)
