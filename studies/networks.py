@@ -18,6 +18,9 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of
 class Adapted(nn.Module):
     """A network that takes ImageNet's normalization and may return several maps, made to take ours."""
 
+    scale: Tensor
+    shift: Tensor
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network

@@ -42,10 +42,8 @@ FADES = (0.8, 0.9, 0.95, 1.0)  # how far the colors of the ground are drawn to t
 FADE_KINDS = ("street", "city", "towers")
 FADE_REACH = 0.05  # standard deviation of `beside`, as a share of the long side
 DAMAGE = 0.005  # a larger change of IoU counts as better or worse
-GRADIENT_SIGMA, GRADIENT_REACH = 1.4, 6  # of the Gaussian derivative (Rhemann et al. 2009), in pixels
-BAND_SHARE = 0.01  # the gradient counts this near to an edge of the target, as a share of the diagonal
 EXAMPLE_SEED, TILE = 700_002, 420  # of the example: its scene, and the side of its crops in pixels
-COLUMNS = ("mae", "iou", "boundary_iou", "gradient_error", "iou_change_worst", "images_worse", "images_better")
+COLUMNS = ("mae", "iou", "boundary_iou", "iou_change_worst", "images_worse", "images_better")
 
 Part = Literal["scenes", "data", "same_color"]
 
@@ -66,15 +64,6 @@ class RefinementConfig(StudyConfig):
 
 
 @dataclass(frozen=True, eq=False)
-class Compared:
-    """One prediction against its target: the counts of `edge_runtime.metrics.iou`, and the gradient error near edges."""
-
-    counts: ImageMetrics
-    gradient_sum: float
-    gradient_pixels: int
-
-
-@dataclass(frozen=True, eq=False)
 class Case:
     """An image (H, W, 3) uint8 RGB, the share of sky (H, W), what is not void (H, W), and the map (h, w) to refine."""
 
@@ -91,44 +80,13 @@ def upsample(case: Case, config: RefineConfig | None) -> np.ndarray:
     return refine(case.image, case.low_res, config)
 
 
-def compare(probability: np.ndarray, case: Case) -> Compared:
-    """Compare a map (H, W) with the target of a case.
-
-    The gradient error is the mean length of grad p - grad g, per pixel of distance, over the valid pixels at most 0.01 of
-    the diagonal from an edge of the target. The gradients are Gaussian derivatives of sigma 1.4, as in Rhemann et al.
-    2009 ("A perceptually motivated online benchmark for image matting"), who sum the squared difference over all pixels.
-    """
-    reach = max(1, round(BAND_SHARE * float(np.hypot(*case.sky.shape))))
-    target = (case.sky >= THRESHOLD).astype(np.uint8)
-    edges = cv2.morphologyEx(target, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    edges = edges | ((case.sky > 0.02) & (case.sky < 0.98) & case.valid).astype(np.uint8)
-    band = cv2.dilate(edges, np.ones((2 * reach + 1,) * 2, np.uint8)).view(bool)
-    void = (~case.valid).astype(np.uint8)
-    band &= ~cv2.dilate(void, np.ones((2 * GRADIENT_REACH + 1,) * 2, np.uint8)).view(bool)
-    differences = [a - b for a, b in zip(_gradient(probability), _gradient(case.sky), strict=True)]
-    lengths = np.hypot(*differences)[band]
-    counts = evaluate_image(probability, case.sky, case.valid)
-    return Compared(counts, float(lengths.sum(dtype=np.float64)), int(lengths.size))
-
-
-def _gradient(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    at = np.arange(-GRADIENT_REACH, GRADIENT_REACH + 1, dtype=np.float32)
-    smooth = np.exp(-0.5 * (at / GRADIENT_SIGMA) ** 2)
-    smooth /= smooth.sum()
-    slope = at * smooth / np.sum(at * at * smooth)  # a ramp of 1 per pixel gives 1
-    border = cv2.BORDER_REPLICATE
-    across = cv2.sepFilter2D(plane, -1, slope, smooth, borderType=border)
-    return across, cv2.sepFilter2D(plane, -1, smooth, slope, borderType=border)
-
-
-def summarize(results: list[Compared], base: list[Compared]) -> dict[str, Any]:
+def summarize(results: list[ImageMetrics], base: list[ImageMetrics]) -> dict[str, Any]:
     """Return the figures of one method over a set, and the change of its IoU against `base`, image by image."""
-    figures = pool([result.counts for result in results])
-    gradient = sum(result.gradient_sum for result in results) / max(1, sum(result.gradient_pixels for result in results))
-    pairs = [(result.counts.iou, other.counts.iou) for result, other in zip(results, base, strict=True)]
+    figures = pool(results)
+    pairs = [(result.iou, other.iou) for result, other in zip(results, base, strict=True)]
     changes = [after - before for after, before in pairs if after is not None and before is not None]
     names = ("mae", "iou", "boundary_iou", "boundary_f", "iou_excluding_edges", "nosky_fpr")
-    values = {name: getattr(figures, name) for name in names} | {"gradient_error": gradient}
+    values = {name: getattr(figures, name) for name in names}
     return {
         **{name: None if value is None else round(value, 5) for name, value in values.items()},
         "images": len(results),
@@ -141,10 +99,10 @@ def summarize(results: list[Compared], base: list[Compared]) -> dict[str, Any]:
 
 def measure_cases(cases: Iterator[Case], methods: dict[str, RefineConfig | None], step: Callable[[], None]) -> dict[str, Any]:
     """Return the figures of every method over some cases; `methods` holds `bilinear`."""
-    results: dict[str, list[Compared]] = {name: [] for name in methods}
+    results: dict[str, list[ImageMetrics]] = {name: [] for name in methods}
     for case in cases:
         for name, config in methods.items():
-            results[name].append(compare(upsample(case, config), case))
+            results[name].append(evaluate_image(upsample(case, config), case.sky, case.valid))
         step()
     return {name: summarize(found, results["bilinear"]) for name, found in results.items()}
 
