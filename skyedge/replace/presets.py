@@ -89,23 +89,21 @@ PRESETS: dict[str, Weather] = {
 }
 
 
-def make_sky(name: str, view: View, seed: int = 0, wind: float = 1.0, loop_s: float | None = None) -> DrawnSky:
-    """Return the sky of a name in `PRESETS` for a camera; `wind` and `loop_s` are those of `ImageSky`.
+def make_sky(name: str, view: View, seed: int = 0, wind: float = 1.0) -> DrawnSky:
+    """Return the sky of a name in `PRESETS` for a camera; `wind` is that of `ImageSky`.
 
     `seed` (>= 0) places clouds, stars and sun.
     """
     if name not in PRESETS:
-        raise InputError(f"got sky {name!r}, expected one of {', '.join(PRESETS)}, or an image or video that exists")
-    if seed < 0 or not math.isfinite(wind) or (loop_s is not None and not 0 < loop_s < math.inf):
-        raise InputError(f"got seed {seed}, wind {wind}, loop {loop_s} s, expected seed >= 0, any speed, loop > 0")
+        raise InputError(f"got sky {name!r}, expected one of {', '.join(PRESETS)}, or an image that exists")
+    if seed < 0 or not math.isfinite(wind):
+        raise InputError(f"got seed {seed}, wind {wind}, expected a seed of 0 or more and a finite speed")
     span = math.radians(min(180.0, WIDER * view.fov_deg))
     highest = min(math.pi / 2, view.highest() + 0.05)
     width = min(LARGEST, round(span / view.window().pixel_angle))
     angle = span / width
     still, clouds = draw(PRESETS[name], np.random.default_rng(seed), (max(2, round(highest / angle)), width), angle)
-    return DrawnSky(
-        ImageSky(still, view, 0, None, angle), None if clouds is None else ImageSky(clouds, view, wind, loop_s, angle)
-    )
+    return DrawnSky(ImageSky(still, view, 0, angle), None if clouds is None else ImageSky(clouds, view, wind, angle))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from dataclasses import dataclass
@@ -101,77 +102,49 @@ def _statistics(light: np.ndarray, alpha: np.ndarray) -> tuple[np.ndarray, float
 def replace_sky(
     image: np.ndarray, alpha: np.ndarray, sky: Sky, view: View, look: Look | None = None, time_s: float = 0.0
 ) -> np.ndarray:
-    """Return the image with another sky: `Cutout.of(image, alpha).before(sky, view, look, time_s)`."""
-    return Cutout.of(image, alpha).before(sky, view, look or Look(), time_s)
+    """Return the image (H, W, 3) uint8 RGB with another sky, as it is at `time_s` seconds, seen by the camera `view`.
 
-
-@dataclass(frozen=True, eq=False)
-class Cutout:
-    """An image whose sky is to be replaced, with everything that does not depend on the new sky.
-
-    Attributes
-    ----------
-    image
-        (H, W, 3) uint8, RGB.
-    alpha
-        (H, W) float32 in [0, 1], share of sky, from `edge_runtime.masks.refine`.
-    around
-        Colors around its pixels, at `factor` x `factor` of them each.
+    `alpha` (H, W) float32 in [0, 1] is its share of sky, from `edge_runtime.masks.refine`. Without relighting and halo, pixels
+    without sky keep their bytes. Raises `InputError` where sizes differ.
     """
+    check_rgb(image)
+    height, width = image.shape[:2]
+    if not alpha.shape == (view.height, view.width) == (height, width):
+        got = f"got an image of {(height, width)}, a mask of {alpha.shape}, a view of {(view.height, view.width)}"
+        raise InputError(f"{got}, expected one size")
+    look, factor = look or Look(), math.ceil(max(alpha.shape) / WORK_SIDE)
+    around = Surroundings.estimate(*_reduced(image, alpha, factor))
+    step = math.ceil(max(height, width) / GLOW_SIDE)
+    light, share = _reduced(image, alpha, step)
+    new_sky = sky.light(view.window(step=step), time_s)
+    tone, glow = Tone.between(light, share, new_sky, look.relight), _glow(new_sky, share, look.halo)
+    grain = _grain(width)
+    out = np.empty_like(image)
+    rows = max(1, STRIP_PIXELS // width)
+    for top in range(0, height, rows):
+        part = slice(top, min(top + rows, height))
+        here = Surroundings(*(_enlarged(each, factor, part, width) for each in dataclasses.astuple(around)))
+        light, a = _foreground(image[part], alpha[part], here, look)
+        if tone is not None:
+            light = tone.apply(light)
+        share = a[..., None]
+        if a.any():
+            light = light + share * (shoulder(sky.light(view.window(part.start, part.stop), time_s)) - light)
+        if glow is not None:
+            light = 1 - (1 - light) * (1 - (1 - share) * _enlarged(glow, step, part, width))
+        levels = to_levels(light) + share * grain[np.arange(part.start, part.stop) % len(grain)]
+        out[part] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+    return out
 
-    image: np.ndarray
-    alpha: np.ndarray
-    around: Surroundings
-    factor: int
 
-    @classmethod
-    def of(cls, image: np.ndarray, alpha: np.ndarray) -> Cutout:
-        """Analyze image and mask; raises `InputError` where their shapes differ."""
-        check_rgb(image)
-        if alpha.shape != image.shape[:2]:
-            raise InputError(f"got a mask of {alpha.shape} for an image of {image.shape[:2]}, expected one size")
-        factor = math.ceil(max(alpha.shape) / WORK_SIDE)
-        return cls(image, alpha, Surroundings.estimate(*_reduced(image, alpha, factor)), factor)
-
-    def before(self, sky: Sky, view: View, look: Look, time_s: float = 0.0) -> np.ndarray:
-        """Return the image (H, W, 3) uint8 RGB with another sky, as it is at `time_s` seconds, seen by the camera `view`.
-
-        Without relighting and halo, pixels without sky keep their bytes.
-        """
-        height, width = self.alpha.shape
-        if (view.height, view.width) != (height, width):
-            raise InputError(f"got a view of {(view.height, view.width)} for an image of {(height, width)}, expected one size")
-        step = math.ceil(max(height, width) / GLOW_SIDE)
-        light, share = _reduced(self.image, self.alpha, step)
-        new_sky = sky.light(view.window(step=step), time_s)
-        tone, glow = Tone.between(light, share, new_sky, look.relight), _glow(new_sky, share, look.halo)
-        grain = _grain(width)
-        out = np.empty_like(self.image)
-        rows = max(1, STRIP_PIXELS // width)
-        for top in range(0, height, rows):
-            part = slice(top, min(top + rows, height))
-            light, a = self._foreground(part, look)
-            if tone is not None:
-                light = tone.apply(light)
-            share = a[..., None]
-            if a.any():
-                light = light + share * (shoulder(sky.light(view.window(part.start, part.stop), time_s)) - light)
-            if glow is not None:
-                light = 1 - (1 - light) * (1 - (1 - share) * _enlarged(glow, step, part, width))
-            levels = to_levels(light) + share * grain[np.arange(part.start, part.stop) % len(grain)]
-            out[part] = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
-        return out
-
-    def _foreground(self, part: slice, look: Look) -> tuple[np.ndarray, np.ndarray]:
-        """Return the light of the foreground (h, w, 3) and the share of sky (h, w) of some rows, float32."""
-        light, a = to_light(self.image[part]), self.alpha[part]
-        planes = (self.around.sky, self.around.foreground, self.around.near)
-        here = Surroundings(*(_enlarged(plane, self.factor, part, a.shape[1]) for plane in planes))
-        if look.sharp:
-            a = clear_veil(sharpen(light, a, here))
-        if look.spill:
-            light = free_foreground(light, a, here)
-        return light, a
+def _foreground(image: np.ndarray, a: np.ndarray, around: Surroundings, look: Look) -> tuple[np.ndarray, np.ndarray]:
+    """Return the light of the foreground (h, w, 3) and the share of sky (h, w) of some rows, float32."""
+    light = to_light(image)
+    if look.sharp:
+        a = clear_veil(sharpen(light, a, around))
+    if look.spill:
+        light = free_foreground(light, a, around)
+    return light, a
 
 
 def _reduced(image: np.ndarray, alpha: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Replace the sky: `python -m skyedge.replace IMAGE|VIDEO --model DIR --sky IMAGE|VIDEO|PRESET --out FILE`.
+"""Replace the sky: `python -m skyedge.replace IMAGE|VIDEO --model DIR --sky IMAGE|PRESET --out FILE`.
 
 The steps: segment, refine, find the horizon, place the new sky above it, remove the old sky's color from branches and wires,
 relight the foreground, blend. In a video the new sky moves with the old one. Written from the description of Zou et al. 2020
@@ -15,7 +15,6 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
 
@@ -28,20 +27,17 @@ from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.photo import Photo, check_side, to_profile
 from edge_runtime.masks.horizon import Horizon, find_horizon
 from edge_runtime.masks.refine import DEFAULTS, refine
-from edge_runtime.progress import track
 from edge_runtime.segmenter import Segmenter
-from edge_runtime.video.format import VideoFormat
+from edge_runtime.video.format import DEFAULT_RATE
 from edge_runtime.video.pipeline import FrameSegmenter, run_video
 from edge_runtime.video.read import TimedFrame, is_live, is_video
-from edge_runtime.video.write import CODECS, VideoSink
+from edge_runtime.video.write import CODECS
 from skyedge.replace.motion import SkyTracker
-from skyedge.replace.own_sky import ImageSky, Sky, VideoSky, rows_of_sky, without_land
+from skyedge.replace.own_sky import ImageSky, Sky, shows_land
 from skyedge.replace.presets import PRESETS, make_sky
-from skyedge.replace.relight import Cutout, Look, replace_sky
+from skyedge.replace.relight import Look, replace_sky
 from skyedge.replace.view import View
 
-LONGEST_S = 600.0  # of an animation
-FRAMES_PER_SECOND = Fraction(25)  # of an animation
 HALO = 0.6  # strength of the new sky's glow, of the share that the foreground follows its light
 OUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 QUALITY = 95  # of JPEG and WebP
@@ -50,27 +46,22 @@ SOFTWARE = "skyedge replace"  # in EXIF
 
 @dataclass(frozen=True)
 class Replace:
-    """Put another sky into an image or a video, or make a moving preview of an image."""
+    """Put another sky into an image or a video."""
 
     input: Annotated[Path, tyro.conf.Positional]
     """Image or video."""
     model: Path
     """Artifact folder."""
     sky: str
-    """clouds, sunset, stars (drawn, no file needed), or an image or video of a sky."""
+    """clouds, sunset, stars (drawn, no file needed), or an image of a sky."""
     out: Path
-    """File to write: an image, or a video (.mp4, .mov, .webm, .avi, .mkv) for a video and with --animate."""
-    animate: float = 0.0
-    """Seconds of a preview in which the sky of an image moves; its end joins its beginning."""
+    """File to write: an image, or for a video a video (.mp4, .mov, .webm, .avi, .mkv)."""
     relight: float = 0.5
     """How far the foreground follows the new sky's light, color and glow, 0 to 1."""
     wind: float = 1.0
-    """Speed of the clouds; 0 stands still."""
+    """Speed of the clouds in a video; 0 stands still."""
     seed: int = 0
     """Of the drawn skies."""
-    cut_land: bool = False
-    """The sky image shows land too: let the network cut it off, and paint over masts and branches. Of a video it is always cut
-    off."""
     horizon: float | None = None
     """Height of the horizon at the middle of the image, 0 = top, 1 = bottom; found from the sky where it is left out."""
     min_sky: float = 0.05
@@ -105,18 +96,15 @@ def _check(config: Replace, video: bool) -> None:
     """Raise `InputError` for what can be told without reading an image."""
     if is_live(config.input) or is_live(config.sky):
         raise InputError(f"got {config.input} and --sky {config.sky}, expected files; record the camera or stream first")
-    if video and config.animate:
-        raise InputError(f"got --animate with the video {config.input}, expected an image; leave --animate out")
-    if not (0 <= config.animate <= LONGEST_S and 0 <= config.min_sky <= 1):
-        got = f"--animate {config.animate}, --min-sky {config.min_sky}"
-        raise InputError(f"got {got}, expected 0..{LONGEST_S:.0f} seconds, a share in 0..1")
+    if not 0 <= config.min_sky <= 1:
+        raise InputError(f"got --min-sky {config.min_sky}, expected a share of the image in 0..1")
     if config.horizon is not None and not -2 <= config.horizon <= 3:
         raise InputError(f"got --horizon {config.horizon}, expected a share of the image's height in -2..3, such as 0.6")
     if config.sky not in PRESETS and not Path(config.sky).is_file():
-        raise InputError(f"got --sky {config.sky}, expected {', '.join(PRESETS)}, or an existing image or video")
-    suffixes = tuple(CODECS) if video or config.animate else OUT_SUFFIXES
+        raise InputError(f"got --sky {config.sky}, expected {', '.join(PRESETS)}, or an existing image")
+    suffixes = tuple(CODECS) if video else OUT_SUFFIXES
     if config.out.suffix.lower() not in suffixes or config.out.is_dir():
-        raise InputError(f"got --out {config.out}, expected a file that ends in {', '.join(suffixes)} (--animate makes a video)")
+        raise InputError(f"got --out {config.out}, expected a file that ends in {', '.join(suffixes)}, as {config.input} is one")
     if config.seed < 0 or not math.isfinite(config.wind):
         raise InputError(f"got --seed {config.seed}, --wind {config.wind}, expected a seed of 0 or more and a finite speed")
     for source in (config.input, Path(config.sky)):
@@ -136,18 +124,11 @@ def _image(config: Replace, segmenter: Segmenter) -> str:
     if share < config.min_sky:
         raise _no_sky(config, f"with {100 * share:.1f} % sky, expected at least {100 * config.min_sky:.0f} %")
     view = _view(config, alpha)
-    sky = open_sky(config, view, segmenter, config.animate or None, photo.icc)
-    said = f"{image.shape[1]} x {image.shape[0]} pixels, {100 * share:.1f} % sky, {view.horizon}"
-    if not config.animate:
-        replaced = replace_sky(image, alpha, sky, view, config.look)
-        with partial_file(config.out) as partial:
-            photo.save(replaced, partial, config.out.suffix.lower(), SOFTWARE, QUALITY, not config.strip_metadata)
-        return said
-    count, cutout = max(1, round(config.animate * FRAMES_PER_SECOND)), Cutout.of(image, alpha)
-    with VideoSink(config.out, VideoFormat(FRAMES_PER_SECOND)) as sink:
-        for number in track(range(count), "frames"):
-            sink.write(cutout.before(sky, view, config.look, number / float(FRAMES_PER_SECOND)))
-    return f"{count} frames of {said}"
+    sky = open_sky(config, view, segmenter, photo.icc)
+    replaced = replace_sky(image, alpha, sky, view, config.look)
+    with partial_file(config.out) as partial:
+        photo.save(replaced, partial, config.out.suffix.lower(), SOFTWARE, QUALITY, not config.strip_metadata)
+    return f"{image.shape[1]} x {image.shape[0]} pixels, {100 * share:.1f} % sky, {view.horizon}"
 
 
 class _Shot:
@@ -166,7 +147,7 @@ class _Shot:
         """Yield every frame with its new sky, or as it is where it has hardly any; raise `InputError` where none has."""
         start_s: float | None = None
         for number, frame in enumerate(frames):
-            time_s = number / float(FRAMES_PER_SECOND) if frame.time_s is None else frame.time_s
+            time_s = number / float(DEFAULT_RATE) if frame.time_s is None else frame.time_s
             start_s = time_s if start_s is None else start_s
             yield TimedFrame(self._replace(frame.image, time_s - start_s), frame.time_s, frame.duration_s)
         if start_s is not None and self.horizon is None:
@@ -185,7 +166,7 @@ class _Shot:
             self.first = dataclasses.replace(_view(self.config, alpha), motion=np.linalg.inv(motion.matrix))
             self.horizon = self.horizon or self.first.horizon
         if self.sky is None:
-            self.sky = open_sky(self.config, self.first, self.segmenter, None)
+            self.sky = open_sky(self.config, self.first, self.segmenter)
         view = dataclasses.replace(self.first, motion=motion.matrix @ self.first.motion)
         return replace_sky(image, alpha, self.sky, view, self.config.look, time_s)
 
@@ -209,18 +190,12 @@ def _view(config: Replace, alpha: np.ndarray) -> View:
     return View(alpha.shape[0], alpha.shape[1], found if config.horizon is None else dataclasses.replace(found, y=config.horizon))
 
 
-def open_sky(config: Replace, view: View, segmenter: Segmenter, loop_s: float | None, icc: bytes | None = None) -> Sky:
+def open_sky(config: Replace, view: View, segmenter: Segmenter, icc: bytes | None = None) -> Sky:
     """Return the sky that `config.sky` names, an image in the colors of the profile `icc`."""
     if config.sky in PRESETS:
-        return make_sky(config.sky, view, config.seed, config.wind, loop_s)
+        return make_sky(config.sky, view, config.seed, config.wind)
     path = Path(config.sky)
-    if is_video(path):
-        return VideoSky(path, view, lambda image: rows_of_sky(segmenter.low_res(image), path))
     image = to_profile(read_rgb(path), Photo.of(path).icc, icc)
-    if not config.cut_land:
-        if rows_of_sky(segmenter.low_res(image), path, least=0) < 1:
-            print(f"{path} seems to show land too, and is taken as it is; --cut-land cuts it off", file=sys.stderr)
-        return ImageSky(image, view, config.wind, loop_s)
-    probability = refine(image, segmenter.low_res(image))
-    kept = max(1, round(rows_of_sky(probability, path) * len(image)))
-    return ImageSky(without_land(image[:kept], probability[:kept]), view, config.wind, loop_s)
+    if shows_land(segmenter.low_res(image)):
+        print(f"{path} seems to show land too, and is taken as it is; crop it to its sky", file=sys.stderr)
+    return ImageSky(image, view, config.wind)
