@@ -18,15 +18,15 @@ import numpy as np
 import tyro
 
 from edge_runtime.errors import InputError
-from edge_runtime.files import check_free
+from edge_runtime.files import check_free, write_bytes
 from edge_runtime.images.formats import read_rgb
-from edge_runtime.images.mask_file import VOID, is_ours, read_gray
+from edge_runtime.images.mask_file import VOID, is_ours, mask_png, read_gray
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.resize import check_rgb, to_mask8
 from edge_runtime.masks.refine import refine
 from edge_runtime.segmenter import Segmenter
-from skyedge.correct.saved_pair import RECORD, check_pair, save_pair, write_mask
 
+RECORD = "correct"  # in the PNG: `correct` may write it again, `segment` may not
 SKY, OTHER = 255, 0  # values of a stroke; VOID is no stroke
 WORK_SIDE = 400  # long side of the image that is cut: bounds the time of a graph cut, whatever the image's size
 REACH = 0.35  # of the long side: largest distance from a stroke at which the mask may change
@@ -56,8 +56,6 @@ class Correct:
     """X,Y of a point that is sky; can be repeated."""
     not_sky: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """X,Y of a point that is not sky; can be repeated."""
-    save_pair: Path | None = None
-    """Also write image and mask to images/ and masks/ of this folder, as train/ reads them; never over a file."""
     overwrite: bool = False
     """Also replace an --out that this program did not write."""
 
@@ -66,8 +64,6 @@ def main(config: Correct) -> None:
     """Correct one mask; say on stdout how much of it changed."""
     if (config.model is None) == (config.mask is None):
         raise InputError("got both or neither of --model and --mask, expected one of them; leave one out, or add --model DIR")
-    if config.save_pair:
-        check_pair(config.save_pair, config.image.stem)
     out = os.path.realpath(config.out)
     if out in {os.path.realpath(path) for path in (config.image, config.strokes) if path}:
         raise InputError(f"got --out {config.out}, an input that would be overwritten; choose another name")
@@ -81,10 +77,7 @@ def main(config: Correct) -> None:
         assert config.model is not None
         before = refine(image, Segmenter.load(config.model).low_res(image))
     after = correct(image, before, strokes)
-    mask = to_mask8(after)
-    if config.save_pair:
-        save_pair(config.save_pair, config.image, mask)
-    write_mask(config.out, mask)
+    write_bytes(config.out, mask_png(to_mask8(after), RECORD))
     changed = np.count_nonzero((after >= 0.5) != (before >= 0.5)) / after.size
     print(f"{100 * changed:.2f}% of the pixels changed, {np.count_nonzero(strokes != VOID)} were given: {config.out}")
 

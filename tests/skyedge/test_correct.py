@@ -1,4 +1,4 @@
-"""Correction: strokes are obeyed, what is joined to them follows, the rest stays; bad input; training pairs."""
+"""Correction: strokes are obeyed, what is joined to them follows, the rest stays; bad input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.dataset import find_pairs, read_pair
 from edge_runtime.images.mask_file import VOID
 from skyedge.correct.run import Correct, correct, main
 
@@ -119,22 +118,14 @@ def test_bad_input_is_refused(files: Path) -> None:
     assert not (files / "out.png").exists()
 
 
-def test_the_command_and_its_training_pair(files: Path) -> None:
-    """Strokes as a transparent PNG give what points give; the pair is one that training reads, and is never overwritten."""
+def test_strokes_as_a_transparent_png_give_what_points_give(files: Path) -> None:
     drawn = np.zeros((200, 300, 4), np.uint8)
     drawn[90, 65] = (0, 0, 0, 255)
     Image.fromarray(drawn).save(files / "strokes.png")
     words = [sys.executable, "-m", "skyedge.correct", files / "house.png", "--mask", files / "mask.png"]
-    by_points = [*words, "--not-sky", "65,90", "--out", files / "points.png", "--save-pair", files / "data"]
+    by_points = [*words, "--not-sky", "65,90", "--out", files / "points.png"]
     by_strokes = [*words, "--strokes", files / "strokes.png", "--out", files / "strokes_out.png"]
     for command in (by_points, by_strokes):
         done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
         assert done.returncode == 0 and "of the pixels changed, 1 were given" in done.stdout, done.stderr
     assert (files / "points.png").read_bytes() == (files / "strokes_out.png").read_bytes()
-    (pair,) = find_pairs(files / "data")
-    labeled = read_pair(pair)
-    assert labeled.valid.all() and labeled.sky[90, 65] == 0 and labeled.sky[10, 10] == 1
-    before = {path: path.read_bytes() for path in (files / "data").rglob("*.png")}
-    done = subprocess.run([str(word) for word in by_points], capture_output=True, text=True)
-    assert done.returncode == 2 and "expected a new stem" in done.stderr
-    assert {path: path.read_bytes() for path in (files / "data").rglob("*.png")} == before and len(before) == 2
