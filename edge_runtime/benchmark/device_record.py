@@ -1,4 +1,4 @@
-"""The part of a result file about a device that was measured from another machine: its state, energy and drift."""
+"""The part of a result file about a device that was measured from another machine: its state and drift."""
 
 from __future__ import annotations
 
@@ -30,22 +30,6 @@ class State:
 
 
 @dataclass(frozen=True)
-class Energy:
-    """Energy of one whole run, with loading, warm-up and idle power.
-
-    Attributes
-    ----------
-    method
-        "rapl": counters of the CPU packages. "battery": sampled current times voltage of the whole device.
-    """
-
-    method: Annotated[str, choice("rapl", "battery")]
-    joules: Amount
-    seconds: Amount
-    watts: Amount
-
-
-@dataclass(frozen=True)
 class Call:
     """One run of `skyedge bench`, and the device before and after it; None: unknown."""
 
@@ -54,7 +38,6 @@ class Call:
     before: State
     after: State
     seconds: Amount | None
-    energy: Energy | None
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from edge_runtime.benchmark.results import Results, Rule, parse_results
 from edge_runtime.errors import InputError
 from skyedge.devices.cache import Cache, list_files
 from skyedge.devices.link import PATIENCE_SECONDS, Finished
-from skyedge.devices.state import elapsed_seconds, measure_energy, on_charger, parse_state, shell_functions
+from skyedge.devices.state import elapsed_seconds, parse_state, shell_functions
 
 PROGRESS = ("memory: ", "latency: ")
-SAMPLE_KEYS = ("status", "microamperes", "microvolts")
-BEAT_SECONDS = 5  # between two samples of the battery, which are also the sign of life
+BEAT_SECONDS = 5  # between two signs of life
 SLOWEST_RUN_SECONDS = 20.0  # a run counts as hanging where its timed runs take longer than this on average
 
 # The device's own shell cleans up, also when the link breaks: its stdin then ends, and `watch` ends the shell. `watch` repeats
@@ -45,7 +44,7 @@ state before
 (read -r _ <&3; while kill -TERM $main; do sleep 1 3<&-; done) >/dev/null 2>&1 & watch=$!
 (left={beats}
 while [ $left != 0 ] && kill -0 $main && [ -d "$run" ]; do
-  echo 'alive	-	-'; battery
+  echo 'alive	-	-'
   sleep {beat} >/dev/null 2>&1 3<&- & echo $! > pause; wait $!
   left=$((left - 1))
 done
@@ -66,7 +65,6 @@ class Outcome:
 
     results: Results
     call: Call
-    charging: bool
 
 
 @dataclass(frozen=True)
@@ -162,10 +160,9 @@ def _limit_seconds(rule: Rule, artifacts: int) -> float:
 
 
 def _read(out: str, threads: int, command: str, shown: str) -> Outcome:
-    """Split what the device printed into states, battery samples and the checked JSON."""
+    """Split what the device printed into states and the checked JSON."""
     head, _, text = out.partition("result\t-\t-\n")
     states: dict[str, list[Sequence[str]]] = {}
-    samples: list[Sequence[str]] = []
     current: list[Sequence[str]] = []
     for line in head.splitlines():
         words = line.split("\t", 2)
@@ -174,7 +171,7 @@ def _read(out: str, threads: int, command: str, shown: str) -> Outcome:
         if words[0] == "state":
             current = states.setdefault(words[1], [])
         else:
-            (samples if words[0] in SAMPLE_KEYS else current).append(words)
+            current.append(words)
     try:
         results = parse_results(text)
     except InputError as error:
@@ -186,6 +183,5 @@ def _read(out: str, threads: int, command: str, shown: str) -> Outcome:
         before=parse_state(before),
         after=parse_state(after),
         seconds=elapsed_seconds(before, after),
-        energy=measure_energy(before, after, samples),
     )
-    return Outcome(results, call, on_charger(samples))
+    return Outcome(results, call)

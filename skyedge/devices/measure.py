@@ -102,7 +102,7 @@ def _measure(job: Devices, artifacts: Mapping[str, Artifact], rule: Rule, link: 
         bench = Bench(cache, cache.digests[program], tuple(artifacts.values()), job.prefix, job.device_name or device.name)
         started = time.monotonic()
         outcomes = [bench.call(threads, rule, log) for threads in job.threads]
-        windows, charging = _watch_drift(bench, list(artifacts), job, started, log)
+        windows = _watch_drift(bench, list(artifacts), job, started, log)
     except LostError:
         raise  # the cache cannot be removed
     except BaseException:
@@ -122,7 +122,7 @@ def _measure(job: Devices, artifacts: Mapping[str, Artifact], rule: Rule, link: 
         windows=windows,
         drift=find_drift(windows),
     )
-    return _merge(job, artifacts, device, outcomes, run, charging)
+    return _merge(job, artifacts, device, outcomes, run)
 
 
 def _forget(job: Devices, forget: Callable[[], None]) -> None:
@@ -130,15 +130,12 @@ def _forget(job: Devices, forget: Callable[[], None]) -> None:
         forget()
 
 
-def _watch_drift(
-    bench: Bench, keys: list[str], job: Devices, started: float, log: Callable[[str], None]
-) -> tuple[tuple[Window, ...], bool]:
-    """Run in short windows for `job.minutes`, at least two; return them and whether a charger was connected."""
+def _watch_drift(bench: Bench, keys: list[str], job: Devices, started: float, log: Callable[[str], None]) -> tuple[Window, ...]:
+    """Run in short windows for `job.minutes`, at least two, and return them."""
     seconds = min(WINDOW_SECONDS, job.minutes * 60.0 / FEWEST_WINDOWS)
     rule = Rule(turns=2, min_runs=2, min_seconds=round(seconds / (2 * len(keys) * len(job.threads)), 3))
     end = time.monotonic() + job.minutes * 60.0
     windows: list[Window] = []
-    charging = False
     most = 1000 * len(job.threads)  # also where the clock goes back
     while job.minutes and (time.monotonic() < end or len(windows) < 2 * len(job.threads)) and len(windows) < most:
         left = max(0.0, end - time.monotonic())
@@ -148,8 +145,7 @@ def _watch_drift(
             outcome = bench.call(threads, rule, lambda _: None)
             p50s = {key: row.infer.p50_ms for key, row in zip(keys, _rows_in_order(outcome.results), strict=True)}
             windows.append(Window(round(start, 1), p50s, outcome.call))
-            charging |= outcome.charging
-    return tuple(windows), charging
+    return tuple(windows)
 
 
 def _rows_in_order(results: Results) -> list[Row]:
@@ -175,9 +171,7 @@ def _check_sha(artifacts: Mapping[str, Artifact], results: Results, shown: str) 
             raise InputError(f"got a result of {fact.name} with SHA-256 {fact.sha256} from {shown}, expected {artifact.sha256}")
 
 
-def _merge(
-    job: Devices, artifacts: Mapping[str, Artifact], device: Device, outcomes: list[Outcome], run: DeviceRun, charging: bool
-) -> Results:
+def _merge(job: Devices, artifacts: Mapping[str, Artifact], device: Device, outcomes: list[Outcome], run: DeviceRun) -> Results:
     """Merge the results of all thread counts into one, with the keys and folders of this machine."""
     first, last = outcomes[0].results, outcomes[-1].results
     keys = list(artifacts)
@@ -193,7 +187,7 @@ def _merge(
         first,
         machine=dataclasses.replace(first.machine, name=name, os=device.os or first.machine.os),
         load=Load(first.load.before, last.load.after, max(known) if known else None),
-        warnings=_warnings(outcomes, run, charging or any(outcome.charging for outcome in outcomes)),
+        warnings=_warnings(outcomes, run),
         reference=job.reference or None,
         artifacts=tuple(facts),
         rows=tuple(
@@ -203,7 +197,7 @@ def _merge(
     )
 
 
-def _warnings(outcomes: list[Outcome], run: DeviceRun, charging: bool) -> tuple[str, ...]:
+def _warnings(outcomes: list[Outcome], run: DeviceRun) -> tuple[str, ...]:
     """Return the reasons not to trust the figures: first those known here, then the program's."""
     found = []
     if run.emulator:
@@ -216,8 +210,6 @@ def _warnings(outcomes: list[Outcome], run: DeviceRun, charging: bool) -> tuple[
                 f"{drift.artifact} with {drift.threads} threads went from {drift.first_p50_ms:.2f} to {drift.last_p50_ms:.2f} ms "
                 f"({drift.change:+.0%}) within {run.minutes:g} minutes; the rows were measured before."
             )
-    if charging:
-        found.append("The device was on a charger, which a USB cable is too, so its energy is unknown.")
     for outcome in outcomes:
         where = f"{outcome.call.threads} threads: " if len(outcomes) > 1 else ""
         found += [where + warning for warning in outcome.results.warnings]
@@ -225,7 +217,7 @@ def _warnings(outcomes: list[Outcome], run: DeviceRun, charging: bool) -> tuple[
 
 
 def format_run(run: DeviceRun) -> str:
-    """Return the state of the device around the runs, energy and drift as plain text."""
+    """Return the state of the device around the runs and the drift as plain text."""
     lines = []
     for call in run.calls:
         parts = [f"{call.threads} thread{'s' * (call.threads > 1)}"]
@@ -236,8 +228,6 @@ def format_run(run: DeviceRun) -> str:
         ):
             known = before and after
             parts.append(f"{name} {max(before.values()):.0f} -> {max(after.values()):.0f} {unit}" if known else f"{name} unknown")
-        energy = call.energy
-        parts.append(f"{energy.joules:.1f} J, {energy.watts:.2f} W ({energy.method})" if energy else "energy unknown")
         lines.append("device: " + ", ".join(parts))
     for drift in run.drift:
         lines.append(

@@ -1,4 +1,4 @@
-"""Parts of a measurement on a device that need no device: addresses, sensors, energy, drift, and what is refused."""
+"""Parts of a measurement on a device that need no device: addresses, sensors, drift, and what is refused."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.benchmark.device_record import Call, DeviceRun, Drift, Energy, State, Window, find_drift
+from edge_runtime.benchmark.device_record import Call, DeviceRun, Drift, State, Window, find_drift
 from edge_runtime.benchmark.results import read_results, write_results
 from edge_runtime.errors import InputError
 from skyedge.devices.cache import Device, choose_program
@@ -17,7 +17,7 @@ from skyedge.devices.errors import LostError
 from skyedge.devices.link import Link, open_link
 from skyedge.devices.measure import Devices, find_emulator, format_run
 from skyedge.devices.run import main
-from skyedge.devices.state import measure_energy, on_charger, parse_state, shell_functions
+from skyedge.devices.state import parse_state, shell_functions
 
 pytestmark = pytest.mark.slow
 HOST = open_link("host")
@@ -53,13 +53,6 @@ BOARD = {
     "class/thermal/thermal_zone1/temp": "-274000",
     "class/hwmon/hwmon1/name": "k10temp",
     "class/hwmon/hwmon1/temp1_input": "61250",
-    "class/powercap/intel-rapl:0/name": "package-0",
-    "class/powercap/intel-rapl:0/energy_uj": "9000000",
-    "class/powercap/intel-rapl:0/max_energy_range_uj": "10000000",
-    "class/powercap/intel-rapl:0:0/name": "core",
-    "class/powercap/intel-rapl:0:0/energy_uj": "1",
-    "class/powercap/intel-rapl:1/name": "psys",
-    "class/powercap/intel-rapl:1/energy_uj": "1",
 }
 
 
@@ -73,34 +66,7 @@ def test_sensors_are_read_by_the_shell(tmp_path: Path) -> None:
     assert parse_state(ask(tmp_path / "nothing", "state before")) == State((), {}, {})
 
 
-def timed(lines: list[list[str]], seconds: float) -> list[list[str]]:
-    """Return the lines of a state with this time since the device's start."""
-    return [line for line in lines if line[0] != "uptime"] + [["uptime", "s", f"{seconds} 1.0"]]
-
-
-def test_energy_of_the_package_counters(tmp_path: Path) -> None:
-    before = timed(ask(tree(tmp_path, BOARD), "state before"), 100.0)
-    rapl = "class/powercap/intel-rapl:0/energy_uj"
-    after = timed(ask(tree(tmp_path, {rapl: "9900000"}), "state after"), 102.0)
-    assert measure_energy(before, after, []) == Energy("rapl", 0.9, 2.0, 0.45)
-    after = timed(ask(tree(tmp_path, {rapl: "500000"}), "state after"), 102.0)  # it started again in between
-    assert measure_energy(before, after, []) == Energy("rapl", 1.5, 2.0, 0.75)
-    assert measure_energy(timed([], 1.0), timed([], 2.0), []) is None
-    assert measure_energy([], after, []) is None
-
-
-def test_energy_of_a_battery(tmp_path: Path) -> None:
-    supply = "class/power_supply/battery"
-    values = {f"{supply}/status": "Discharging", f"{supply}/current_now": "-500000", f"{supply}/voltage_now": "4000000"}
-    samples = ask(tree(tmp_path, values), "battery")
-    samples += ask(tree(tmp_path, {f"{supply}/current_now": "-1000000"}), "battery")
-    assert measure_energy(timed([], 10.0), timed([], 14.0), samples) == Energy("battery", 12.0, 4.0, 3.0)
-    assert not on_charger(samples)
-    samples += ask(tree(tmp_path, {f"{supply}/status": "Charging"}), "battery")
-    assert on_charger(samples) and measure_energy(timed([], 10.0), timed([], 14.0), samples) is None
-
-
-CALL = Call(1, "skyedge bench", State((), {}, {}), State((), {}, {}), 1.0, None)
+CALL = Call(1, "skyedge bench", State((), {}, {}), State((), {}, {}), 1.0)
 
 
 def test_drift_is_last_against_first() -> None:
@@ -114,10 +80,9 @@ def test_a_run_reads_as_text() -> None:
         CALL,
         before=State(("performance",), {"cpu0": 2400.0}, {"cpu": 40.0}),
         after=State(("performance",), {"cpu0": 1800.0}, {"cpu": 70.6}),
-        energy=Energy("rapl", 12.5, 5.0, 2.5),
     )
     text = format_run(DeviceRun("ssh", "", None, "0" * 64, (call,), 1.0, (), (Drift("a", 1, 2.0, 2.5, 3.0, 0.25),)))
-    assert "governor performance, clock 2400 -> 1800 MHz, hottest 40 -> 71 °C, 12.5 J, 2.50 W (rapl)" in text
+    assert "governor performance, clock 2400 -> 1800 MHz, hottest 40 -> 71 °C" in text
     assert "drift: a, 1 thread: 2.00 -> 2.50 ms (+25.0%), slowest 3.00 ms" in text
 
 
