@@ -34,8 +34,7 @@ FLOORS = {
         {"benchmark"},
     ),
     "skyedge": (
-        {"models", "skyseg", "replace", "correct", "serve", "batch", "devices"},
-        {"report"},
+        {"models", "skyseg", "replace", "correct", "serve", "batch", "devices", "report"},
         {"command"},
         {"__main__"},
     ),

@@ -8,10 +8,11 @@ import os
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -23,10 +24,9 @@ from edge_runtime.masks.presence import check_min_sky
 from edge_runtime.segmenter import load_models
 from skyedge.batch import shards
 from skyedge.batch.claims import CLAIMS, NODES
-from skyedge.batch.label import copy_lowest
 from skyedge.batch.pool import Pool
-from skyedge.batch.records import RESERVED, Masks, check_masks
-from skyedge.batch.results import MOST_LOWEST, SCHEMA_VERSION, SUMMARY_FILE, Manifest, Summary, timeline, total
+from skyedge.batch.records import Masks
+from skyedge.batch.results import SCHEMA_VERSION, SUMMARY_FILE, Manifest, Summary
 from skyedge.batch.shards import Planned
 from skyedge.batch.single import Settings
 from skyedge.batch.sources import LISTS, WILD, Item, images
@@ -49,9 +49,7 @@ class Batch:
     out: str
     """DEST, a folder or URI: shards/ with a record for each image, manifests/, summary.json."""
     masks: Masks = "png"
-    """png: files in DEST/masks/, records as JSON lines; tar: both in webdataset tars; parquet: both in Parquet (pyarrow)."""
-    columns: tuple[str, ...] = ()
-    """Columns of the list that are carried into the records."""
+    """png: files in DEST/masks/, records as JSON lines; tar: both in webdataset tars."""
     uri_column: str | None = None
     """Column of the list with the images. Default: uri, url, path, image, file, jpg or bytes."""
     workers: int = 0
@@ -74,8 +72,6 @@ class Batch:
     """MiB for the process that segments; an image that needs more is recorded as an error. 0 = no limit."""
     allow_failed: float = 0.0
     """Share of the images, 0 to 1, that may fail before the run ends with exit code 2. They are in the records anyway."""
-    label_next: int = 24
-    """Images of lowest confidence that are copied with their masks to DEST/label_next/, to correct them and train on."""
     replace: bool = False
     """Go on in a DEST of another SOURCE, model or options; its records are replaced."""
 
@@ -86,7 +82,7 @@ def main(config: Batch) -> None:
     start = time.monotonic()
     models = [artifact.sha256 for artifact in load_models(config.model, 1, "cpu", check=True).artifacts]
     source = os.path.abspath(path) if "://" not in (path := path_of(config.source)) else path
-    options = {name: getattr(config, name) for name in ("masks", "min_sky", "full_size", "exact", "columns")}
+    options = {name: getattr(config, name) for name in ("masks", "min_sky", "full_size", "exact")}
     decides = json.dumps({"version": SCHEMA_VERSION, "models": models, **options})
     belongs = json.dumps({"source": source, "decides": json.loads(decides)}, indent=1)
     dest = place(config.out)
@@ -96,7 +92,7 @@ def main(config: Batch) -> None:
     _check_dest(dest)
     with _lock(dest):
         skipped: list[str] = []
-        items = images(source, config.columns, config.uri_column, skipped)
+        items = images(source, config.uri_column, skipped)
         _check_owner(dest, belongs, config.replace)
         write(dest / RUN_FILE, belongs.encode())
         _clear(dest)
@@ -132,12 +128,7 @@ def check(config: Batch) -> None:
         raise InputError(f"got --time-limit {config.time_limit} and --memory-limit {config.memory_limit}, expected positive ones")
     if not 0 <= config.allow_failed <= 1:
         raise InputError(f"got --allow-failed {config.allow_failed}, expected a share of the images, 0 to 1")
-    if not 0 <= config.label_next <= MOST_LOWEST:
-        raise InputError(f"got --label-next {config.label_next}, expected 0 to {MOST_LOWEST}")
     check_min_sky(config.min_sky)
-    check_masks(config.masks)
-    if taken := sorted(set(config.columns) & RESERVED):
-        raise InputError(f"got --columns {', '.join(taken)}, which the records have already; rename them in the list")
 
 
 def _settings(config: Batch, model_sha256: str) -> Settings:
@@ -231,7 +222,7 @@ def _finish(config: Batch, dest: Place, kept: list[Manifest], made: list[Manifes
     found = listed(dest / shards.SHARDS)
     if lost := [each.id for each in manifests if found.get(each.file) != each.bytes]:
         raise InputError(f"{len(lost)} shards are not in {dest.uri} as they were written, such as {lost[0]}; run it again")
-    totals: dict[str, Any] = total(manifests)
+    errors = sum((Counter(each.errors) for each in manifests), Counter[str]())
     new_images = sum(manifest.images for manifest in made)
     began = min((each.started for each in made), default=0.0)
     spent = max((each.started + each.seconds - began for each in made), default=0.0)
@@ -241,12 +232,14 @@ def _finish(config: Batch, dest: Place, kept: list[Manifest], made: list[Manifes
         model=" ".join(config.model),
         model_sha256=model_sha256,
         workers=len({each.worker for each in made}),
+        shards=len(manifests),
+        images=sum(each.images for each in manifests),
+        failed=errors.total(),
+        errors=dict(errors),
+        retried=sum(each.retried for each in manifests),
         new_images=new_images,
         seconds=round(spent, 2),
-        timeline=timeline([(each.started + each.seconds - began, each) for each in made], spent),
-        **totals,
     )
-    copy_lowest(dest, {each.id: each for each in manifests}, summary.lowest[: config.label_next])
     write(dest / SUMMARY_FILE, shards.to_json(summary).encode())
     shards.clean(dest, manifests)
     _clear(dest)

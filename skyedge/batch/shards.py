@@ -53,7 +53,7 @@ def shard_id(shard: Iterable[Item], decides: str) -> str:
     """Return what names a shard: a digest of `decides` (model and options) and of every image."""
     digest = hashlib.sha256(decides.encode())
     for item in shard:
-        digest.update(json.dumps([item.uri, item.identity, item.columns], default=str).encode())
+        digest.update(json.dumps([item.uri, item.identity]).encode())
     return digest.hexdigest()[:ID_DIGITS]
 
 
@@ -61,7 +61,7 @@ def write_plan(shards: Iterable[tuple[str, list[Item]]], dest: Place) -> list[Pl
     """Write the images of the shards to plan/, one line of JSON an image, and last what there is to do."""
     planned: list[Planned] = []
     for id, shard in shards:
-        lines = (json.dumps(dataclasses.astuple(item), default=str) for item in shard)
+        lines = (json.dumps(dataclasses.astuple(item)) for item in shard)
         write(dest / PLAN / f"{id}.jsonl", "\n".join(lines).encode())
         planned.append(Planned(id, len(shard)))
     write(dest / PLAN / PLAN_FILE, json.dumps([dataclasses.astuple(each) for each in planned]).encode())

@@ -10,7 +10,6 @@ import dataclasses
 import os
 import platform
 import resource
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -48,11 +47,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a process says of an image: its record, with the seconds of each stage, and the mask as PNG; or error and kind."""
+    """What a process says of an image: its record, and the mask as PNG; or error and kind."""
 
     record: dict[str, Any]
     mask: bytes | None
-    stage_seconds: dict[str, float]
     error: str | None = None
     kind: str | None = None
     retried: bool = False
@@ -89,7 +87,7 @@ class Process:
 
 def failed(error: str, kind: str) -> Answer:
     """Return the answer for an image without a mask."""
-    return Answer({}, None, {}, error, kind)
+    return Answer({}, None, error, kind)
 
 
 def visible(gpu: int, before: str | None) -> str:
@@ -126,10 +124,7 @@ def open_network(settings: Settings, gpu: int | None = None) -> Callable[[bytes]
 
 def segment(content: bytes, segmenter: Segmenter | Ensemble, settings: Settings) -> Answer:
     """Return record and mask of the bytes of an image file; raises `InputError` where they are broken."""
-    start = time.perf_counter()
     found = make_mask(content, segmenter, MaskOptions(min_sky=settings.min_sky, low_res=settings.low_res, exact=settings.exact))
-    mask = mask_png(found.mask, size=found.size)
-    seconds = time.perf_counter() - start
     record = {
         "width": found.size[1],
         "height": found.size[0],
@@ -137,8 +132,7 @@ def segment(content: bytes, segmenter: Segmenter | Ensemble, settings: Settings)
         "confidence": found.finding.confidence,
         "horizon": horizon_of(found.low_res) if found.finding.sky else None,
     }
-    stages = {"decode": found.decode_s, "infer": found.infer_s, "encode": seconds - found.decode_s - found.infer_s}
-    return Answer(record, mask, stages)
+    return Answer(record, mask_png(found.mask, size=found.size))
 
 
 def horizon_of(low_res: np.ndarray) -> float | None:

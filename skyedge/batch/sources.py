@@ -1,4 +1,4 @@
-"""SOURCE as a stream of images: folders, globs, webdataset tars, and lists, with the columns that are carried along.
+"""SOURCE as a stream of images: folders, globs, webdataset tars, and lists.
 
 Memory does not grow with the number of images.
 """
@@ -13,7 +13,7 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -39,39 +39,31 @@ class Item:
         Where it is, as its record says: a path, a URI, TAR#MEMBER or PARQUET#ROW.
     identity
         What else tells one content from another: size, and time of change or tag, where the listing or the disk says them.
-    columns
-        The carried columns.
     container, start, size
         Of an image inside a file: that file, and where. In a tar these are bytes, in Parquet the row group and its row.
     """
 
     uri: str
     identity: str
-    columns: dict[str, Any] = field(default_factory=dict)
     container: str = ""
     start: int = 0
     size: int = 0
 
 
-def images(
-    source: str, columns: Sequence[str] = (), uri_column: str | None = None, skipped: list[str] | None = None
-) -> Iterator[Item]:
+def images(source: str, uri_column: str | None = None, skipped: list[str] | None = None) -> Iterator[Item]:
     """Yield the images of SOURCE, in its order.
 
     `skipped` gets a line for each file of a folder that is no image by its name, up to `MOST_SKIPPED`.
-    Raises `InputError` where SOURCE does not exist, or a list lacks a column.
+    Raises `InputError` where SOURCE does not exist, or a list lacks the column of its images.
     """
     source = path_of(source)
     glob = WILD.search(source) is not None
     suffix = posixpath.splitext(source)[1].lower()
     if suffix in LISTS:
-        wanted = tuple(columns), uri_column
         if glob:
-            return (item for entry, folder in _matching(source) for item in _list(folder.at(entry.path), *wanted))
+            return (item for entry, folder in _matching(source) for item in _list(folder.at(entry.path), uri_column))
         if kind_of(where := place(source)) == "file":
-            return _list(where, *wanted)
-    if columns:
-        raise InputError(f"got --columns with {source}, expected them with a list ({', '.join(LISTS)}); leave them out")
+            return _list(where, uri_column)
     if glob:
         return (item for entry, folder in _matching(source) for item in _images_of(folder, entry, None))
     where = place(source)
@@ -118,23 +110,23 @@ def _members(where: Place) -> Iterator[Item]:
                 name = posixpath.basename(member.name)
                 if member.isfile() and posixpath.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith("."):
                     uri = f"{where.uri}#{member.name}"
-                    yield Item(uri, f"{stamp} {member.size}", {}, where.uri, member.offset_data, member.size)
+                    yield Item(uri, f"{stamp} {member.size}", where.uri, member.offset_data, member.size)
                 tar.members.clear()  # type: ignore[attr-defined]  # which would hold all of them
     except (tarfile.TarError, OSError) as error:
         raise InputError(f"cannot read the tar {where.uri}: {error}; expected a whole one, not compressed") from error
 
 
-def _list(where: Place, columns: Sequence[str], uri_column: str | None) -> Iterator[Item]:
-    """Return the images that a list names, or holds; the columns are checked at once."""
+def _list(where: Place, uri_column: str | None) -> Iterator[Item]:
+    """Return the images that a list names, or holds; its column is looked for at once."""
     kind = posixpath.splitext(where.path)[1].lower()
     try:
         if kind == ".parquet":
-            return _parquet(where, columns, uri_column)
+            return _parquet(where, uri_column)
     except (OSError, ValueError) as error:
         raise _not_a_list(where, error) from error
     rows = _whole(where, _csv_rows(where) if kind == ".csv" else _json_rows(where))
-    uri_name = _check_columns(where, list(next(rows)), columns, uri_column)
-    return (_listed(where, row.get(uri_name), {name: row.get(name) for name in columns}) for row in rows)
+    uri_name = _find_column(where, list(next(rows)), uri_column)
+    return (_listed(where, row.get(uri_name)) for row in rows)
 
 
 def _whole(where: Place, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -151,15 +143,13 @@ def _not_a_list(where: Place, error: Exception) -> InputError:
     return InputError(f"cannot read the list {where.uri}: {error}; expected {SOURCE_EXPECTED}")
 
 
-def _check_columns(where: Place, names: Sequence[str], columns: Sequence[str], uri_column: str | None) -> str:
-    """Return the name of the column with the images; raises `InputError` where the list lacks it or another column."""
-    uri_name = uri_column or next((name for name in URI_COLUMNS if name in names), None)
-    if missing := [name for name in (uri_name or " or ".join(URI_COLUMNS), *columns) if name not in names]:
-        raise InputError(
-            f"the list {where.uri} has no column {', '.join(missing)}, expected columns among {', '.join(names)}; "
-            "--uri-column names the one with the images"
-        )
-    return str(uri_name)
+def _find_column(where: Place, names: Sequence[str], uri_column: str | None) -> str:
+    """Return the name of the column with the images; raises `InputError` where the list lacks it."""
+    for name in (uri_column,) if uri_column else URI_COLUMNS:
+        if name in names:
+            return name
+    got = f"the list {where.uri} has no column {uri_column or ' or '.join(URI_COLUMNS)}"
+    raise InputError(f"{got}, expected one of its columns {', '.join(names)}; --uri-column names the one with the images")
 
 
 def _csv_rows(where: Place) -> Iterator[dict[str, Any]]:
@@ -197,20 +187,20 @@ def _json_rows(where: Place) -> Iterator[dict[str, Any]]:
             raise InputError(f"got the empty list {where.uri}, expected {JSON_LINE} in each line")
 
 
-def _listed(where: Place, uri: Any, columns: dict[str, Any]) -> Item:
+def _listed(where: Place, uri: Any) -> Item:
     if not isinstance(uri, str) or not uri or "\0" in uri:
         raise InputError(f"the list {where.uri} has a row with {uri!r} for its image, expected text in every row: paths or URIs")
     uri = path_of(uri)
     if "://" not in uri and not uri.startswith("/"):  # a relative path counts from the list's folder
         uri = (where.folder / uri).uri
-    return Item(uri, _identity(uri), columns)
+    return Item(uri, _identity(uri))
 
 
-def _parquet(where: Place, columns: Sequence[str], uri_column: str | None) -> Iterator[Item]:
+def _parquet(where: Place, uri_column: str | None) -> Iterator[Item]:
     """Return the images of a Parquet file: paths or URIs as text, or the images as bytes (or a struct with `bytes`)."""
     with _parquet_file(where.uri) as file:
         schema, groups = file.schema_arrow, file.num_row_groups
-    uri_name = _check_columns(where, schema.names, columns, uri_column)
+    uri_name = _find_column(where, schema.names, uri_column)
     kind = str(schema.field(uri_name).type)
     if kind not in ("string", "large_string", "binary", "large_binary") and not kind.startswith("struct<bytes: binary"):
         raise InputError(f"column {uri_name} of {where.uri} is {kind}, expected text (paths or URIs) or the bytes of images")
@@ -220,15 +210,12 @@ def _parquet(where: Place, columns: Sequence[str], uri_column: str | None) -> It
         number = 0
         for group in range(groups):
             with _parquet_file(where.uri) as file:
-                wanted = [*columns, *([uri_name] if "string" in kind else [])]
-                found = file.read_row_group(group, columns=wanted).to_pylist()
-                count = file.metadata.row_group(group).num_rows
-            for row in range(count):
-                carried = {name: found[row][name] for name in columns}
+                names = file.read_row_group(group, columns=[uri_name] if "string" in kind else [])
+            for row in range(names.num_rows):
                 if "string" in kind:
-                    yield _listed(where, found[row][uri_name], carried)
+                    yield _listed(where, names[uri_name][row].as_py())
                 else:
-                    yield Item(f"{where.uri}#{number}", stamp, carried, f"{where.uri}#{uri_name}", group, row)
+                    yield Item(f"{where.uri}#{number}", stamp, f"{where.uri}#{uri_name}", group, row)
                 number += 1
 
     return rows()

@@ -8,17 +8,17 @@ import platform
 import secrets
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_runtime.errors import InputError
 from skyedge.batch.records import SUFFIX, Masks, Row, write_rows
-from skyedge.batch.results import BINS, LOWEST_OF_SHARD, SCHEMA_VERSION, STAGES, Low, Manifest
+from skyedge.batch.results import SCHEMA_VERSION, Manifest
 from skyedge.batch.shards import SHARDS, Planned, commit, read_planned
-from skyedge.batch.single import Answer, Process, Settings
+from skyedge.batch.single import Answer, Process, Settings, failed
 from skyedge.batch.sources import Item, content_of
 from skyedge.batch.storage import StoreError, place, upload_file, write
 
@@ -37,19 +37,6 @@ class Task:
     gpus: int = 0
 
 
-@dataclass
-class _Tally:
-    """What a manifest adds up."""
-
-    images: int = 0
-    failed: int = 0
-    retried: int = 0
-    errors: dict[str, int] = field(default_factory=dict)
-    stages: dict[str, float] = field(default_factory=lambda: dict.fromkeys(STAGES, 0.0))
-    shares: list[int] = field(default_factory=lambda: [0] * BINS)
-    lowest: list[Low] = field(default_factory=list)
-
-
 class Worker:
     """A process that segments, and the threads that feed it; `count` is called for each image with its kind of error or None."""
 
@@ -66,48 +53,43 @@ class Worker:
 
     def do(self, planned: Planned) -> Manifest:
         """Do a shard and commit it. Raises `InputError` and `OSError` for what every shard would meet, such as a full disk."""
-        started, tally = time.time(), _Tally()
+        started, answers = time.time(), list[Answer]()
         name = f"{planned.id}-{secrets.token_hex(4)}{SUFFIX[self._task.masks]}"  # of this try: two that write do not meet
         shard = read_planned(self._dest, planned)
-        columns = {name: [item.columns[name] for item in shard] for name in shard[0].columns}
         with tempfile.TemporaryDirectory(prefix="skyedge-") as folder:
             local = Path(folder) / name
-            write_rows(local, self._rows(shard, planned.id, tally), columns)
-            at = time.perf_counter()
+            write_rows(local, self._rows(shard, answers))
             upload_file(local, self._dest / SHARDS / name)
-            tally.stages["write"] += time.perf_counter() - at
             with local.open("rb") as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = local.stat().st_size
+        errors = Counter(answer.kind for answer in answers if answer.kind is not None)
         manifest = Manifest(
             schema_version=SCHEMA_VERSION,
             id=planned.id,
             file=name,
             sha256=sha256,
             bytes=size,
-            images=tally.images,
-            failed=tally.failed,
-            errors=tally.errors,
-            retried=tally.retried,
+            images=len(answers),
+            failed=errors.total(),
+            errors=dict(errors),
+            retried=sum(answer.retried for answer in answers),
             started=round(started, 3),
             seconds=round(time.time() - started, 3),
             worker=f"{platform.node()}:{os.getpid()}:{self._number}",
-            stage_seconds={stage: round(seconds, 4) for stage, seconds in tally.stages.items()},
-            sky_shares=tuple(tally.shares),
-            lowest=tuple(sorted(tally.lowest, key=lambda low: (low.confidence, low.uri))[:LOWEST_OF_SHARD]),
         )
         commit(self._dest, manifest)
         return manifest
 
-    def _rows(self, shard: list[Item], id: str, tally: _Tally) -> Iterator[Row]:
+    def _rows(self, shard: list[Item], answers: list[Answer]) -> Iterator[Row]:
+        """Yield the records, and leave what they say, without the masks, in `answers`."""
         items = iter(shard)
-        reading: deque[tuple[Item, Future[tuple[bytes | Answer, float]]]] = deque()
-        for row in range(len(shard)):
+        reading: deque[tuple[Item, Future[bytes | Answer]]] = deque()
+        for _ in shard:
             while len(reading) < AHEAD and (item := next(items, None)) is not None:
                 reading.append((item, self._readers.submit(_read, item)))
             item, future = reading.popleft()
-            content, seconds = future.result()
-            tally.stages["read"] += seconds
+            content = future.result()
             at = time.perf_counter()
             answer = content if isinstance(content, Answer) else self._process.segment(content)
             uri = printable(item.uri)
@@ -119,20 +101,17 @@ class Worker:
                 "error": answer.error,
                 "error_kind": answer.kind,
             }
-            yield {"uri": uri} | item.columns | record | self._keep_mask(uri, answer.mask, tally)
-            found = (record["confidence"] or 0.0, record["sky_share"] or 0.0)
-            _add(tally, answer, Low(uri, id, row, *found, item.container, item.start, item.size))
+            yield {"uri": uri} | record | self._keep_mask(uri, answer.mask)
+            answers.append(replace(answer, mask=None))
             self._count(answer.kind)
 
-    def _keep_mask(self, uri: str, mask: bytes | None, tally: _Tally) -> Row:
+    def _keep_mask(self, uri: str, mask: bytes | None) -> Row:
         if self._task.masks != "png":
             return {"mask": mask}
         if mask is None:
             return {"mask_path": None}
-        at = time.perf_counter()
         path = f"{MASKS}/{mask_path(uri, self._task.root)}"
         write(self._dest / path, mask)
-        tally.stages["write"] += time.perf_counter() - at
         return {"mask_path": path}
 
 
@@ -148,27 +127,11 @@ def mask_path(uri: str, root: str) -> str:
     return "/".join(parts) + ".png"
 
 
-def _read(item: Item) -> tuple[bytes | Answer, float]:
-    """Return the bytes of an image, or why there are none; and the seconds."""
-    start = time.perf_counter()
-    content: bytes | Answer
+def _read(item: Item) -> bytes | Answer:
+    """Return the bytes of an image, or why there are none."""
     try:
-        content = content_of(item)
+        return content_of(item)
     except InputError as error:
-        content = Answer({}, None, {}, str(error), "missing")
+        return failed(str(error), "missing")
     except OSError as error:
-        content = Answer({}, None, {}, str(error), "store" if isinstance(error, StoreError) else "unreadable")
-    return content, time.perf_counter() - start
-
-
-def _add(tally: _Tally, answer: Answer, low: Low) -> None:
-    tally.images += 1
-    tally.retried += answer.retried
-    if answer.kind is not None:
-        tally.failed += 1
-        tally.errors[answer.kind] = tally.errors.get(answer.kind, 0) + 1
-        return
-    for stage, seconds in answer.stage_seconds.items():
-        tally.stages[stage] += seconds
-    tally.shares[min(int(low.sky_share * BINS), BINS - 1)] += 1
-    tally.lowest.append(low)
+        return failed(str(error), "store" if isinstance(error, StoreError) else "unreadable")

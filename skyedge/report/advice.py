@@ -1,40 +1,15 @@
-"""Which artifact to take on a measured machine, and how to measure other machines."""
+"""Which artifact to take on a measured machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge_runtime.benchmark.results import Results
 from skyedge.report.rows import Line, count_threads, precision_effects
 
 SAME_IOU = 0.001  # masks whose IoU differs by less are equally good
 GOOD_ENOUGH = 0.02  # the IoU that speed or size may cost
 REFERENCE_FORMAT = "torch"  # the full-precision reference, not for devices
-
-MEASURE = "python -m edge_runtime.benchmark --models models/*/ --threads 1 2"
-ON_DEVICE = "--models models/*/ncnn-* --threads 1 4 --minutes 10"
-# Kind of machine -> whether results are of it, and the command that measures it there. Emulators are never asked.
-ELSEWHERE: tuple[tuple[str, Callable[[Results], bool], str], ...] = (
-    (
-        "Android phone",
-        lambda results: results.device_run is not None and results.device_run.link == "adb",
-        f"python -m skyedge.devices --device adb://SERIAL {ON_DEVICE}",
-    ),
-    (
-        "64-bit Arm board",
-        lambda results: results.machine.architecture == "aarch64",
-        f"python -m skyedge.devices --device ssh://user@board:22 {ON_DEVICE}",
-    ),
-    ("PC with AVX2 and no AVX-512", lambda results: results.machine.instruction_set.startswith("AVX2"), f"{MEASURE} --data DIR"),
-    (
-        "NVIDIA GPU (torch, full precision)",
-        lambda results: results.machine.gpu is not None,
-        "python export/to_torch.py --checkpoint models/u2netp/checkpoint.pt --out build/u2netp-torch && "
-        "python -m edge_runtime.benchmark --models build/u2netp-torch --device cuda",
-    ),
-    ("another computer", lambda results: False, f"{MEASURE} --data DIR"),
-)
 
 
 @dataclass(frozen=True)
@@ -70,12 +45,6 @@ def choose(lines: Sequence[Line]) -> list[Choice]:
         Choice(f"a small file, {cost}", min(good, key=lambda line: line.artifact.size_bytes)),
     ]
     return choices + ([Choice("the C++ class (ncnn)", min(ncnn, key=_latency))] if ncnn else [])
-
-
-def not_measured(loaded: Mapping[str, Results]) -> list[tuple[str, str]]:
-    """Return the kinds of machine without a result file (name -> results), each with the command that measures it."""
-    real = [results for results in loaded.values() if not (results.device_run and results.device_run.emulator)]
-    return [(kind, command) for kind, is_of, command in ELSEWHERE if not any(map(is_of, real))]
 
 
 def ask_which(choices: Sequence[Choice]) -> str:

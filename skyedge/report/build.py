@@ -2,7 +2,6 @@
 
 `DIR` gets `index.html` (one self-contained page that asks nothing of the network), `pareto.svg` and `table.md`.
 `--readme FILE` and `--table FILE` put the short and the full Markdown table into pages, whose figures are then those of the file.
-In place of result files, the local DEST of a run of skyedge.batch makes a page of its own.
 """
 
 from __future__ import annotations
@@ -22,15 +21,12 @@ from edge_runtime.benchmark.table import format_table
 from edge_runtime.errors import InputError
 from edge_runtime.files import check_free, write_text
 from edge_runtime.records import read_text
-from skyedge.report.advice import Choice, ask_which, choose, not_measured
-from skyedge.report.archive import is_archive, write_page
+from skyedge.report.advice import Choice, ask_which, choose
 from skyedge.report.markdown import full_tables, replace_section, short_tables
 from skyedge.report.masks import Strip, find_folders, list_images, make_strips
 from skyedge.report.page import MARK, is_ours, render
 from skyedge.report.plots import latency_svg, network_colors, pareto_svg, standalone
 from skyedge.report.rows import Line, count_threads, int8_sentences, make_lines, pareto_front, precision_effects
-
-LABEL_ALL = 12  # with more points the plot names only the Pareto front and the reference
 
 
 @dataclass(frozen=True)
@@ -38,7 +34,7 @@ class ReportConfig:
     """Make an HTML page, a plot and a Markdown table from result files of edge_runtime.benchmark."""
 
     results: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Result files; several make one page with a part for each. Or the local DEST of one run of skyedge.batch."""
+    """Result files; several make one page with a part for each."""
     out: Path
     """Folder for index.html, pareto.svg and table.md."""
     overwrite: bool = False
@@ -118,7 +114,6 @@ def _page(parts: Sequence[Part], lines: Sequence[Line]) -> str:
         ask_which=ask_which,
         int8=int8_sentences(effects),
         colors=network_colors(lines),
-        elsewhere=not_measured({part.file: part.results for part in parts}),
         quick=any(part.results.quick for part in parts),
     )
 
@@ -137,10 +132,8 @@ def _part(name: str, results: Results, all_lines: Sequence[Line], models: Sequen
         best = pareto_front(measured)
         front |= {(line.key, line.threads) for line in best}
         if measured:
-            few = len(measured) <= LABEL_ALL
-            named = [line for line in measured if few or line in best or line.is_reference]
             title = f"Latency and accuracy: {where}"
-            pareto.append(Markup(pareto_svg(measured, best, named, iou_name, title, colors)))
+            pareto.append(Markup(pareto_svg(measured, best, iou_name, title, colors)))
         latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colors)))
     strips = make_strips(lines, find_folders(results, models), images) if images else []
     return Part(name, results, lines, front, pareto, latency, choose(lines), strips)
@@ -154,10 +147,6 @@ def _shown_files(results: Sequence[Path]) -> dict[str, str]:
 
 def main(config: ReportConfig) -> None:
     """Write the report, print the table and the page's path."""
-    if any(map(is_archive, config.results)):
-        if len(config.results) > 1 or config.images or config.models or config.readme or config.table:
-            raise InputError(f"got {config.results[0]} with other results or options, expected a batch run alone, with --out")
-        return print(write_page(config.results[0], config.out, config.overwrite))
     written = report(config)
     print(written.table)
     print(written.page)

@@ -8,14 +8,14 @@ from pathlib import Path
 from edge_runtime.benchmark.results import Results
 from edge_runtime.errors import InputError
 from edge_runtime.escape import markdown, markdown_code, markdown_table
-from skyedge.report.advice import ask_which, choose, not_measured
+from skyedge.report.advice import ask_which, choose
 from skyedge.report.rows import Line, count_threads, int8_sentences, precision_effects, shortlist
 
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
 
 def full_tables(loaded: Mapping[str, Results], lines: Sequence[Line], shown: Mapping[str, str]) -> str:
-    """Return a table of all artifacts for each result file, with advice, and how to measure other machines.
+    """Return a table of all artifacts for each result file, with advice.
 
     Parameters
     ----------
@@ -31,8 +31,7 @@ def full_tables(loaded: Mapping[str, Results], lines: Sequence[Line], shown: Map
         own = [line for line in lines if line.file == name]
         notes = [f"- {markdown(note)}" for note in (*int8_sentences(precision_effects(own)), *results.warnings)]
         sections.append([*_about(own, shown[name]), *_rows(own), "", *notes, *_advice(own)])
-    elsewhere = [f"- {kind}: not measured here. Measure it: {markdown_code(command)}" for kind, command in not_measured(loaded)]
-    return _join([*sections, ["**On other machines:**", "", *elsewhere]])
+    return _join(sections)
 
 
 def short_tables(lines: Sequence[Line], shown: Mapping[str, str]) -> str:

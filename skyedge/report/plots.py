@@ -7,11 +7,9 @@ import itertools
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -31,7 +29,7 @@ FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
 INK = "#12345e"  # a placeholder for the page's text color, used for nothing else
 REAL_TIME_MS = 1000.0 / 30.0
 LONGEST_LABEL = 90  # characters
-LABEL_PIXELS = (9.0, 16.0, 26.0, 38.0, 54.0, 74.0, 98.0)  # distances of a label from its point, tried in order
+NAME_ROOM = 0.4  # of the latencies' range, left of the fastest, for its name
 STANDALONE_STYLE = (
     "<style>svg{color:#1f2328;background:#ffffff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
 )
@@ -54,35 +52,16 @@ RC: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Label:
-    """The place of a label, in display pixels of the plot."""
+def pareto_svg(lines: Sequence[Line], front: Sequence[Line], iou_name: str, title: str, colors: dict[str, str]) -> str:
+    """Draw end-to-end latency (log) against IoU; the Pareto front has names, the others have the legend and tooltips.
 
-    text: str
-    x: float
-    y: float
-    box: Bbox
-
-
-def pareto_svg(
-    lines: Sequence[Line], front: Sequence[Line], labeled: Sequence[Line], iou_name: str, title: str, colors: dict[str, str]
-) -> str:
-    """Draw end-to-end latency (log) against IoU.
-
-    Parameters
-    ----------
-    lines
-        Lines of one machine and thread count, all with an IoU.
-    front
-        Their Pareto front, fastest first.
-    labeled
-        Lines with their name beside the point; the others have the legend and tooltips.
+    `lines` are of one machine and thread count, all with an IoU; `front` is their Pareto front, fastest first.
     """
     with matplotlib.rc_context(RC):
         figure = Figure(figsize=(9.2, 5.2), layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.subplots()
-        _latency_axis(axes, [line.end_to_end_ms for line in lines], "end_to_end, p50, ms (log scale)")
+        _latency_axis(axes, [line.end_to_end_ms for line in lines], "end_to_end, p50, ms (log scale)", NAME_ROOM)
         axes.set_ylabel(f"pooled IoU ({_label(iou_name)})")
         axes.set_title(_label(title), loc="left", fontsize=11, fontweight="bold")
         axes.margins(y=0.12)
@@ -95,7 +74,7 @@ def pareto_svg(
         _real_time(axes)
         _legend(axes, lines, colors, with_front=len(front) > 1)
         canvas.draw()
-        _write_labels(axes, canvas, lines, labeled)
+        _write_labels(axes, canvas, front)
         tips = {f"pareto-{line.threads}-{index}": _tip(line) for index, line in enumerate(lines)}
         return as_svg(figure, title, tips)
 
@@ -166,8 +145,9 @@ def _point(axes: Axes, line: Line, x: float, y: float, color: str, gid: str) -> 
     axes.plot(x, y, linestyle="none", markersize=8, markeredgewidth=1.6, markerfacecoloralt="none", zorder=3, gid=gid, **style)
 
 
-def _latency_axis(axes: Axes, values: list[float], label: str) -> None:
-    low, high = min(values) / 1.25, max(values) * 1.35
+def _latency_axis(axes: Axes, values: list[float], label: str, room: float = 0.0) -> None:
+    high = max(values) * 1.35
+    low = min(values) / 1.25 * (min(values) / high) ** room
     axes.set_xscale("log")
     axes.set_xlim(low, high)
     if high / low < 6:
@@ -220,46 +200,19 @@ def _legend(axes: Axes, lines: Sequence[Line], colors: dict[str, str], with_fron
     )
 
 
-def _write_labels(axes: Axes, canvas: FigureCanvasAgg, lines: Sequence[Line], labeled: Sequence[Line]) -> None:
-    """Write the names of `labeled` so that they cover no point and no other name."""
-    points = axes.transData.transform([(line.end_to_end_ms, _iou(line)) for line in lines])
-    taken = [Bbox.from_extents(x - 6, y - 6, x + 6, y + 6) for x, y in points]
-    taken += [text.get_window_extent(canvas.get_renderer()) for text in axes.texts]
-    inside = axes.get_window_extent(canvas.get_renderer())
-    to_data = axes.transData.inverted()
-    for line in labeled:
-        point = axes.transData.transform((line.end_to_end_ms, _iou(line)))
-        label = _place(axes, canvas, _label(line.short), point, taken, inside)
-        taken.append(label.box)
-        at = to_data.transform((label.x, label.y))
-        near = (min(max(point[0], label.box.x0), label.box.x1), min(max(point[1], label.box.y0), label.box.y1))
-        if math.hypot(near[0] - point[0], near[1] - point[1]) > 14:
-            ends = to_data.transform([tuple(point), near])
-            axes.plot(ends[:, 0], ends[:, 1], color=INK, alpha=0.4, linewidth=0.6, zorder=2, scalex=False, scaley=False)
-        axes.text(at[0], at[1], label.text, fontsize=8.5, ha="left", va="bottom", zorder=4)
-
-
-def _place(axes: Axes, canvas: FigureCanvasAgg, text: str, point: Any, taken: list[Bbox], inside: Bbox) -> Label:
-    """Return the nearest free place around `point`, or the place that covers least."""
-    probe = axes.text(0, 0, text, fontsize=8.5, transform=None)
-    extent = probe.get_window_extent(canvas.get_renderer())
-    probe.remove()
-    best: tuple[float, Label] | None = None
-    for radius in LABEL_PIXELS:
-        for angle in np.deg2rad((90, 270, 45, 135, 315, 225, 0, 180, 67, 113, 293, 247)):
-            dx, dy = math.cos(angle), math.sin(angle)
-            x = point[0] + dx * radius - extent.width * (1 - dx) / 2
-            y = point[1] + dy * radius - extent.height * (1 - dy) / 2
-            box = Bbox.from_bounds(x - 2, y - 1, extent.width + 4, extent.height + 2)
-            outside = box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0 or box.y1 > inside.y1
-            overlaps = (Bbox.intersection(box, other) for other in taken)
-            cost = sum(overlap.width * overlap.height for overlap in overlaps if overlap is not None) + 1e6 * outside
-            if best is None or cost < best[0]:
-                best = (cost, Label(text, x, y, box))
-            if cost == 0:
-                return best[1]
-    assert best is not None, "there are radii and angles"
-    return best[1]
+def _write_labels(axes: Axes, canvas: FigureCanvasAgg, front: Sequence[Line]) -> None:
+    """Name the front at the upper left of its points, where no other point can lie; a name without room is left to its tip."""
+    taken: list[Bbox] = []
+    for line in reversed(front):
+        at, offset = (line.end_to_end_ms, _iou(line)), (-5, 4)
+        text = axes.annotate(
+            _label(line.short), at, offset, textcoords="offset points", ha="right", va="bottom", fontsize=8.5, zorder=4
+        )
+        box = text.get_window_extent(canvas.get_renderer())
+        if any(map(box.overlaps, taken)):
+            text.remove()
+        else:
+            taken.append(box)
 
 
 def as_svg(figure: Figure, title: str, tips: dict[str, str]) -> str:

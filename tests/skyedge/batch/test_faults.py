@@ -96,7 +96,7 @@ def test_a_full_disk_ends_the_run_with_advice_and_room_lets_it_go_on(
             full = tools.Archive(archive.source, str(small / "dest"), archive.flags)
             said = full.run(code=2)
             assert "No space left" in said and "free some room" in said, said
-            assert not list((small / "dest" / SHARDS).glob("*.parquet")) and committed(full) == 0
+            assert not list((small / "dest" / SHARDS).glob("*.jsonl")) and committed(full) == 0
             assert os.system(f"mount -o remount,size=64m {small}") == 0
             full.run()
             check(full, 40)

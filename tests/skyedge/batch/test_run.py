@@ -25,16 +25,14 @@ def test_records_and_masks_are_those_of_segment_and_a_second_run_only_does_what_
     folder = make_images(tmp_path / "images", 20)
     (folder / "broken.jpg").write_bytes((folder / "00000.jpg").read_bytes()[:500])
     names = [*sorted(path.name for path in folder.iterdir()), "gone.jpg"]
-    rows = "".join(f"images/{name},{number}\n" for number, name in enumerate(names))
-    (tmp_path / "list.csv").write_text("uri,camera\n" + rows)
+    (tmp_path / "list.csv").write_text("\n".join(["uri", *(f"images/{name}" for name in names)]))
     archive = tools.Archive((tmp_path / "list.csv").as_uri(), (tmp_path / "dest ü").as_uri())
-    said = archive.run("--columns", "camera", "--label-next", "5", code=2)
+    said = archive.run(code=2)
     assert "2 of 22 images failed (1 missing, 1 unreadable)" in said and "22 images to do, 0 done before" in said
 
     archive = replace(archive, dest=str(tmp_path / "dest ü"))
     found = archive.rows()
     assert [row["uri"] for row in found] == sorted(f"{folder}/{name}" for name in names)
-    assert {row["uri"]: row["camera"] for row in found} == {f"{folder}/{name}": str(n) for n, name in enumerate(names)}
     words = ("--model", tools.MODEL, "--out", tmp_path / "masks", "--low-res")
     segment = [sys.executable, "-m", "edge_runtime.segment", folder, *words]
     subprocess.run(list(map(str, segment)), cwd=tools.ROOT, capture_output=True)
@@ -51,12 +49,7 @@ def test_records_and_masks_are_those_of_segment_and_a_second_run_only_does_what_
 
     summary = archive.summary()
     assert (summary["images"], summary["failed"], summary["new_images"]) == (22, 2, 22)
-    assert sum(summary["sky_shares"]) == 20 and summary["errors"] == {"missing": 1, "unreadable": 1}
-    confidences = sorted(row["confidence"] for row in found if row["confidence"] is not None)
-    assert [low["confidence"] for low in summary["lowest"][:3]] == pytest.approx(confidences[:3], abs=1e-6)
-    label = tmp_path / "dest ü" / "label_next"
-    assert len(list((label / "images").iterdir())) == len(list((label / "masks").iterdir())) == 5
-    assert len((label / "manifest.csv").read_text().splitlines()) == 6
+    assert summary["errors"] == {"missing": 1, "unreadable": 1}
 
     snippet = re.search(r"^```py\n(.*?)^```", (tools.ROOT / "docs" / "archives.md").read_text(), flags=re.M | re.S)
     assert snippet is not None
@@ -64,7 +57,7 @@ def test_records_and_masks_are_those_of_segment_and_a_second_run_only_does_what_
     shown = subprocess.run([sys.executable, "-c", snippet[1]], cwd=tmp_path, capture_output=True, text=True)
     assert shown.returncode == 0 and "gone.jpg, which does not exist" in shown.stdout and "(144, 192)" in shown.stdout, shown
 
-    said = archive.run("--columns", "camera", "--allow-failed", "0.2")
+    said = archive.run("--allow-failed", "0.2")
     assert "0 images to do, 22 done before" in said and "0 new" in said
     assert "another SOURCE, model or options" in archive.run("--min-sky", "0.1", code=2)
     assert archive.rows() == found
@@ -78,7 +71,7 @@ def test_a_tar_of_images_gives_tars_of_masks(make_images: Callable[..., Path], t
         for path in sorted(folder.iterdir()):
             tar.add(path, path.name)
     archive = tools.Archive(str(tmp_path / "photos.tar"), str(tmp_path / "dest"), ("--workers", "1"))
-    said = archive.run("--masks", "tar", "--full-size", "--label-next", "2", "--allow-failed", "0.2")
+    said = archive.run("--masks", "tar", "--full-size", "--allow-failed", "0.2")
     assert said.startswith("9 images in 1 shards, 1 failed")
     segment = [sys.executable, "-m", "edge_runtime.segment", folder, "--model", tools.MODEL, "--out", tmp_path / "masks"]
     subprocess.run(list(map(str, segment)), cwd=tools.ROOT, capture_output=True)
@@ -92,22 +85,18 @@ def test_a_tar_of_images_gives_tars_of_masks(make_images: Callable[..., Path], t
         if number != 4:
             mask = np.asarray(Image.open(BytesIO(members[f"{number:06d}.png"])))
             assert np.array_equal(mask, np.asarray(Image.open(tmp_path / "masks" / f"{number:05d}.png")))
-    pairs = [sorted(path.stem for path in (tmp_path / "dest" / "label_next" / kind).iterdir()) for kind in ("images", "masks")]
-    assert pairs[0] == pairs[1] and len(pairs[0]) == 2
 
 
 def test_bad_input_is_refused_before_anything_is_written(tools: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "mine.txt").write_text("x")
-    (tmp_path / "a.csv").write_text("uri,sha256\nx,1\n")
     cases = (
         ("none", "dest", (), "got SOURCE"),
         ("empty", "other", (), "which holds other files"),
         ("empty", "dest", (), "got no image in"),
         ("empty", "dest", ("--shard", "0"), "got --shard 0, expected 1 to"),
         ("empty", "dest", ("--allow-failed", "2"), "expected a share of the images"),
-        ("a.csv", "dest", ("--columns", "sha256"), "which the records have already"),
         ("file://other/x", "dest", (), "on the host other, expected file:///PATH"),
     )
     for source, dest, flags, message in cases:

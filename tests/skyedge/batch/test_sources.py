@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import os
@@ -17,14 +16,14 @@ from edge_runtime.errors import InputError
 from skyedge.batch import shards, sources, worker
 from skyedge.batch.claims import Claims
 from skyedge.batch.pool import duration
-from skyedge.batch.results import Manifest, timeline
+from skyedge.batch.results import Manifest
 from skyedge.batch.single import Process, Settings, horizon_of, visible
 from skyedge.batch.sources import Item, content_of
 from skyedge.batch.storage import create, place, read_bytes, with_tries
 
 
-def uris(source: str | Path, *columns: str) -> list[str]:
-    return [item.uri for item in sources.images(str(source), columns)]
+def uris(source: str | Path) -> list[str]:
+    return [item.uri for item in sources.images(str(source))]
 
 
 def tree(folder: Path) -> Path:
@@ -63,52 +62,41 @@ def test_globs(glob: str, expected: list[str], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [",", ";", "\t", "jsonl"])
-def test_lists_carry_columns_and_count_paths_from_their_folder(kind: str, tmp_path: Path) -> None:
+def test_lists_count_paths_from_their_folder(kind: str, tmp_path: Path) -> None:
     tree(tmp_path)
     gone = (tmp_path / "gone ü.jpg").as_uri()
     if kind == "jsonl":
         path = tmp_path / "list.jsonl"
         rows = [{"lat": 1.5, "url": "a.jpg", "id": 7}, {"url": "s3://bucket/k.jpg", "id": 8}, {"url": gone, "lat": 3.5}]
         path.write_text("\n\n".join(map(json.dumps, rows)))
-        expected = [{"id": 7, "lat": 1.5}, {"id": 8, "lat": None}, {"id": None, "lat": 3.5}]
     else:
         path = tmp_path / "list.csv"
         rows = [("lat", "url", "id"), ("1.5", "a.jpg", "007"), ("2.5", "s3://bucket/k.jpg", "8"), ("3.5", gone, '"9')]
         text = "\ufeff" + "".join(kind.join(row) + "\r\n" for row in rows)
         path.write_text(text.replace('"9', f'"9{kind}"'), newline="")
-        expected = [{"id": "007", "lat": "1.5"}, {"id": "8", "lat": "2.5"}, {"id": f"9{kind}", "lat": "3.5"}]
-    found = list(sources.images(str(path), ("id", "lat")))
-    assert [item.columns for item in found] == expected
+    found = list(sources.images(str(path)))
     assert [item.uri for item in found] == [f"{tmp_path}/a.jpg", "s3://bucket/k.jpg", f"{tmp_path}/gone ü.jpg"]
     assert [item.identity for item in found[1:]] == ["", "missing"]
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "columns", "message"),
+    ("name", "content", "message"),
     [
-        (
-            "a.csv",
-            "name,lat\nx,1\n",
-            (),
-            "has no column uri or url or path .*, expected columns among name, lat",
-        ),
-        ("a.csv", "uri,lat\nx,1\n", ("lon",), "has no column lon"),
-        ("a.csv", "uri,lat\nx,1\ny\n", (), "got 1 fields in line 3 .*, expected 2, as in its header, parted by ','"),
-        ("a.csv", "uri;lat\nx;1;2\n", (), "got 3 fields in line 2 .*, expected 2, as in its header, parted by ';'"),
-        ("a.csv", "uri,lat\n,1\n", (), "has a row with '' for its image, expected text in every row"),
-        ("a.jsonl", '{"uri": "x"}\n{"uri": 1}\n', (), "has a row with 1 for its image"),
-        ("a.jsonl", '{"uri": "x"}\n[1]\n', (), "in line 2 of .*, expected a JSON object"),
-        ("a.jsonl", '{"uri": "x"\n', (), "cannot read line 1 of .*: Expecting"),
-        ("a.jsonl", "", (), "the empty list"),
-        ("a.tar", "no tar", (), "cannot read the tar .*expected a whole one, not compressed"),
+        ("a.csv", "name,lat\nx,1\n", "has no column uri or url or path .*, expected one of its columns name, lat"),
+        ("a.csv", "uri,lat\nx,1\ny\n", "got 1 fields in line 3 .*, expected 2, as in its header, parted by ','"),
+        ("a.csv", "uri;lat\nx;1;2\n", "got 3 fields in line 2 .*, expected 2, as in its header, parted by ';'"),
+        ("a.csv", "uri,lat\n,1\n", "has a row with '' for its image, expected text in every row"),
+        ("a.jsonl", '{"uri": "x"}\n{"uri": 1}\n', "has a row with 1 for its image"),
+        ("a.jsonl", '{"uri": "x"}\n[1]\n', "in line 2 of .*, expected a JSON object"),
+        ("a.jsonl", '{"uri": "x"\n', "cannot read line 1 of .*: Expecting"),
+        ("a.jsonl", "", "the empty list"),
+        ("a.tar", "no tar", "cannot read the tar .*expected a whole one, not compressed"),
     ],
 )
-def test_lists_that_lack_something_are_refused(
-    name: str, content: str, columns: tuple[str, ...], message: str, tmp_path: Path
-) -> None:
+def test_lists_that_lack_something_are_refused(name: str, content: str, message: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InputError, match=message):
-        uris(tmp_path / name, *columns)
+        uris(tmp_path / name)
 
 
 def test_images_in_tars_are_read_by_themselves(tmp_path: Path) -> None:
@@ -134,8 +122,6 @@ def test_sources_that_are_none_are_refused(tmp_path: Path) -> None:
     for source, message in (("none", "which does not exist"), ("a.jpg", "for which edge_runtime.segment is made")):
         with pytest.raises(InputError, match=message):
             uris(tmp_path / source)
-    with pytest.raises(InputError, match="expected them with a list"):
-        uris(tmp_path, "lat")
     with pytest.raises(InputError, match="nosuch://"):
         place("nosuch://x/y")
 
@@ -160,20 +146,19 @@ def test_a_new_image_changes_few_shards() -> None:
 
 
 def test_a_shard_is_named_by_all_that_decides_it() -> None:
-    plain = [Item("a", "1", {"lat": 0.5}), Item("b", "2", {"lat": 1.5})]
+    plain = [Item("a", "1"), Item("b", "2")]
     names = {
         shards.shard_id(plain, "m"),
         shards.shard_id(plain, "other model"),
-        shards.shard_id([plain[0], Item("b", "3", {"lat": 1.5})], "m"),
-        shards.shard_id([plain[0], Item("b", "2", {"lat": 2.5})], "m"),
+        shards.shard_id([plain[0], Item("b", "3")], "m"),
         shards.shard_id(plain[:1], "m"),
     }
-    assert len(names) == 5 and shards.shard_id([*plain[:1], *plain[1:]], "m") in names
+    assert len(names) == 4 and shards.shard_id([*plain[:1], *plain[1:]], "m") in names
 
 
 def test_a_plan_gives_every_shard_back(tmp_path: Path) -> None:
     dest = place(str(tmp_path))
-    parts = [[Item(f"/{shard}/{number}.jpg", "1", {"x": "ü\n"}, "a.tar", 5, 6) for number in range(3)] for shard in range(20)]
+    parts = [[Item(f"/{shard}/ü\n{number}.jpg", "1", "a.tar", 5, 6) for number in range(3)] for shard in range(20)]
     assert shards.read_plan(dest) is None
     planned = shards.write_plan(((f"id{index}", part) for index, part in enumerate(parts)), dest)
     assert [each.id for each in planned] == [f"id{index}" for index in range(20)] and shards.read_plan(dest) == planned
@@ -181,7 +166,7 @@ def test_a_plan_gives_every_shard_back(tmp_path: Path) -> None:
 
 
 def manifest(id: str, file: str, size: int) -> Manifest:
-    return Manifest(1, id, file, "0", size, 4, 0, {}, 0, 0.0, 2.0, "w", {}, (0,) * 20, ())
+    return Manifest(1, id, file, "0", size, 4, 0, {}, 0, 0.0, 2.0, "w")
 
 
 def test_only_a_shard_whose_file_is_whole_is_finished_and_the_rest_is_removed(tmp_path: Path) -> None:
@@ -200,21 +185,25 @@ def test_only_a_shard_whose_file_is_whole_is_finished_and_the_rest_is_removed(tm
 
 def test_a_shard_belongs_to_one_machine_until_that_is_silent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("skyedge.batch.claims.BEAT_S", 0.05)
-    monkeypatch.setattr("skyedge.batch.claims.DEAD_S", 0.5)
+    monkeypatch.setattr("skyedge.batch.claims.DEAD_S", 3.0)
     dest = place(str(tmp_path))
     first, second = Claims(dest), Claims(dest)
     first.start()
     first.count(None)
     first.count("unreadable")
     assert first.take("x") and not second.take("x") and not second.take_over("x") and second.take("y")
-    time.sleep(1.0)
+    assert not second.take_over("x")
+    time.sleep(3.5)
     assert not second.take_over("x")  # the heart goes on
     assert [(each["images"], each["errors"]) for each in second.others()] == [(2, {"unreadable": 1})]
     first._ended.set()  # as a machine that lost its power: it says no goodbye
     time.sleep(0.2)
     assert not second.take_over("x")
-    time.sleep(0.6)
-    assert second.take_over("x") and not first.take("x")
+    end = time.monotonic() + 60
+    while not second.take_over("x"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert not first.take("x")
 
 
 def test_a_store_is_asked_again_but_not_for_what_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -241,13 +230,6 @@ def test_masks_keep_the_structure_below_the_source_and_never_leave_their_folder(
     assert worker.mask_path("s3://bucket/x/b?.jpg", "s3://bucket/") == "x/b?.jpg.png"
     assert worker.mask_path("/other/../../b.jpg", "/data/") == "other/b.jpg.png"
     assert worker.mask_path("/data/x.tar#../a/b.jpg", "/data/") == "x.tar/a/b.jpg.png"
-
-
-def test_the_timeline_adds_up_to_the_images() -> None:
-    done = [(end, dataclasses.replace(manifest(str(end), "f", 1), images=40, seconds=4.0)) for end in (5.0, 7.5, 300.0)]
-    steps = timeline(done, 300.0)
-    width = steps[1].start - steps[0].start
-    assert sum(step.rate * width for step in steps) == pytest.approx(120, rel=0.01) and len(steps) <= 121
 
 
 def test_times_are_told_as_a_person_says_them() -> None:

@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 
 from edge_runtime.artifact.artifact import read_artifact
-from edge_runtime.benchmark.device_record import DeviceRun
-from edge_runtime.benchmark.results import QUICK, DataFacts, Results, read_results, write_results
+from edge_runtime.benchmark.results import QUICK, DataFacts, read_results, write_results
 from edge_runtime.errors import InputError
-from skyedge.report.advice import choose, not_measured
+from skyedge.report.advice import choose
 from skyedge.report.build import ReportConfig, main, report
 from skyedge.report.markdown import BEGIN, END, replace_section
 from skyedge.report.plots import latency_svg, network_colors, pareto_svg, standalone
@@ -137,7 +136,7 @@ def test_plots_are_well_formed_with_tooltips(measured: Path) -> None:
     lines = lines_of(measured)
     colors = network_colors(lines)
     for svg in (
-        pareto_svg(lines, pareto_front(lines), lines, "scenes", "A & <B>", colors),
+        pareto_svg(lines, pareto_front(lines), "scenes", "A & <B>", colors),
         latency_svg(lines, "A & <B>", colors),
     ):
         root = ElementTree.fromstring(standalone(svg))
@@ -146,24 +145,19 @@ def test_plots_are_well_formed_with_tooltips(measured: Path) -> None:
         assert "currentColor" in svg and "#12345e" not in svg
 
 
-def spread(measured: Path, count: int) -> list[Line]:
-    """Return `count` lines at close latencies and accuracies."""
+def test_names_of_the_front_do_not_cover_each_other(measured: Path) -> None:
+    """Read their places back from the SVG; 4.6 units a character are what the font takes at 8.5 points."""
     line = lines_of(measured)[0]
-    return [
-        vary(line, key=f"k{n}", network=f"network_{n}", end_to_end=10.0 * 1.01**n, iou=0.90 + 0.001 * (n == 9))
-        for n in range(count)
+    lines = [
+        vary(line, key=f"k{n}", network=f"network_{n}", end_to_end=10.0 * 1.1**n, iou=0.90 + 0.001 * n + 0.05 * (n > 4))
+        for n in range(10)
     ]
-
-
-def test_labels_do_not_cover_each_other(measured: Path) -> None:
-    """Read the labels' places back from the SVG; 4.6 units a character are what the font takes at 8.5 points."""
-    lines = spread(measured, 10)
-    svg = pareto_svg(lines, pareto_front(lines), lines, "scenes", "title", network_colors(lines))
+    svg = pareto_svg(lines, pareto_front(lines), "scenes", "title", network_colors(lines))
     found = re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>(network_\d ncnn fp32)<", svg)
     if not found:
         found = re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>(network_\d ncnn fp32)<', svg)
     boxes = [(float(x), float(y) - 8.0, float(x) + 4.6 * len(text), float(y)) for x, y, text in found]
-    assert len(boxes) == 10
+    assert 2 <= len(boxes) < 10 and "network_9" in found[0][2] and min(box[0] for box in boxes) > 0
     for index, (x0, y0, x1, y1) in enumerate(boxes):
         for a0, b0, a1, b1 in boxes[:index]:
             assert x1 <= a0 or a1 <= x0 or y1 <= b0 or b1 <= y0
@@ -217,8 +211,7 @@ def test_advice_follows_the_figures(measured: Path, tmp_path: Path) -> None:
     assert choose(lines[-3:-1]) == []
     report(ReportConfig((measured,), out=tmp_path / "out"))
     for name in ("index.html", "table.md"):
-        text = (tmp_path / "out" / name).read_text()
-        assert "Which one should I take" in text and "Android phone: not measured here" in text
+        assert "Which one should I take" in (tmp_path / "out" / name).read_text()
 
 
 def test_the_short_table_has_the_front_and_the_references(measured: Path, tmp_path: Path) -> None:
@@ -231,22 +224,6 @@ def test_the_short_table_has_the_front_and_the_references(measured: Path, tmp_pa
     assert len(keys) == 8 and keys[0] == "f0" and keys[-2:] == ["f11", torch.key] and "f5" in keys
     unknown = [vary(line, iou=None) for line in (*front, torch)]
     assert len(shortlist(unknown)) == 8 and len(shortlist(unknown[:3])) == 3
-
-
-def test_machines_that_were_measured_need_no_command(measured: Path) -> None:
-    here = read_results(measured)
-    link = DeviceRun("adb", "", None, "0" * 64, (), 0.0, (), ())
-
-    def on(name: str, architecture: str, run: DeviceRun | None = None) -> Results:
-        machine = dataclasses.replace(here.machine, instruction_set=name, architecture=architecture)
-        return dataclasses.replace(here, machine=machine, device_run=run)
-
-    kinds = [kind for kind, _ in not_measured({"r": on("AVX-512", "x86_64")})]
-    emulated = on("NEON", "aarch64", dataclasses.replace(link, emulator="qemu"))
-    assert len(kinds) == 5 and not_measured({"r": emulated}) == not_measured({})
-    assert [kind for kind, _ in not_measured({"r": on("NEON", "aarch64")})] == [kind for kind in kinds if "Arm" not in kind]
-    assert [kind for kind, _ in not_measured({"r": on("NEON", "aarch64", link)})] == kinds[2:]
-    assert "PC with AVX2 and no AVX-512" not in dict(not_measured({"r": on("AVX2", "x86_64")}))
 
 
 HOSTILE = "a|b `c` [/bold] [red] <script>x</script> *d*\n| e |\u2028<!-- benchmark:end -->\x1b[2J\u202e & $x$"
