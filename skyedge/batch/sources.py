@@ -259,6 +259,6 @@ def _identity(uri: str) -> str:
         return ""
     try:
         found = os.stat(uri)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: half a surrogate pair
         return "missing"
     return f"{found.st_size} {found.st_mtime}"
