@@ -164,11 +164,10 @@ endef
 $(foreach format,onnx tflite ncnn,$(foreach size,$(SHAPES),$(eval $(call shape_rule,$(format),$(size)))))
 SHAPED := $(foreach size,$(SHAPES),unet_lite_s/tflite-int8-$(size) unet_lite_s/onnx-int8-$(size))
 
-shapes: $(STAMP)  ## make shapes DATA=DIR: the small network in 4:3 and 16:9, into build/bench/, and its accuracy into results/shapes/
+shapes: $(STAMP)  ## make shapes DATA=DIR: the small network in 4:3 and 16:9, into build/bench/
 	@test -n "$(DATA)" || { echo "got no DATA, expected make shapes DATA=DIR with the splits val/ and test/" >&2; exit 2; }
 	@$(MAKE) --no-print-directory -j2 $(SHAPED:%=$(BENCH)/%/model.json)
 	$(PY) -m edge_runtime.verify $(SHAPED:%=$(BENCH)/%)
-	$(PY) studies/shapes.py --data "$(DATA)" --models $(filter $(BENCH)/unet_lite_s/tflite-%,$(SHAPED:%=$(BENCH)/%)) --limit 0
 
 bench: $(STAMP)  ## make bench DATA=DIR OPEN_DATA=DIR: the released networks and the references by the full rule, into results/ and the README; go on with RESUME=FILE.part
 	@test -n "$(DATA)" || { echo "got no DATA, expected make bench DATA=DIR with images/ and masks/, or splits val/ and test/" >&2; exit 2; }

@@ -44,11 +44,10 @@ class MinSkyConfig(StudyConfig):
 
 @dataclass(frozen=True)
 class Judged:
-    """One image: its true share of sky, the share that a model finds, and the confidence of the decision."""
+    """One image: its true share of sky, and the share that a model finds."""
 
     true_share: float
     found_share: float
-    confidence: float
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,7 @@ def judge_split(
 
 
 def _look(segmenter: Segmenter | Ensemble, image: np.ndarray, true_share: float) -> Judged:
-    found = judge(segmenter.low_res(image), segmenter.threshold)
-    return Judged(true_share, found.sky_share, found.confidence)
+    return Judged(true_share, judge(segmenter.low_res(image), segmenter.threshold).sky_share)
 
 
 def pick(config: MinSkyConfig, split: str) -> list[Any]:
@@ -135,17 +133,6 @@ def counts(real: Sequence[Judged], rooms: Sequence[Judged]) -> dict[str, int]:
     return {"empty": len(real) - len(sky), "rooms": len(rooms), "sky": len(sky), "little_sky": little}
 
 
-def confidences(real: Sequence[Judged], rooms: Sequence[Judged]) -> dict[str, float | None]:
-    """Return the median confidence on each sort of image."""
-    sorts = {
-        "sky": [image for image in real if image.true_share > 0],
-        "empty": [image for image in real if image.true_share == 0],
-        "rooms": rooms,
-    }
-    medians = {name: float(np.median([each.confidence for each in found])) if found else None for name, found in sorts.items()}
-    return {name: None if value is None else round(value, 4) for name, value in medians.items()}
-
-
 def summarize(model: str, segmenter: Segmenter | Ensemble, val: Found, test: Found) -> dict[str, Any]:
     """Return all figures of one model, or of the average of several."""
     by_share = {name: [rates(each.real, each.rooms, share) for share in SHARES] for name, each in (("val", val), ("test", test))}
@@ -155,7 +142,6 @@ def summarize(model: str, segmenter: Segmenter | Ensemble, val: Found, test: Fou
         "model_sha256": [artifact.sha256 for artifact in segmenter.artifacts],
         "recommended_min_sky": recommended,
         "test_at_recommended": next(row for row in by_share["test"] if row["min_sky"] == recommended),
-        "confidence_median": {name: confidences(each.real, each.rooms) for name, each in (("val", val), ("test", test))},
         **by_share,
         "images": {name: counts(each.real, each.rooms) for name, each in (("val", val), ("test", test))},
     }

@@ -1,15 +1,14 @@
 """Prove refinement: `python studies/refinement.py --data DIR --model ARTIFACT`.
 
 The network's own map is enlarged to the image in several ways, and each result is compared with the target: on procedural
-scenes, whose share of sky is exact at every pixel, and on labeled images at full size. A third part has building edges in colors
-close to the sky's, where refinement must do no harm. OUT/example.jpg shows one crop of a scene.
+scenes, whose share of sky is exact at every pixel, and on labeled images at full size. OUT/example.jpg shows one crop of a scene.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,14 +37,11 @@ METHODS: dict[str, RefineConfig | None] = {
     "weighted": RefineConfig(),
 }
 KINDS = ("trees", "lookup", "towers", "field", "street", "city")  # branches, lattice masts, wires, roofs
-FADES = (0.8, 0.9, 0.95, 1.0)  # how far the colors of the ground are drawn to the color of the sky beside it
-FADE_KINDS = ("street", "city", "towers")
-FADE_REACH = 0.05  # standard deviation of `beside`, as a share of the long side
 DAMAGE = 0.005  # a larger change of IoU counts as better or worse
 EXAMPLE_SEED, TILE = 700_002, 420  # of the example: its scene, and the side of its crops in pixels
 COLUMNS = ("mae", "iou", "boundary_iou", "iou_change_worst", "images_worse", "images_better")
 
-Part = Literal["scenes", "data", "same_color"]
+Part = Literal["scenes", "data"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +51,7 @@ class RefinementConfig(StudyConfig):
     data: Path | None = None  # labeled images, for the part `data`
     model: Path = Path("models/unet_lite/onnx-fp32")  # artifact that gives the maps
     out: Path = RESULTS / "refinement"  # the parts of its result that are not measured stay
-    parts: tuple[Part, ...] = ("scenes", "data", "same_color")  # what to measure
+    parts: tuple[Part, ...] = ("scenes", "data")  # what to measure
     scenes: int = 8  # scenes of each kind
     scene_size: tuple[int, int] = (1536, 2048)  # height, width in pixels
     seed: int = 700_000  # of the first scene; the settings were chosen on scenes from 500000 on
@@ -97,11 +93,11 @@ def summarize(results: list[ImageMetrics], base: list[ImageMetrics]) -> dict[str
     }
 
 
-def measure_cases(cases: Iterator[Case], methods: dict[str, RefineConfig | None], step: Callable[[], None]) -> dict[str, Any]:
-    """Return the figures of every method over some cases; `methods` holds `bilinear`."""
-    results: dict[str, list[ImageMetrics]] = {name: [] for name in methods}
+def measure_cases(cases: Iterator[Case], step: Callable[[], None]) -> dict[str, Any]:
+    """Return the figures of every method over some cases."""
+    results: dict[str, list[ImageMetrics]] = {name: [] for name in METHODS}
     for case in cases:
-        for name, config in methods.items():
+        for name, config in METHODS.items():
             results[name].append(evaluate_image(upsample(case, config), case.sky, case.valid))
         step()
     return {name: summarize(found, results["bilinear"]) for name, found in results.items()}
@@ -118,27 +114,6 @@ def scene_cases(config: RefinementConfig, segmenter: Segmenter, kind: str, exact
         yield Case(scene.image, scene.alpha, np.ones(scene.alpha.shape, bool), low_res)
 
 
-def faded_cases(config: RefinementConfig, segmenter: Segmenter, share: float, known: bool) -> Iterator[Case]:
-    """Make scenes whose buildings fade to the color of the sky beside them, by a share, with noise of one gray level.
-
-    With `known` the map is of the scene before fading, so only the refinement loses color. Else it is of the faded image.
-    """
-    half = replace(config, scene_size=(config.scene_size[0] // 2, config.scene_size[1] // 2))
-    for kind in FADE_KINDS:
-        for number, case in enumerate(scene_cases(half, segmenter, kind)):
-            image = fade(case.image, case.sky, share, np.random.default_rng(number))
-            yield replace(case, image=image, low_res=case.low_res if known else segmenter.low_res(image))
-
-
-def fade(image: np.ndarray, sky: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw the colors of the ground to the color of the sky nearby: fully at the edge, less and less away from it."""
-    pure, reach = (sky > 0.98).astype(np.float32), FADE_REACH * max(sky.shape)
-    amount = cv2.GaussianBlur(pure, (0, 0), reach)[..., None]
-    nearby = cv2.GaussianBlur(image * pure[..., None], (0, 0), reach) / np.maximum(amount, 1e-3)
-    drawn = share * np.clip(amount / 0.1, 0, 1) * (1 - sky[..., None]) * (nearby - image)
-    return np.clip(np.rint(image + drawn + rng.normal(0, 1, image.shape)), 0, 255).astype(np.uint8)
-
-
 def labeled_cases(config: RefinementConfig, segmenter: Segmenter) -> Iterator[Case]:
     """Read the labeled images."""
     if config.data is None:
@@ -153,9 +128,9 @@ def measure_parts(config: RefinementConfig, segmenter: Segmenter) -> Iterator[tu
     """Yield the name and the figures of each part of `config.parts` when it is done."""
     with Progress(console=Console(stderr=True)) as progress:
 
-        def measured(title: str, cases: Iterator[Case], methods: dict[str, RefineConfig | None] = METHODS) -> dict[str, Any]:
+        def measured(title: str, cases: Iterator[Case]) -> dict[str, Any]:
             task = progress.add_task(title, total=None)
-            return measure_cases(cases, methods, lambda: progress.advance(task))
+            return measure_cases(cases, lambda: progress.advance(task))
 
         if "scenes" in config.parts:
             size = {"height": config.scene_size[0], "width": config.scene_size[1], "seed": config.seed}
@@ -166,14 +141,6 @@ def measure_parts(config: RefinementConfig, segmenter: Segmenter) -> Iterator[tu
             name = config.data.resolve().name if config.data else None
             figures = measured("labeled images", labeled_cases(config, segmenter))
             yield "data", {"folder": name, "split": config.split, "methods": figures}
-        if "same_color" in config.parts:
-            yield (
-                "same_color",
-                {
-                    where: {str(x): measured(f"{where} {x}", faded_cases(config, segmenter, x, known)) for x in FADES}
-                    for where, known in (("map_before_fading", True), ("map_of_faded_image", False))
-                },
-            )
 
 
 def write_example(config: RefinementConfig, segmenter: Segmenter) -> None:
@@ -215,8 +182,6 @@ def page(figures: Figures) -> list[str]:
         sets |= {f"{shown}, {kind}": found for kind, found in figures.get("scenes", {}).get(maps, {}).items()}
     if "data" in figures:
         sets[f"{figures['data']['folder']}, {figures['data']['split']}"] = figures["data"]["methods"]
-    for where, shares in figures.get("same_color", {}).items():
-        sets |= {f"{where.replace('_', ' ')}, {share}": found for share, found in shares.items()}
     rows = [
         [name, method, *(None if found[column] is None else f"{found[column]:.4g}" for column in COLUMNS)]
         for name, methods in sets.items()
@@ -224,7 +189,7 @@ def page(figures: Figures) -> list[str]:
     ]
     head = ["set", "method", *(column.replace("_", " ") for column in COLUMNS)]
     lines = table(head, "ll" + "r" * len(COLUMNS), rows)
-    lines += ["", f"Worse, better: IoU changes by more than {DAMAGE} against bilinear. Map before fading: only colors are lost."]
+    lines += ["", f"Worse, better: IoU changes by more than {DAMAGE} against bilinear."]
     return lines
 
 

@@ -14,9 +14,9 @@ from edge_runtime.segmenter import load_models
 from studies.min_sky import SHARES, STUDY, Judged, MinSkyConfig, rates, recommend, room_seeds
 
 pytestmark = pytest.mark.slow
-EMPTY = [Judged(0.0, found, 0.9) for found in (0.0, 0.0, 0.004, 0.3)]
-SKY = [Judged(true, found, 0.9) for true, found in ((0.01, 0.0), (0.02, 0.018), (0.4, 0.41), (0.5, 0.012))]
-ROOMS = [Judged(0.0, found, 0.9) for found in (0.0, 0.06)]
+EMPTY = [Judged(0.0, found) for found in (0.0, 0.0, 0.004, 0.3)]
+SKY = [Judged(true, found) for true, found in ((0.01, 0.0), (0.02, 0.018), (0.4, 0.41), (0.5, 0.012))]
+ROOMS = [Judged(0.0, found) for found in (0.0, 0.06)]
 
 
 def test_rates() -> None:

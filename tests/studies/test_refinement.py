@@ -1,4 +1,4 @@
-"""The proof of refinement: its same-color scenes, and one small run of the command."""
+"""The proof of refinement: one small run of the command."""
 
 from __future__ import annotations
 
@@ -7,24 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from scenes.render import generate
-from studies.refinement import KINDS, METHODS, fade
+from studies.refinement import KINDS, METHODS
 
 pytestmark = pytest.mark.slow
-
-
-def test_fading_takes_the_color_away_at_the_edge_alone() -> None:
-    scene = generate(3, (192, 256), "city", "clear")
-    plain = fade(scene.image, scene.alpha, 0.0, np.random.default_rng(0)).astype(float)
-    faded = fade(scene.image, scene.alpha, 1.0, np.random.default_rng(0)).astype(float)
-    assert np.abs(plain - scene.image).mean() < 1  # the noise
-    sky = scene.alpha == 1
-    assert np.array_equal(plain[sky], faded[sky])
-    assert np.abs(faded - plain)[scene.alpha == 0].mean() > 1
 
 
 def test_the_command(project_root: Path, tmp_path: Path) -> None:
