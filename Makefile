@@ -128,7 +128,7 @@ demo: $(STAMP)  ## masks first, then export, quantize, verify, benchmark, report
 	@$(PY) -m edge_runtime.verify $(DEMO_MODELS)
 	$(call say,benchmarking)
 	@$(PY) -m edge_runtime.benchmark --models $(DEMO_MODELS) --data "$(DEMO_DATA)" --split "$(DEMO_SPLIT)" --threads 1 --quick --eval-count 24 --overwrite --out $(DEMO)/results.json
-	@find "$(DEMO_PHOTOS)" -type f | sort | head -4 | tr '\n' '\0' | xargs -0 $(PY) -m skyedge.report $(DEMO)/results.json --out $(DEMO)/report --images
+	@$(PY) -m skyedge.report $(DEMO)/results.json --out $(DEMO)/report
 	@echo "page: $(DEMO)/report/index.html   masks and overlays: $(DEMO)/masks/"
 
 # ---- make bench: the full rule; the only source of figures in the README ------------------------------------------------

@@ -20,8 +20,8 @@ FOLDER = PROJECT_ROOT / ".cache" / "envs"
 LIMIT_S = 1800.0  # for one step, such as a download
 PACKAGES = {
     "mediapipe": ("mediapipe==1.2.2",),  # brings opencv-contrib, which would replace our OpenCV
-    # An S3 client and server, and Parquet, for skyedge.batch.
-    "archives": ("s3fs==2026.9.0", "moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5", "pyarrow==26.0.1"),
+    # An S3 client and server, for skyedge.batch.
+    "archives": ("s3fs==2026.9.0", "moto[s3]==5.2.5", "flask==3.1.3", "flask-cors==6.0.5"),
     "rembg": ("rembg[cpu]==2.0.86",),  # its weights are no package: studies/peers.py gives it a network
     "contracts": ("schemathesis==4.32.5",),
     "notebooks": ("jupytext==1.19.6", "nbconvert==7.17.2", "ipykernel==7.4.0"),

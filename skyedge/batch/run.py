@@ -43,15 +43,13 @@ class Batch:
     """Write the sky masks and a record of every image of an archive; run it again to go on where it ended."""
 
     source: Annotated[str, tyro.conf.Positional]
-    """Folder, glob, webdataset .tar, or list (.csv, .jsonl, .parquet) of paths and URIs; on a disk, or s3://, gs://, file://."""
+    """Folder, glob, webdataset .tar, or list (.csv, .jsonl) of paths and URIs; on a disk, or s3://, gs://, file://."""
     model: tyro.conf.UseAppendAction[tuple[str, ...]]
     """Released network such as unet_lite_s, or artifact folder that every machine has. Given several times: averaged."""
     out: str
     """DEST, a folder or URI: shards/ with a record for each image, manifests/, summary.json."""
     masks: Masks = "png"
     """png: files in DEST/masks/, records as JSON lines; tar: both in webdataset tars."""
-    uri_column: str | None = None
-    """Column of the list with the images. Default: uri, url, path, image, file, jpg or bytes."""
     workers: int = 0
     """Processes, each with one interpreter of 1 thread; 0 = one for each core, or with cuda for each GPU, of this machine."""
     join: bool = False
@@ -92,7 +90,7 @@ def main(config: Batch) -> None:
     _check_dest(dest)
     with _lock(dest):
         skipped: list[str] = []
-        items = images(source, config.uri_column, skipped)
+        items = images(source, skipped)
         _check_owner(dest, belongs, config.replace)
         write(dest / RUN_FILE, belongs.encode())
         _clear(dest)

@@ -14,7 +14,6 @@ import re
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from edge_runtime.errors import InputError
@@ -22,8 +21,8 @@ from edge_runtime.images.formats import IMAGE_SUFFIXES
 from skyedge.batch.storage import SOURCE_EXPECTED, Entry, Place, kind_of, path_of, place, read_bytes, walk
 
 MOST_SKIPPED = 100_000  # that are remembered
-LISTS = (".parquet", ".csv", ".jsonl")
-URI_COLUMNS = ("uri", "url", "path", "image", "file", "jpg", "bytes")
+LISTS = (".csv", ".jsonl")
+URI_COLUMNS = ("uri", "url", "path", "image", "file", "jpg")
 DELIMITERS = ",;\t|"
 JSON_LINE = 'a JSON object such as {"uri": "a.jpg"}'
 WILD = re.compile(r"[*\[]")
@@ -36,11 +35,11 @@ class Item:
     Attributes
     ----------
     uri
-        Where it is, as its record says: a path, a URI, TAR#MEMBER or PARQUET#ROW.
+        Where it is, as its record says: a path, a URI, or TAR#MEMBER.
     identity
         What else tells one content from another: size, and time of change or tag, where the listing or the disk says them.
     container, start, size
-        Of an image inside a file: that file, and where. In a tar these are bytes, in Parquet the row group and its row.
+        Of an image inside a tar: that file, and where, in bytes.
     """
 
     uri: str
@@ -50,7 +49,7 @@ class Item:
     size: int = 0
 
 
-def images(source: str, uri_column: str | None = None, skipped: list[str] | None = None) -> Iterator[Item]:
+def images(source: str, skipped: list[str] | None = None) -> Iterator[Item]:
     """Yield the images of SOURCE, in its order.
 
     `skipped` gets a line for each file of a folder that is no image by its name, up to `MOST_SKIPPED`.
@@ -61,9 +60,9 @@ def images(source: str, uri_column: str | None = None, skipped: list[str] | None
     suffix = posixpath.splitext(source)[1].lower()
     if suffix in LISTS:
         if glob:
-            return (item for entry, folder in _matching(source) for item in _list(folder.at(entry.path), uri_column))
+            return (item for entry, folder in _matching(source) for item in _list(folder.at(entry.path)))
         if kind_of(where := place(source)) == "file":
-            return _list(where, uri_column)
+            return _list(where)
     if glob:
         return (item for entry, folder in _matching(source) for item in _images_of(folder, entry, None))
     where = place(source)
@@ -116,16 +115,10 @@ def _members(where: Place) -> Iterator[Item]:
         raise InputError(f"cannot read the tar {where.uri}: {error}; expected a whole one, not compressed") from error
 
 
-def _list(where: Place, uri_column: str | None) -> Iterator[Item]:
-    """Return the images that a list names, or holds; its column is looked for at once."""
-    kind = posixpath.splitext(where.path)[1].lower()
-    try:
-        if kind == ".parquet":
-            return _parquet(where, uri_column)
-    except (OSError, ValueError) as error:
-        raise _not_a_list(where, error) from error
-    rows = _whole(where, _csv_rows(where) if kind == ".csv" else _json_rows(where))
-    uri_name = _find_column(where, list(next(rows)), uri_column)
+def _list(where: Place) -> Iterator[Item]:
+    """Return the images that a list names; its column is looked for at once."""
+    rows = _whole(where, _csv_rows(where) if where.path.lower().endswith(".csv") else _json_rows(where))
+    uri_name = _find_column(where, list(next(rows)))
     return (_listed(where, row.get(uri_name)) for row in rows)
 
 
@@ -136,20 +129,16 @@ def _whole(where: Place, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, A
     except InputError:
         raise
     except (OSError, ValueError, csv.Error, RecursionError) as error:
-        raise _not_a_list(where, error) from error
+        raise InputError(f"cannot read the list {where.uri}: {error}; expected {SOURCE_EXPECTED}") from error
 
 
-def _not_a_list(where: Place, error: Exception) -> InputError:
-    return InputError(f"cannot read the list {where.uri}: {error}; expected {SOURCE_EXPECTED}")
-
-
-def _find_column(where: Place, names: Sequence[str], uri_column: str | None) -> str:
+def _find_column(where: Place, names: Sequence[str]) -> str:
     """Return the name of the column with the images; raises `InputError` where the list lacks it."""
-    for name in (uri_column,) if uri_column else URI_COLUMNS:
+    for name in URI_COLUMNS:
         if name in names:
             return name
-    got = f"the list {where.uri} has no column {uri_column or ' or '.join(URI_COLUMNS)}"
-    raise InputError(f"{got}, expected one of its columns {', '.join(names)}; --uri-column names the one with the images")
+    found, expected = f"the list {where.uri} with the columns {', '.join(names)}", " or ".join(URI_COLUMNS)
+    raise InputError(f"got {found}, expected one of {expected}; rename the column with the images")
 
 
 def _csv_rows(where: Place) -> Iterator[dict[str, Any]]:
@@ -196,61 +185,11 @@ def _listed(where: Place, uri: Any) -> Item:
     return Item(uri, _identity(uri))
 
 
-def _parquet(where: Place, uri_column: str | None) -> Iterator[Item]:
-    """Return the images of a Parquet file: paths or URIs as text, or the images as bytes (or a struct with `bytes`)."""
-    with _parquet_file(where.uri) as file:
-        schema, groups = file.schema_arrow, file.num_row_groups
-    uri_name = _find_column(where, schema.names, uri_column)
-    kind = str(schema.field(uri_name).type)
-    if kind not in ("string", "large_string", "binary", "large_binary") and not kind.startswith("struct<bytes: binary"):
-        raise InputError(f"column {uri_name} of {where.uri} is {kind}, expected text (paths or URIs) or the bytes of images")
-    stamp = _identity(where.uri)
-
-    def rows() -> Iterator[Item]:
-        number = 0
-        for group in range(groups):
-            with _parquet_file(where.uri) as file:
-                names = file.read_row_group(group, columns=[uri_name] if "string" in kind else [])
-            for row in range(names.num_rows):
-                if "string" in kind:
-                    yield _listed(where, names[uri_name][row].as_py())
-                else:
-                    yield Item(f"{where.uri}#{number}", stamp, f"{where.uri}#{uri_name}", group, row)
-                number += 1
-
-    return rows()
-
-
-def _parquet_file(uri: str) -> Any:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(f"got {uri}, which needs pyarrow ({error}); install it: pip install pyarrow") from error
-    where = place(uri)
-    try:
-        return parquet.ParquetFile(where.filesystem.open(where.path, "rb"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot read the list {uri}: {error}; expected a Parquet file") from error
-
-
 def content_of(item: Item) -> bytes:
     """Return the bytes of an image file. Raises `InputError` and `OSError` as `read_bytes` does."""
     if not item.container:
         return read_bytes(place(item.uri))
-    if item.container.endswith(".tar"):
-        return read_bytes(place(item.container), item.start, item.size)
-    value = _row_group(item.container, item.start)[item.size].as_py()
-    content = value.get("bytes") if isinstance(value, dict) else value
-    if content is None:
-        raise InputError(f"got {item.uri} without bytes, expected an image")
-    return bytes(content)
-
-
-@lru_cache(maxsize=4)
-def _row_group(container: str, group: int) -> Any:
-    uri, _, column = container.rpartition("#")
-    with _parquet_file(uri) as file:
-        return file.read_row_group(group, columns=[column]).column(0)
+    return read_bytes(place(item.container), item.start, item.size)
 
 
 def _identity(uri: str) -> str:

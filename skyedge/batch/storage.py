@@ -23,7 +23,7 @@ from edge_runtime.images.formats import what_is_wrong
 T = TypeVar("T")
 TRIES, FIRST_WAIT_S = 5, 0.5  # of an object store; the wait doubles
 MOST_BYTES = 1 << 30  # of one image file
-SOURCE_EXPECTED = "a folder, a glob, a .tar, a list (.csv, .jsonl, .parquet), or a URI such as s3://BUCKET/FOLDER"
+SOURCE_EXPECTED = "a folder, a glob, a .tar, a list (.csv, .jsonl), or a URI such as s3://BUCKET/FOLDER"
 
 
 class StoreError(OSError):

@@ -23,7 +23,6 @@ from edge_runtime.files import check_free, write_text
 from edge_runtime.records import read_text
 from skyedge.report.advice import Choice, ask_which, choose
 from skyedge.report.markdown import full_tables, replace_section, short_tables
-from skyedge.report.masks import Strip, find_folders, list_images, make_strips
 from skyedge.report.page import MARK, is_ours, render
 from skyedge.report.plots import latency_svg, network_colors, pareto_svg, standalone
 from skyedge.report.rows import Line, count_threads, int8_sentences, make_lines, pareto_front, precision_effects
@@ -39,10 +38,6 @@ class ReportConfig:
     """Folder for index.html, pareto.svg and table.md."""
     overwrite: bool = False
     """Replace files of these names in --out that are of no report."""
-    images: tuple[Path, ...] = ()
-    """Images, or folders of images, to show with the mask of every artifact. They must be free to publish."""
-    models: tuple[Path, ...] = ()
-    """Artifact folders, or folders that hold some, for --images. Default: the folders in the result files."""
     readme: Path | None = None
     """Page whose part between <!-- benchmark:begin --> and <!-- benchmark:end --> is replaced by a table of at most 8 rows."""
     table: Path | None = None
@@ -60,7 +55,6 @@ class Part:
     pareto: list[Markup]
     latency: list[Markup]
     choices: list[Choice]
-    strips: list[Strip]
 
 
 @dataclass(frozen=True)
@@ -86,8 +80,7 @@ def report(config: ReportConfig) -> Report:
     for path, text in ((config.readme, short_tables(lines, shown)), (config.table, full)):
         if path is not None:
             pages[path] = replace_section(read_text(path, "a page with the marks for the table"), text, path)
-    images = list_images(config.images)
-    parts = [_part(name, results, lines, config.models, images) for name, results in loaded.items()]
+    parts = [_part(name, results, lines) for name, results in loaded.items()]
     page, table, plot = (config.out / name for name in ("index.html", "table.md", "pareto.svg"))
     if not config.overwrite:
         check_free((page, table, plot), is_ours)
@@ -118,7 +111,7 @@ def _page(parts: Sequence[Part], lines: Sequence[Line]) -> str:
     )
 
 
-def _part(name: str, results: Results, all_lines: Sequence[Line], models: Sequence[Path], images: Sequence[Path]) -> Part:
+def _part(name: str, results: Results, all_lines: Sequence[Line]) -> Part:
     lines = [line for line in all_lines if line.file == name]
     colors = network_colors(all_lines)
     iou_name = results.data.iou_name if results.data else "unnamed data"
@@ -135,8 +128,7 @@ def _part(name: str, results: Results, all_lines: Sequence[Line], models: Sequen
             title = f"Latency and accuracy: {where}"
             pareto.append(Markup(pareto_svg(measured, best, iou_name, title, colors)))
         latency.append(Markup(latency_svg(group, f"Latency of the network alone: {where}", colors)))
-    strips = make_strips(lines, find_folders(results, models), images) if images else []
-    return Part(name, results, lines, front, pareto, latency, choose(lines), strips)
+    return Part(name, results, lines, front, pareto, latency, choose(lines))
 
 
 def _shown_files(results: Sequence[Path]) -> dict[str, str]:

@@ -82,7 +82,7 @@ def test_lists_count_paths_from_their_folder(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "name,lat\nx,1\n", "has no column uri or url or path .*, expected one of its columns name, lat"),
+        ("a.csv", "name,lat\nx,1\n", "with the columns name, lat, expected one of uri or url or path .*; rename the column"),
         ("a.csv", "uri,lat\nx,1\ny\n", "got 1 fields in line 3 .*, expected 2, as in its header, parted by ','"),
         ("a.csv", "uri;lat\nx;1;2\n", "got 3 fields in line 2 .*, expected 2, as in its header, parted by ';'"),
         ("a.csv", "uri,lat\n,1\n", "has a row with '' for its image, expected text in every row"),

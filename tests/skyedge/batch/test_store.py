@@ -1,4 +1,4 @@
-"""An object store: an S3 server on loopback, behind a proxy that fails and dawdles; and Parquet."""
+"""An object store: an S3 server on loopback, behind a proxy that fails and dawdles."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """Return the interpreter of the environment with s3fs, the S3 server and pyarrow."""
+    """Return the interpreter of the environment with s3fs and the S3 server."""
     return environments.make("archives")
 
 
@@ -145,30 +145,3 @@ def test_an_archive_in_a_store_that_fails_and_dawdles(
         assert row["sha256"] == sha256((folder / name).read_bytes()).hexdigest() and bool(row["mask"]) == (name != "broken.jpg")
     assert proxy.said["failed"] > COUNT // 100 and proxy.said["slow"] > COUNT // 500, proxy.said
     print(f"requests: {dict(proxy.said)}")
-
-
-MAKE = """
-import sys, pyarrow as pa
-from pathlib import Path
-from pyarrow import parquet
-folder = Path(sys.argv[1])
-files = sorted(folder.glob("*.jpg"))
-images = [None if path.stem == "00003" else path.read_bytes() for path in files]
-parquet.write_table(pa.table({"image": images}), folder / "bytes.parquet", row_group_size=4)
-rows = [{"bytes": content, "path": None} for content in images]
-parquet.write_table(pa.table({"image": rows}), folder / "struct.parquet")
-parquet.write_table(pa.table({"url": [path.name for path in files]}), folder / "names.parquet")
-"""
-
-
-def test_parquet_with_names_and_with_bytes(python: Path, make_images: Callable[..., Path], tools: Any, tmp_path: Path) -> None:
-    folder = make_images(tmp_path / "images", 10)
-    subprocess.run([python, "-c", MAKE, folder], check=True, timeout=60)
-    masks = []
-    for name in ("names", "bytes", "struct"):
-        flags = ("--masks", "tar", "--workers", "1")
-        archive = tools.Archive(str(folder / f"{name}.parquet"), str(tmp_path / name), flags, (), (python,))
-        said = archive.run(code=0 if name == "names" else 2)
-        assert "10 images in 1 shards" in said and ("1 missing" in said) == (name != "names")
-        masks.append([row["mask"] for number, row in enumerate(archive.rows()) if number != 3])
-    assert masks[0] == masks[1] == masks[2] and all(masks[0])

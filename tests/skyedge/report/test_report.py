@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from edge_runtime.artifact.artifact import read_artifact
 from edge_runtime.benchmark.results import QUICK, DataFacts, read_results, write_results
 from edge_runtime.errors import InputError
 from skyedge.report.advice import choose
@@ -108,7 +107,6 @@ def test_page_stands_alone_and_says_quick(measured: Path, tmp_path: Path) -> Non
     assert "prefers-color-scheme: dark" in page and page.count("<svg") == 2
     assert "Board &lt;1&gt; &amp; $x$" in page and "Board <1>" not in page
     assert "Quick measurement:" in page and "**Quick: at least 20 runs" in (tmp_path / "out" / "table.md").read_text()
-    assert "Example masks" not in page
     ids = re.findall(r'<g id="', page)
     assert not ids  # several plots in one page must not share ids
 
@@ -315,23 +313,6 @@ def test_readme_without_marks_is_left_alone(text: str, measured: Path, tmp_path:
     assert readme.read_text() == text and not (tmp_path / "out").exists()
     with pytest.raises(InputError, match="expected both"):
         replace_section(text, "table", readme)
-
-
-def test_images_go_through_every_artifact(measured: Path, project_root: Path, scene_dir: Path, tmp_path: Path) -> None:
-    folders = {name: project_root / "models" / "unet_lite_s" / name for name in ("ncnn-fp16", "onnx-fp32")}
-
-    def released(results: dict[str, Any]) -> None:
-        for artifact, (name, folder) in zip(results["artifacts"], folders.items(), strict=True):
-            artifact |= dict(zip(("format", "precision"), name.split("-"), strict=True), sha256=read_artifact(folder).sha256)
-
-    path = changed(measured, tmp_path / "released.json", released)
-    images = tuple(sorted((scene_dir / "test" / "images").iterdir())[:2])
-    page = report(ReportConfig((path,), tmp_path, images=images, models=tuple(folders.values()))).page.read_text()
-    assert page.count("data:image/jpeg;base64,") == 2 * 3  # the image and two masks
-    assert images[0].stem in page and "ncnn fp16</figcaption>" in page
-    other = project_root / "models" / "unet_lite" / "onnx-fp32"
-    with pytest.raises(InputError, match="--models"):
-        report(ReportConfig((path,), tmp_path, images=images, models=(other,)))
 
 
 @pytest.mark.parametrize(
