@@ -1,7 +1,7 @@
 """Conditions that labeled images rarely show, simulated: another sky, night, fog. Labels stay as they are.
 
 `change_some` takes images (N, 3, H, W) in [0, 1] sRGB and their shares of sky (N, 1, H, W). The fourth condition, a fisheye lens,
-moves pixels and belongs to `train.data.augment.Geometry`. Which of them help is measured by studies/ablation.py.
+moves pixels and belongs to `train.data.augment.Geometry`.
 """
 
 from __future__ import annotations

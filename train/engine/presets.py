@@ -87,7 +87,7 @@ class FitConfig:
 
 
 # The runs of today's weights (NAME_gpu): minutes on a GPU, hours on a CPU.
-HELPFUL = ("night", "fisheye")  # the conditions that gained in results/ablation/ablation.md; the teacher was trained before it
+HELPFUL = ("night", "fisheye")  # the conditions that gained in cross-validation; the teacher was trained before it
 ON_GPU = FitConfig("unet_lite", conditions=HELPFUL, resident=320, balance="condition", boundary=3.0, warmup=60, val_every=500)
 OPEN = FitConfig("unet_lite", conditions=("other_sky", "night", "fog", "fisheye"), store="fp16", weights_license="CC BY 4.0")
 OPEN_SOURCES = (
