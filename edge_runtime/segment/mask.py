@@ -29,12 +29,15 @@ class MaskOptions:
     exact
         Decode JPEGs in full. Otherwise those much larger than the network's input are decoded at 1/2, 1/4 or 1/8 where
         nothing else needs every pixel: several times faster, and masks differ a little.
+    panorama
+        The image goes all around: its left and right edge are neighbors, and the mask agrees there.
     """
 
     refinement: RefineConfig | None = None
     min_sky: float | None = None
     low_res: bool = False
     exact: bool = False
+    panorama: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ def make_mask(source: Source, segmenter: Segmenter | Ensemble, options: MaskOpti
     whole = options.exact or options.refinement is not None
     image, size = read_reduced(source, None if whole else input_size(segmenter))
     decoded = time.perf_counter()
-    low_res = segmenter.low_res(image)
+    low_res = around(image, segmenter) if options.panorama else segmenter.low_res(image)
     inferred = time.perf_counter()
     finding = judge(low_res, segmenter.threshold, options.min_sky)
     if not finding.sky:
@@ -82,6 +85,22 @@ def make_mask(source: Source, segmenter: Segmenter | Ensemble, options: MaskOpti
     else:
         mask = to_mask8(low_res) if options.low_res else resize_to_mask8(low_res, *size)
     return ImageMask(mask, size, low_res, finding, image, decoded - start, inferred - decoded)
+
+
+def around(image: np.ndarray, segmenter: Segmenter | Ensemble) -> np.ndarray:
+    """Return the map, as `Segmenter.low_res`, of an equirectangular panorama (H, W, 3): its first and last column are equal.
+
+    The network also sees the image turned by half a round. Within a quarter of the width of the seam the map goes over to that
+    of the turned image, where the seam lies in the middle.
+    """
+    low_res = segmenter.low_res(image)
+    turned = segmenter.low_res(np.roll(image, image.shape[1] // 2, axis=1))
+    width = low_res.shape[1]
+    columns = np.arange(width, dtype=np.float32) + np.float32(0.5)
+    share = np.minimum(1, np.minimum(columns, width - columns) * np.float32(4 / width))
+    low_res = low_res * share + np.roll(turned, -(width // 2), axis=1) * (1 - share)
+    low_res[:, [0, -1]] = low_res[:, [0, -1]].mean(axis=1, keepdims=True)
+    return low_res
 
 
 def input_size(segmenter: Segmenter | Ensemble) -> tuple[int, int]:

@@ -149,6 +149,7 @@ def describe(image: Path, artifacts: Sequence[Artifact], options: MaskOptions, o
         "min_sky": options.min_sky,
         "low_res": options.low_res,
         "exact": options.exact or refinement is not None,
+        "panorama": options.panorama,
     }
     return json.dumps(record)
 

@@ -66,6 +66,8 @@ class Segment:
     """Also read the folders inside of folders; --out gets the same structure."""
     exact: bool = False
     """Decode large JPEGs in full, not at a reduced size that still exceeds the network's input: slower, the contract's masks."""
+    panorama: bool = False
+    """The images go all around (equirectangular): the mask's left and right edge agree; the network runs twice."""
     workers: int = 0
     """Images that are worked on at a time, each with --threads; the masks are the same. 0 = one for each core."""
     threads: int = 1
@@ -124,7 +126,8 @@ def outcomes(planned: Sequence[ImageFiles], config: Segment) -> Generator[Outcom
 
     Each thread reads, segments and writes whole images, so decoding, the network and packing of several images overlap.
     """
-    options = MaskOptions(DEFAULTS if config.refine else None, config.min_sky, config.low_res, config.exact or config.overlay)
+    refinement, exact = DEFAULTS if config.refine else None, config.exact or config.overlay
+    options = MaskOptions(refinement, config.min_sky, config.low_res, exact, config.panorama)
     segmenter = load_models(config.model, config.threads, config.device, check=True)
     limit_threads(config.threads)  # OpenCV would start a thread on every core for each image
     count = min(config.workers or max(1, usable_cores() // config.threads), len(planned))

@@ -129,6 +129,23 @@ def write_odd_images(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_panorama_agrees_across_its_seam(image_dir: Path, tmp_path: Path, refine: bool) -> None:
+    """The middle of a scene, sky over ground, becomes the seam."""
+    for path in image_dir.iterdir():
+        image = read_rgb(path)
+        Image.fromarray(np.roll(image, image.shape[1] // 2, axis=1)).save(path)
+    steps, inner = {}, {}
+    for panorama in (False, True):
+        out = tmp_path / str(panorama)
+        main(Segment((image_dir,), (Path("unet_lite_s/onnx-int8"),), out, refine=refine, panorama=panorama))
+        masks = [mask_of(path).astype(int) for path in sorted(out.iterdir())]
+        steps[panorama] = np.mean([np.abs(mask[:, 0] - mask[:, -1]).mean() for mask in masks])
+        inner[panorama] = [mask[:, mask.shape[1] // 4 : -mask.shape[1] // 4][:, 8:-8] for mask in masks]
+    assert steps[True] < steps[False] / 2 and (refine or steps[True] == 0) and steps[False] > 1
+    assert refine or all(map(np.array_equal, inner[True], inner[False]))
+
+
 def test_images_of_every_kind(model: Path, tmp_path: Path) -> None:
     sizes = write_odd_images(tmp_path / "odd")
     run([tmp_path / "odd"], model, tmp_path / "out", overlay=True)
