@@ -1,4 +1,4 @@
-"""What a video takes over from the one that it is made of: rate, shape of the pixels, colors. Set here and nowhere else.
+"""What a video takes over from the one that it is made of: rate, shape of pixels, colors, title. Set here and nowhere else.
 
 Colors are told by the numbers of ITU-T H.273, which containers, codecs and FFmpeg share: matrix (from YUV to RGB), primaries,
 transfer (of light to levels) and range (1: black at 16 and white at 235; 2: all levels).
@@ -6,7 +6,7 @@ transfer (of light to levels) and range (1: black at 16 and white at 235; 2: all
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from typing import Any
@@ -27,6 +27,7 @@ TO_BT709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0
 BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593], np.float32)
 DEFAULT_RATE = Fraction(25)  # of sources without a rate
 TICK = Fraction(1, 90_000)  # seconds; in it time stamps are written
+OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")  # metadata that a new file has of its own
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,15 @@ class Color:
 
 @dataclass(frozen=True)
 class VideoFormat:
-    """How a video is written: frames a second, width of a pixel by its height, colors (None: those usual for its size)."""
+    """How a video is written: frames a second, width of a pixel by its height, colors (None: those usual for its size).
+
+    `metadata` are title, date, place and what else the container of the source says of it; each container keeps what it can.
+    """
 
     rate: Fraction = DEFAULT_RATE
     aspect: Fraction = Fraction(1)
     color: Color | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
 
     def describe(self, stream: Any, pixels: str, size: tuple[int, int], tick: Fraction) -> Color:
         """Set all of it in a stream that is to be written, for frames of `size` (height, width); return its colors."""

@@ -145,8 +145,11 @@ def run_video(
     seconds: float = 0.0,
     overwrite: bool = False,
     reconnect: float = 0.0,
+    strip_metadata: bool = False,
 ) -> VideoResult:
     """Make a video of another, and print a summary that ends with the words of `note`; see `VideoOptions` for the others.
+
+    `strip_metadata` leaves title, date and place of the source out.
 
     Raises `InputError` where the source cannot be opened or holds no frame. It also does where the source ended too early;
     the frames up to there are in the file then.
@@ -157,6 +160,8 @@ def run_video(
         raise InputError(f"{source} is the input and would be overwritten; choose another --out")
     check_target(out, overwrite)
     reader = VideoSource(source, reconnect)
+    if strip_metadata:
+        reader.format.metadata.clear()
     result = _run(reader, out, work, note, seconds)
     print(f"{result}: {out}", flush=True)
     missing = None if seconds or result.interrupted else reader.shortfall()

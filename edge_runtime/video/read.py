@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 from edge_runtime.images.formats import what_is_wrong
-from edge_runtime.video.format import DEFAULT_RATE, Color, Converter, VideoFormat, av
+from edge_runtime.video.format import DEFAULT_RATE, OF_THE_FILE, Color, Converter, VideoFormat, av
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".wmv"})
 RATES = (1, 240)  # plausible frames per second; others become the default
@@ -76,7 +76,8 @@ class VideoSource:
         self._container, self._stream = self._open()
         rate = self._stream.average_rate or self._stream.guessed_rate or DEFAULT_RATE
         rate = rate if RATES[0] <= rate <= RATES[1] else DEFAULT_RATE
-        self.format = VideoFormat(rate, self._stream.sample_aspect_ratio or Fraction(1))
+        said = {key: value for key, value in self._container.metadata.items() if key not in OF_THE_FILE}
+        self.format = VideoFormat(rate, self._stream.sample_aspect_ratio or Fraction(1), metadata=said)
         self.frames, self.size, self.damaged = 0, (0, 0), 0
         self._changes: list[str] = []  # of the size, and times without a stream
         self._color, self._convert = Color(), Converter()
@@ -179,7 +180,7 @@ class VideoSource:
         if not self.frames:
             self.size, self._color = size, Color.of(frame, self._stream.codec_context)
             aspect = 1 / self.format.aspect if turned else self.format.aspect
-            self.format = VideoFormat(self.format.rate, aspect, self._color.as_sdr())
+            self.format = replace(self.format, aspect=aspect, color=self._color.as_sdr())
         elif (
             size != self.size
             and (change := f"{size[1]} x {size[0]} scaled to {self.size[1]} x {self.size[0]}") not in self._changes

@@ -154,6 +154,7 @@ class VideoSink:
 
     def _start(self, codec: Codec, sound: Any) -> None:
         self._container = av.open(f"file:{self._partial}", "w")
+        self._container.metadata.update(self.form.metadata)
         self._stream = self._container.add_stream(codec.name, self.form.rate, options=codec.options)
         self._color = self.form.describe(self._stream, self._pixels, self.written_size, self._tick)
         if self._pixels == "yuva420p":

@@ -67,7 +67,7 @@ class Replace:
     min_sky: float = 0.05
     """Images with a smaller share of sky are refused; such frames of a video stay as they are."""
     strip_metadata: bool = False
-    """Leave out where, when and with what the photograph was taken; its color profile stays."""
+    """Leave out where, when and with what the photograph or video was taken; the color profile stays."""
     overwrite: bool = False
     """Also replace an --out that exists."""
     threads: int = 1
@@ -87,7 +87,9 @@ def main(config: Replace) -> None:
     segmenter = Segmenter.load(config.model, config.threads)
     if video:
         shot = _Shot(config, segmenter)
-        run_video(config.input, config.out, shot.replace, shot.report, overwrite=config.overwrite)
+        run_video(
+            config.input, config.out, shot.replace, shot.report, overwrite=config.overwrite, strip_metadata=config.strip_metadata
+        )
     else:
         print(f"{config.out}: {_image(config, segmenter)}, {time.monotonic() - start:.1f} s")
 

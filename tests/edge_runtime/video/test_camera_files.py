@@ -1,4 +1,4 @@
-"""Videos as cameras and editors make them: offsets, edit lists, colors, pixels, sizes that change, streams that drop out."""
+"""Videos as cameras and editors make them: offsets, edit lists, colors, titles, sizes that change, streams that drop out."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from edge_runtime.video import read as reading
 from edge_runtime.video.pipeline import VideoOptions, run_video, segment_video
 from edge_runtime.video.read import VideoSource, count_frames
 from edge_runtime.video.run import Video, main
+from skyedge.replace.run import Replace
+from skyedge.replace.run import main as replace_sky
 
 pytestmark = pytest.mark.slow
 SKY, GROUND = (90, 140, 220), (32, 160, 48)
@@ -48,9 +50,11 @@ def clip(
     pixels: str = "yuv420p",
     levels: np.ndarray | None = None,
     codec: str = "libx264",
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Write a clip of 25 frames a second whose picture starts `late_s` after its sound; `tags` are those of `Color`."""
     with av.open(f"file:{path}", "w") as container:
+        container.metadata.update(metadata or {})
         video: Any = container.add_stream(codec, 25, options={"x265-params": "log-level=none"} if codec == "libx265" else {})
         video.height, video.width, video.pix_fmt = *size, pixels
         video.codec_context.sample_aspect_ratio = aspect
@@ -73,6 +77,16 @@ def clip(
             whole.sample_rate, whole.pts = 44_100, round(44_100 * start_s)
             for piece in [*av.AudioResampler("fltp", "mono", 44_100, 1024).resample(whole), None]:
                 container.mux(sound.encode(piece))
+    return path
+
+
+def held(path: Path, matrix: tuple[int, int, int, int]) -> Path:
+    """Write how the camera was held into the track's header, as phones do."""
+    content, one = bytearray(path.read_bytes()), 1 << 16
+    at = content.index(b"tkhd") + 44
+    a, b, c, d = (value * one for value in matrix)
+    content[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in (a, b, 0, c, d, 0, 0, 0, 1 << 30))
+    path.write_bytes(content)
     return path
 
 
@@ -202,18 +216,32 @@ def test_pixels_keep_their_shape(suffix: str, tmp_path: Path) -> None:
     ],
 )
 def test_what_was_held_on_its_side_is_upright(matrix: tuple[int, int, int, int], turn: Any, tmp_path: Path) -> None:
-    """Phones write the matrix into the track's header."""
     path = clip(tmp_path / "in.mp4", aspect=Fraction(4, 3))
     plain = VideoSource(path).read()
-    content, one = bytearray(path.read_bytes()), 1 << 16
-    at = content.index(b"tkhd") + 44
-    a, b, c, d = (value * one for value in matrix)
-    content[at : at + 36] = b"".join(value.to_bytes(4, "big", signed=True) for value in (a, b, 0, c, d, 0, 0, 0, 1 << 30))
-    path.write_bytes(content)
-    source = VideoSource(path)
+    source = VideoSource(held(path, matrix))
     frame = source.read()
     assert plain is not None and frame is not None and np.array_equal(frame.image, turn(plain.image))
     assert source.size == frame.image.shape[:2] and source.format.aspect == (Fraction(3, 4) if matrix[0] == 0 else Fraction(4, 3))
+
+
+@pytest.mark.parametrize("kind", ["overlay.mp4", "remove.mov", "remove.webm", "replace.mkv", "replace.mov"])
+def test_title_date_and_place_go_into_upright_results(kind: str, tmp_path: Path) -> None:
+    said = {"title": "Säntis", "creation_time": "2026-11-29T12:30:05.000000Z", "location": "+47.2494+009.3432/"}
+    source, out = held(clip(tmp_path / "in.mov", count=2, metadata=said), (0, 1, -1, 0)), tmp_path / kind
+    if out.stem == "replace":
+        replace_sky(Replace(source, MODEL, "sunset", out, min_sky=0))
+    else:
+        remove = "sky" if out.stem == "remove" else None
+        segment_video(source, Segmenter.load(MODEL), VideoOptions(out, overlay=remove is None, remove=remove))
+    with av.open(str(out)) as found:
+        got = {key.lower(): value for key, value in found.metadata.items()}
+        frame = next(found.decode(video=0))
+    assert {key: got.get(key) for key in said} == said
+    assert (frame.height, frame.width) == (128, 96) and frame.side_data.get("DISPLAYMATRIX") is None
+    if out.stem == "replace":
+        replace_sky(Replace(source, MODEL, "sunset", out, min_sky=0, overwrite=True, strip_metadata=True))
+        with av.open(str(out)) as found:
+            assert not {key.lower() for key in found.metadata} & set(said)
 
 
 @pytest.mark.parametrize("name", ["2026-11-29T12:30:05.mp4", "a:b.mkv", "http:x.mov", "100%.mp4"])
