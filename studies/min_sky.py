@@ -27,7 +27,7 @@ from studies.harness import RESULTS, Figures, Study, StudyConfig, require, table
 SHARES = (0.0, 0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2)  # 0: never says "no sky"
 LITTLE = 0.05  # misses in images with a smaller share of sky are counted apart
 ROOM_SIZE = (288, 384)  # height, width in pixels
-RELEASED = ("models/unet_lite_s/tflite-int8", "models/unet_lite/tflite-int8", "models/u2netp/tflite-int8")
+RELEASED = ("models/unet_lite_s/tflite-int8", "models/unet_lite/tflite-int8", "models/u2netp_p5/tflite-int8")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -67,3 +67,14 @@ def test_anything_else_is_found() -> None:
     assert faults(good | {"teachers": [released]}, "MIT") == []
     research = load_checkpoint(MODELS / "unet_lite" / "checkpoint.pt")
     assert faults(research.training, research.weights_license)
+
+
+def test_readme_shows_both_kinds_with_the_figures_of_their_cards() -> None:
+    readme = (MODELS.parent / "README.md").read_text()
+    for name in ("unet_lite", "unet_lite_s", "u2netp", *OPEN):
+        metrics = json.loads((MODELS / name / "metrics.json").read_text())
+        pooled, night = metrics["pooled"], metrics["tags"]["night"]["iou"]["value"]
+        figures = (*(pooled[key]["value"] for key in ("iou", "boundary_iou")), 100 * pooled["nosky_fpr"]["value"], night)
+        terms = load_checkpoint(MODELS / name / "checkpoint.pt").weights_license
+        cells = " | ".join(f"{value:.{digits}f}" for value, digits in zip(figures, (3, 3, 1, 3), strict=True))
+        assert f"| [{name}](models/{name}/README.md) | {terms} | {cells} |" in readme

@@ -32,19 +32,29 @@ PUBLIC = "u2netp_public_384.pt"  # the public U2-Netp (MIT), which u2netp_open s
 FOUND = {"sky": "../shared/data/sky", "open": "../shared/data/open"}
 SCENES = "python -m scenes.render --out runs/{} --split train"
 SOFTEN = "python train/distill.py {{}} --data {} --unlabeled ../shared/data/unlabelled{} --out runs/{}"
+
+
+def _with_negatives(name: str, general: int, indoor: int, others: int) -> list[str]:
+    """Return the commands that paint scenes and, since networks see sky in them, rooms, walls, close-ups and flat frames."""
+    shares = {"flat": 80, "": general, "indoor": indoor, "wall": others, "closeup": others}
+    return [
+        f"{SCENES.format(name)} --count {count} --seed {300000 + 10000 * number}{kind and ' --kind ' + kind}"
+        for number, (kind, count) in enumerate(shares.items())
+    ]
+
+
 TAUGHT = " ".join((*OPEN_SOURCES[:-1], "wall_oceanic"))  # the last of unlabeled images
 MADE = {
     "train-scenes": [f"{SCENES.format('train-scenes')} --count 700 --seed {seed}" for seed in (100000, 200000)],
-    "open-scenes": [
-        f"{SCENES.format('open-scenes')} --count {count} --seed {seed}{kind and ' --kind ' + kind}"
-        for count, seed, kind in (
-            (80, 300000, "flat"), (420, 310000, ""), (120, 320000, "indoor"), (60, 330000, "wall"), (60, 340000, "closeup")
-        )
-    ],
+    "open-scenes": _with_negatives("open-scenes", 420, 120, 60),
+    "mixed-scenes": _with_negatives("mixed-scenes", 400, 100, 50),
     "softened": [SOFTEN.format(FOUND["sky"], "", "softened")],
     "open-soft": [SOFTEN.format(f"{FOUND['open']} {FOUND['sky']}", f" --sources {TAUGHT}", "open-soft")],
-}  # fmt: skip
-FLAGS = ("conditions", "resident", "balance", "boundary", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed", "precision")
+}
+FLAGS = (
+    "corrections", "conditions", "resident", "balance", "boundary", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed",
+    "precision",
+)  # fmt: skip
 PRUNING_FLAGS = ("macs", "rounds", "steps", "final_steps", "batch", "conditions", "lr", "ema", "seed", "precision")
 # What was done to released weights by hand, with code that is not kept: key of a checkpoint's record -> what the card says.
 BY_HAND = {
@@ -122,6 +132,8 @@ def recipe(training: dict[str, Any]) -> list[str]:
     folders = " ".join(FOUND.get(name, f"runs/{name}") for name in data)
     done = sum("--out runs/step-" in command for command in commands)
     before, out = f"runs/step-{done}/checkpoint.pt", f"--out runs/step-{done + 1}"
+    if settings.get("corrections"):
+        settings["corrections"] = f"train/data/{settings['corrections']}"
     if settings.get("init") == PUBLIC:
         before = f"../shared/data/pretrained/{PUBLIC}"
     if "pruned" in training:

@@ -11,7 +11,7 @@ import pytest
 
 from edge_runtime.errors import InputError
 from train.engine.presets import HELPFUL, PRESETS, PRUNE_PRESETS, FitConfig, PruneConfig
-from train.model_card import card, recipe
+from train.model_card import PUBLIC, card, recipe
 from train.models import load_checkpoint
 
 pytestmark = pytest.mark.slow
@@ -60,7 +60,8 @@ def test_recipes_are_command_lines_with_the_recorded_settings(name: str, project
     for key in ("sizes", "steps", "batches", "lr", "seed", "resident", "conditions"):
         recorded = training.get(key, HELPFUL if key == "conditions" and "resident" in training else getattr(FitConfig("x"), key))
         assert getattr(fits[-1], key) == (tuple(recorded) if isinstance(recorded, list) else recorded), key
-    assert fits[-1].init is None or any(f"--out {fits[-1].init.parent} " in f"{command} " for command in commands)
+    init = fits[-1].init
+    assert init is None or init.name == PUBLIC or any(f"--out {init.parent} " in f"{command} " for command in commands)
     for command in commands:
         if command.startswith("python train/prune.py"):
             assert parse(command.split()[2:], PruneConfig, PRUNE_PRESETS).macs == 0.05
