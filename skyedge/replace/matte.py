@@ -71,7 +71,7 @@ def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.nd
     off = np.einsum("ijk,ijk->ij", from_foreground, from_foreground)
     differ = length / (length + CONTRAST**2)
     crisp = np.clip(CRISP * (around.calm - 0.5) + 0.5, 0, 1)
-    alpha = alpha + (HAZE**2 / (length + HAZE**2)) * (crisp - alpha)
+    alpha = alpha + (HAZE**2 / (length + HAZE**2)) * np.minimum(UNDECIDED * alpha * (1 - alpha), 1) * (crisp - alpha)
     belief = around.near * differ * np.exp(-off / (OFF_LINE**2 * length + 1e-6))
     return alpha + belief * np.minimum(UNDECIDED * alpha * (1 - alpha), 1) * (share - alpha)
 
