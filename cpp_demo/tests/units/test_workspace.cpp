@@ -56,7 +56,7 @@ using skyedge::Workspace;
 constexpr int kFrames = 5;
 // Limit for lists of blobs and offsets, and for the two rows that ncnn interpolates. One plane of the smallest network's input
 // has 147,456 bytes.
-constexpr std::size_t kShortListBytes = 16384;
+constexpr std::size_t kShortListBytes = 65536;
 
 Image make_image(int width_px, int height_px, std::uint32_t seed) {
     Image image{width_px, height_px, {}};
