@@ -48,7 +48,7 @@ def test_installed_networks_are_listed_with_their_terms(project_root: Path) -> N
     lines = run("models").stdout.splitlines()
     assert len(lines) == len(list((project_root / "models").glob("*/*/model.json")))
     terms = {line.split()[0]: line.split(" MB  ")[1] for line in lines}
-    assert "non-commercial" in terms["unet_lite/onnx-int8"] and terms["unet_lite_s_open/onnx-int8"] == "CC BY 4.0"
+    assert "non-commercial" in terms["unet_lite/onnx-int8"] and terms["unet_lite_s_open/tflite-int8"] == "CC BY 4.0"
 
 
 def test_segment_needs_nothing_but_an_image(tmp_path: Path) -> None:
