@@ -162,7 +162,7 @@ def _decode(
         orientation = _orientation(opened)
         image = to_rgb8(opened)
     # Turned after Pillow's copy is gone.
-    return _upright(image, orientation), (width, height) if 5 <= orientation <= 8 else (height, width)
+    return upright(image, orientation), (width, height) if 5 <= orientation <= 8 else (height, width)
 
 
 def check_png(content: bytes) -> None:
@@ -285,7 +285,7 @@ def from_pillow(image: Image.Image) -> np.ndarray:
     """Return a Pillow image as `read_rgb` returns a file, upright; raises `InputError` where its data is broken."""
     try:
         image.load()
-        return _upright(to_rgb8(image), _orientation(image))
+        return upright(to_rgb8(image), _orientation(image))
     except DECODE_ERRORS as error:
         raise InputError(f"cannot read the Pillow image: {error}; expected {EXPECTED}") from error
 
@@ -323,10 +323,10 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn or mirror (H, W, 3) as EXIF orientation 1 to 8 asks for; other numbers leave it."""
+def upright(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn or mirror (H, W, ...) as EXIF orientation 1 to 8 asks for; other numbers leave it."""
     if 5 <= orientation <= 8:
-        image = image.transpose(1, 0, 2)
+        image = image.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
         image = image[::-1]
     if orientation in (2, 3, 6, 7):

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from edge_runtime.errors import InputError
-from edge_runtime.images.formats import DECODE_ERRORS, IMAGE_SUFFIXES, ORIENTATION_TAG, open_image
+from edge_runtime.images.formats import DECODE_ERRORS, IMAGE_SUFFIXES, ORIENTATION_TAG, open_image, upright
 from edge_runtime.images.mask_file import VOID
 from edge_runtime.records import read_text
 from train.data.sources.plan import OTHER, SKY, Item, Plan, split_names, visible_files, wrong_layout
@@ -27,10 +27,6 @@ images        where "file_name" says: in SOURCE, or in SOURCE/images
 """
 LABELME_TREE = 'NAME.json     "imagePath", "shapes"; one for each image, in SOURCE or below it'
 NEXT_STEP = "Export from your tool again."
-TURNS = {  # EXIF orientation: what makes a stored image upright
-    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
-}  # fmt: skip
 CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 64)), np.sin(np.linspace(0, 2 * np.pi, 64))], 1)
 Names = Sequence[str]
 
@@ -150,9 +146,10 @@ def _seen_stored(images: Iterable[tuple[Path, dict[str, Any]]]) -> bool:
 
 
 def _upright(mask: np.ndarray, item: Item, stored: bool) -> np.ndarray:
+    if not stored:
+        return mask
     with open_image(item.image) as opened:
-        turn = TURNS.get(opened.getexif().get(ORIENTATION_TAG, 1))
-    return np.asarray(Image.fromarray(mask).transpose(turn)) if stored and turn is not None else mask
+        return upright(mask, opened.getexif().get(ORIENTATION_TAG, 1))
 
 
 def _paint(regions: Iterable[tuple[int, Callable[[int, int], np.ndarray]]], height: int, width: int, item: Item) -> np.ndarray:
