@@ -71,9 +71,19 @@ def sharpen(light: np.ndarray, alpha: np.ndarray, around: Surroundings) -> np.nd
     off = np.einsum("ijk,ijk->ij", from_foreground, from_foreground)
     differ = length / (length + CONTRAST**2)
     crisp = np.clip(CRISP * (around.calm - 0.5) + 0.5, 0, 1)
-    alpha = alpha + (HAZE**2 / (length + HAZE**2)) * np.minimum(UNDECIDED * alpha * (1 - alpha), 1) * (crisp - alpha)
+    alpha = alpha + _alike(length) * _undecided(alpha) * (crisp - alpha)
     belief = around.near * differ * np.exp(-off / (OFF_LINE**2 * length + 1e-6))
-    return alpha + belief * np.minimum(UNDECIDED * alpha * (1 - alpha), 1) * (share - alpha)
+    return alpha + belief * _undecided(alpha) * (share - alpha)
+
+
+def _alike(length: np.ndarray) -> np.ndarray:
+    """Return how far sky and foreground are alike, 1 in haze, from the squared `length` (h, w) of B - F."""
+    return HAZE**2 / (length + HAZE**2)
+
+
+def _undecided(alpha: np.ndarray) -> np.ndarray:
+    """Return how far shares of sky may be changed: 0 where they are 0 or 1."""
+    return np.minimum(UNDECIDED * alpha * (1 - alpha), 1)
 
 
 def clear_veil(alpha: np.ndarray) -> np.ndarray:
@@ -93,8 +103,7 @@ def free_foreground(light: np.ndarray, alpha: np.ndarray, around: Surroundings) 
     rest = 1 - a
     residual = light - a * around.sky - rest * around.foreground
     line = around.sky - around.foreground
-    alike = HAZE**2 / (np.einsum("ijk,ijk->ij", line, line) + HAZE**2)
-    varies = (SKY_VARIES + (1 - SKY_VARIES) * alike)[..., None]
+    varies = (SKY_VARIES + (1 - SKY_VARIES) * _alike(np.einsum("ijk,ijk->ij", line, line)))[..., None]
     return np.clip(around.foreground + residual * (rest / (rest * rest + (varies * a) ** 2)), 0, 1)
 
 
