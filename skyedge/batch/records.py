@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from skyedge.batch.storage import Place, read_bytes
-
 Masks = Literal["png", "tar"]
 SUFFIX = {"png": ".jsonl", "tar": ".tar"}
 Row = dict[str, Any]  # "mask" holds the PNG, None where the image failed
@@ -34,23 +32,3 @@ def write_rows(local: Path, rows: Iterator[Row]) -> None:
 
 def _json(row: Row) -> bytes:
     return json.dumps(row, allow_nan=False).encode()
-
-
-def read_rows(dest: Place, where: Place) -> Iterator[Row]:
-    """Yield the records of the file of a shard, with their masks."""
-    with where.filesystem.open(where.path, "rb") as file:
-        if where.path.endswith(".jsonl"):
-            for line in file:
-                row = json.loads(line)
-                yield row | {"mask": row["mask_path"] and read_bytes(dest / row["mask_path"])}
-            return
-        with tarfile.open(fileobj=file, mode="r:") as tar:
-            mask = None
-            for member in tar:
-                content = tar.extractfile(member)
-                assert content is not None
-                if member.name.endswith(".json"):
-                    yield json.load(content) | {"mask": mask}
-                    mask = None
-                else:
-                    mask = content.read()

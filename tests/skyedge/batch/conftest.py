@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -56,7 +57,6 @@ class Archive:
 
     def rows(self, dest: Path | None = None) -> list[dict[str, Any]]:
         """Return the records of all committed shards with their masks, in the order of their URIs."""
-        from skyedge.batch.records import read_rows
         from skyedge.batch.shards import SHARDS, finished
         from skyedge.batch.storage import place
 
@@ -70,6 +70,28 @@ class Archive:
 
     def summary(self) -> dict[str, Any]:
         return json.loads((Path(self.dest) / "summary.json").read_text())
+
+
+def read_rows(dest: Any, where: Any) -> Iterator[dict[str, Any]]:
+    """Yield the records of the file of a shard, with their masks."""
+    from skyedge.batch.storage import read_bytes
+
+    with where.filesystem.open(where.path, "rb") as file:
+        if where.path.endswith(".jsonl"):
+            for line in file:
+                row = json.loads(line)
+                yield row | {"mask": row["mask_path"] and read_bytes(dest / row["mask_path"])}
+            return
+        with tarfile.open(fileobj=file, mode="r:") as tar:
+            mask = None
+            for member in tar:
+                content = tar.extractfile(member)
+                assert content is not None
+                if member.name.endswith(".json"):
+                    yield json.load(content) | {"mask": mask}
+                    mask = None
+                else:
+                    mask = content.read()
 
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> str:
