@@ -81,10 +81,9 @@ U2NETP_SET := torch-fp32 ncnn-fp16
 OPEN := $(patsubst models/%/checkpoint.pt,%,$(wildcard models/*_open/checkpoint.pt))
 OPEN_SMALL := $(filter unet_%,$(OPEN))
 OPEN_DATA ?=
-OPEN_SET := $(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-int8,$(OPEN_SMALL:%=%/$(kind))) \
-  $(addsuffix /onnx-fp32,$(filter u2netp%,$(OPEN)))
 # In ONNX's int8 the small one loses a whole point of IoU.
-OPEN_SET := $(filter-out unet_lite_s_open/onnx-int8,$(OPEN_SET)) $(addsuffix /tflite-int8-384x384,$(filter unet_lite_open,$(OPEN)))
+OPEN_SET := $(filter-out unet_lite_s_open/onnx-int8,$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-int8,$(OPEN_SMALL:%=%/$(kind)))) \
+  $(addsuffix /onnx-fp32,$(filter u2netp%,$(OPEN))) $(addsuffix /tflite-int8-384x384,$(filter unet_lite_open,$(OPEN)))
 need_open_data = @test -z "$(OPEN)" -o -n "$(OPEN_DATA)" || { echo "got no OPEN_DATA, expected the folder of free images that calibrates $(OPEN)" >&2; exit 2; }
 
 # $(call float_rule,ROOT,FORMAT,PRECISION)
