@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from pathlib import Path
 
 import numpy as np
@@ -83,3 +84,29 @@ def load_library(path: Path) -> ctypes.CDLL:
     library.skyedge_destroy.restype = None
     library.skyedge_destroy.argtypes = [ctypes.c_void_p]
     return library
+
+
+def phone_frame(folder: Path) -> CFrame:
+    """Return a frame as most phones give it, held upright and cropped to 56 x 40 pixels; its planes go to FOLDER/y, u, v.
+
+    U and V share their memory, a sample of each in turn.
+    """
+    rng = np.random.default_rng(3)
+    luma, pairs = (rng.integers(0, 256, (rows, 64), dtype=np.uint8) for rows in (48, 24))
+    for name, plane in (("y", luma.ravel()), ("u", pairs.ravel()[:-1]), ("v", pairs.ravel()[1:])):
+        (folder / name).write_bytes(plane.tobytes())
+    frame = CFrame.of(YUV420, 64, 48, luma, pairs, pairs)
+    frame.planes[2] = frame.planes[1] + 1
+    frame.chroma_pixel_stride, frame.rotation = 2, 90
+    frame.crop_x, frame.crop_y, frame.crop_width, frame.crop_height = 4, 2, 56, 40
+    return frame
+
+
+def mask_of(library: Path, model: Path, frame: CFrame, height: int, width: int) -> np.ndarray:
+    """Return the (height, width) uint8 mask that the C interface makes of a frame."""
+    native, network = load_library(library), ctypes.c_void_p()
+    assert native.skyedge_create(os.fsencode(model), None, ctypes.byref(network)) == 0
+    mask = CMask.of(np.empty((height, width), np.uint8))
+    assert native.skyedge_segment(network, ctypes.byref(frame), ctypes.byref(mask)) == 0
+    native.skyedge_destroy(network)
+    return mask.array

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import re
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from skyedge_ctypes import YUV420, CFrame, CMask, load_library
+from skyedge_ctypes import mask_of, phone_frame
 
 pytestmark = pytest.mark.slow
 ANDROID = Path("cpp_demo") / "android" / "skyedge" / "src" / "main"
@@ -91,12 +89,7 @@ def test_only_our_names_are_exported(jni: Path) -> None:
 
 
 def test_java_gives_the_mask_of_the_c_interface(jni: Path, build: Path, project_root: Path, tmp_path: Path) -> None:
-    rng = np.random.default_rng(3)
-    luma = rng.integers(0, 256, (48, 64), dtype=np.uint8)
-    pairs = rng.integers(0, 256, (24, 64), dtype=np.uint8)  # U and V share their memory, as on most phones
-    u, v = pairs.ravel()[:-1], pairs.ravel()[1:]
-    for name, plane in (("y", luma), ("u", u), ("v", v)):
-        (tmp_path / name).write_bytes(plane.tobytes())
+    frame = phone_frame(tmp_path)
     source = tmp_path / "io" / "skyedge"
     source.mkdir(parents=True)
     (source / "SkySegmenter.java").write_text(PROGRAM)
@@ -111,17 +104,8 @@ def test_java_gives_the_mask_of_the_c_interface(jni: Path, build: Path, project_
     said = [line for line in done.stdout.splitlines() if line.startswith("got ")]
     assert len(said) == len(expected) and all(part in line for part, line in zip(expected, said, strict=True)), done.stdout
 
-    native = load_library(build / "libskyedge.so")
-    network = ctypes.c_void_p()
-    assert native.skyedge_create(os.fsencode(model), None, ctypes.byref(network)) == 0
-    frame = CFrame.of(YUV420, 64, 48, luma, pairs, pairs)
-    frame.planes[2] = frame.planes[1] + 1
-    frame.chroma_pixel_stride, frame.rotation = 2, 90
-    frame.crop_x, frame.crop_y, frame.crop_width, frame.crop_height = 4, 2, 56, 40
-    mask = CMask.of(np.empty((32, 24), np.uint8))
-    assert native.skyedge_segment(network, ctypes.byref(frame), ctypes.byref(mask)) == 0
-    native.skyedge_destroy(network)
-    np.testing.assert_array_equal(np.frombuffer((tmp_path / "alpha").read_bytes(), np.uint8).reshape(32, 24), mask.array)
+    got = np.frombuffer((tmp_path / "alpha").read_bytes(), np.uint8).reshape(32, 24)
+    np.testing.assert_array_equal(got, mask_of(build / "libskyedge.so", model, frame, 32, 24))
 
 
 def test_kotlin_declares_what_jni_defines(project_root: Path) -> None:

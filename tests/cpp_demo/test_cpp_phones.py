@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import re
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from skyedge_ctypes import YUV420, CFrame, CMask, load_library
+from skyedge_ctypes import mask_of, phone_frame
 
 from export.consumers import environments
 
@@ -122,10 +121,7 @@ def test_kotlin_compiles_and_gives_the_mask_of_the_c_interface(
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
-    rng = np.random.default_rng(3)
-    luma, pairs = (rng.integers(0, 256, (rows, 64), dtype=np.uint8) for rows in (48, 24))
-    for name, plane in (("y", luma.ravel()), ("u", pairs.ravel()[:-1]), ("v", pairs.ravel()[1:])):
-        (tmp_path / name).write_bytes(plane.tobytes())
+    frame = phone_frame(tmp_path)
     model = project_root / "models" / "unet_lite_s" / "ncnn-fp16"
     words = [f"-Djava.library.path={jni.parent}", f"-Dassets={model.parent}", "-cp", f"{classes}{os.pathsep}{tmp_path / 'out'}"]
     done = subprocess.run(["java", *words, "io.skyedge.DriverKt", tmp_path], capture_output=True, text=True)
@@ -133,15 +129,5 @@ def test_kotlin_compiles_and_gives_the_mask_of_the_c_interface(
         done.stdout + done.stderr
     )
 
-    native = load_library(build / "libskyedge.so")
-    network = ctypes.c_void_p()
-    assert native.skyedge_create(os.fsencode(model), None, ctypes.byref(network)) == 0
-    frame = CFrame.of(YUV420, 64, 48, luma, pairs, pairs)
-    frame.planes[2] = frame.planes[1] + 1
-    frame.chroma_pixel_stride, frame.rotation = 2, 90
-    frame.crop_x, frame.crop_y, frame.crop_width, frame.crop_height = 4, 2, 56, 40
-    mask = CMask.of(np.empty((32, 22), np.uint8))
-    assert native.skyedge_segment(network, ctypes.byref(frame), ctypes.byref(mask)) == 0
-    native.skyedge_destroy(network)
     got = np.frombuffer((tmp_path / "alpha").read_bytes(), np.uint8).reshape(32, 22).astype(int)
-    assert np.abs(got - mask.array).max() <= 8  # fp16, where the CPU has it
+    assert np.abs(got - mask_of(build / "libskyedge.so", model, frame, 32, 22)).max() <= 8  # fp16, where the CPU has it
