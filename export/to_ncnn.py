@@ -29,7 +29,7 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
     files = {"param": folder / "model.ncnn.param", "bin": folder / "model.ncnn.bin"}
     label = layer_name(network.checkpoint.name, network.checkpoint.weights_license)
     lines = files["param"].read_text(encoding="ascii")
-    files["param"].write_text(re.sub(rf"(?m)^(Input +){INPUT_BLOB} ", rf"\g<1>{label} ", lines), encoding="ascii")
+    files["param"].write_text(re.sub(rf"(?m)^(Input +){INPUT_BLOB} +", rf"\g<1>{label} ", lines), encoding="ascii")
     return converted(network, files, STORED[precision], ("ncnn", "pnnx"), names=(INPUT_BLOB, OUTPUT_BLOB))
 
 
