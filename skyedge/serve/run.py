@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Serve:
     exact: bool = False
     """Decode large JPEGs in full, not at a reduced size that still exceeds the network's input."""
     workers: int = 0
-    """Processes, each with one image at a time and one thread; 0 = one for each core."""
+    """Processes, each with one image at a time and one thread; 0 = one more than cores."""
     queue: int = 128
     """Images that wait for them, in order; more are answered with 503 and Retry-After."""
     head_seconds: float = 10.0
@@ -59,9 +60,8 @@ def main(config: Serve) -> None:
     models = config.model or (DEFAULT_MODEL,)
     names = [artifact.spec.name for artifact in load_models(models, 1, check=True).artifacts]
     most_pixels, options = round(config.max_megapixels * 1e6), MaskOptions(exact=config.exact)
-    pool = Pool(
-        lambda: Child(open_network, models, options, most_pixels), config.workers or usable_cores(), config.queue, config.seconds
-    )
+    count = config.workers or usable_cores() + 1  # while one hands over its image, another computes
+    pool = Pool(lambda: Child(open_network, models, options, most_pixels), count, config.queue, config.seconds)
     limits = Limits(round(config.max_megabytes * 1e6), most_pixels, config.queue or 1, config.body_seconds, config.seconds)
     logs = copy.deepcopy(uvicorn.config.LOGGING_CONFIG)
     logs["handlers"]["access"]["stream"] = "ext://sys.stderr"  # stdout has the address; nobody may read on there
@@ -82,15 +82,15 @@ def main(config: Serve) -> None:
         raise InputError(f"got port {config.port} of {config.host}, expected a free one; choose another --port") from error
     try:
         pool.warm()
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a PNG waits 40 ms for the ACK of its head
         listening.listen(settings.backlog)  # from here on requests wait until the server is up
-        address = f"http://{config.host}:{listening.getsockname()[1]}"
         server = uvicorn.Server(settings)
         if config.self_test:
             from skyedge.serve.self_test import measure
 
             print(measure(server, listening))
         else:
-            print(f"serving on {address}", flush=True)
+            print(f"serving on http://{config.host}:{listening.getsockname()[1]}", flush=True)
             server.run([listening])
     finally:
         pool.close()
@@ -104,7 +104,7 @@ def check(config: Serve) -> None:
         got = f"--max-megabytes {config.max_megabytes} and --max-megapixels {config.max_megapixels}"
         raise InputError(f"got {got}, expected more than 0, and at most 178 megapixels")
     if not 0 <= config.workers <= 64:
-        raise InputError(f"got --workers {config.workers}, expected 1 to 64, or 0 for the number of cores")
+        raise InputError(f"got --workers {config.workers}, expected 1 to 64, or 0 for one more than cores")
     if not 0 <= config.queue <= 10_000:
         raise InputError(f"got --queue {config.queue}, expected 0 to 10000; each image may take --max-megabytes of memory")
     for name in ("head_seconds", "body_seconds", "seconds"):

@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -43,11 +44,8 @@ async def load(port: int) -> tuple[Counter[int], list[float]]:
     health = []
     while time.monotonic() < end:
         start = time.monotonic()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        assert (await reader.read()).startswith(b"HTTP/1.1 200")
-        writer.close()
-        health.append(time.monotonic() - start)
+        with await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/health", timeout=60):
+            health.append(time.monotonic() - start)
         await asyncio.sleep(0.5)
     await asyncio.gather(*clients)
     return said, sorted(health)
@@ -62,8 +60,8 @@ def test_three_hundred_clients(serve_on: tuple[str, Path]) -> None:
 
 
 def test_the_server_does_what_its_description_says(serve_on: tuple[str, Path], tmp_path: Path) -> None:
-    schemathesis = environments.make("contracts").with_name("schemathesis")
-    words = [schemathesis, "run", f"{serve_on[0]}/openapi.json", "--max-examples", "50", "--seed", "1", "--no-color"]
+    python, schema = environments.make("contracts"), f"{serve_on[0]}/openapi.json"
+    words = [python, "-m", "schemathesis.cli", "run", schema, "--max-examples", "50", "--seed", "1", "--no-color"]
     done = subprocess.run(list(map(str, words)), cwd=tmp_path, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and re.search(r"(\d+) generated, \1 passed", done.stdout), done.stdout[-8000:]
 
