@@ -122,17 +122,15 @@ void RowResizer::resize_columns(RowSource& source, int in_width, int in_height, 
         const int count = std::min(kStripRows, in_height - top);
         PixelRows rows = source.rows(top, count);
         std::uint8_t* out = wide_.data() + size_of(top) * wide_stride_;
-        int left = count;
-        const auto advance = [&](int done) {
-            rows.data += size_of(done) * rows.stride;
-            out += size_of(done) * wide_stride_;
-            left -= done;
-        };
-        for (; left >= 4; advance(4)) {
-            (rows.pixel_bytes == 3 ? four_rows_of_3 : four_rows_of_4)(rows, columns_, out, wide_stride_);
-        }
-        for (; left >= 1; advance(1)) {
-            (rows.pixel_bytes == 3 ? one_row_of_3 : one_row_of_4)(rows, columns_, out, wide_stride_);
+        for (int done = 0, step = 0; done < count; done += step) {
+            step = count - done >= 4 ? 4 : 1;
+            if (step == 4) {
+                (rows.pixel_bytes == 3 ? four_rows_of_3 : four_rows_of_4)(rows, columns_, out, wide_stride_);
+            } else {
+                (rows.pixel_bytes == 3 ? one_row_of_3 : one_row_of_4)(rows, columns_, out, wide_stride_);
+            }
+            rows.data += size_of(step) * rows.stride;
+            out += size_of(step) * wide_stride_;
         }
     }
 }
