@@ -18,6 +18,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
 from edge_runtime.files import file_sha256
 from tools.make_sbom import write_sbom
@@ -47,19 +48,13 @@ td code {{ font-size: .7rem }}</style>
 
 @dataclass(frozen=True)
 class DistConfig:
-    """Build everything that is downloaded into one folder."""
+    """Build everything that is downloaded into dist/, which is replaced when all parts are built."""
 
     zig: Path
     """zig of the PyPI package ziglang."""
-    out: Path = PROJECT / "dist"
-    """The folder; it is replaced when all parts are built."""
-    targets: tuple[str, ...] = TARGETS
-    """Targets of Zig."""
-    jobs: int = 2
-    """Compilers at a time."""
 
 
-def build_native(zig: Path, target: str, out: Path, jobs: int) -> None:
+def build_native(zig: Path, target: str, out: Path) -> None:
     """Build program and library for a target, and pack them with the headers."""
     tree = PROJECT / "build" / "dist" / target
     run(
@@ -67,7 +62,7 @@ def build_native(zig: Path, target: str, out: Path, jobs: int) -> None:
         f"-DCMAKE_TOOLCHAIN_FILE={PROJECT / 'cpp_demo' / 'cmake' / 'zig.cmake'}", f"-DSKYEDGE_ZIG={zig}",
         f"-DSKYEDGE_ZIG_TARGET={target}", f"-DPython3_EXECUTABLE={sys.executable}",
     )  # fmt: skip
-    run("cmake", "--build", tree, "--parallel", str(jobs))
+    run("cmake", "--build", tree, "--parallel", str(usable_cores()))
     prefix = tree / f"skyedge-{target}"
     shutil.rmtree(prefix, ignore_errors=True)
     run("cmake", "--install", tree, "--prefix", prefix, "--strip")
@@ -145,8 +140,7 @@ def main(config: DistConfig) -> None:
     """Run the steps into a partial folder, which becomes the folder when all of them are done."""
     if not config.zig.is_file():
         raise InputError(f"got --zig {config.zig}, expected the program; run `make dist`, which fetches it")
-    out, zig = config.out.resolve(), config.zig.resolve()
-    partial = out.with_name(out.name + ".partial")
+    out, partial, zig = PROJECT / "dist", PROJECT / "dist.partial", config.zig.resolve()
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     python = install(build_wheels(partial), PROJECT / "build" / "dist" / "env")
@@ -154,8 +148,8 @@ def main(config: DistConfig) -> None:
         pack(spec.parent, partial / archive_name(spec))
     pack_npm(partial)
     pack_sources(partial)
-    for target in config.targets:
-        build_native(zig, target, partial, config.jobs)
+    for target in TARGETS:
+        build_native(zig, target, partial)
     write_sbom(partial / "sbom.cdx.json", python, zig)
     count = write_index(partial)
     shutil.rmtree(out, ignore_errors=True)

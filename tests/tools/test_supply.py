@@ -85,7 +85,7 @@ def test_the_bill_of_materials(project_root: Path, zig: Path, tmp_path: Path) ->
 @pytest.mark.full  # compiles ncnn and the core
 def test_an_app_links_against_the_static_library(project_root: Path, zig: Path, tmp_path: Path) -> None:
     target = f"{platform.machine()}-linux-musl"
-    make_dist.build_native(zig, target, tmp_path, 2)
+    make_dist.build_native(zig, target, tmp_path)
     shutil.unpack_archive(tmp_path / f"skyedge-{target}.tar.gz", tmp_path, filter="data")
     app = tmp_path / "app"
     app.mkdir()
