@@ -80,8 +80,10 @@ def _outcome(error: BaseException) -> tuple[int, str]:
         return EXIT_INTERRUPTED, "interrupted"
     if isinstance(error, GateError):
         return EXIT_GATE, f"gate failed: {error}"
-    if isinstance(error, InputError | OSError):
+    if isinstance(error, InputError):
         return EXIT_INPUT, f"error: {error}"
+    if isinstance(error, OSError):
+        return EXIT_INPUT, f"error: got {error}, expected a path to read or write; check its name, its rights and the free space"
     if isinstance(error, MemoryError):
         return EXIT_INPUT, f"error: out of memory ({error}); free some, or give smaller inputs"
     reason = f"{type(error).__name__}: {error}".replace("\n", " ")
@@ -121,15 +123,12 @@ def parse(argv: list[str], config_type: type[C], presets: Mapping[str, C] | None
 def _split_config_flag(argv: list[str]) -> tuple[list[str], Path | None]:
     words = list(argv)
     for index, word in enumerate(words):
-        if word == "--config":
-            if index + 1 == len(words):
-                raise InputError("got --config without a file, expected --config FILE.yaml")
-            path = Path(words[index + 1])
-            del words[index : index + 2]
-            return words, path
-        if word.startswith("--config="):
+        flag, joined, file = word.partition("=")
+        if flag == "--config":
             del words[index]
-            return words, Path(word.partition("=")[2])
+            if not joined and index == len(words):
+                raise InputError("got --config without a file, expected --config FILE.yaml")
+            return words, Path(file if joined else words.pop(index))
     return words, None
 
 

@@ -203,6 +203,8 @@ def test_names_and_pipes_of_every_kind() -> None:
     for encoding in ("ascii", "utf-8"):
         done = subprocess.run(odd, capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
         assert done.returncode == 0 and b"\\udcff" in done.stdout and done.stderr == b""
+    long = subprocess.run([*odd[:4], "x" * 300, "--say", "hang"], capture_output=True, text=True)
+    assert long.returncode == 2 and "too long" in long.stderr and "expected a path to read or write; check" in long.stderr
     much = subprocess.Popen([*odd[:3], "--say", "much"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert much.stdout is not None and much.stderr is not None
     much.stdout.readline()
