@@ -58,10 +58,10 @@ def fit_pairs(config: FitConfig, pairs: list[Pair], val_pairs: list[Pair]) -> Pa
     limit_threads(config.threads)
     val_pairs = val_pairs[:: max(1, math.ceil(len(val_pairs) / config.val_count))]
     out = config.out or Path("runs") / f"fit-{plain_name(config.arch)}"
-    claim_folder(out, config.resume, config.overwrite)
     facts = plain_facts(config)
     state_facts = facts | {"content of --data": fingerprint(pairs)}
     run, schedule = Run(config), Schedule(config)
+    claim_folder(out, config.resume, config.overwrite)
     if config.resume:
         run.load(read_state(out / STATE_FILE, state_facts), out / STATE_FILE, schedule.total)
     console = Console(stderr=True)

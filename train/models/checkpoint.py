@@ -98,8 +98,8 @@ def load_tensors(path: Path, what: str, remedy: str) -> dict[str, Any]:
     """Read a mapping that `save_tensors` wrote, on the CPU; `what` and `remedy` complete the error message."""
     try:
         values = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a damaged file; all mean the same to the user
-        reason = str(error).partition("\n")[0] or type(error).__name__
+    except Exception as error:  # torch raises many kinds for a damaged file, and advises to run the code in it
+        reason = str(error) if isinstance(error, OSError) else f"{type(error).__name__} in torch.load"
         raise InputError(f"cannot read {path}: {reason}; expected {what}. {remedy}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(f"got a {type(values).__name__} in {path}, expected {what}. {remedy}")
