@@ -264,6 +264,7 @@ class MovingConfig:
     seed: int = 0  # decides scene and motion
     size: tuple[int, int] = (360, 640)  # height, width in pixels
     kind: str | None = None  # kind of scene, one of scenes/render.py with sky; drawn where not given
+    overwrite: bool = False  # replace files that are there
 
 
 def main(config: MovingConfig) -> None:
@@ -271,10 +272,12 @@ def main(config: MovingConfig) -> None:
     from fractions import Fraction
 
     from edge_runtime.video.format import VideoFormat
-    from edge_runtime.video.write import VideoSink
+    from edge_runtime.video.write import VideoSink, check_target
 
     if config.masks is not None and config.masks.suffix.lower() != ".mkv":
         raise InputError(f"got --masks {config.masks}, expected a name that ends in .mkv, whose codec is lossless")
+    for path in filter(None, (config.out, config.masks)):
+        check_target(path, config.overwrite)
     form = VideoFormat(Fraction(config.fps).limit_denominator(1001))
     with contextlib.ExitStack() as sinks:
         clip = sinks.enter_context(VideoSink(config.out, form))

@@ -4,10 +4,10 @@ from __future__ import annotations
 from edge_runtime.cli import run_command
 
 import csv
-import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,15 +20,10 @@ from rich.table import Table
 
 from edge_runtime.errors import InputError
 from edge_runtime.escape import rich as escape
+from edge_runtime.files import check_free, write_json
 from edge_runtime.images.dataset import Pair, find_pairs, splits
-from edge_runtime.metrics.histograms import Reliability, reliability
-from edge_runtime.metrics.iou import (
-    RESAMPLES,
-    THRESHOLD,
-    ImageMetrics,
-    evaluate_pairs,
-    group_by_source,
-)
+from edge_runtime.metrics.histograms import reliability
+from edge_runtime.metrics.iou import RESAMPLES, THRESHOLD, ImageMetrics, evaluate_pairs, group_by_source
 from train.engine.limits import check_limits
 from train.evaluation.model import Model, open_model
 from train.evaluation.plots import plot_reliability, worst_sheet
@@ -47,6 +42,7 @@ TABLE = {
     "nosky_fpr": "no-sky FPR",
 }
 
+FILES = ("per_image.csv", "reliability.png", "worst.png", "metrics.json")  # as they appear: the last is the record of all
 RELIABILITY = {"starts": "starts", "pixels": "pixels", "called": "predicted", "sky": "sky"}  # key of metrics.json: attribute
 
 
@@ -62,6 +58,8 @@ class EvaluateConfig:
     """Split to measure; `none` for folders without splits (DIR/images, DIR/masks)."""
     out: Path | None = None
     """Folder of the results. Default: runs/eval-NAME-SPLIT."""
+    overwrite: bool = False
+    """Also replace files of the results' names that no evaluation wrote."""
     threads: int = 1
     """CPU threads of the network."""
     worst: int = 24
@@ -87,6 +85,8 @@ def evaluate(config: EvaluateConfig) -> Path:
     pairs = [pair for folder_pairs in by_folder.values() for pair in folder_pairs]
     model = open_model(config.model, config.threads, config.arch)
     out = config.out or Path("runs") / f"eval-{model.label}-{config.split}"
+    if not config.overwrite:
+        check_free((out / name for name in FILES), lambda _: _is_ours(out / FILES[-1]))
     images = _measure(model, pairs)
     found = reliability(np.sum([image.sky_bins for image in images], 0), np.sum([image.other_bins for image in images], 0))
     report = {
@@ -104,9 +104,19 @@ def evaluate(config: EvaluateConfig) -> Path:
         "calibration": {key: listed(getattr(found, name)) for key, name in RELIABILITY.items()} | {"ece": listed([found.ece])[0]},
     }
     folders = [folder.resolve().name for folder, folder_pairs in by_folder.items() for _ in folder_pairs]
-    _write(out, report, folders, pairs, images, found, model, config.worst)
+    title = f"{model.label}, {len(pairs)} images of {', '.join(report['data']['folders'])}"
+    with _moved_into(out) as partial:
+        _write_rows(partial / FILES[0], folders, pairs, images)
+        plot_reliability(found, partial / FILES[1], title)
+        worst_sheet(model.predict, pairs, images, config.worst, partial / FILES[2])
+        write_json(partial / FILES[3], report)
     _print_table(report, model.label)
     return out
+
+
+def _is_ours(record: Path) -> bool:
+    """Tell whether an evaluation wrote the file."""
+    return record.is_file() and b'"boundary_iou"' in record.read_bytes()
 
 
 def _measure(model: Model, pairs: list[Pair]) -> list[ImageMetrics]:
@@ -116,28 +126,16 @@ def _measure(model: Model, pairs: list[Pair]) -> list[ImageMetrics]:
         return evaluate_pairs(model.predict, pairs, progress=lambda: progress.advance(task))
 
 
-def _write(
-    out: Path,
-    report: dict[str, Any],
-    folders: list[str],
-    pairs: list[Pair],
-    images: list[ImageMetrics],
-    found: Reliability,
-    model: Model,
-    worst: int,
-) -> None:
-    """Write everything beside `out` first, then move file by file, metrics.json last: where it is, the others are."""
+@contextmanager
+def _moved_into(out: Path) -> Iterator[Path]:
+    """Yield a new folder beside `out`; what the block writes there moves into `out`, file by file."""
     partial = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.partial")
-    title = f"{model.label}, {len(pairs)} images of {', '.join(report['data']['folders'])}"
     try:
         partial.mkdir(parents=True)
-        _write_rows(partial / "per_image.csv", folders, pairs, images)
-        plot_reliability(found, partial / "reliability.png", title)
-        worst_sheet(model.predict, pairs, images, worst, partial / "worst.png")
-        (partial / "metrics.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        yield partial
         out.mkdir(parents=True, exist_ok=True)
-        for path in sorted(partial.iterdir(), key=lambda path: path.name == "metrics.json"):
-            path.replace(out / path.name)
+        for name in FILES:
+            (partial / name).replace(out / name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -82,5 +82,7 @@ def test_the_command(project_root: Path, tmp_path: Path) -> None:
     for frame in moving_scene(0, 5, SIZE, "objects"):
         assert np.array_equal(images.read().image, frame.image)  # type: ignore[union-attr]
         assert np.array_equal(targets.read().image[..., 0], np.rint(frame.alpha * 255).astype(np.uint8))  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="clip.mkv, which exists already"):
+        main(MovingConfig(out=clip))
     with pytest.raises(InputError, match="expected a name that ends in .mkv"):
         main(MovingConfig(out=clip, masks=tmp_path / "masks.mp4"))

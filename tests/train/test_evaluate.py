@@ -148,10 +148,12 @@ def test_artifact_measures_like_its_checkpoint(
 
 
 def test_other_files_of_the_out_folder_stay(tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path) -> None:
-    """`--out` may be a model folder: its other files are not ours."""
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "metrics.json").write_text("old")
-    evaluate(EvaluateConfig(tiny_checkpoint, (scene_dir,), out=tmp_path, worst=1))
+    with pytest.raises(InputError, match="metrics.json, which exists already, and not as this command writes it"):
+        evaluate(EvaluateConfig(tiny_checkpoint, (scene_dir,), out=tmp_path))
+    for overwrite in (True, False):  # then it is ours
+        evaluate(EvaluateConfig(tiny_checkpoint, (scene_dir,), out=tmp_path, overwrite=overwrite, worst=1))
     assert (tmp_path / "notes.txt").read_text() == "mine"
     assert read_report(tmp_path)["pooled"]["count"] == 12
 
@@ -184,13 +186,6 @@ def test_refusals(project_root: Path, tiny_checkpoint: Path, scene_dir: Path, tm
     with pytest.raises(InputError, match="threads 0"):
         evaluate(EvaluateConfig(tiny_checkpoint, (scene_dir,), threads=0))
     assert not (tmp_path / "out").exists()
-
-
-def test_help(project_root: Path) -> None:
-    done = run_cli(project_root, "--help")
-    assert done.returncode == 0
-    for flag in ("--data", "--split", "--out", "--threads", "--worst"):
-        assert flag in done.stdout
 
 
 def metrics_of(predicted: float, target: float) -> ImageMetrics:
