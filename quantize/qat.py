@@ -27,13 +27,13 @@ from torch import nn
 
 from edge_runtime.cores import limit_threads
 from edge_runtime.errors import InputError
-from edge_runtime.files import write_json
+from edge_runtime.files import check_free, write_json
 from export.pipeline import quiet
 from train.data.datasets import Samples, gather
 from train.engine.limits import TRAINING_LIMITS, check_limits
 from train.engine.loop import load_batches, optimize
 from train.engine.losses import sky_loss, soften_batch
-from train.models import Checkpoint, load_checkpoint, plan_of, save_checkpoint
+from train.models import Checkpoint, load_checkpoint, save_checkpoint
 
 CALIBRATION_BATCHES = 16  # of `batch` views each: NNCF starts from their ranges
 
@@ -48,6 +48,8 @@ class QatConfig:
     """Folders in the layout of edge_runtime/images/dataset.py; their `train` splits train."""
     out: Path = Path("runs/qat")
     """Folder for checkpoint.pt and qat.json."""
+    overwrite: bool = False
+    """Replace a checkpoint.pt that is there."""
     steps: int = 300
     """Optimizer steps."""
     batch: int = 8
@@ -62,15 +64,19 @@ class QatConfig:
     """CPU threads of torch."""
     workers: int = 0
     """Processes that prepare the images; 0 prepares them between the steps."""
+    arch: str | None = None
+    """FILE.py:function, which runs, where the checkpoint is of a network of your own."""
 
 
 def train(config: QatConfig) -> Path:
     """Fine-tune and return the path of the checkpoint; raises `InputError` for bad values or data."""
     check_limits(config, TRAINING_LIMITS)
-    start = load_checkpoint(config.checkpoint)
+    start = load_checkpoint(config.checkpoint, config.arch)
     pairs = gather(config.data, "train")
     if not pairs:
         raise InputError("got no labeled image in --data, expected DIR/train/images and DIR/train/masks")
+    if not config.overwrite:
+        check_free([config.out / "checkpoint.pt"])
     limit_threads(config.threads)
     torch.manual_seed(config.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -92,11 +98,8 @@ def train(config: QatConfig) -> Path:
         losses.append(round(optimize(model, optimizer, loss, config.lr * (1.0 - step / config.steps), step), 5))
     plain = {key: value for key, value in dataclasses.asdict(config).items() if key not in ("out", "threads", "workers", "data")}
     training = {"qat": plain | {"checkpoint": config.checkpoint.name}, "before": start.training}
-    weights = plain_weights(model, start)
-    save_checkpoint(
-        Checkpoint(start.arch, start.size, weights, start.weights_license, training, plan_of(start.build(), start.arch)),
-        config.out / "checkpoint.pt",
-    )
+    trained = dataclasses.replace(start, weights=plain_weights(model, start), training=training)
+    save_checkpoint(trained, config.out / "checkpoint.pt")
     write_json(config.out / "qat.json", {"loss": losses})
     return config.out / "checkpoint.pt"
 

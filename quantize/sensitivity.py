@@ -31,11 +31,13 @@ class SensitivityConfig:
     """How ranges are found."""
     seed: int = 0
     """Seed that divides the images."""
+    arch: str | None = None
+    """FILE.py:function, which runs, where the checkpoint is of a network of your own."""
 
 
 def measure(config: SensitivityConfig) -> list[LayerScore]:
     """Return the scores, the most sensitive layer first; raises `InputError` for bad words or images."""
-    network = load_network(config.checkpoint, None)
+    network = load_network(config.checkpoint, None, config.arch)
     chosen = divide(config.calib, config.count, config.seed)
     calibration, images = (read_resized(paths, network.size) for paths in (chosen.calibration, chosen.held_out))
     return rank(network, calibration, images, config.method)

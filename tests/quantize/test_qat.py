@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.full  # NNCF compiles its C++ functions at the first use, which takes minutes
-def test_checkpoint_is_plain_and_quantizes(tiny_checkpoint: Path, scene_dir: Path, tmp_path: Path, project_root: Path) -> None:
-    data = tmp_path / "data"
-    words = ["-m", "scenes.render", "--out", data, "--count", "6", "--size", "120", "160", "--split", "train"]
-    subprocess.run([sys.executable, *map(str, words)], cwd=project_root, check=True)
+def test_checkpoint_is_plain_and_quantizes(
+    tiny_checkpoint: Path, scene_dir: Path, split_scenes: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = split_scenes(tmp_path / "data", train=6)
     path = train(QatConfig(tiny_checkpoint, (data,), tmp_path / "out", steps=3, batch=2))
     before, after = load_checkpoint(tiny_checkpoint), load_checkpoint(path)
     assert after.weights.keys() == before.weights.keys() and (after.arch, after.size) == (before.arch, before.size)
@@ -32,6 +31,8 @@ def test_checkpoint_is_plain_and_quantizes(tiny_checkpoint: Path, scene_dir: Pat
     assert max(float((after.weights[key] - before.weights[key]).abs().max()) for key in moved) < 1e-2
     history = json.loads((tmp_path / "out" / "qat.json").read_text())
     assert len(history["loss"]) == 3
+    with pytest.raises(InputError, match="which exists already"):
+        train(QatConfig(tiny_checkpoint, (data,), tmp_path / "out"))
     quantize(Int8Config(scene_dir, path, format=("ncnn",), out=tmp_path / "ncnn"))
     assert read_artifact(tmp_path / "ncnn").spec.metrics["agreement"]["value"] > 0.95
 

@@ -15,6 +15,7 @@ from export.consumers import environments
 from export.network import fold_batch_norm
 from export.pipeline import ExportConfig
 from quantize.int8 import Int8Config, quantize
+from quantize.sensitivity import SensitivityConfig, measure
 from train.distill import DistillConfig, soften
 from train.engine.presets import FitConfig, PruneConfig
 from train.evaluate import EvaluateConfig, evaluate
@@ -114,6 +115,7 @@ def test_every_step_takes_it(arch: str, split_scenes: Callable[..., Path], scene
     assert artifact.spec.arch == "own" and artifact.spec.metrics["parity"]["max_abs"] < 1e-4
     config8 = Int8Config(scene_dir, checkpoint, format=("onnx",), min_agreement=0.0, out=tmp_path / "int8", arch=arch)
     assert quantize(config8)[0].spec.arch == "own"
+    assert measure(SensitivityConfig(scene_dir, checkpoint, count=8, arch=arch))
 
 
 @pytest.mark.full
