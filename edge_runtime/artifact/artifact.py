@@ -106,7 +106,7 @@ def read_artifact(folder: Path) -> Artifact:
     try:
         spec = parse_spec(text)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}; copy or export the artifact again") from error
     artifact = Artifact(folder, spec)
     for role, entry in spec.files.items():
         _check_file(artifact.file(role), entry)

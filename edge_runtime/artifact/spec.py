@@ -164,7 +164,7 @@ def parse_spec(text: str) -> ModelSpec:
     values = parse_json(text, "a model.json")
     version = values.get("schema_version") if isinstance(values, dict) else None
     if isinstance(values, dict) and (isinstance(version, bool) or version != SCHEMA_VERSION):
-        raise InputError(f"got schema_version {version!r:.80}, expected {SCHEMA_VERSION}; export the artifact again")
+        raise InputError(f"got schema_version {version!r:.80}, expected {SCHEMA_VERSION}")
     spec = build(ModelSpec, values)
     for key, got, good, expected in _rules(spec):
         if not good:

@@ -78,8 +78,8 @@ def main(config: Serve) -> None:
     )
     try:
         listening = settings.bind_socket()
-    except SystemExit as error:  # uvicorn's way to say that the port is taken
-        raise InputError(f"got port {config.port} of {config.host}, expected a free one; choose another --port") from error
+    except SystemExit as error:  # uvicorn's way to say that the port is taken, or the host unknown
+        raise InputError(f"got port {config.port} of {config.host}, expected a free one; try other --port, --host") from error
     try:
         pool.warm()
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a PNG waits 40 ms for the ACK of its head
