@@ -29,10 +29,7 @@ from train.models import load_checkpoint
         (lambda values: values.pop("weights_license"), "without the field 'weights_license'"),
         (lambda values: values["weights"].update({"head.bias": torch.zeros(7)}), "do not fit unet_lite_s"),
         (lambda values: values["weights"].update({"head.bias": 1.0}), "got 'head.bias' of type float"),
-        (
-            lambda values: values["weights"].update({5: torch.zeros(1)}),
-            "got 5 of type Tensor in .*, expected a tensor with a name",
-        ),
+        (lambda values: values["weights"].update({5: torch.zeros(1)}), "got 5 of type Tensor in .*expected a tensor with a name"),
         (lambda values: values["weights"].pop("head.bias"), "do not fit unet_lite_s"),
         (lambda values: values["weights"]["head.bias"].fill_(math.nan), "NaN or infinity in 'head.bias'"),
         (lambda values: values["weights"]["head.bias"].fill_(math.inf), "NaN or infinity in 'head.bias'"),
