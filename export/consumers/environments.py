@@ -62,16 +62,16 @@ def make(name: str) -> Path:
     """Make an environment, unless it is there, and return its interpreter."""
     if name not in PACKAGES:
         raise InputError(f"got environment {name}, expected one of {', '.join(PACKAGES)}")
-    python = python_of(name)
-    if python is None:
-        folder = FOLDER / name
+    folder, there = FOLDER / name, python_of(name) is not None
+    python = folder / "bin" / "python"
+    if not there:
         say(f"installing {' '.join(PACKAGES[name])} into {folder}")
-        python = folder / "bin" / "python"
         _run(name, sys.executable, "-m", "venv", folder)
-        if name in LAYERED:
-            (site,) = folder.glob("lib/python*/site-packages")
-            lines = [f"import site; site.addsitedir({place!r})" for place in (sysconfig.get_path("purelib"), str(PROJECT_ROOT))]
-            (site / "skyedge_layers.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if name in LAYERED:  # each time: the project may have moved
+        (site,) = folder.glob("lib/python*/site-packages")
+        lines = [f"import site; site.addsitedir({place!r})" for place in (sysconfig.get_path("purelib"), str(PROJECT_ROOT))]
+        (site / "skyedge_layers.pth").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    if not there:
         _run(name, python, "-m", "pip", "install", "--quiet", *PACKAGES[name])
         (folder / "complete").touch()
     return python

@@ -31,6 +31,7 @@ class Claims:
         self._seen: dict[str, tuple[str, float]] = {}  # machine -> its last heartbeat, and when that was seen first
         self._lock = threading.Lock()
         self._ended = threading.Event()
+        self._beats = threading.Thread(target=self._beat_until_stopped, daemon=True)
 
     def count(self, kind: str | None) -> None:
         """Count an image, with its kind of error."""
@@ -42,11 +43,12 @@ class Claims:
     def start(self) -> None:
         """Begin to beat, on a thread of its own."""
         self._write_heartbeat()
-        threading.Thread(target=self._beat_until_stopped, daemon=True).start()
+        self._beats.start()
 
     def stop(self) -> None:
         """Stop beating, and say so: what this machine has claimed is free at once."""
         self._ended.set()
+        self._beats.join(DEAD_S)  # a beat that is under way would come back after it was removed
         remove(self._dest / NODES / self.name)
 
     def _beat_until_stopped(self) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import sys
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 
 from edge_runtime.errors import InputError
-from edge_runtime.progress import LINE_SECONDS
+from edge_runtime.progress import LINE_SECONDS, say
 from skyedge.batch.claims import BEAT_S, Claims
 from skyedge.batch.results import Manifest
 from skyedge.batch.shards import MANIFESTS, Planned
@@ -33,7 +32,7 @@ class Pool:
         self._workers = [Worker(task, number, self._claims.count) for number in range(count)]
         self._made: list[Manifest] = []
         self._error: BaseException | None = None
-        self._start = time.monotonic()
+        self._shown = deque([(time.monotonic(), 0)], maxlen=60)  # when, and images done; the oldest decides the rate
 
     def run(self) -> list[Manifest]:
         """Do the shards that no other machine does, until all are done; returns their manifests.
@@ -45,12 +44,10 @@ class Pool:
         try:
             for thread in threads:
                 thread.start()
-            shown = time.monotonic()
             while any(thread.is_alive() for thread in threads) and self._error is None:
                 time.sleep(0.05)
-                if time.monotonic() - shown >= LINE_SECONDS:
-                    shown = time.monotonic()
-                    print(self._progress(), file=sys.stderr, flush=True)
+                if time.monotonic() - self._shown[-1][0] >= LINE_SECONDS:
+                    say(self._progress())
             if self._error is not None:
                 raise self._error
             return self._made
@@ -91,11 +88,13 @@ class Pool:
     def _progress(self) -> str:
         """Return a line: images done on all machines, rate, failures by kind, and the time that is left."""
         totals = [self._claims.done, *self._claims.others()]
-        done = sum(each["images"] for each in totals)
+        done = min(self._images, sum(each["images"] for each in totals))  # a lost machine's last ones are done twice
         failed = sum((Counter(each["errors"]) for each in totals), Counter())
-        rate = done / (time.monotonic() - self._start)
+        now, (since, before) = time.monotonic(), self._shown[0]
+        self._shown.append((now, done))
+        rate = (done - before) / (now - since)
         kinds = ", ".join(f"{count} {kind}" for kind, count in failed.most_common())
-        left = f", about {duration((self._images - done) / rate)} left" if done else ""
+        left = f", about {duration((self._images - done) / rate)} left" if rate else ""
         machines = f" on {len(totals)} machines" if len(totals) > 1 else ""
         share = f"{done:,} of {self._images:,} images ({100 * done / self._images:.1f} %)"
         return f"{share}{machines}, {rate:.1f} a second{left}; {failed.total()} failed" + f" ({kinds})" * bool(kinds)

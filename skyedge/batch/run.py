@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import secrets
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,10 @@ import tyro
 
 from edge_runtime.cores import usable_cores
 from edge_runtime.errors import InputError
-from edge_runtime.files import fcntl
+from edge_runtime.files import fcntl, remove_stale
 from edge_runtime.images.dataset import report_skipped
 from edge_runtime.masks.presence import check_min_sky
+from edge_runtime.progress import say
 from edge_runtime.segmenter import load_models
 from skyedge.batch import shards
 from skyedge.batch.claims import CLAIMS, NODES
@@ -109,7 +109,7 @@ def main(config: Batch) -> None:
         report_skipped(skipped)
         if not planned and not kept:
             raise InputError(f"got no image in {config.source}, expected at least one")
-        _say(f"{sum(each.images for each in planned)} images to do, {sum(each.images for each in kept)} done before")
+        say(f"{sum(each.images for each in planned)} images to do, {sum(each.images for each in kept)} done before")
         made = _run(config, planned, task)
         own = {each.id for each in made}
         made += [each for shard in planned if shard.id not in own and (each := shards.read_manifest(dest, shard.id))]
@@ -200,7 +200,10 @@ def _check_owner(dest: Place, belongs: str, replace: bool) -> None:
 
 
 def _clear(dest: Place) -> None:
-    """Remove plan, claims and heartbeats of a run."""
+    """Remove plan, claims and heartbeats of a run, and the partial files of machines that were lost."""
+    if dest.local is not None and listed(dest / NODES):
+        for path, _, _ in os.walk(dest.local):
+            remove_stale(Path(path))
     for folder in (shards.PLAN, CLAIMS, NODES):
         for name in listed(dest / folder):
             remove(dest / folder / name)
@@ -250,7 +253,3 @@ def _finish(config: Batch, dest: Place, kept: list[Manifest], made: list[Manifes
             f"{summary.failed} of {summary.images} images failed ({kinds}); the field `error` of the records says why, all "
             "others are done. --allow-failed SHARE accepts some"
         )
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -31,18 +31,7 @@ class Archive:
     python: tuple[str | Path, ...] = (sys.executable,)
 
     def start(self, *flags: str | Path) -> subprocess.Popen[str]:
-        words = [
-            *self.python,
-            "-m",
-            "skyedge.batch",
-            self.source,
-            "--model",
-            MODEL,
-            "--out",
-            self.dest,
-            *self.flags,
-            *flags,
-        ]
+        words = [*self.python, "-m", "skyedge.batch", self.source, "--model", MODEL, "--out", self.dest, *self.flags, *flags]
         paths = (*(value for name, value in self.environment if name == "EXTRA_PATH"), str(ROOT))
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)} | dict(self.environment)
         process = subprocess.Popen(

@@ -31,6 +31,7 @@ def check(archive: Any) -> None:
     rows, summary = archive.rows(), archive.summary()
     assert [row["uri"] for row in rows] == sorted({row["uri"] for row in rows}) and len(rows) == COUNT
     assert (summary["images"], summary["failed"]) == (COUNT, 0)
+    assert {path.name for path in Path(archive.dest).rglob(".*")} == {".lock"}
 
 
 @pytest.mark.parametrize("lost", ["the one that joined", "the one that began"])
@@ -40,6 +41,7 @@ def test_a_machine_that_is_lost_loses_nothing(archive: Any, tools: Any, lost: st
     tools.wait_for(lambda: committed(archive) >= 3, first)
     (second if "joined" in lost else first).kill()
     done = committed(archive)
+    (Path(archive.dest) / "masks" / ".00001.jpg.0123456789ab.partial.png").touch()  # as if it had been writing a mask
     if "joined" in lost:
         second.wait()
         said = tools.ended(first)

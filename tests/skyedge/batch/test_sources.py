@@ -15,11 +15,11 @@ import pytest
 from edge_runtime.errors import InputError
 from skyedge.batch import shards, sources, worker
 from skyedge.batch.claims import Claims
-from skyedge.batch.pool import duration
+from skyedge.batch.pool import Pool, duration
 from skyedge.batch.results import Manifest
 from skyedge.batch.single import Process, Settings, horizon_of, visible
 from skyedge.batch.sources import Item, content_of
-from skyedge.batch.storage import create, place, read_bytes, with_tries
+from skyedge.batch.storage import create, place, read_bytes, with_tries, write
 
 
 def uris(source: str | Path) -> list[str]:
@@ -235,6 +235,16 @@ def test_masks_keep_the_structure_below_the_source_and_never_leave_their_folder(
 def test_times_are_told_as_a_person_says_them() -> None:
     said = {40: "40 s", 119: "2 min", 3599: "1 h 0 min", 19200: "5 h 20 min", 300_000: "3 d 11 h"}
     assert {seconds: duration(seconds) for seconds in said} == said
+
+
+def test_what_a_lost_machine_began_is_not_more_than_all(tmp_path: Path) -> None:
+    task = worker.Task(str(tmp_path), Settings((), "", "cpu", None, True, False, 1.0, 0), "png", "")
+    pool = Pool([shards.Planned("a", 100)], task, 0)
+    write(place(str(tmp_path / "nodes" / "lost")), b'{"images": 30, "errors": {}}')
+    for _ in range(90):
+        pool._claims.count(None)
+    said = pool._progress()
+    assert said.startswith("100 of 100 images (100.0 %) on 2 machines") and "about 0 s left" in said
 
 
 def test_horizon_of_scenes() -> None:
