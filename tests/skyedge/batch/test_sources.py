@@ -243,8 +243,7 @@ def test_what_a_lost_machine_began_is_not_more_than_all(tmp_path: Path) -> None:
     write(place(str(tmp_path / "nodes" / "lost")), b'{"images": 30, "errors": {}}')
     for _ in range(90):
         pool._claims.count(None)
-    said = pool._progress()
-    assert said.startswith("100 of 100 images (100.0 %) on 2 machines") and "about 0 s left" in said
+    assert "100 of 100 images (100.0 %) on 2 machines" in (said := pool._progress()) and "about 0 s left" in said
 
 
 def test_horizon_of_scenes() -> None:
