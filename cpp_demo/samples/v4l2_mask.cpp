@@ -33,6 +33,9 @@ constexpr int kPatienceMs = 2000;
 
 volatile std::sig_atomic_t stop_asked = 0;
 
+template <class Request>
+Request request_of(int (*)(int, Request, ...));  // unsigned long in glibc, int in musl
+
 class Camera {
 public:
     ~Camera() {
@@ -141,7 +144,7 @@ private:
     bool ask(unsigned long request, Value& value) {
         int code = 0;
         do {
-            code = ::ioctl(device_, request, &value);
+            code = ::ioctl(device_, static_cast<decltype(request_of(::ioctl))>(request), &value);
         } while (code != 0 && errno == EINTR);
         return code == 0;
     }
