@@ -58,7 +58,7 @@ def run_command(main: Callable[[C], None], config_type: type[C], presets: Mappin
     except (KeyboardInterrupt, Exception) as error:
         if DEBUG in sys.argv[1:]:
             traceback.print_exc()
-        code, text = _outcome(error)
+        code, text = outcome(error)
         print(text, file=sys.stderr)
     _leave_behind(code)
     sys.exit(code)
@@ -72,7 +72,7 @@ def _leave_behind(code: int) -> None:
         os._exit(code)
 
 
-def _outcome(error: BaseException) -> tuple[int, str]:
+def outcome(error: BaseException) -> tuple[int, str]:
     """Return the exit code and the line on stderr for what ended a command."""
     if isinstance(error, Terminated):
         return 128 + error.number, f"ended by {error}"

@@ -1,7 +1,7 @@
 """Check artifacts and replay their golden pairs: `python -m edge_runtime.verify DIR...`."""
 
 from __future__ import annotations
-from edge_runtime.cli import run_command
+from edge_runtime.cli import outcome, run_command
 
 import sys
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def main(config: Verify) -> None:
         except (InputError, OSError) as error:
             unreadable.append(str(folder))
             print(f"{folder}: cannot be verified", flush=True)
-            print(f"error: {error}", file=sys.stderr, flush=True)
+            print(outcome(error)[1], file=sys.stderr, flush=True)
             continue
         numbers = f"max abs difference {found.max_abs:.3g}, tolerance {found.atol:.3g}"
         if found.agreement is not None:

@@ -28,6 +28,7 @@ from edge_runtime.artifact.artifact import (
     OutputSpec,
     Quant,
     Quantization,
+    check_replaceable,
     write_artifact,
 )
 from edge_runtime.backends import open_backend
@@ -125,6 +126,8 @@ def run_export(
     Raises `InputError` for a bad checkpoint, size or --out. Raises `GateError` where parity does not hold: nothing is written
     then, and what was at --out stays.
     """
+    if config.out is not None:
+        check_replaceable(config.out)
     network = load_network(config.checkpoint, config.size, config.arch)
     say(f"{network.checkpoint.name} at {network.size}: converting to {artifact_format} {config.precision}")
     images = parity.parity_images(network.size)

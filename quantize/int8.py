@@ -19,7 +19,15 @@ from typing import Literal
 
 import numpy as np
 
-from edge_runtime.artifact.artifact import Artifact, Calibration, GoldenPair, ModelSpec, Quantization, write_artifact
+from edge_runtime.artifact.artifact import (
+    Artifact,
+    Calibration,
+    GoldenPair,
+    ModelSpec,
+    Quantization,
+    check_replaceable,
+    write_artifact,
+)
 from edge_runtime.artifact.golden import FP32_MASK, pack_mask
 from edge_runtime.backends import open_backend
 from edge_runtime.errors import GateError, InputError
@@ -231,6 +239,8 @@ def _check(config: Int8Config) -> None:
         raise InputError(f"got --split {config.split} without --eval, expected both; --calib takes its split as a folder")
     if AUTO in config.keep_float and config.keep_float != (AUTO,):
         raise InputError(f"got --keep-float {' '.join(config.keep_float)}, expected AUTO alone, or names of convolutions")
+    for name in config.format if config.out else ():
+        check_replaceable(_out(config, name, ""))
 
 
 def main(config: Int8Config) -> None:

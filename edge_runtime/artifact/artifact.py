@@ -125,7 +125,7 @@ def write_artifact(folder: Path, draft: ModelSpec, files: Mapping[str, Path], go
     names = FILE_NAMES.get(draft.format, {})
     if set(files) != set(names):
         raise InputError(f"got files {sorted(files)}, expected {sorted(names)} for format {draft.format!r}")
-    _check_replaceable(folder)
+    check_replaceable(folder)
     with partial_folder(folder, replace=True) as partial:
         _fill(partial, draft, {names[role]: (role, source) for role, source in files.items()}, golden)
         read_artifact(partial).golden()
@@ -154,7 +154,7 @@ def _check_file(path: Path, entry: FileEntry) -> None:
         raise InputError(f"{path}: got sha256 {digest}, expected {entry.sha256}; copy or export it again")
 
 
-def _check_replaceable(folder: Path) -> None:
+def check_replaceable(folder: Path) -> None:
     """Refuse to delete what is not an artifact: a file, or a folder with files that no model.json accounts for."""
     if not folder.exists():
         return

@@ -161,12 +161,15 @@ def test_no_argument_exports_the_released_network_from_any_folder(tmp_path: Path
 
 def test_commands_refuse_with_2_and_explain_themselves(tmp_path: Path, project_root: Path) -> None:
     words = {"help": ["--help"], "size": ["--size", "100"], "precision": ["--precision", "int8"], "half": ["--precision", "fp16"]}
+    words["out"] = ["--out", str(project_root / "docs"), "--size", "100"]  # refused before anything is read
     running = {
         (name, case): subprocess.Popen(
             [sys.executable, project_root / "export" / f"to_{name}.py", *words[case]],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         )
-        for name, case in [*((name, "help") for name in EXPORTERS), ("onnx", "size"), ("ncnn", "precision"), ("torch", "half")]
+        for name, case in [
+            *((name, "help") for name in EXPORTERS), ("onnx", "size"), ("ncnn", "precision"), ("torch", "half"), ("onnx", "out"),
+        ]
     }  # fmt: skip
     for (name, case), process in running.items():
         stdout, stderr = process.communicate(timeout=120)
@@ -175,6 +178,8 @@ def test_commands_refuse_with_2_and_explain_themselves(tmp_path: Path, project_r
             assert all(flag in stdout for flag in ("--checkpoint", "--size", "--precision", "--out"))
         if case == "size":
             assert "error: got --size 100, expected multiples of 32 up to 2048" in stderr
+        if case == "out":
+            assert "docs holds " in stderr and "expected an artifact or an empty or new folder" in stderr
         if case == "half":
             assert "got --precision fp16 for torch, the reference, expected fp32" in stderr
 

@@ -126,6 +126,7 @@ def test_bad_words_are_refused(scene_dir: Path, tiny_checkpoint: Path) -> None:
         ({"min_agreement": 1.5}, "got --min-agreement 1.5"),
         ({"split": "val"}, "got --split val without --eval"),
         ({"calib": scene_dir / "none"}, "expected an existing folder"),
+        ({"out": scene_dir, "format": ("onnx",), "checkpoint": None}, "holds .*, expected an artifact or an empty or new folder"),
     ):
         with pytest.raises(InputError, match=message):
             quantize(Int8Config(**(good | wrong)))
