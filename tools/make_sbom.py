@@ -52,6 +52,8 @@ def write_sbom(out: Path, python: Path, zig: Path) -> None:
     bill = json.loads(run(tool, "-m", "cyclonedx_py", "environment", *flags, python))
     sbom = ("npm", "sbom", "--package-lock-only", "--sbom-format", "cyclonedx")
     web, parts = json.loads(run(*sbom, folder=PROJECT / "web_demo")), cpp_parts(zig)
+    for part in bill["components"]:  # pip notes the path that our wheels came from
+        part["externalReferences"] = [link for link in part.get("externalReferences", ()) if not link["url"].startswith("file:")]
     page = web["metadata"]["component"]
     bill["components"] += [*parts, page, *web["components"]]
     made_of = [part["bom-ref"] for part in (*parts, page)]
