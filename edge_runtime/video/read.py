@@ -230,12 +230,3 @@ def _camera(number: str) -> tuple[str, str]:
     if int(number) >= len(cameras):
         raise InputError(f"got camera {number}, expected one of {len(cameras)}; the first is 0")
     return f"video={cameras[int(number)]}", "dshow"
-
-
-def count_frames(path: Path) -> int:
-    """Count the frames of a video file without decoding; 0 where it cannot be opened."""
-    try:
-        with av.open(f"file:{path}") as container:
-            return sum(packet.size > 0 for packet in container.demux(video=0))
-    except (av.FFmpegError, IndexError):
-        return 0

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from count_frames import count_frames
 
 from edge_runtime import Segmenter
 from edge_runtime.errors import InputError
@@ -22,7 +23,6 @@ from edge_runtime.video import pipeline
 from edge_runtime.video import read as reading
 from edge_runtime.video.format import VideoFormat
 from edge_runtime.video.pipeline import VideoOptions, segment_video
-from edge_runtime.video.read import count_frames
 from edge_runtime.video.write import CODECS, VideoSink
 
 MODEL = Path(__file__).parents[2] / "models" / "unet_lite_s" / "onnx-int8"

@@ -16,12 +16,13 @@ import av
 import numpy as np
 import pytest
 from av.video.reformatter import ColorRange, Colorspace
+from count_frames import count_frames
 
 from edge_runtime import Segmenter
 from edge_runtime.errors import InputError
 from edge_runtime.video import read as reading
 from edge_runtime.video.pipeline import VideoOptions, run_video, segment_video
-from edge_runtime.video.read import VideoSource, count_frames
+from edge_runtime.video.read import VideoSource
 from edge_runtime.video.run import Video, main
 from skyedge.replace.run import Replace
 from skyedge.replace.run import main as replace_sky

@@ -7,11 +7,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from count_frames import count_frames
 
 from edge_runtime import Segmenter
 from edge_runtime.video.format import VideoFormat
 from edge_runtime.video.pipeline import VideoOptions, segment_video
-from edge_runtime.video.read import VideoSource, count_frames
+from edge_runtime.video.read import VideoSource
 from edge_runtime.video.write import VideoSink
 
 pytestmark = pytest.mark.slow
