@@ -77,6 +77,8 @@ FORMATS := onnx tflite ncnn torch
 # torch is here as the reference; of each format the full precision and what is released.
 FULL_SET := torch-fp32 onnx-fp32 onnx-int8 tflite-fp32 tflite-int8 ncnn-fp16 ncnn-int8
 U2NETP_SET := torch-fp32 ncnn-fp16
+# Larger squares of the small networks: finer masks for some two times the time.
+LARGER := unet_lite/tflite-int8-384x384 unet_lite_s/tflite-int8-320x320
 # Networks that were made of free images alone; these calibrate and check them too: OPEN_DATA=DIR with the splits train/ and val/.
 OPEN := $(patsubst models/%/checkpoint.pt,%,$(wildcard models/*_open/checkpoint.pt))
 OPEN_SMALL := $(filter unet_%,$(OPEN))
@@ -137,7 +139,7 @@ BENCH := build/bench
 # The graph of the public sky network at its input size, for latency; its weights here were trained at another.
 PUBLIC := $(BENCH)/u2netp/ncnn-fp16-384
 BENCH_MODELS := $(foreach net,$(LITE),$(FULL_SET:%=$(BENCH)/$(net)/%)) $(U2NETP_SET:%=$(BENCH)/u2netp/%) \
-  $(foreach kind,ncnn-fp16 onnx-int8 tflite-int8,$(BENCH)/u2netp_p5/$(kind)) $(BENCH)/teacher/onnx-fp32 $(PUBLIC) $(OPEN_SET:%=$(BENCH)/%)
+  $(foreach kind,ncnn-fp16 onnx-int8 tflite-int8,$(BENCH)/u2netp_p5/$(kind)) $(BENCH)/u2netp/tflite-int8 $(BENCH)/teacher/onnx-fp32 $(PUBLIC) $(addprefix $(BENCH)/,$(LARGER) $(OPEN_SET))
 CLASSICAL := classical:contour classical:color
 BENCH_CALIB = $(DATA)$(shell test -d "$(DATA)/val" && echo /val)
 $(call float_rules,$(BENCH))
@@ -167,6 +169,7 @@ $(BENCH)/%/$(1)-int8-$(2)/model.json: models/%/checkpoint.pt $(STAMP)
 	$(PY) quantize/int8.py --checkpoint $$< --calib "$(BENCH_CALIB)" --eval "$(BENCH_CALIB)" --max-drop 0.3 --format $(1) --size $(2) --out $$(@D)
 endef
 $(foreach format,onnx tflite ncnn,$(foreach size,$(SHAPES),$(eval $(call shape_rule,$(format),$(size)))))
+$(foreach size,320x320 384x384,$(eval $(call shape_rule,tflite,$(size))))
 SHAPED := $(foreach size,$(SHAPES),unet_lite_s/tflite-int8-$(size) unet_lite_s/onnx-int8-$(size))
 
 shapes: $(STAMP)  ## make shapes DATA=DIR: the small network in 4:3 and 16:9, into build/bench/
@@ -186,7 +189,7 @@ bench: $(STAMP)  ## make bench DATA=DIR OPEN_DATA=DIR: the released networks and
 
 # ---- make release: the one released set of artifacts, metrics and model cards -------------------------------------------
 # SHAPED are made the same way by `make shapes`; two of the eight are released, for a phone held either way.
-RELEASED := unet_lite_s/tflite-int8-256x192 unet_lite_s/tflite-int8-192x256 $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) u2netp/ncnn-fp16 \
+RELEASED := $(LARGER) unet_lite_s/tflite-int8-256x192 unet_lite_s/tflite-int8-192x256 $(foreach net,$(LITE),$(foreach kind,onnx-fp32 onnx-int8 tflite-int8 tflite-uint8 ncnn-fp16 ncnn-int8,$(net)/$(kind))) $(addprefix u2netp/,ncnn-fp16 tflite-int8) \
   $(foreach kind,onnx-int8 tflite-int8 ncnn-fp16,u2netp_p5/$(kind)) $(OPEN_SET)
 SCORED := $(LITE) $(OPEN) u2netp u2netp_p5 teacher
 
