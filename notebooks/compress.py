@@ -44,5 +44,5 @@ print(f"largest difference {abs(masks['fp32'] - masks['int8']).max():.3f}")
 # %%
 run("-m", "scenes.render", "--out", BUILD / "scored", "--count", "12", "--seed", "8000", "--split", "test")
 models = [BUILD / "onnx-fp32", BUILD / "onnx-int8"]
-flags = ["--split", "test", "--threads", "1", "--quick", "--out", BUILD / "results.json"]
+flags = ["--split", "test", "--threads", "1", "--quick", "--overwrite", "--out", BUILD / "results.json"]
 run("-m", "edge_runtime.benchmark", "--models", *models, "--data", BUILD / "scored", *flags)
