@@ -43,19 +43,27 @@ def _with_negatives(name: str, general: int, indoor: int, others: int) -> list[s
     ]
 
 
+SEEN = (  # unlabeled images for the masks of three networks
+    "sun8 imagenet_sample openimages dicm_lime wall_stunning scenes15_gray jetson sflckr upview wall_oceanic superglue "
+    "wall_deepin depthany ccsn_sample wbsrgb wall_elementary wall_kde opensfm wall_pop expocorr wall_jlopez openpano"
+)
 TAUGHT = " ".join((*OPEN_SOURCES[:-1], "wall_oceanic"))  # the last of unlabeled images
 MADE = {
     "train-scenes": [f"{SCENES.format('train-scenes')} --count 700 --seed {seed}" for seed in (100000, 200000)],
     "open-scenes": _with_negatives("open-scenes", 420, 120, 60),
     "mixed-scenes": _with_negatives("mixed-scenes", 400, 100, 50),
     "softened": [SOFTEN.format(FOUND["sky"], "", "softened")],
+    "soft3": [
+        "python train/distill.py models/teacher/checkpoint.pt models/u2netp/checkpoint.pt models/unet_lite/checkpoint.pt "
+        f"--unlabeled ../shared/data/unlabelled --sources {SEEN} --unsure 0.1 --out runs/soft3"
+    ],
     "open-soft": [SOFTEN.format(f"{FOUND['open']} {FOUND['sky']}", f" --sources {TAUGHT}", "open-soft")],
 }
 FLAGS = (
     "corrections", "conditions", "resident", "balance", "boundary", "sizes", "steps", "batches", "lr", "warmup", "ema", "seed",
     "precision",
 )  # fmt: skip
-PRUNING_FLAGS = ("macs", "rounds", "steps", "final_steps", "batch", "conditions", "lr", "ema", "seed", "precision")
+PRUNING_FLAGS = ("size", "macs", "rounds", "steps", "final_steps", "batch", "conditions", "lr", "ema", "seed", "precision")
 # What was done to released weights by hand, with code that is not kept: key of a checkpoint's record -> what the card says.
 BY_HAND = {
     "started_from": "It started from {}; no flag of train/fit.py takes a part of the weights.",
@@ -122,7 +130,7 @@ def recipe(training: dict[str, Any]) -> list[str]:
         return []  # weights from elsewhere
     commands = recipe(training["before"]) if training.get("before") else []
     teacher = "models/teacher/checkpoint.pt"
-    for taught_by in training.get("teachers", ()):
+    for taught_by in (each for each in training.get("teachers", ()) if each["training"]):  # an artifact tells no recipe
         taught = recipe(taught_by["training"])
         commands += [line for line in taught if line not in commands]
         teacher = f"{taught[-1].split('--out ')[1].split()[0]}/checkpoint.pt"
