@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from edge_runtime.errors import InputError
 from export.graphs.facts import layer_name
 from export.network import Network
 from export.pipeline import STORED, Converted, converted, export_command, run_export
@@ -22,10 +23,11 @@ def convert(network: Network, precision: str, folder: Path) -> Converted:
     """Write `folder`/model.ncnn.param and .bin: blobs `in0` (3, H, W) and `out0` (1, H, W), float32."""
     import pnnx
 
-    traced = folder / "model.pt"
-    # Tracing itself runs the network; running it again to compare (check_trace) would say no more than the parity gate.
-    with torch.no_grad():
-        pnnx.export(network.folded, str(traced), (network.example,), check_trace=False, fp16=precision == "fp16")
+    try:  # check_trace would run the network again and say no more than the parity gate
+        with torch.no_grad():
+            pnnx.export(network.folded, str(folder / "model.pt"), (network.example,), check_trace=False, fp16=precision == "fp16")
+    except FileNotFoundError as error:
+        raise InputError(f"pnnx cannot convert {network.checkpoint.name}, ncnn lacks a layer; take ONNX or TFLite") from error
     files = {"param": folder / "model.ncnn.param", "bin": folder / "model.ncnn.bin"}
     label = layer_name(network.checkpoint.name, network.checkpoint.weights_license)
     lines = files["param"].read_text(encoding="ascii")
