@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 Change = Callable[[dict[str, Any]], None]
 
 
-KEYS = ("unet_lite_s-192-fp32-ncnn", "unet_lite_s-192-fp32-torch")
+KEYS = ("unet_lite_s-192-fp32-tflite", "unet_lite_s-192-fp32-torch")
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def changed(measured: Path, path: Path, change: Change) -> Path:
 
 
 def as_int8(results: dict[str, Any], factor: float) -> None:
-    """Add an int8 twin of the ncnn artifact, with latencies `factor` times as long."""
-    twin = copy.deepcopy(next(artifact for artifact in results["artifacts"] if artifact["format"] == "ncnn"))
+    """Add an int8 twin of the tflite artifact, with latencies `factor` times as long."""
+    twin = copy.deepcopy(next(artifact for artifact in results["artifacts"] if artifact["format"] == "tflite"))
     row = copy.deepcopy(next(row for row in results["rows"] if row["artifact"] == twin["key"]))
     twin |= {"key": "twin", "name": "twin", "precision": "int8", "size_bytes": twin["size_bytes"] // 4}
     row |= {"artifact": "twin", "label": row["label"].replace("fp32", "int8")}
@@ -125,9 +125,9 @@ def test_figures_are_those_of_the_file(measured: Path, tmp_path: Path) -> None:
 
 def test_speed_up_is_against_the_reference_at_the_same_threads(measured: Path) -> None:
     by_format = {line.artifact.format: line for line in lines_of(measured)}
-    torch, ncnn = by_format["torch"], by_format["ncnn"]
-    assert torch.is_reference and torch.speed_up == 1.0 and not ncnn.is_reference
-    assert ncnn.speed_up == pytest.approx(torch.infer_ms / ncnn.infer_ms)
+    torch, tflite = by_format["torch"], by_format["tflite"]
+    assert torch.is_reference and torch.speed_up == 1.0 and not tflite.is_reference
+    assert tflite.speed_up == pytest.approx(torch.infer_ms / tflite.infer_ms)
 
 
 def test_plots_are_well_formed_with_tooltips(measured: Path) -> None:
@@ -151,9 +151,9 @@ def test_names_of_the_front_do_not_cover_each_other(measured: Path) -> None:
         for n in range(10)
     ]
     svg = pareto_svg(lines, pareto_front(lines), "scenes", "title", network_colors(lines))
-    found = re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>(network_\d ncnn fp32)<", svg)
+    found = re.findall(r"translate\(([\d.]+) ([\d.]+)\)[^>]*>(network_\d tflite fp32)<", svg)
     if not found:
-        found = re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>(network_\d ncnn fp32)<', svg)
+        found = re.findall(r'x="([\d.]+)" y="([\d.]+)"[^>]*>(network_\d tflite fp32)<', svg)
     boxes = [(float(x), float(y) - 8.0, float(x) + 4.6 * len(text), float(y)) for x, y, text in found]
     assert 2 <= len(boxes) < 10 and "network_9" in found[0][2] and min(box[0] for box in boxes) > 0
     for index, (x0, y0, x1, y1) in enumerate(boxes):
@@ -214,10 +214,10 @@ def test_advice_follows_the_figures(measured: Path, tmp_path: Path) -> None:
 
 def test_the_short_table_has_the_front_and_the_references(measured: Path, tmp_path: Path) -> None:
     torch = next(line for line in lines_of(measured) if line.artifact.format == "torch")
-    ncnn = next(line for line in lines_of(measured) if line.artifact.format == "ncnn")
-    front = [vary(ncnn, key=f"f{n}", end_to_end=1.0 + n, iou=0.5 + 0.01 * n + 0.1 * (n > 4)) for n in range(12)]
-    beaten = [vary(ncnn, key=f"b{n}", end_to_end=50.0 + n, iou=0.1) for n in range(5)]
-    chosen = shortlist([*front, *beaten, vary(torch, end_to_end=99.0, iou=0.2), vary(ncnn, key="t", threads=9, iou=1.0)])
+    tflite = next(line for line in lines_of(measured) if line.artifact.format == "tflite")
+    front = [vary(tflite, key=f"f{n}", end_to_end=1.0 + n, iou=0.5 + 0.01 * n + 0.1 * (n > 4)) for n in range(12)]
+    beaten = [vary(tflite, key=f"b{n}", end_to_end=50.0 + n, iou=0.1) for n in range(5)]
+    chosen = shortlist([*front, *beaten, vary(torch, end_to_end=99.0, iou=0.2), vary(tflite, key="t", threads=9, iou=1.0)])
     keys = [line.key for line in chosen]
     assert len(keys) == 8 and keys[0] == "f0" and keys[-2:] == ["f11", torch.key] and "f5" in keys
     unknown = [vary(line, iou=None) for line in (*front, torch)]
@@ -395,7 +395,7 @@ def test_the_command(measured: Path, tmp_path: Path) -> None:
 
     done = run(measured, "--out", "page")
     assert done.returncode == 0, done.stderr
-    assert "ncnn fp32, cpu" in done.stdout and "torch fp32, cpu" in done.stdout
+    assert "ai_edge_litert fp32, cpu" in done.stdout and "torch fp32, cpu" in done.stdout
     assert done.stdout.splitlines()[-1] == "page/index.html"
     missing = run("nothing.json", "--out", "page")
     assert missing.returncode == 2 and "nothing.json" in missing.stderr
