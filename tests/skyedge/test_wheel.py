@@ -105,7 +105,7 @@ def test_the_lean_installation_serves_python(lean: Path, scene: Path, tmp_path: 
         (("segment", "photo.png", "--refine"), "needs OpenCV (No module named 'cv2'); install it: pip install 'skyedge[opencv]'"),
         (("segment", "photo.png", "--model", "unet_lite"), "pip install skyedge-models brings all"),
         (("serve",), "serving needs FastAPI and uvicorn"),
-        (("report", "results.json"), "; install it: pip install 'skyedge[host]'"),
+        (("report", "results.json"), "needs markupsafe; install it: pip install 'skyedge[host]'"),
     ],
 )
 def test_what_is_missing_is_named(words: tuple[str, ...], message: str, lean: Path, scene: Path, tmp_path: Path) -> None:
