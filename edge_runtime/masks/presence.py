@@ -8,6 +8,8 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 
+DARK, FLAT = 64.0, 8.0  # 0 to 255; cells of a photograph, by night too and of sky alone, differ by 15 and more (5,600 seen)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -38,6 +40,16 @@ def judge(low_res: np.ndarray, threshold: float, min_sky: float | None = None) -
     share = round(float(np.mean(low_res >= threshold)), 6)
     confidence = round(float(np.mean(np.abs(2 * low_res - 1), dtype=np.float64)), 6)
     return Finding(share, confidence, min_sky is None or share >= min_sky)
+
+
+def is_blank(image: np.ndarray) -> bool:
+    """Whether an image (H, W, 3) uint8 shows nothing, as a lens cap does: its 16 x 16 cells are dark and alike.
+
+    A lighter image of one color may be sky.
+    """
+    rows, columns = (np.linspace(0, side - 1, 64).astype(int) for side in image.shape[:2])
+    cells = image[np.ix_(rows, columns)].reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))
+    return bool(cells.max() < DARK and np.ptp(cells, axis=(0, 1)).max() < FLAT)
 
 
 def check_min_sky(min_sky: float | None) -> None:

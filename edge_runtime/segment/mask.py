@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from edge_runtime.images.formats import Source, read_reduced
 from edge_runtime.images.resize import resize_to_mask8, to_mask8
-from edge_runtime.masks.presence import Finding, judge
+from edge_runtime.masks.presence import Finding, is_blank, judge
 from edge_runtime.masks.refine import RefineConfig, refine
 from edge_runtime.segmenter import Ensemble, Segmenter
 
@@ -56,8 +55,6 @@ class ImageMask:
         What the map says about the image as a whole.
     image
         (..., 3) uint8 RGB as it was decoded: of the mask's size, or smaller.
-    decode_s, infer_s
-        Seconds to decode the file, and for the network with its resize.
     """
 
     mask: np.ndarray
@@ -65,18 +62,15 @@ class ImageMask:
     low_res: np.ndarray
     finding: Finding
     image: np.ndarray
-    decode_s: float
-    infer_s: float
 
 
 def make_mask(source: Source, segmenter: Segmenter | Ensemble, options: MaskOptions = MaskOptions()) -> ImageMask:
-    """Return the mask of an image file or of its bytes; raises `InputError` where it is broken."""
-    start = time.perf_counter()
+    """Return the mask of an image file or of its bytes, empty where `is_blank`; raises `InputError` where it is broken."""
     whole = options.exact or options.refinement is not None
     image, size = read_reduced(source, None if whole else input_size(segmenter))
-    decoded = time.perf_counter()
     low_res = around(image, segmenter) if options.panorama else segmenter.low_res(image)
-    inferred = time.perf_counter()
+    if is_blank(image):
+        low_res = np.zeros_like(low_res)
     finding = judge(low_res, segmenter.threshold, options.min_sky)
     if not finding.sky:
         mask = np.zeros(low_res.shape if options.low_res else size, np.uint8)
@@ -84,7 +78,7 @@ def make_mask(source: Source, segmenter: Segmenter | Ensemble, options: MaskOpti
         mask = to_mask8(refine(image, low_res, options.refinement))
     else:
         mask = to_mask8(low_res) if options.low_res else resize_to_mask8(low_res, *size)
-    return ImageMask(mask, size, low_res, finding, image, decoded - start, inferred - decoded)
+    return ImageMask(mask, size, low_res, finding, image)
 
 
 def around(image: np.ndarray, segmenter: Segmenter | Ensemble) -> np.ndarray:

@@ -23,6 +23,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.images.opencv import cv2
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.images.resize import resize_probability, to_mask8
+from edge_runtime.masks.presence import is_blank
 from edge_runtime.masks.refine import RefineConfig, refine
 from edge_runtime.masks.stabilize import Stabilizer
 from edge_runtime.segmenter import Ensemble, Segmenter
@@ -84,17 +85,22 @@ class FrameSegmenter:
     def __init__(self, segmenter: Segmenter | Ensemble, stabilize: bool, refinement: RefineConfig | None = None) -> None:
         self.segmenter, self.refinement = segmenter, refinement
         self.stabilizer = Stabilizer() if stabilize else None
+        self.last: np.ndarray | None = None
+        self.cuts = 0  # how many were found
 
     def low_res(self, image: np.ndarray) -> np.ndarray:
-        """Return the probability (h, w) float32 of a frame (H, W, 3) uint8 RGB at the network's own size."""
-        return self.steady(image, self.segmenter.low_res(image))
+        """Return the probability (h, w) float32 of the next frame (H, W, 3) uint8 RGB at the network's own size.
 
-    def steady(self, image: np.ndarray, probability: np.ndarray) -> np.ndarray:
-        """Return the probability (h, w) float32 of the next frame, stabilized unless that is switched off."""
-        if self.stabilizer is None:
-            return probability
-        small = cv2.resize(image, probability.shape[::-1], interpolation=cv2.INTER_AREA)
-        return self.stabilizer(small, probability)
+        It is stabilized unless that is switched off. A frame that `is_blank` has that of the frame before it.
+        """
+        probability = self.segmenter.low_res(image)
+        if is_blank(image):
+            return np.zeros_like(probability) if self.last is None else self.last
+        if self.stabilizer is not None:
+            small = cv2.resize(image, probability.shape[::-1], interpolation=cv2.INTER_AREA)
+            probability, self.cuts = self.stabilizer(small, probability), self.stabilizer.cuts
+        self.last = probability
+        return probability
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return the probability (H, W) float32 of a frame (H, W, 3) uint8 RGB."""
@@ -102,11 +108,6 @@ class FrameSegmenter:
         if self.refinement is None:
             return resize_probability(probability, *image.shape[:2])
         return refine(image, np.clip(probability, 0, 1), self.refinement)
-
-    @property
-    def cuts(self) -> int:
-        """How many cuts were found."""
-        return 0 if self.stabilizer is None else self.stabilizer.cuts
 
 
 def segment_video(source: str | Path, segmenter: Segmenter | Ensemble, options: VideoOptions) -> VideoResult:

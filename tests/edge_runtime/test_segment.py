@@ -22,6 +22,8 @@ from edge_runtime.images.formats import read_rgb
 from edge_runtime.images.mask_file import read_mask
 from edge_runtime.images.overlay import draw_overlay
 from edge_runtime.images.resize import to_mask8
+from edge_runtime.masks.presence import is_blank
+from edge_runtime.segment.mask import make_mask
 from edge_runtime.segment.outputs import plan
 from edge_runtime.segment.run import Segment, find_images, main
 
@@ -144,6 +146,15 @@ def test_a_panorama_agrees_across_its_seam(image_dir: Path, tmp_path: Path, refi
         inner[panorama] = [mask[:, mask.shape[1] // 4 : -mask.shape[1] // 4][:, 8:-8] for mask in masks]
     assert steps[True] < steps[False] / 2 and (refine or steps[True] == 0) and steps[False] > 1
     assert refine or all(map(np.array_equal, inner[True], inner[False]))
+
+
+def test_a_blank_image_shows_no_sky_and_no_photograph_is_blank(model: Path, sky_data: Path, tmp_path: Path) -> None:
+    segmenter, noise = Segmenter.load(model), np.random.default_rng(0).normal(0, 3, (300, 400, 3))
+    for level in (0, 12, 40):
+        Image.fromarray(np.clip(level + noise, 0, 255).astype(np.uint8)).save(tmp_path / "blank.png")
+        found = make_mask(tmp_path / "blank.png", segmenter)
+        assert found.finding.sky_share == 0 and not found.mask.any()
+    assert not any(is_blank(read_rgb(pair.image)) for pair in find_pairs(sky_data, "val")[::20])
 
 
 def test_images_of_every_kind(model: Path, tmp_path: Path) -> None:

@@ -108,6 +108,14 @@ def test_refinement_is_of_the_steady_map(frames: list[np.ndarray], segmenter: Se
     assert np.abs(steady(frames[3]) - plain(frames[3])).max() > 0
 
 
+@pytest.mark.parametrize("stabilize", [True, False])
+def test_a_blank_frame_has_the_mask_of_the_one_before_it(stabilize: bool, frames: list[np.ndarray], segmenter: Segmenter) -> None:
+    black, follow = np.random.default_rng(0).integers(0, 9, (*SIZE, 3), np.uint8), FrameSegmenter(segmenter, stabilize)
+    assert not follow(black).any()  # a video that begins with black
+    before = follow(frames[0])
+    assert before.any() and np.array_equal(follow(black), before)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".avi", ".webm", ".mkv"])
 def test_every_container(suffix: str, frames: list[np.ndarray], tmp_path: Path) -> None:
     found = read(write(tmp_path / f"clip{suffix}", frames))
