@@ -21,7 +21,7 @@ class Line:
     file
         Name of the result file.
     network
-        Architecture, with input size or parameters where they tell networks of one report apart.
+        Architecture, with input size, parameters or terms where they tell networks of one report apart.
     speed_up
         Latency (`infer`, p50) of the reference at the same thread count, divided by the line's; None without a reference.
     """
@@ -99,16 +99,6 @@ class PrecisionEffect:
         return self.line.infer_ms / self.full.infer_ms
 
     @property
-    def size_factor(self) -> float:
-        """Size as a multiple of that of fp32."""
-        return self.line.artifact.size_bytes / self.full.artifact.size_bytes
-
-    @property
-    def iou_change(self) -> float | None:
-        """IoU minus that of fp32."""
-        return None if self.line.iou is None or self.full.iou is None else self.line.iou - self.full.iou
-
-    @property
     def verdict(self) -> str:
         """`slower`, `faster` or `as fast`."""
         if abs(self.time_factor - 1.0) <= SAME_WITHIN:
@@ -130,25 +120,28 @@ def make_lines(loaded: Mapping[str, Results]) -> list[Line]:
     return sorted(lines, key=lambda line: (line.results.machine.name, line.infer_ms))
 
 
-Variant = tuple[str, int, int, int | None]
+Variant = tuple[str, int, int, int | None, str]
 
 
 def _variant(artifact: ArtifactFacts) -> Variant:
-    return artifact.arch, artifact.input_height, artifact.input_width, artifact.parameters
+    return artifact.arch, artifact.input_height, artifact.input_width, artifact.parameters, artifact.weights_license
 
 
 def _network_names(artifacts: list[ArtifactFacts]) -> dict[Variant, str]:
-    """Name every variant by its architecture, and by size and parameters where an architecture comes in several."""
+    """Name every variant by its architecture, and by size, parameters and terms where an architecture comes in several."""
     variants = sorted({_variant(artifact) for artifact in artifacts}, key=str)
     names = {}
-    for arch, height, width, parameters in variants:
-        same = [variant for variant in variants if variant[0] == arch]
+    for variant in variants:
+        arch, height, width, parameters, terms = variant
+        same = [other for other in variants if other[0] == arch]
         name = arch
-        if len({variant[1:3] for variant in same}) > 1:
+        if len({other[1:3] for other in same}) > 1:
             name += f" {width}" if height == width else f" {width}x{height}"
-        if len({variant[3] for variant in same}) > 1:
+        if len({other[3] for other in same}) > 1:
             name += " ? M" if parameters is None else f" {parameters / 1e6:.2f} M"
-        names[arch, height, width, parameters] = name
+        if len({other[4] for other in same}) > 1:
+            name += f" ({terms.partition(',')[0]})"
+        names[variant] = name
     return names
 
 

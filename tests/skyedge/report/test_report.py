@@ -180,7 +180,7 @@ def test_pareto_front(measured: Path) -> None:
 def test_int8_that_is_slower_is_said_plainly(factor: float, verdict: str, words: str, measured: Path, tmp_path: Path) -> None:
     path = changed(measured, tmp_path / "with_int8.json", lambda results: as_int8(results, factor))
     effects = precision_effects(lines_of(path))
-    assert [(effect.verdict, effect.size_factor < 0.26, effect.iou_change) for effect in effects] == [(verdict, True, 0)]
+    assert [effect.verdict for effect in effects] == [verdict]
     sentences = int8_sentences(effects)
     assert any(words in sentence for sentence in sentences)
     assert any("slower than fp32 here" in sentence for sentence in sentences) == (verdict == "slower")
@@ -264,9 +264,10 @@ def test_networks_of_one_architecture_are_told_apart(measured: Path, tmp_path: P
     def pruned(results: dict[str, Any]) -> None:
         as_int8(results, 1.0)
         results["artifacts"][-1]["parameters"] = 250_000
+        results["artifacts"][-1]["weights_license"] = "CC BY 4.0, with its notice"
 
     names = {line.network for line in lines_of(changed(measured, tmp_path / "r.json", pruned))}
-    assert "unet_lite_s 0.25 M" in names and len(names) == 2
+    assert "unet_lite_s 0.25 M (CC BY 4.0)" in names and len(names) == 2
 
 
 def test_several_files_and_no_data(measured: Path, tmp_path: Path) -> None:
