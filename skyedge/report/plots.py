@@ -24,12 +24,13 @@ from skyedge.report.rows import Line, count_threads
 
 # They stand out on white and on near-black and differ for the color-blind. Networks take them in order.
 COLORS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
+COLORS += ("#3d4fb8", "#c0392b", "#e29ac4", "#4f7a28", "#c2a36b", "#00686f")
 MARKERS = dict(zip(FORMATS, itertools.cycle("os^v<>DP*Xhp"), strict=False))  # format -> shape
 FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
 INK = "#12345e"  # a placeholder for the page's text color, used for nothing else
 REAL_TIME_MS = 1000.0 / 30.0
 LONGEST_LABEL = 90  # characters
-NAME_ROOM = 0.4  # of the latencies' range, left of the fastest, for its name
+NAME_ROOM = 0.5  # of the latencies' range, left of the fastest, for its name
 STANDALONE_STYLE = (
     "<style>svg{color:#1f2328;background:#ffffff}@media(prefers-color-scheme:dark){svg{color:#e6edf3;background:#0d1117}}</style>"
 )
@@ -118,8 +119,7 @@ def standalone(svg: str) -> str:
 
 def network_colors(lines: Sequence[Line]) -> dict[str, str]:
     """Return network -> color, the same in all plots of a page."""
-    names = sorted({line.network for line in lines})
-    return {name: COLORS[index % len(COLORS)] for index, name in enumerate(names)}
+    return dict(zip(sorted({line.network for line in lines}), itertools.cycle(COLORS), strict=False))
 
 
 def _label(text: str) -> str:
