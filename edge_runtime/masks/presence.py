@@ -8,7 +8,8 @@ import numpy as np
 
 from edge_runtime.errors import InputError
 
-DARK, FLAT = 64.0, 8.0  # 0 to 255; cells of a photograph, by night too and of sky alone, differ by 15 and more (5,600 seen)
+FLAT = 8.0  # gray levels, 0 to 255: cells of a photograph, by night too and of sky alone, differ by 15 and more (5,600 seen)
+DARK, TINT = 64.0, 16.0  # skies of one color have more blue than this, and at most so much less of it than of red or green
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,11 @@ def judge(low_res: np.ndarray, threshold: float, min_sky: float | None = None) -
 
 
 def is_blank(image: np.ndarray) -> bool:
-    """Whether an image (H, W, 3) uint8 shows nothing, as a lens cap does: its 16 x 16 cells are dark and alike.
-
-    A lighter image of one color may be sky.
-    """
+    """Whether an image (H, W, 3) uint8 RGB shows nothing: all is of one color, give or take noise, and no sky has that color."""
     rows, columns = (np.linspace(0, side - 1, 64).astype(int) for side in image.shape[:2])
     cells = image[np.ix_(rows, columns)].reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))
-    return bool(cells.max() < DARK and np.ptp(cells, axis=(0, 1)).max() < FLAT)
+    red, green, blue = cells.mean(axis=(0, 1))
+    return bool(np.ptp(cells, axis=(0, 1)).max() < FLAT and blue < max(DARK, red - TINT, green - TINT))
 
 
 def check_min_sky(min_sky: float | None) -> None:

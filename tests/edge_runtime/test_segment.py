@@ -150,8 +150,8 @@ def test_a_panorama_agrees_across_its_seam(image_dir: Path, tmp_path: Path, refi
 
 def test_a_blank_image_shows_no_sky_and_no_photograph_is_blank(model: Path, sky_data: Path, tmp_path: Path) -> None:
     segmenter, noise = Segmenter.load(model), np.random.default_rng(0).normal(0, 3, (300, 400, 3))
-    for level in (0, 12, 40):
-        Image.fromarray(np.clip(level + noise, 0, 255).astype(np.uint8)).save(tmp_path / "blank.png")
+    for color in ((0, 0, 0), (40, 40, 40), (120, 80, 40), (60, 120, 50)):
+        Image.fromarray(np.clip(color + noise, 0, 255).astype(np.uint8)).save(tmp_path / "blank.png")
         found = make_mask(tmp_path / "blank.png", segmenter)
         assert found.finding.sky_share == 0 and not found.mask.any()
     assert not any(is_blank(read_rgb(pair.image)) for pair in find_pairs(sky_data, "val")[::20])
