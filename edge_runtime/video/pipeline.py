@@ -91,7 +91,7 @@ class FrameSegmenter:
     def low_res(self, image: np.ndarray) -> np.ndarray:
         """Return the probability (h, w) float32 of the next frame (H, W, 3) uint8 RGB at the network's own size.
 
-        It is stabilized unless that is switched off. A frame that `is_blank` has that of the frame before it.
+        The map is stabilized unless that is switched off. A blank frame (`is_blank`) has the map of the frame before it.
         """
         probability = self.segmenter.low_res(image)
         if is_blank(image):

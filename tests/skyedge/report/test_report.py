@@ -187,6 +187,8 @@ def test_int8_that_is_slower_is_said_plainly(factor: float, verdict: str, words:
     report(ReportConfig((path,), out=tmp_path / "out"))
     for name in ("index.html", "table.md"):
         assert words in (tmp_path / "out" / name).read_text()
+    cells = rf'<td>{factor:.2f}</td><td>0\.2[0-5]</td><td>\+0\.0000</td><td class="text">{verdict}</td>'  # time, size, IoU
+    assert len(re.findall(cells, (tmp_path / "out" / "index.html").read_text())) == 1
 
 
 def test_advice_follows_the_figures(measured: Path, tmp_path: Path) -> None:
