@@ -23,7 +23,7 @@ from edge_runtime.escape import svg as escaped
 from skyedge.report.rows import Line, count_threads
 
 # They stand out on white and on near-black and differ for the color-blind. Networks take them in order.
-COLORS = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
+COLORS: tuple[str, ...] = ("#2f7fd8", "#e08a00", "#12a07a", "#d6457e", "#8a63d2", "#7d8590", "#4db6d0", "#9a6324", "#a3ad00")
 COLORS += ("#3d4fb8", "#c0392b", "#e29ac4", "#4f7a28", "#c2a36b", "#00686f")
 MARKERS = dict(zip(FORMATS, itertools.cycle("os^v<>DP*Xhp"), strict=False))  # format -> shape
 FILLS = {"fp32": "full", "fp16": "left", "int8": "none", "uint8": "full"}
