@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def main(config: Serve) -> None:
 
         from skyedge.serve.app import Limits, make_app
         from skyedge.serve.pool import Pool, open_network
-        from skyedge.serve.protocol import with_deadlines
+        from skyedge.serve.protocol import bind, with_deadlines
     except ImportError as error:
         raise InputError(f"serving needs FastAPI and uvicorn ({error}); install them: pip install 'skyedge[serve]'") from error
     models = config.model or (DEFAULT_MODEL,)
@@ -76,13 +75,9 @@ def main(config: Serve) -> None:
         timeout_graceful_shutdown=round(config.seconds),
         backlog=1024,
     )
-    try:
-        listening = settings.bind_socket()
-    except SystemExit as error:  # uvicorn's way to say that the port is taken, or the host unknown
-        raise InputError(f"got port {config.port} of {config.host}, expected a free one; try other --port, --host") from error
+    listening = bind(settings)
     try:
         pool.warm()
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a PNG waits 40 ms for the ACK of its head
         listening.listen(settings.backlog)  # from here on requests wait until the server is up
         server = uvicorn.Server(settings)
         if config.self_test:
