@@ -7,6 +7,7 @@ IMAGENET=1 their encoders start from ImageNet weights, which both packages downl
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -51,26 +52,6 @@ def _unet(encoder: str) -> Adapted:
     return Adapted(segmentation_models_pytorch.Unet(encoder, encoder_weights="imagenet" if IMAGENET else None, classes=1))
 
 
-def fcn_resnet50() -> Adapted:
-    """FCN-ResNet50 (Long et al. 2015), at output stride 8."""
-    return _torchvision("fcn_resnet50")
-
-
-def deeplabv3_resnet50() -> Adapted:
-    """DeepLabV3-ResNet50 (Chen et al. 2017), at output stride 8."""
-    return _torchvision("deeplabv3_resnet50")
-
-
-def unet_resnet50() -> Adapted:
-    """U-Net with a ResNet-50 encoder."""
-    return _unet("resnet50")
-
-
-def unet_vgg16() -> Adapted:
-    """U-Net with a VGG-16 encoder."""
-    return _unet("vgg16_bn")
-
-
-def unet_vgg19() -> Adapted:
-    """U-Net with a VGG-19 encoder."""
-    return _unet("vgg19_bn")
+# FCN (Long et al. 2015) and DeepLabV3 (Chen et al. 2017) at output stride 8, and U-Nets with three encoders.
+fcn_resnet50, deeplabv3_resnet50 = partial(_torchvision, "fcn_resnet50"), partial(_torchvision, "deeplabv3_resnet50")
+unet_resnet50, unet_vgg16, unet_vgg19 = partial(_unet, "resnet50"), partial(_unet, "vgg16_bn"), partial(_unet, "vgg19_bn")
