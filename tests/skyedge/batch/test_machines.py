@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from skyedge.batch.claims import NODES
 from skyedge.batch.shards import MANIFESTS
 
 pytestmark = pytest.mark.full
-COUNT = 160
+COUNT = 320
 
 
 @pytest.fixture
@@ -25,6 +26,10 @@ def archive(make_images: Callable[..., Path], tools: Any, tmp_path: Path) -> Any
 
 def committed(archive: Any) -> int:
     return len(list((Path(archive.dest) / MANIFESTS).glob("*.json")))
+
+
+def at_work(archive: Any) -> int:
+    return len(list((Path(archive.dest) / NODES).glob("[!.]*")))
 
 
 def check(archive: Any) -> None:
@@ -38,7 +43,7 @@ def check(archive: Any) -> None:
 def test_a_machine_that_is_lost_loses_nothing(archive: Any, tools: Any, lost: str) -> None:
     first = archive.start()
     second = archive.start("--join")
-    tools.wait_for(lambda: committed(archive) >= 3, first)
+    tools.wait_for(lambda: committed(archive) >= 3 and at_work(archive) == 2, first)
     (second if "joined" in lost else first).kill()
     done = committed(archive)
     (Path(archive.dest) / "masks" / ".00001.jpg.0123456789ab.partial.png").touch()  # as if it had been writing a mask
