@@ -23,7 +23,7 @@ FOLDERS = {
 # The floors of a house, from the ground up: a room imports only rooms of lower floors.
 FLOORS = {
     "edge_runtime": (
-        {"errors", "interrupt"},
+        {"errors"},
         {"files", "cli", "cores", "progress", "records", "escape", "child"},
         {"images", "artifact"},
         {"backends"},

@@ -1,7 +1,7 @@
 """The one way into every command: a frozen dataclass is its command line, its Python call and its recorded config."""
 
 from __future__ import annotations
-import edge_runtime.interrupt  # noqa: F401
+import edge_runtime.cli.interrupt  # noqa: F401
 
 import atexit
 import dataclasses
