@@ -74,10 +74,13 @@ def with_deadlines(head_s: float, whole_s: float) -> type[asyncio.Protocol]:
 
 
 def bind(settings: uvicorn.Config) -> socket.socket:
-    """Return a socket whose connections hold nothing back: else a PNG waits 40 ms for the ACK of its head."""
+    """Return a socket whose connections hold nothing back: else a PNG waits 40 ms for the ACK of its head.
+
+    Raises `InputError` where the port is taken or the host is unknown; uvicorn says so by `SystemExit`.
+    """
     try:
         listening = settings.bind_socket()
-    except SystemExit as error:  # uvicorn's way to say that the port is taken, or the host unknown
+    except SystemExit as error:
         raise InputError(f"got port {settings.port} of {settings.host}, expected a free one; try other --port, --host") from error
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening

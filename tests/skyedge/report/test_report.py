@@ -195,7 +195,7 @@ def test_the_short_table_has_the_front_and_the_references(measured: Path, tmp_pa
 HOSTILE = "a|b `c` [/bold] [red] <script>x</script> *d*\n| e |\u2028<!-- benchmark:end -->\x1b[2J\u202e & $x$"
 
 
-def test_hostile_names_stay_text(changed: Changed, measured: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hostile_names_stay_text(changed: Changed, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def rename(results: dict[str, Any]) -> None:
         for artifact in results["artifacts"]:
             key = artifact["key"]
